@@ -1,0 +1,89 @@
+"""Plain data in, typed settings out: strictly, with every problem listed at once.
+
+Settings and parts are frozen pydantic dataclasses declared with `config=STRICT`, so an object that
+exists is valid. Unknown keys, wrong types and values out of range are refused with their dotted path,
+the value, what is allowed and the nearest name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+import orjson
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from rag_opt.errors import BadInput, Problem, nearest
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Settings = TypeVar("Settings")
+
+
+def load(cls: type[Settings], data: Any, *, path: str = "") -> Settings:
+    """Build `cls` from plain data (dicts, lists, scalars). Raises BadInput listing all problems under `path`."""
+    try:
+        return TypeAdapter(cls).validate_json(orjson.dumps(data), strict=True)
+    except ValidationError as error:
+        problems = [_problem(cls, detail, path) for detail in error.errors(include_url=False)]
+        raise BadInput(problems) from None
+
+
+def dump(settings: Any) -> dict[str, Any]:
+    """The plain data that `load` turns back into an equal object."""
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(dataclasses.asdict(settings)))
+    return plain
+
+
+def field_names(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _problem(cls: type, detail: ErrorDetails, path: str) -> Problem:
+    where = ".".join([path, *map(str, detail["loc"])]) if path else ".".join(map(str, detail["loc"]))
+    if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        owner = _owner(cls, detail["loc"][:-1])
+        known = field_names(owner) if owner is not None else []
+        name = str(detail["loc"][-1])
+        allowed = f" Allowed: {', '.join(known)}" if known else " Nothing can be set here."
+        return Problem(where, f"there is no setting {name!r}{nearest(name, known) or '.'}{allowed}")
+    if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return Problem(where, "must be given")
+    message = detail["msg"].removeprefix("Input should be ")
+    return Problem(where, f"is {detail['input']!r}; should be {message}")
+
+
+def _owner(cls: Any, location: tuple[int | str, ...]) -> type | None:
+    """The dataclass that a location inside `cls` belongs to, looking through Optional, list and dict."""
+    for step in location:
+        if not dataclasses.is_dataclass(cls):
+            return None
+        hints = {field.name: field.type for field in dataclasses.fields(cls)}
+        if step not in hints:
+            return None
+        cls = _resolve(cls, str(step))
+    return cls if isinstance(cls, type) and dataclasses.is_dataclass(cls) else None
+
+
+def _resolve(cls: Any, name: str) -> Any:
+    from typing import get_type_hints
+
+    hint = get_type_hints(cls)[name]
+    if get_origin(hint) is not None:
+        inside = [arg for arg in get_args(hint) if dataclasses.is_dataclass(arg)]
+        return inside[0] if inside else hint
+    return hint
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one level of dotted paths: {'a': {'b': 1}} -> {'a.b': 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat

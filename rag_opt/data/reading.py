@@ -1,0 +1,107 @@
+"""What all readers share: decoding strictly, naming places, collecting every problem before giving up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rag_opt.errors import BadInput, Problem
+from rag_opt.records import Corpus, Document, Question
+
+_MOST_PROBLEMS = 200
+
+
+class Problems:
+    """Collects what is wrong with a data set, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, where: str, what: str) -> None:
+        self.found.append(Problem(where, what))
+
+    def refuse_if_any(self) -> None:
+        if self.found:
+            shown = self.found[:_MOST_PROBLEMS]
+            if len(self.found) > len(shown):
+                shown.append(Problem("", f"… and {len(self.found) - len(shown)} more"))
+            raise BadInput(shown)
+
+
+def decode(path: Path, problems: Problems) -> str | None:
+    """The text of a UTF-8 file, line ends as they are, without a byte order mark; None (and a problem) if it is not."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        problems.add(str(path), f"cannot be read: {error.strerror}")
+        return None
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        bad = raw[error.start : error.start + 1].hex()
+        problems.add(str(path), f"is not UTF-8: byte 0x{bad} at offset {error.start}")
+        return None
+
+
+def json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(`file:line`, object) for every line that holds a JSON object; anything else is a problem."""
+    text = decode(path, problems)
+    for number, line in enumerate((text or "").split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            problems.add(where, f"is not JSON: {error}")
+            continue
+        if isinstance(value, dict):
+            yield where, value
+        else:
+            problems.add(where, f"should be a JSON object, is {type(value).__name__}")
+
+
+def check_unique(found: Iterable[tuple[str, str]], what: str, problems: Problems) -> None:
+    """`found`: (id, where). Names both places of an id that stands twice."""
+    first: dict[str, str] = {}
+    for name, where in found:
+        if name in first:
+            problems.add(where, f"the {what} id {name!r} stands twice; first in {first[name]}")
+        first.setdefault(name, where)
+
+
+def make_corpus(documents: Iterable[Document], where: str, problems: Problems) -> Corpus:
+    """Documents in the order of their ids; an empty one or an empty corpus is a problem."""
+    kept = sorted(documents, key=lambda document: document.id)
+    if not kept:
+        problems.add(where, "there are no documents here")
+    for document in kept:
+        if not document.text.strip():
+            problems.add(f"{where} {document.id}", "the document is empty")
+    return Corpus(tuple(kept))
+
+
+def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, problems: Problems) -> None:
+    """Ids, texts, evidence inside its document, filters that some document fits."""
+    pairs = list(questions)
+    check_unique(((question.id, where) for where, question in pairs), "question", problems)
+    if not pairs and not problems.found:
+        problems.add("dataset", "there are no questions")
+    for where, question in pairs:
+        if not question.text.strip():
+            problems.add(where, "the question is empty")
+        if not question.answerable and question.evidence:
+            problems.add(where, "is marked unanswerable, but has evidence")
+        for need in question.evidence or ():
+            kinds = {type(alternative).__name__ for alternative in need}
+            if len(kinds) > 1:
+                problems.add(where, "mixes spans and whole documents in one need; they are scored differently")
+        if question.filters and not any(_fits(document, question.filters) for document in corpus.documents):
+            problems.add(where, f"no document fits its filters {dict(question.filters)!r}")
+
+
+def _fits(document: Document, filters: Any) -> bool:
+    return all(document.metadata.get(key) == value for key, value in filters.items())

@@ -1,0 +1,1 @@
+"""The pieces of a pipeline: one file, one part. Parts never import one another."""

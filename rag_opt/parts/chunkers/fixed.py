@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Le, Lt
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Chunk, Document
+from rag_opt.registry import register
+from rag_opt.sentences import trim
+from rag_opt.tokens import Tokenizer, TokenMap
+
+
+@register("chunker", "fixed")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Fixed:
+    """Windows of `size` tokens of the embedder, each beginning `overlap` of a window before the last one ends."""
+
+    size: Annotated[int, Ge(8), Le(32768)] = 160
+    overlap: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
+        tokens = TokenMap(tokenizer.starts(document.text))
+        step = max(1, round(self.size * (1 - self.overlap)))
+        windows = tokens.windows(0, len(document.text), size=self.size, step=step)
+        trimmed = [trim(document.text, start, end) for start, end in windows]
+        return [Chunk(*span) for span in trimmed if span is not None]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Chunk, Document
+from rag_opt.registry import register
+from rag_opt.sentences import sentences, trim
+from rag_opt.tokens import Tokenizer, TokenMap
+
+
+@register("chunker", "sentence")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Sentence:
+    """Whole sentences, as many as fit into `size` tokens of the embedder. A longer sentence is cut at tokens."""
+
+    size: Annotated[int, Ge(8), Le(32768)] = 128
+
+    def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
+        tokens = TokenMap(tokenizer.starts(document.text))
+        spans: list[tuple[int, int]] = []
+        for start, end in sentences(document.text):
+            if spans and tokens.count(spans[-1][0], end) <= self.size:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans += tokens.windows(start, end, size=self.size, step=self.size)
+        trimmed = [trim(document.text, start, end) for start, end in spans]
+        return [Chunk(*span) for span in trimmed if span is not None]

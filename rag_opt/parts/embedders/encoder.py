@@ -1,0 +1,193 @@
+"""Texts to vectors, each exact input once: the only place where an embedding model is loaded and run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from rag_opt.errors import ModelRefused
+from rag_opt.parts.embedders.cards import Card
+from rag_opt.records import FloatArray
+from rag_opt.store.keys import canonical, digest, file_digest, item_key, versions
+from rag_opt.store.values import Values
+from rag_opt.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Purpose = Literal["query", "document"]
+Vectors = NDArray[np.float32]
+
+# Rows of a batch times its longest text. Measured on two cores (docs/benchmarks.md): larger is slower.
+_TOKENS_PER_BATCH = 4096
+_TEXTS_PER_BATCH = 128
+_BATCHES_PER_COMMIT = 4
+_SHELF = "vectors"
+
+
+class Encoder:
+    """An embedding model behind the store of values. Nothing is loaded until a text is missing.
+
+    Vectors are float32, of unit length, stored at the model's full width; a card's
+    `truncate_dimensions` is applied when they are read, so that variants share them.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        *,
+        values: Values,
+        lock: Callable[[str], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
+        device: str = "auto",
+    ) -> None:
+        self.card = card
+        self.progress: Callable[[int, int], None] = lambda done, total: None
+        self.encoded = 0
+        self.truncated_inputs: set[bytes] = set()
+        self._values = values
+        self._lock = lock
+        self._device = device
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer(self.card.folder / "tokenizer.json")
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of the model's files, its prompts, and the libraries that run it; not of the card's name."""
+        facts = {
+            "files": _files_digest(self.card.folder, self._values),
+            "dtype": "float32",
+            "reads_tokens": self.card.reads_tokens,
+            "versions": versions("sentence-transformers", "transformers", "torch", "tokenizers"),
+        }
+        return digest(facts)
+
+    @property
+    def vectors_key(self) -> str:
+        """What every key that depends on this encoder's vectors must contain."""
+        prompts = [self.card.query_prompt, self.card.document_prompt]
+        return digest([self.identity, prompts, self.card.vector_dimensions])
+
+    def vectors(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+        """[texts, dimensions]. Each distinct input that is not stored is run through the model once."""
+        return self.timed_vectors(texts, purpose)[0]
+
+    def timed_vectors(self, texts: Sequence[str], purpose: Purpose) -> tuple[Vectors, FloatArray]:
+        """The vectors, and the milliseconds that each took: its share of the batch it was first encoded in."""
+        if not texts:
+            return np.zeros((0, self.card.vector_dimensions), np.float32), np.zeros(0)
+        prompt = self.card.query_prompt if purpose == "query" else self.card.document_prompt
+        keys = [item_key(self.identity, [purpose, prompt + text]) for text in texts]
+        known = self._values.get(_SHELF, keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            with self._lock(f"encoder-{self.identity}"):
+                known |= self._values.get(_SHELF, list(missing))  # another process may have been here
+                known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, prompt)
+        rows = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
+        self.truncated_inputs |= {key for key, cut in zip(keys, rows["truncated"], strict=True) if cut}
+        return self._cut(rows["vector"]), rows["ms"].astype(float)
+
+    def _cut(self, full: Vectors) -> Vectors:
+        if self.card.truncate_dimensions is None:
+            return full
+        cut = full[:, : self.card.truncate_dimensions]
+        return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+
+    def _encode_missing(self, missing: dict[bytes, str], prompt: str) -> dict[bytes, bytes]:
+        if not missing:
+            return {}
+        keys, texts = list(missing), list(missing.values())
+        lengths = self.tokenizer.lengths([prompt + text for text in texts])
+        self._model()  # loading is not part of what a vector takes
+        made: dict[bytes, bytes] = {}
+        unsaved: dict[bytes, bytes] = {}
+        for number, batch in enumerate(_batches(np.minimum(lengths, self.card.reads_tokens))):
+            started = time.perf_counter()
+            rows = np.zeros(len(batch), _entry(self.card.dimensions))
+            rows["vector"] = self._run([texts[i] for i in batch], prompt)
+            rows["ms"] = (time.perf_counter() - started) * 1000 / len(batch)
+            rows["truncated"] = lengths[batch] > self.card.reads_tokens
+            for i, row in zip(batch, rows, strict=True):
+                made[keys[i]] = unsaved[keys[i]] = row.tobytes()
+            if number % _BATCHES_PER_COMMIT == _BATCHES_PER_COMMIT - 1:
+                self._values.put(_SHELF, unsaved)
+                unsaved = {}
+            self.progress(len(made), len(missing))
+        self._values.put(_SHELF, unsaved)
+        self.encoded += len(made)
+        return made
+
+    def _model(self) -> SentenceTransformer:
+        return _loaded(self.card.folder, self.card.reads_tokens, self._device)
+
+    def _run(self, texts: list[str], prompt: str) -> Vectors:
+        raw = self._model().encode(texts, prompt=prompt or None, batch_size=len(texts), show_progress_bar=False)
+        vectors = np.asarray(raw, np.float32)
+        if vectors.shape[1] != self.card.dimensions:
+            raise ModelRefused(
+                f"{self.card.id} gives {vectors.shape[1]} dimensions; its card says {self.card.dimensions}"
+            )
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _entry(dimensions: int) -> np.dtype[np.void]:
+    """How one vector is stored: whether its text was cut, how long it took, and the vector."""
+    return np.dtype([("truncated", "u1"), ("ms", "<f4"), ("vector", "<f4", (dimensions,))])
+
+
+def _batches(lengths: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Positions in batches of alike length, longest first, so that memory runs out early or never."""
+    order = np.argsort(-lengths, kind="stable").tolist()
+    while order:
+        size = max(1, min(_TEXTS_PER_BATCH, _TOKENS_PER_BATCH // max(int(lengths[order[0]]), 1)))
+        yield order[:size]
+        order = order[size:]
+
+
+@functools.cache
+def _loaded(folder: Path, reads_tokens: int, device: str) -> SentenceTransformer:
+    """One model in memory per process, whoever asks for it."""
+    refuse_unsafe(folder)
+    import transformers
+    from sentence_transformers import SentenceTransformer
+
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    model = SentenceTransformer(str(folder), device=None if device == "auto" else device)
+    model.max_seq_length = reads_tokens
+    model.eval()
+    return model
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Raise ModelRefused for a model that needs custom code, or whose weights are not safetensors."""
+    configuration = orjson.loads((folder / "config.json").read_bytes())
+    if "auto_map" in configuration:
+        raise ModelRefused(
+            f"{folder}: config.json names custom code (auto_map). Without it the model loads and gives wrong "
+            "vectors, with it anything may run here; serve it with text-embeddings-inference instead"
+        )
+    if not any(folder.rglob("*.safetensors")):
+        raise ModelRefused(f"{folder}: there are no safetensors weights; other formats can run code when loaded")
+
+
+def _files_digest(folder: Path, values: Values) -> str:
+    """Hash of all that determines the vectors, remembered by size and time: weights are large."""
+    kept = [p for p in sorted(folder.rglob("*")) if p.suffix in (".json", ".safetensors", ".txt", ".model")]
+    stat = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in kept]
+    key = item_key("model files", [str(folder), stat])
+
+    def compute(_: list[int]) -> list[bytes]:
+        return [canonical([(name, file_digest(folder / name)) for name, _, _ in stat])]
+
+    return digest(values.fill("models", [key], compute)[0].decode())

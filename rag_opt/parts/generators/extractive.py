@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Answer, Span
+from rag_opt.registry import register
+
+
+@register("generator", "extractive")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Extractive:
+    """Answers with the `sentences` of the context nearest to the question, in reading order.
+
+    Refuses when even the nearest has a cosine below `refuse_below`. Only sentences that stand whole in
+    the context can be said. No language model.
+    """
+
+    sentences: Annotated[int, Ge(1), Le(20)] = 2
+    refuse_below: Annotated[float, Ge(-1), Le(1)] = 0.4
+
+    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
+
+    def answer(
+        self,
+        question_vectors: NDArray[np.float32],
+        contexts: Sequence[Sequence[Span]],
+        *,
+        sentences: Callable[[Span], list[Span]],
+        text: Callable[[Span], str],
+        vectors: Callable[[Sequence[str]], NDArray[np.float32]],
+    ) -> list[Answer]:
+        """One answer per question. `question_vectors`: [questions, dimensions], unit length."""
+        choices = [[s for passage in context for s in (sentences(passage) or [passage])] for context in contexts]
+        said = sorted({text(span) for spans in choices for span in spans})
+        row = {sentence: number for number, sentence in enumerate(said)}
+        known = vectors(said)
+        answers = []
+        for question, spans in zip(question_vectors, choices, strict=True):
+            rows = [row[text(span)] for span in spans]
+            cosine = np.einsum("sd,d->s", known[rows], question) if rows else np.empty(0)
+            if not rows or cosine.max() < self.refuse_below:
+                answers.append(Answer("", refused=True))
+                continue
+            nearest = np.argsort(-cosine, kind="stable")[: self.sentences]
+            cited = [spans[i] for i in sorted(nearest.tolist())]
+            answers.append(Answer(" ".join(" ".join(text(s).split()) for s in cited), False, tuple(cited)))
+        return answers

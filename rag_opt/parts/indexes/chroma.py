@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Candidates
+from rag_opt.registry import register
+
+_COLLECTION = "chunks"
+
+
+@register("index", "chroma")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Chroma:
+    """Approximate nearest neighbours by cosine in an embedded Chroma database (HNSW).
+
+    One index is one folder, written once. Chroma writes into a folder even when it only reads it, so an
+    index is opened in a private copy: the stored one stays as its checksum says.
+    """
+
+    ef_construction: Annotated[int, Ge(10), Le(2000)] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000)] = 100
+    max_neighbors: Annotated[int, Ge(4), Le(128)] = 16
+
+    libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
+    reads: ClassVar[str] = "vectors"
+
+    def build(self, folder: Path, vectors: NDArray[np.float32]) -> None:
+        client = _client(folder)
+        hnsw = {
+            "space": "cosine",
+            "ef_construction": self.ef_construction,
+            "ef_search": self.ef_search,
+            "max_neighbors": self.max_neighbors,
+            "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
+        }
+        collection = client.create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": hnsw})
+        step = client.get_max_batch_size()
+        for start in range(0, len(vectors), step):
+            part = vectors[start : start + step]
+            collection.upsert(ids=[str(start + i) for i in range(len(part))], embeddings=part)
+        client.close()
+
+    def open(self, folder: Path) -> OpenChroma:
+        return OpenChroma(folder)
+
+
+class OpenChroma:
+    """A private copy of a Chroma index, removed when it is closed or forgotten."""
+
+    def __init__(self, folder: Path) -> None:
+        self._copy = Path(tempfile.mkdtemp(prefix="rag_opt_chroma_"))
+        shutil.copytree(folder, self._copy, dirs_exist_ok=True)
+        self._client = _client(self._copy)
+        self._collection: Any = self._client.get_collection(_COLLECTION, embedding_function=None)
+        self.close = weakref.finalize(self, _discard, self._client, self._copy)
+
+    def search(
+        self, queries: NDArray[np.float32], depth: int, *, allowed: NDArray[np.int32] | None = None
+    ) -> Candidates:
+        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks."""
+        size = self._collection.count() if allowed is None else len(allowed)
+        if size == 0 or len(queries) == 0:
+            return Candidates.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
+        found = self._collection.query(
+            query_embeddings=queries,
+            n_results=min(depth, size),
+            include=["distances"],
+            **({} if allowed is None else {"ids": [str(i) for i in allowed]}),
+        )
+        rows = []
+        for ids, distances in zip(found["ids"], found["distances"], strict=True):
+            chunks, scores = np.array(ids, np.int32), 1 - np.array(distances, np.float32)
+            order = np.lexsort((chunks, -scores))  # equal scores: the earlier chunk first
+            rows.append((chunks[order], scores[order]))
+        return Candidates.stack(rows, depth)
+
+    def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The stored vectors of some chunks, one row each, in the order asked."""
+        ids = [str(i) for i in chunks]
+        found = self._collection.get(ids=ids, include=["embeddings"])
+        place = {chunk: row for row, chunk in enumerate(found["ids"])}
+        return np.asarray(found["embeddings"], np.float32)[[place[i] for i in ids]]
+
+
+def _client(folder: Path) -> Any:
+    import chromadb
+    from chromadb.config import Settings
+
+    return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
+
+
+def _discard(client: Any, copy: Path) -> None:
+    client.close()
+    shutil.rmtree(copy, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What of the hits reaches the context."""

@@ -1,0 +1,1 @@
+"""Which candidate lists are asked for, and how they become one."""

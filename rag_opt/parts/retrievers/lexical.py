@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Candidates
+from rag_opt.registry import register
+
+
+@register("retriever", "lexical")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Lexical:
+    """Best chunks by BM25."""
+
+    top_k: Annotated[int, Ge(1), Le(200)] = 5
+    depth: Annotated[int, Ge(1), Le(1000)] = 50
+    k1: Annotated[float, Ge(0), Le(5)] = 1.2
+    b: Annotated[float, Ge(0), Le(1)] = 0.75
+
+    def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        return {"lexical": ("bm25", {"k1": self.k1, "b": self.b})}
+
+    def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
+        return lists["lexical"]

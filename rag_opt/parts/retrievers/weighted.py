@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.rankings import combine, min_max
+from rag_opt.records import Candidates
+from rag_opt.registry import register
+
+
+@register("retriever", "weighted")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Weighted:
+    """Dense and lexical scores, each list scaled to [0, 1], mixed: `weight` dense + (1 - `weight`) lexical."""
+
+    top_k: Annotated[int, Ge(1), Le(200)] = 5
+    depth: Annotated[int, Ge(1), Le(1000)] = 50
+    weight: Annotated[float, Ge(0), Le(1)] = 0.5
+
+    def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        return {"dense": ("chroma", {}), "lexical": ("bm25", {})}
+
+    def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
+        dense, lexical = lists["dense"], lists["lexical"]
+        gains = [self.weight * min_max(dense), (1 - self.weight) * min_max(lexical)]
+        return combine([dense.chunks, lexical.chunks], gains, self.depth)

@@ -1,0 +1,220 @@
+"""Asking: retrieve, fuse, rerank, cut, pack, answer, for many questions at once or for one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from rag_opt import config
+from rag_opt.evidence import Hits
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.texts import Texts
+from rag_opt.records import Answer, Candidates, FloatArray, IntArray, Question, Span
+from rag_opt.registry import source_digest
+from rag_opt.store.keys import digest, item_key
+from rag_opt.store.values import Values
+
+if TYPE_CHECKING:
+    from rag_opt.pipeline.building import ChunkTable
+
+OpenIndex = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a pipeline returned, a row per question.
+
+    `hits`: those that reached the context, [questions, top_k]; `scores` [questions, top_k] (-inf: none);
+    `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage.
+    Retrieval is timed question by question. Embedding, reranking and answering are shared over the batch they
+    were first done in; an answer's share includes embedding what no stage before it had embedded.
+    Times of stored results are stored with them.
+    """
+
+    hits: Hits
+    scores: NDArray[np.float32]
+    contexts: list[tuple[Span, ...]]
+    context_tokens: IntArray
+    answers: list[Answer]
+    latency_ms: dict[str, FloatArray]
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        spec: PipelineSpec,
+        texts: Texts,
+        chunks: ChunkTable,
+        encoder: Encoder,
+        values: Values,
+        index_keys: Mapping[str, str],
+        index_reads: Mapping[str, str],
+        open_index: OpenIndex,
+    ) -> None:
+        self.spec = spec
+        self.texts = texts
+        self.corpus = texts.corpus
+        self.chunks = chunks
+        self.encoder = encoder
+        self.index_keys = dict(index_keys)
+        self.open_index = open_index
+        self._values = values
+        self._reads = dict(index_reads)
+
+    def ask(self, questions: Sequence[Question]) -> Responses:
+        """Answer the questions; a question's filters limit what may be returned for it."""
+        vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
+        latency = {"embed": embed_ms}
+        lists = {}
+        for name in self.spec.retriever.indexes():
+            lists[name], latency[f"search_{name}"] = self._search(name, questions, vectors)
+        started = time.perf_counter()
+        fused = self.spec.retriever.fuse(lists)
+        latency["fuse"] = _share(started, len(questions))
+        candidates, latency["rerank"] = self._rerank(fused)
+        started = time.perf_counter()
+        hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
+        latency["pack"] = _share(started, len(questions))
+        answers, latency["answer"] = self._answer(questions, vectors, contexts)
+        return Responses(hits, scores, contexts, tokens, answers, latency)
+
+    def _search(
+        self, name: str, questions: Sequence[Question], vectors: NDArray[np.float32]
+    ) -> tuple[Candidates, FloatArray]:
+        depth = self.spec.retriever.depth
+        reads_vectors = self._reads[name] == "vectors"
+        keys = [item_key(self.index_keys[name], [depth, q.text, dict(q.filters)]) for q in questions]
+
+        def compute(positions: list[int]) -> list[bytes]:
+            index = self.open_index(name)
+            found = []
+            for position in positions:
+                question = questions[position]
+                query = vectors[position : position + 1] if reads_vectors else [question.text]
+                started = time.perf_counter()
+                one = index.search(query, depth, allowed=self._allowed(question.filters))
+                elapsed_ms = (time.perf_counter() - started) * 1000
+                found.append(_pack_list(one.chunks[0], one.scores[0], elapsed_ms))
+            return found
+
+        return _unpack_lists(self._values.fill("candidates", keys, compute), depth)
+
+    def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
+        if not filters:
+            return None
+        fits = [all(d.metadata.get(k) == v for k, v in filters.items()) for d in self.corpus.documents]
+        return np.flatnonzero(np.array(fits)[self.chunks.document]).astype(np.int32)
+
+    def _rerank(self, candidates: Candidates) -> tuple[Candidates, FloatArray]:
+        part = self.spec.reranker
+        if "chunk_vectors" not in part.needs:
+            return part.rerank(candidates), np.zeros(len(candidates.chunks))
+        facts = [config.dump(part), source_digest(part.__module__), self.index_keys["dense"]]
+        namespace = digest(facts)
+        rows = range(len(candidates.chunks))
+        keys = [item_key(namespace, [candidates.chunks[r], candidates.scores[r].astype(float).tolist()]) for r in rows]
+
+        def compute(positions: list[int]) -> list[bytes]:
+            some = Candidates(candidates.chunks[positions], candidates.scores[positions])
+            index = self.open_index("dense")
+            started = time.perf_counter()
+            done = part.rerank(some, chunk_vectors=index.vectors)
+            elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
+            return [_pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
+
+        return _unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
+
+    def _pack(
+        self, candidates: Candidates
+    ) -> tuple[Hits, NDArray[np.float32], list[tuple[Span, ...]], IntArray]:
+        count, ranks = candidates.chunks.shape
+        hits, scores = Hits.empty(count, ranks), np.full((count, ranks), -np.inf, np.float32)
+        contexts: list[tuple[Span, ...]] = []
+        tokens = np.zeros(count, np.int64)
+        for row, ids in enumerate(candidates.chunks):
+            chunks = ids[ids >= 0]
+            columns = (self.chunks.document[chunks], self.chunks.start[chunks], self.chunks.end[chunks])
+            documents = self.corpus.documents
+            spans = [Span(documents[d].id, s, e) for d, s, e in zip(*(c.tolist() for c in columns), strict=True)]
+            packed = self.spec.packer.pack(spans, count=self.texts.tokens)
+            for array, column in zip((hits.document, hits.start, hits.end), columns, strict=True):
+                array[row, : packed.kept] = column[: packed.kept]
+            scores[row, : packed.kept] = candidates.scores[row, : packed.kept]
+            contexts.append(packed.passages)
+            tokens[row] = packed.tokens
+        return hits, scores, contexts, tokens
+
+    def _answer(
+        self, questions: Sequence[Question], vectors: NDArray[np.float32], contexts: Sequence[Sequence[Span]]
+    ) -> tuple[list[Answer], FloatArray]:
+        part = self.spec.generator
+        facts = [part.kind, config.dump(part), source_digest(part.__module__), source_digest("rag_opt.sentences")]
+        namespace = digest([*facts, self.encoder.vectors_key])
+        passages = [[[s.document_id, s.start, s.end, self.texts.of(s)] for s in context] for context in contexts]
+        keys = [item_key(namespace, [q.text, read]) for q, read in zip(questions, passages, strict=True)]
+
+        def compute(positions: list[int]) -> list[bytes]:
+            clock = _Clock(self.encoder)
+            made = part.answer(
+                vectors[positions],
+                [contexts[position] for position in positions],
+                sentences=self.texts.sentences,
+                text=self.texts.of,
+                vectors=clock.vectors,
+            )
+            elapsed_ms = clock.elapsed_ms() / len(positions)
+            return [orjson.dumps([a.text, a.refused, [[*_plain(s)] for s in a.cited], elapsed_ms]) for a in made]
+
+        stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
+        answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
+        return answers, np.array([elapsed_ms for *_, elapsed_ms in stored], float)
+
+
+class _Clock:
+    """Time spent since it was made, with vectors counted at what they first took, stored or not."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._started = time.perf_counter()
+        self._vectors_ms = 0.0
+        self._waited = 0.0
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        vectors, took_ms = self._encoder.timed_vectors(texts, "document")
+        self._vectors_ms += float(took_ms.sum())
+        self._waited += time.perf_counter() - started
+        return vectors
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self._started - self._waited) * 1000 + self._vectors_ms
+
+
+def _plain(span: Span) -> tuple[str, int, int]:
+    return span.document_id, span.start, span.end
+
+
+def _share(started: float, questions: int) -> FloatArray:
+    return np.full(questions, (time.perf_counter() - started) * 1000 / max(questions, 1))
+
+
+def _pack_list(chunks: NDArray[np.int32], scores: NDArray[np.float32], elapsed_ms: float) -> bytes:
+    valid = chunks >= 0
+    return np.float32(elapsed_ms).tobytes() + chunks[valid].tobytes() + scores[valid].tobytes()
+
+
+def _unpack_lists(values: Sequence[bytes], depth: int) -> tuple[Candidates, FloatArray]:
+    elapsed_ms = np.array([np.frombuffer(value[:4], np.float32)[0] for value in values], float)
+    rows = []
+    for value in values:
+        middle = 4 + (len(value) - 4) // 2
+        rows.append((np.frombuffer(value[4:middle], np.int32), np.frombuffer(value[middle:], np.float32)))
+    return Candidates.stack(rows, depth), elapsed_ms

@@ -1,0 +1,176 @@
+"""From a spec to a pipeline that can be asked: every stage through the store, nothing opened before it is needed."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from rag_opt import config
+from rag_opt.errors import ImpossiblePipeline
+from rag_opt.parts.embedders.cards import Cards
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline.asking import Pipeline
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.texts import Texts
+from rag_opt.records import Corpus
+from rag_opt.registry import lookup, source_digest
+from rag_opt.store import Store
+from rag_opt.store.keys import digest, versions
+
+_OPEN_INDEXES = 4
+_CHUNK_TABLES = 16
+
+
+@dataclass(frozen=True)
+class ChunkTable:
+    """All chunks of a corpus as arrays: row of the document, start, end. `embed_texts` only where they differ."""
+
+    document: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    embed_texts: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    def texts(self, corpus: Corpus) -> list[str]:
+        """What is embedded and indexed, one text a chunk."""
+        rows = zip(self.document.tolist(), self.start.tolist(), self.end.tolist(), strict=True)
+        contents = [corpus.documents[document].text[start:end] for document, start, end in rows]
+        return [self.embed_texts.get(number, content) for number, content in enumerate(contents)]
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end)
+        (folder / "embed_texts.json").write_bytes(orjson.dumps({str(k): v for k, v in self.embed_texts.items()}))
+
+    @staticmethod
+    def load(folder: Path) -> ChunkTable:
+        with np.load(folder / "chunks.npz") as arrays:
+            columns = [arrays[name] for name in ("document", "start", "end")]
+        other = orjson.loads((folder / "embed_texts.json").read_bytes())
+        return ChunkTable(*columns, embed_texts={int(k): v for k, v in other.items()})
+
+
+class Workshop:
+    """Builds pipelines over one corpus. Shares encoders, chunk tables and open indexes between them."""
+
+    def __init__(self, corpus: Corpus, store: Store, cards: Cards, *, device: str = "auto") -> None:
+        self.corpus = corpus
+        self.store = store
+        self.cards = cards
+        self.texts = Texts(corpus)
+        self._device = device
+        self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    @functools.cache  # noqa: B019  # a workshop lives as long as the search
+    def encoder(self, name: str) -> Encoder:
+        card = self.cards.read(name)
+        return Encoder(card, values=self.store.values, lock=self.store.lock, device=self._device)
+
+    def encoded(self) -> int:
+        """Model inputs run so far, all encoders together."""
+        return sum(encoder.encoded for encoder in self._encoders())
+
+    def _encoders(self) -> list[Encoder]:
+        names = {name for name in self.cards.names()}
+        return [self.encoder(name) for name in names] if names else []
+
+    def check(self, spec: PipelineSpec) -> None:
+        """Raise ImpossiblePipeline for a spec that cannot exist, before anything is spent on it."""
+        size = getattr(spec.chunker, "size", 0)
+        card = self.cards.read(spec.embedder.name)
+        readable = card.reads_tokens - self.encoder(spec.embedder.name).tokenizer.special_tokens
+        if size > readable:
+            raise ImpossiblePipeline(
+                f"chunks of {size} tokens are longer than {spec.embedder.name} reads ({readable} and its special tokens)"
+            )
+
+    def pipeline(self, spec: PipelineSpec) -> Pipeline:
+        self.check(spec)
+        encoder = self.encoder(spec.embedder.name)
+        chunks_key = self._chunks_key(spec, encoder)
+        wanted = dict(spec.retriever.indexes())
+        if "chunk_vectors" in spec.reranker.needs:
+            wanted.setdefault("dense", ("chroma", {}))
+        parts = {name: lookup("index", kind)(**settings) for name, (kind, settings) in wanted.items()}
+        keys = {name: self._index_key(part, chunks_key, encoder) for name, part in parts.items()}
+        return Pipeline(
+            spec=spec,
+            texts=self.texts,
+            chunks=self._chunks(spec, chunks_key, encoder),
+            encoder=encoder,
+            values=self.store.values,
+            index_keys=keys,
+            index_reads={name: part.reads for name, part in parts.items()},
+            open_index=lambda name: self._index(parts[name], keys[name], spec, chunks_key, encoder),
+        )
+
+    def folders(self, spec: PipelineSpec) -> dict[str, Path]:
+        """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""
+        pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder.name)
+        key = self._chunks_key(spec, encoder)
+        folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut(spec, encoder).save(folder))}
+        for name, index_key in pipeline.index_keys.items():
+            pipeline.open_index(name)
+            folders[f"index/{name}"] = self.store.root / "indexes" / index_key
+        return folders
+
+    def close(self) -> None:
+        for index in self._open.values():
+            index.close()
+        self._open.clear()
+
+    def _chunks_key(self, spec: PipelineSpec, encoder: Encoder) -> str:
+        part = spec.chunker
+        tokenizer = encoder.tokenizer.identity
+        facts = [part.kind, config.dump(part), source_digest(part.__module__), tokenizer, self.corpus.digest]
+        return digest([*facts, versions("tokenizers")])
+
+    def _index_key(self, part: Any, chunks_key: str, encoder: Encoder) -> str:
+        reads = encoder.vectors_key if part.reads == "vectors" else "texts"
+        facts = [part.kind, config.dump(part), source_digest(part.__module__), chunks_key, reads]
+        return digest([*facts, versions(*part.libraries)])
+
+    def _chunks(self, spec: PipelineSpec, key: str, encoder: Encoder) -> ChunkTable:
+        if key not in self._tables:
+            folder = self.store.entry("chunks", key, lambda aside: self._cut(spec, encoder).save(aside))
+            _keep(self._tables, key, ChunkTable.load(folder), most=_CHUNK_TABLES)
+        return self._tables[key]
+
+    def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
+        rows: list[tuple[int, int, int]] = []
+        embed_texts: dict[int, str] = {}
+        for number, document in enumerate(self.corpus.documents):
+            for chunk in spec.chunker.split(document, tokenizer=encoder.tokenizer):
+                if chunk.embed_text is not None:
+                    embed_texts[len(rows)] = chunk.embed_text
+                rows.append((number, chunk.start, chunk.end))
+        columns = np.array(rows, np.int64).reshape(-1, 3).T
+        return ChunkTable(columns[0].astype(np.int32), columns[1], columns[2], embed_texts)
+
+    def _index(self, part: Any, key: str, spec: PipelineSpec, chunks_key: str, encoder: Encoder) -> Any:
+        if key not in self._open:
+
+            def build(folder: Path) -> None:
+                texts = self._chunks(spec, chunks_key, encoder).texts(self.corpus)
+                part.build(folder, encoder.vectors(texts, "document") if part.reads == "vectors" else texts)
+
+            folder = self.store.entry("indexes", key, build)
+            _keep(self._open, key, part.open(folder), most=_OPEN_INDEXES)
+        return self._open[key]
+
+
+def _keep(cache: OrderedDict[str, Any], key: str, value: Any, *, most: int) -> None:
+    cache[key] = value
+    while len(cache) > most:
+        _, oldest = cache.popitem(last=False)
+        if hasattr(oldest, "close"):
+            oldest.close()

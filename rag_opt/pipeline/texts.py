@@ -1,0 +1,40 @@
+"""What stages ask of a corpus's text again and again: contents, tokens and sentences by span."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from rag_opt.records import Corpus, Span
+from rag_opt.sentences import sentences
+from rag_opt.tokens import TokenMap, budget_tokenizer
+
+
+class Texts:
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        # caches of this object alone, so that they end with it
+        self._tokens = functools.cache(self._read_tokens)
+        self._sentences = functools.cache(self._read_sentences)
+
+    def of(self, span: Span) -> str:
+        return self.corpus.text(span)
+
+    def tokens(self, span: Span) -> int:
+        """Size of a span in tokens of the fixed tokenizer that budgets are counted with."""
+        return self._tokens(span.document_id).count(span.start, span.end)
+
+    def sentences(self, span: Span) -> list[Span]:
+        """The sentences that lie whole inside a span."""
+        starts, ends = self._sentences(span.document_id)
+        first = int(np.searchsorted(starts, span.start))
+        last = int(np.searchsorted(ends, span.end, side="right"))
+        return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
+
+    def _read_tokens(self, document_id: str) -> TokenMap:
+        return TokenMap(budget_tokenizer().starts(self.corpus[document_id].text))
+
+    def _read_sentences(self, document_id: str) -> tuple[np.ndarray, np.ndarray]:
+        found = np.array(sentences(self.corpus[document_id].text), np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]

@@ -1,0 +1,139 @@
+"""Artifacts that are files: an entry appears whole or not at all, is built once, and is checked when opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import orjson
+
+from rag_opt.store.keys import file_digest
+from rag_opt.store.values import SqliteValues
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """A folder of artifacts, safe to share between processes on one machine.
+
+    <root>/<stage>/<key>/        files of one artifact and their manifest
+    <root>/values/<shelf>.sqlite many small values by key
+    <root>/locks/                one lock file per key that is being built
+    <root>/damaged/              entries that did not match their checksum, set aside
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.values = SqliteValues(root / "values", set_aside=root / "damaged")
+        self._checked: set[Path] = set()
+        self.built: dict[str, int] = {}
+        self.reused: dict[str, int] = {}
+        self.notes: list[str] = []
+
+    def close(self) -> None:
+        self.values.close()
+
+    def has(self, stage: str, key: str) -> bool:
+        return (self.root / stage / key / MANIFEST).exists()
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold `name` against every other process of this machine. Freed by the system when the process dies."""
+        folder = self.root / "locks"
+        folder.mkdir(exist_ok=True)
+        with filelock.FileLock(folder / f"{name}.lock"):
+            yield
+
+    def entry(self, stage: str, key: str, build: Callable[[Path], None]) -> Path:
+        """The folder of an artifact, built by `build(empty folder)` if it is missing or damaged."""
+        path = self.root / stage / key
+        if self._whole(path):
+            self.reused[stage] = self.reused.get(stage, 0) + 1
+            return path
+        with self.lock(f"{stage}-{key}"):
+            if self._whole(path):  # another process built it while we waited
+                self.reused[stage] = self.reused.get(stage, 0) + 1
+                return path
+            self._build(path, build)
+            self.built[stage] = self.built.get(stage, 0) + 1
+        return path
+
+    def _build(self, path: Path, build: Callable[[Path], None]) -> None:
+        aside = path.parent / f".building-{path.name}"
+        shutil.rmtree(aside, ignore_errors=True)  # left by a killed process; the lock says nobody is at it
+        aside.mkdir(parents=True)
+        started = time.perf_counter()
+        build(aside)
+        seal(aside, {"seconds": round(time.perf_counter() - started, 6)})
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+        self._checked.add(path)
+
+    def _whole(self, path: Path) -> bool:
+        if path in self._checked:
+            return True
+        if not path.exists():
+            return False
+        wrong = damage(path)
+        if wrong:
+            aside = self.root / "damaged" / f"{path.parent.name}-{path.name}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            os.replace(path, aside)
+            self.notes.append(f"{path} was damaged ({wrong}); set aside as {aside} and built again")
+            return False
+        self._checked.add(path)
+        return True
+
+
+def seal(folder: Path, extra: dict[str, object] | None = None) -> None:
+    """Write the manifest: every file with its size and hash, all flushed to disk."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+    write_atomically(folder / MANIFEST, orjson.dumps({**(extra or {}), "files": files}, option=orjson.OPT_INDENT_2))
+
+
+def damage(folder: Path) -> str:
+    """What differs from the manifest, in words; empty when nothing does."""
+    try:
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+        files = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"no readable {MANIFEST}"
+    for name, facts in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != facts["bytes"] or file_digest(path) != facts["blake2b"]:
+            return f"{name} has changed"
+    return ""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that a reader sees the old one or the new one, and a crash leaves no half."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder to flush it; its rename is durable enough
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""Many small values by key: vectors per text; candidate lists, answers and scores per question."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rag_opt.store.keys import checksum
+
+Compute = Callable[[list[int]], Sequence[bytes]]
+_CHECKSUM_BYTES = 8
+_KEYS_PER_QUERY = 500
+
+
+class Values(Protocol):
+    """Fills a list of values, computing only those that are not known."""
+
+    computed: dict[str, int]
+    reused: dict[str, int]
+
+    def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]: ...
+
+    def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None: ...
+
+    def fill(self, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+        """One value per key. `compute` gets the positions of the first occurrence of each missing key."""
+        ...
+
+
+def _fill(values: Values, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+    known = values.get(shelf, keys)
+    missing: dict[bytes, int] = {}
+    for position, key in enumerate(keys):
+        if key not in known:
+            missing.setdefault(key, position)
+    values.reused[shelf] = values.reused.get(shelf, 0) + len(known)
+    if missing:
+        made = dict(zip(missing, compute(list(missing.values())), strict=True))
+        values.put(shelf, made)
+        values.computed[shelf] = values.computed.get(shelf, 0) + len(made)
+        known |= made
+    return [known[key] for key in keys]
+
+
+class MemoryValues:
+    """Values of one process, forgotten with it: what a served pipeline uses."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._values: dict[tuple[str, bytes], bytes] = {}
+        self._capacity = capacity
+        self.computed: dict[str, int] = {}
+        self.reused: dict[str, int] = {}
+
+    def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        return {key: self._values[shelf, key] for key in keys if (shelf, key) in self._values}
+
+    def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
+        for key, value in values.items():
+            self._values[shelf, key] = value
+        while len(self._values) > self._capacity:  # dicts keep order: the oldest goes first
+            del self._values[next(iter(self._values))]
+
+    def fill(self, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+        return _fill(self, shelf, keys, compute)
+
+
+class SqliteValues:
+    """One SQLite file per shelf. A value that does not match its checksum counts as missing and is rebuilt.
+
+    SQLite in WAL mode loses nothing that was committed when a process is killed, and serves several
+    processes at once.
+    """
+
+    def __init__(self, folder: Path, *, set_aside: Path) -> None:
+        self._folder = folder
+        self._set_aside = set_aside
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self.computed: dict[str, int] = {}
+        self.reused: dict[str, int] = {}
+        self.damaged = 0
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        connection = self._open(shelf)
+        found: dict[bytes, bytes] = {}
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), _KEYS_PER_QUERY):
+            part = unique[start : start + _KEYS_PER_QUERY]
+            marks = ",".join("?" * len(part))
+            rows = connection.execute(f"SELECT key, value FROM entry WHERE key IN ({marks})", part)
+            for key, value in rows:
+                content = value[_CHECKSUM_BYTES:]
+                if checksum(content) == value[:_CHECKSUM_BYTES]:
+                    found[key] = content
+                else:
+                    self.damaged += 1
+        return found
+
+    def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
+        connection = self._open(shelf)
+        rows = [(key, checksum(value) + value) for key, value in values.items()]
+        with connection:
+            connection.executemany("INSERT OR REPLACE INTO entry (key, value) VALUES (?, ?)", rows)
+
+    def fill(self, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+        return _fill(self, shelf, keys, compute)
+
+    def _open(self, shelf: str) -> sqlite3.Connection:
+        connection = self._connections.get(shelf)
+        if connection is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{shelf}.sqlite"
+            try:
+                connection = _connect(path)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):  # locked, disk full: not damage
+                    raise
+                self._set_aside.mkdir(parents=True, exist_ok=True)
+                os.replace(path, self._set_aside / f"{shelf}-{time.time_ns()}.sqlite")
+                self.damaged += 1
+                connection = _connect(path)
+            self._connections[shelf] = connection
+        return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("CREATE TABLE IF NOT EXISTS entry (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
