@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,15 @@ _CHUNK_TABLES = 16
 
 @dataclass(frozen=True)
 class ChunkTable:
-    """All chunks of a corpus as arrays: row of the document, start, end. `embed_texts` only where they differ."""
+    """All chunks of a corpus as arrays: row of the document, start, end, and tokens as the embedder counts them.
+
+    `embed_texts` holds what is embedded only where it differs from the content.
+    """
 
     document: NDArray[np.int32]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    tokens: NDArray[np.int64]
     embed_texts: dict[int, str]
 
     def __len__(self) -> int:
@@ -47,13 +52,13 @@ class ChunkTable:
         return [self.embed_texts.get(number, content) for number, content in enumerate(contents)]
 
     def save(self, folder: Path) -> None:
-        np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end)
+        np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end, tokens=self.tokens)
         (folder / "embed_texts.json").write_bytes(orjson.dumps({str(k): v for k, v in self.embed_texts.items()}))
 
     @staticmethod
     def load(folder: Path) -> ChunkTable:
         with np.load(folder / "chunks.npz") as arrays:
-            columns = [arrays[name] for name in ("document", "start", "end")]
+            columns = [arrays[name] for name in ("document", "start", "end", "tokens")]
         other = orjson.loads((folder / "embed_texts.json").read_bytes())
         return ChunkTable(*columns, embed_texts={int(k): v for k, v in other.items()})
 
@@ -66,28 +71,30 @@ class Workshop:
         self.store = store
         self.cards = cards
         self.texts = Texts(corpus)
+        self.progress: Callable[[int, int], None] = lambda done, total: None
         self._device = device
+        self._encoders: dict[str, Encoder] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
 
-    @functools.cache  # noqa: B019  # a workshop lives as long as the search
     def encoder(self, name: str) -> Encoder:
-        card = self.cards.read(name)
-        return Encoder(card, values=self.store.values, lock=self.store.lock, device=self._device)
+        """The encoder of a card, the same object every time."""
+        if name not in self._encoders:
+            card = self.cards.read(name)
+            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, device=self._device)
+            encoder.progress = lambda done, total: self.progress(done, total)
+            self._encoders[name] = encoder
+        return self._encoders[name]
 
     def encoded(self) -> int:
         """Model inputs run so far, all encoders together."""
-        return sum(encoder.encoded for encoder in self._encoders())
-
-    def _encoders(self) -> list[Encoder]:
-        names = {name for name in self.cards.names()}
-        return [self.encoder(name) for name in names] if names else []
+        return sum(encoder.encoded for encoder in self._encoders.values())
 
     def check(self, spec: PipelineSpec) -> None:
         """Raise ImpossiblePipeline for a spec that cannot exist, before anything is spent on it."""
         size = getattr(spec.chunker, "size", 0)
-        card = self.cards.read(spec.embedder.name)
-        readable = card.reads_tokens - self.encoder(spec.embedder.name).tokenizer.special_tokens
+        encoder = self.encoder(spec.embedder.name)
+        readable = encoder.card.reads_tokens - encoder.tokenizer.special_tokens
         if size > readable:
             raise ImpossiblePipeline(
                 f"chunks of {size} tokens are longer than {spec.embedder.name} reads ({readable} and its special tokens)"
@@ -112,6 +119,13 @@ class Workshop:
             index_reads={name: part.reads for name, part in parts.items()},
             open_index=lambda name: self._index(parts[name], keys[name], spec, chunks_key, encoder),
         )
+
+    def truncated_chunks(self, spec: PipelineSpec) -> int:
+        """How many chunks are longer than the model reads, the prompt before them included."""
+        encoder = self.encoder(spec.embedder.name)
+        prompt = int(encoder.tokenizer.lengths([encoder.card.document_prompt])[0]) - encoder.tokenizer.special_tokens
+        chunks = self._chunks(spec, self._chunks_key(spec, encoder), encoder)
+        return int((chunks.tokens + prompt > encoder.card.reads_tokens).sum())
 
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""
@@ -154,7 +168,8 @@ class Workshop:
                     embed_texts[len(rows)] = chunk.embed_text
                 rows.append((number, chunk.start, chunk.end))
         columns = np.array(rows, np.int64).reshape(-1, 3).T
-        return ChunkTable(columns[0].astype(np.int32), columns[1], columns[2], embed_texts)
+        table = ChunkTable(columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows), np.int64), embed_texts)
+        return dataclasses.replace(table, tokens=encoder.tokenizer.lengths(table.texts(self.corpus)))
 
     def _index(self, part: Any, key: str, spec: PipelineSpec, chunks_key: str, encoder: Encoder) -> Any:
         if key not in self._open:

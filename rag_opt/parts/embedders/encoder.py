@@ -52,7 +52,6 @@ class Encoder:
         self.card = card
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.encoded = 0
-        self.truncated_inputs: set[bytes] = set()
         self._values = values
         self._lock = lock
         self._device = device
@@ -95,7 +94,6 @@ class Encoder:
                 known |= self._values.get(_SHELF, list(missing))  # another process may have been here
                 known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, prompt)
         rows = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
-        self.truncated_inputs |= {key for key, cut in zip(keys, rows["truncated"], strict=True) if cut}
         return self._cut(rows["vector"]), rows["ms"].astype(float)
 
     def _cut(self, full: Vectors) -> Vectors:
@@ -117,7 +115,6 @@ class Encoder:
             rows = np.zeros(len(batch), _entry(self.card.dimensions))
             rows["vector"] = self._run([texts[i] for i in batch], prompt)
             rows["ms"] = (time.perf_counter() - started) * 1000 / len(batch)
-            rows["truncated"] = lengths[batch] > self.card.reads_tokens
             for i, row in zip(batch, rows, strict=True):
                 made[keys[i]] = unsaved[keys[i]] = row.tobytes()
             if number % _BATCHES_PER_COMMIT == _BATCHES_PER_COMMIT - 1:
@@ -142,8 +139,8 @@ class Encoder:
 
 
 def _entry(dimensions: int) -> np.dtype[np.void]:
-    """How one vector is stored: whether its text was cut, how long it took, and the vector."""
-    return np.dtype([("truncated", "u1"), ("ms", "<f4"), ("vector", "<f4", (dimensions,))])
+    """How one vector is stored: how long it took, and the vector."""
+    return np.dtype([("ms", "<f4"), ("vector", "<f4", (dimensions,))])
 
 
 def _batches(lengths: NDArray[np.int64]) -> Iterator[list[int]]:

@@ -1,0 +1,96 @@
+"""The one place that calls ragas: its metrics that need no language model, over many samples at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.records import FloatArray
+
+os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+
+
+def semantic_similarities(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> FloatArray:
+    """`pairs`: (reference, answer). Cosine in [-1, 1]; every text is embedded in one batch through the store."""
+    if not pairs:
+        return np.zeros(0)
+    from ragas.embeddings.base import BaseRagasEmbedding
+    from ragas.metrics.collections import SemanticSimilarity
+
+    texts = sorted({text for pair in pairs for text in pair})
+    known = dict(zip(texts, encoder.vectors(texts, "document"), strict=True))
+
+    class StoredEmbedding(BaseRagasEmbedding):  # type: ignore[misc]  # ragas is untyped here
+        def embed_text(self, text: str, **_: Any) -> Any:
+            return known[text]
+
+        async def aembed_text(self, text: str, **_: Any) -> Any:
+            return known[text]
+
+    metric = SemanticSimilarity(embeddings=StoredEmbedding())
+
+    async def one(reference: str, answer: str) -> float:
+        return float((await metric.ascore(reference=reference, response=answer)).value)
+
+    return _all(one, pairs)
+
+
+def rouge_scores(pairs: Sequence[tuple[str, str]]) -> FloatArray:
+    """`pairs`: (reference, answer). ROUGE-L F-measure in [0, 1]."""
+    if not pairs:
+        return np.zeros(0)
+    from ragas.metrics.collections import RougeScore
+
+    metric = RougeScore(rouge_type="rougeL", mode="fmeasure")
+
+    async def one(reference: str, answer: str) -> float:
+        return float((await metric.ascore(reference=reference, response=answer)).value)
+
+    return _all(one, pairs)
+
+
+def id_based_scores(pairs: Sequence[tuple[list[str], list[str]]]) -> tuple[FloatArray, FloatArray]:
+    """`pairs`: (returned ids, reference ids). Recall and precision in [0, 1]; precision NaN when nothing returned."""
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
+    from ragas import SingleTurnSample
+    from ragas.metrics import IDBasedContextPrecision, IDBasedContextRecall
+
+    def sample(returned: list[str], wanted: list[str]) -> Any:
+        return SingleTurnSample(retrieved_context_ids=returned, reference_context_ids=wanted)
+
+    recall, precision = IDBasedContextRecall(), IDBasedContextPrecision()
+    found = _all(lambda r, w: recall.single_turn_ascore(sample(r, w)), pairs)
+    exact = np.full(len(pairs), np.nan)
+    some = [row for row, (returned, _) in enumerate(pairs) if returned]
+    exact[some] = _all(lambda r, w: precision.single_turn_ascore(sample(r, w)), [pairs[row] for row in some])
+    return found, exact
+
+
+def non_llm_context_scores(pairs: Sequence[tuple[list[str], list[str]]]) -> tuple[FloatArray, FloatArray]:
+    """`pairs`: (retrieved passages, reference passages), none empty. Recall and precision in [0, 1]."""
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
+    from ragas import SingleTurnSample
+    from ragas.metrics import NonLLMContextPrecisionWithReference, NonLLMContextRecall
+
+    def sample(passages: list[str], references: list[str]) -> Any:
+        return SingleTurnSample(retrieved_contexts=passages, reference_contexts=references)
+
+    recall, precision = NonLLMContextRecall(), NonLLMContextPrecisionWithReference()
+    return (
+        _all(lambda p, r: recall.single_turn_ascore(sample(p, r)), pairs),
+        _all(lambda p, r: precision.single_turn_ascore(sample(p, r)), pairs),
+    )
+
+
+def _all(score: Callable[..., Awaitable[float]], arguments: Sequence[tuple[Any, ...]]) -> FloatArray:
+    async def run() -> list[float]:
+        return [float(await score(*given)) for given in arguments]
+
+    return np.array(asyncio.run(run()), float)

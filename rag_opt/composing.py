@@ -1,0 +1,102 @@
+"""Hydra, and nothing else: composing settings for the commands, with errors that help."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rag_opt.errors import BadInput, Problem, RagOptError, nearest
+
+Main = Callable[[dict[str, Any], list[Path], str], None]
+
+
+def conf_folder() -> Path:
+    """The configs: inside the package in an installed wheel, beside it in a checkout."""
+    here = Path(__file__).parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def run(main: Main) -> None:
+    """Compose `search.yaml` with the command line's overrides and call `main(settings, conf folders, name suffix)`.
+
+    Exits with 2 and every problem listed when the input cannot be used.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and we say them better
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    @functools.wraps(main)
+    def composed(cfg: Any) -> None:
+        job = HydraConfig.get()
+        sources = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
+        swept = job.mode is not None and job.mode.name == "MULTIRUN" and not _names_study(job.overrides.task)
+        suffix = "-" + re.sub(r"[^\w.=-]+", "_", job.job.override_dirname) if swept else ""
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+        assert isinstance(plain, dict)
+        # the folder given first on the search path wins in Hydra; ours are read last-wins
+        main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(BadInput(_explained(error, sys.argv[1:])))
+    except RagOptError as error:
+        fail(error)
+
+
+def fail(error: RagOptError) -> None:
+    """Say what is wrong on stderr and leave with 2."""
+    problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
+    count = f"{len(problems)} problems:" if len(problems) > 1 else "Problem:"
+    print(f"{count}", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _names_study(overrides: Any) -> bool:
+    return any(str(one).lstrip("+").startswith("study.name=") for one in overrides)
+
+
+def _explained(error: Exception, arguments: list[str]) -> list[Problem]:
+    """Every override whose key or choice does not exist, with the nearest name; else Hydra's own words."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        whole = OmegaConf.to_container(compose("search"), resolve=False)
+    assert isinstance(whole, dict)
+    problems = [p for a in arguments if (p := _bad_override(a, {str(k): v for k, v in whole.items()})) is not None]
+    return problems or [Problem("", " ".join(str(error).split("\n")[:3]))]
+
+
+def _bad_override(argument: str, whole: dict[str, Any]) -> Problem | None:
+    match = re.match(r"^(?!-)(~?)([\w./@]+)=(.*)$", argument)
+    if match is None:
+        if not argument.startswith(("-", "+", "~")) and "=" not in argument:
+            return Problem(argument, "is not an override; those are written key=value")
+        return None
+    key, value = match[2], match[3]
+    group = conf_folder() / key
+    if group.is_dir():
+        known = sorted(path.stem for path in group.glob("*.yaml"))
+        if value not in known and value != "null":
+            return Problem(key, f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}")
+        return None
+    inside: Any = whole
+    for depth, step in enumerate(path := key.split(".")):
+        if not isinstance(inside, dict) or step not in inside:
+            names = list(inside) if isinstance(inside, dict) else []
+            parent = ".".join(path[:depth]) or "the settings"
+            allowed = f" {parent} has: {', '.join(map(str, names))}" if names else ""
+            return Problem(key, f"there is no setting {step!r}{nearest(step, map(str, names)) or '.'}{allowed}")
+        inside = inside[step]
+    return None

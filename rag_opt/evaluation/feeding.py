@@ -1,0 +1,27 @@
+"""Whether a data set has what an objective needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rag_opt.errors import Problem
+from rag_opt.records import Dataset, Question
+
+_LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
+    "evidence": ("no evidence", lambda q: q.answerable and not q.evidence),
+    "document_evidence": ("no document-level evidence", lambda q: q.answerable and (not q.evidence or q.has_spans)),
+    "reference_answers": ("no reference answer", lambda q: q.answerable and not q.reference_answer),
+}
+
+
+def lacking(dataset: Dataset, needs: Iterable[str], *, where: str) -> list[Problem]:
+    """One problem per need that some question cannot feed, naming the first of them."""
+    problems = []
+    for need in sorted(needs):
+        words, lacks = _LACKS[need]
+        without = [question.id for question in dataset.questions if lacks(question)]
+        if without:
+            some = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
+            what = f"{len(without)} of {len(dataset.questions)} questions have {words}: {some}"
+            problems.append(Problem(where, what))
+    return problems

@@ -1,0 +1,141 @@
+"""A `Run`: a pipeline asked a list of questions, and the scores of objectives over it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import orjson
+
+from rag_opt import config
+from rag_opt.evidence import Hits
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline import Pipeline, Responses
+from rag_opt.pipeline.building import ChunkTable
+from rag_opt.pipeline.texts import Texts
+from rag_opt.records import Corpus, FloatArray, Question, question_digest
+from rag_opt.registry import source_digest
+from rag_opt.store.keys import digest, item_key, versions
+from rag_opt.store.values import Values
+
+Scores = dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Row i of everything belongs to question i."""
+
+    questions: tuple[Question, ...]
+    responses: Responses
+    texts: Texts
+    chunks: ChunkTable
+
+    @property
+    def corpus(self) -> Corpus:
+        return self.texts.corpus
+
+    def only(self, rows: Sequence[int]) -> Run:
+        """The run of some of its questions."""
+        r = self.responses
+        part = Responses(
+            hits=Hits(r.hits.document[rows], r.hits.start[rows], r.hits.end[rows]),
+            scores=r.scores[rows],
+            contexts=[r.contexts[i] for i in rows],
+            context_tokens=r.context_tokens[rows],
+            answers=[r.answers[i] for i in rows],
+            latency_ms={stage: times[rows] for stage, times in r.latency_ms.items()},
+        )
+        return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=part)
+
+    @functools.cached_property
+    def row_digests(self) -> list[str]:
+        """For each question the hash of it and of all that was returned for it, times left out."""
+        r = self.responses
+        documents = [document.id for document in self.corpus.documents]
+        digests = []
+        for i, question in enumerate(self.questions):
+            kept = r.hits.document[i] >= 0
+            hits = [
+                [documents[d], s, e]
+                for d, s, e in zip(*(a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end)), strict=True)
+            ]
+            passages = [[s.document_id, s.start, s.end] for s in r.contexts[i]]
+            answer = r.answers[i]
+            digests.append(digest([question_digest(question), hits, passages, answer.text, answer.refused]))
+        return digests
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What an objective is handed beyond the run: encoders behind the store, by the name of their card."""
+
+    encoder: Callable[[str], Encoder]
+
+
+class Objective(Protocol):
+    """Scores a run. The first metric of `score` is the objective's value when it is optimised.
+
+    A metric is one number per question, NaN where it does not apply. `aggregates` names how a metric becomes
+    one number, where that is not the mean. `stored` False: only read off the run, not worth storing.
+    `needs`: what every question must have (see `evaluation.feeding`). `libraries`: whose versions matter.
+    """
+
+    kind: ClassVar[str]
+    direction: ClassVar[Literal["maximize", "minimize"]]
+    needs: ClassVar[frozenset[str]]
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]]
+    stored: ClassVar[bool]
+    libraries: ClassVar[tuple[str, ...]]
+
+    def score(self, run: Run, tools: Tools) -> Scores: ...
+
+
+def ask(pipeline: Pipeline, questions: Sequence[Question]) -> Run:
+    return Run(tuple(questions), pipeline.ask(questions), pipeline.texts, pipeline.chunks)
+
+
+def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Scores:
+    """The scores of a run, each question's through the store."""
+    if not objective.stored or not run.questions:
+        return objective.score(run, tools)
+    module = type(objective).__module__
+    facts: list[Any] = [objective.kind, config.dump(objective), source_digest(module), versions(*objective.libraries)]
+    facts += [source_digest("rag_opt.evidence"), run.corpus.digest]
+    namespace = digest(facts)
+    keys = [item_key(namespace, row) for row in run.row_digests]
+
+    def compute(rows: list[int]) -> list[bytes]:
+        made = objective.score(run.only(rows), tools)
+        columns = {name: _plain(column) for name, column in made.items()}
+        return [orjson.dumps({name: column[i] for name, column in columns.items()}) for i in range(len(rows))]
+
+    stored = [orjson.loads(value) for value in values.fill("scores", keys, compute)]
+    names = list(stored[0])
+    return {name: np.array([np.nan if row[name] is None else row[name] for row in stored], float) for name in names}
+
+
+def _plain(column: FloatArray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in column]
+
+
+def aggregate(objective: Objective, scores: Scores) -> dict[str, float]:
+    """One number per metric and aggregate, over the questions it applies to; nothing where it applies to none."""
+    numbers = {}
+    for name, column in scores.items():
+        known = column[~np.isnan(column)]
+        if not len(known):
+            continue
+        for how in objective.aggregates.get(name, ("mean",)):
+            numbers[name if how == "mean" else f"{name}_{how}"] = _AGGREGATES[how](known)
+    return numbers
+
+
+_AGGREGATES: dict[str, Callable[[FloatArray], float]] = {
+    "mean": lambda known: float(known.mean()),
+    "p50": lambda known: float(np.percentile(known, 50)),
+    "p95": lambda known: float(np.percentile(known, 95)),
+}

@@ -1,0 +1,279 @@
+"""From composed settings to everything a search needs: checked whole, all problems in one list, nothing spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt import config
+from rag_opt.config import STRICT
+from rag_opt.data.splits import Split, split
+from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, nearest
+from rag_opt.evaluation.feeding import lacking
+from rag_opt.evaluation.run import Objective
+from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.pipeline.spec import part_from
+from rag_opt.records import Dataset
+from rag_opt.registry import kinds, load_parts, lookup
+from rag_opt.store import Store
+from rag_opt.store.keys import digest
+from rag_opt.study.driver import Panel, Search, reference_pipelines
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.space import Space
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StudySettings:
+    name: str | None = None
+    trials: Annotated[int, Ge(1), Le(1_000_000)] = 40
+    seed: Annotated[int, Ge(0)] = 0
+    search_share: Annotated[float, Gt(0), Le(1)] = 0.6
+    finalists: Annotated[int, Ge(1), Le(1000)] = 5
+    min_coverage: Annotated[float, Ge(0), Le(1)] = 0.95
+    max_failures: Annotated[int, Ge(1)] = 5
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OnlySettings:
+    """Kinds to keep of each slot; null keeps all."""
+
+    chunker: str | list[str] | None = None
+    embedder: str | list[str] | None = None
+    retriever: str | list[str] | None = None
+    reranker: str | list[str] | None = None
+    packer: str | list[str] | None = None
+    generator: str | list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrackingSettings:
+    enabled: bool = True
+    uri: str | None = None
+    experiment: str | None = None
+    artifact_location: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    content: Literal["auto", "full", "ids", "none"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ObjectiveSettings:
+    """Objectives by kind with their settings. The first of `optimise` that the data can feed is optimised."""
+
+    optimise: dict[str, dict[str, Any]]
+    log: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finalists: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    dataset: dict[str, Any]
+    space: dict[str, Any]
+    pipeline: dict[str, Any]
+    objective: ObjectiveSettings
+    sampler: dict[str, dict[str, Any]]
+    tracking: TrackingSettings
+    study: StudySettings
+    only: OnlySettings
+    baseline: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    plugins: list[str] = field(default_factory=lambda: ["objectives"])
+    outputs: str = "outputs"
+
+
+@dataclass(frozen=True, kw_only=True, config={"arbitrary_types_allowed": True})
+class Prepared:
+    """A search that can start, and what a person should be told before it does."""
+
+    settings: Settings
+    dataset: Any
+    split: Any
+    search: Any
+    digests: dict[str, str]
+    notes: list[str]
+
+    @property
+    def held_out(self) -> tuple[Any, ...]:
+        return tuple(self.dataset.questions[i] for i in self.split.held_out)
+
+    @property
+    def held_out_units(self) -> tuple[str, ...]:
+        return tuple(self.split.units[i] for i in self.split.held_out)
+
+
+def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_suffix: str = "") -> Prepared:
+    """Raises BadInput listing everything that is wrong with the settings and the data."""
+    settings = config.load(Settings, dict(composed))
+    load_parts(settings.plugins)
+    import rag_opt.data.beir
+    import rag_opt.data.csv_spans
+    import rag_opt.data.folder
+    import rag_opt.data.python_reference
+    import rag_opt.data.squad
+    import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
+
+    problems: list[Problem] = []
+
+    def attempt(read: Any, *given: Any, **named: Any) -> Any:
+        try:
+            return read(*given, **named)
+        except BadInput as error:
+            problems.extend(error.problems)
+            return None
+
+    pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
+    baseline = attempt(_baseline, settings, conf_folders) or pipeline
+    only = config.dump(settings.only)
+    space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=only)
+    sampler = attempt(part_from, "sampler", settings.sampler, where="sampler")
+    dataset = attempt(_dataset, settings.dataset)
+    notes = list(dataset.notes) if dataset else []
+    panel = attempt(_panel, settings.objective, dataset, notes) if dataset else None
+    if problems:
+        raise BadInput(problems)
+
+    name = (settings.study.name or dataset.name) + name_suffix
+    outputs = Path(settings.outputs)
+    workshop = Workshop(dataset.corpus, Store(outputs / "store"), card_folders(conf_folders), device=settings.device)
+    problems += _impossible(space, baseline, workshop)
+    problems += _similarity_models(panel, workshop)
+    if not name or name != Path(name).name or name.startswith("."):
+        problems.append(Problem("study.name", f"is {name!r}; should be usable as the name of a folder"))
+    if problems:
+        raise BadInput(problems)
+
+    parts = split(dataset.questions, search_share=settings.study.search_share)
+    search = Search(
+        folder=StudyFolder(outputs / name),
+        space=space,
+        baseline=baseline,
+        sampler=sampler,
+        panel=panel,
+        workshop=workshop,
+        questions=tuple(dataset.questions[i] for i in parts.search),
+        units=tuple(parts.units[i] for i in parts.search),
+        trials=settings.study.trials,
+        seed=settings.study.seed,
+        max_failures=settings.study.max_failures,
+    )
+    if not search.questions:
+        raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
+    digests = {
+        "corpus": dataset.corpus.digest,
+        "set of questions": dataset.questions_digest,
+        "space": digest(space.to_dict()),
+        "objective": digest([panel.optimised.kind, config.dump(panel.optimised)]),
+        "baseline": baseline.digest,
+        "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
+    }
+    return Prepared(
+        settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes
+    )
+
+
+def _dataset(given: Mapping[str, Any]) -> Dataset:
+    data = dict(given)
+    reader = lookup("dataset", str(data.pop("reader", "")), where="dataset.reader")
+    missing = [key for key, value in data.items() if value == "???"]
+    if missing:
+        raise BadInput([Problem(f"dataset.{key}", f"must be given: dataset.{key}=…") for key in missing])
+    read: Dataset = config.load(reader, data, path="dataset").read()
+    return read
+
+
+def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> Panel:
+    """The first objective that the data can feed; of the others those that it can feed."""
+    optimised = _objectives(settings.optimise, "objective.optimise")
+    if not optimised:
+        raise BadInput([Problem("objective.optimise", "is empty; name at least one objective")])
+    why: list[Problem] = []
+    for number, one in enumerate(optimised):
+        lacks = lacking(dataset, one.needs, where=f"objective.optimise.{one.kind}")
+        if not lacks:
+            if number or len(optimised) > 1:
+                notes.append(f"objective: {one.kind} (the first that the data can feed)")
+            break
+        why += lacks
+    else:
+        raise BadInput(why)
+    fed = []
+    for where in ("log", "finalists"):
+        objectives = _objectives(getattr(settings, where), f"objective.{where}")
+        fed.append(tuple(o for o in objectives if not lacking(dataset, o.needs, where="")))
+    return Panel(one, *fed)
+
+
+def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Objective]:
+    problems: list[Problem] = []
+    made: list[Objective] = []
+    for kind, given in named.items():
+        try:
+            made.append(config.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}"))
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    return made
+
+
+def _baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec | None:
+    """By name (`conf/pipeline/<name>.yaml`) or by file (YAML or JSON, a bundle's spec.json too)."""
+    if settings.baseline is None:
+        return None
+    places = [folder / "pipeline" / f"{settings.baseline}.yaml" for folder in reversed(conf_folders)]
+    for path in (Path(settings.baseline), *places):
+        if path.is_file():
+            return PipelineSpec.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, where="baseline")
+    known = sorted({path.stem for folder in conf_folders for path in (folder / "pipeline").glob("*.yaml")})
+    close = f"{nearest(settings.baseline, known)} There are: {', '.join(known)}"
+    raise BadInput([Problem("baseline", f"is neither a file nor a pipeline: {settings.baseline!r}{close}")])
+
+
+def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list[Problem]:
+    """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
+    problems: list[Problem] = []
+    cards = {}
+    for kind, parameters in space.tree["embedder"].items():
+        names = parameters["name"] if "name" in parameters else [lookup("embedder", kind)().name]
+        for name in names:  # type: ignore[union-attr]  # a Choice is a sequence of its values
+            try:
+                cards[str(name)] = workshop.encoder(str(name)).card
+            except BadInput as error:
+                problems += [Problem(f"space.embedder.{kind}.name", problem.what) for problem in error.problems]
+    for what, spec in reference_pipelines(baseline).items():
+        try:
+            workshop.check(spec)
+        except (ImpossiblePipeline, BadInput) as error:
+            problems.append(Problem("baseline", f"{what} is impossible: {error}"))
+            break
+    most = max((card.reads_tokens for card in cards.values()), default=0)
+    for kind, parameters in space.tree["chunker"].items():
+        size = parameters.get("size")
+        smallest = None if size is None else min(size.values) if hasattr(size, "values") else size.low  # type: ignore[type-var]
+        if cards and isinstance(smallest, int) and smallest > most:
+            what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
+            problems.append(Problem(f"space.chunker.{kind}.size", what))
+    return problems
+
+
+def _similarity_models(panel: Panel, workshop: Workshop) -> list[Problem]:
+    problems = []
+    for objective in (panel.optimised, *panel.logged, *panel.finalists):
+        name = getattr(objective, "similarity_model", None)
+        if name is not None:
+            try:
+                workshop.encoder(name)
+            except BadInput as error:
+                problems += [Problem(f"objective {objective.kind}.similarity_model", p.what) for p in error.problems]
+    return problems
+
+
+def slots_and_kinds() -> dict[str, list[str]]:
+    """Every slot with the kinds that are known, for people."""
+    return {slot: list(kinds(slot)) for slot in ("dataset", "chunker", "embedder", "retriever", "reranker", "packer", "generator", "objective", "sampler")}

@@ -1,0 +1,219 @@
+"""python -m rag_opt.search [key=value ...]: find the best RAG pipeline for your documents."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rag_opt.composing import fail, run
+from rag_opt.errors import BadInput, RagOptError
+
+if TYPE_CHECKING:
+    from rag_opt.preparing import Prepared
+    from rag_opt.study.display import Display
+    from rag_opt.study.finals import Result
+    from rag_opt.study.trials import Trial, TrialLog
+    from rag_opt.tracking.outbox import Outbox
+
+
+def main() -> None:
+    run(search)
+
+
+def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+    """Prepare, drive, finish. Exits with 2 for input that cannot be used, 1 when trials keep crashing, 130 when stopped."""
+    from rag_opt.preparing import prepare
+
+    _offline_quiet()
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
+    folder = prepared.search.folder
+    try:
+        with folder.lock(), _stoppable():
+            known = folder.bind(prepared.digests, _stored_settings(prepared, composed))
+            _searched(prepared, resumed=known)
+    except KeyboardInterrupt:
+        print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command(composed)}")
+        sys.exit(130)
+    except BadInput:
+        raise
+    except RagOptError as error:
+        fail(error)
+
+
+def resume_command(composed: Mapping[str, Any]) -> str:
+    import shlex
+
+    return shlex.join(["python", "-m", "rag_opt.search", *sys.argv[1:]])
+
+
+def _searched(prepared: Prepared, *, resumed: bool) -> None:
+    from rag_opt.study.display import Display
+    from rag_opt.study.driver import drive
+    from rag_opt.study.trials import TrialLog
+    from rag_opt.tracking.outbox import Courier, Outbox
+
+    search, settings = prepared.search, prepared.settings
+    log = TrialLog(search.folder.database, search.folder.name, search.space, direction=search.panel.optimised.direction)
+    outbox = Outbox(search.folder)
+    outbox.restore(log.trials, search.folder.path / "delivered")
+    done = sum(trial.counts for trial in log.trials)
+    display = Display(study=search.folder.name, total=search.trials, done=done, sign=search.panel.sign)
+    _introduce(prepared, display, done, resumed=resumed)
+    courier = Courier(search.folder) if settings.tracking.enabled else None
+    status, patience_s = "FAILED", 5.0
+    try:
+        with display:
+            display.note_best(log.trials)
+            search.workshop.progress = display.embedding
+            drive(search, log, _Watchers(display, outbox))
+            result = _finished(prepared, log, display, outbox)
+        status, patience_s = "FINISHED", 60.0
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        outbox.result(status)
+        search.workshop.close()
+        all_delivered = courier.finish(patience_s=patience_s) if courier is not None else True
+    _conclude(prepared, log.trials, result, display, all_delivered=all_delivered)
+
+
+def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbox) -> Result | None:
+    from rag_opt.store.artifacts import write_atomically
+    from rag_opt.study.finals import finish
+
+    study = prepared.settings.study
+    result = finish(
+        prepared.search,
+        log.trials,
+        prepared.held_out,
+        prepared.held_out_units,
+        count=study.finalists,
+        min_coverage=study.min_coverage,
+        started=lambda done, total: display.say(f"finalist {done + 1} of {total} on the untouched questions"),
+    )
+    if result is not None:
+        content = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
+        write_atomically(prepared.search.folder.path / "result.json", content)
+        for number in result.held_out_means:
+            outbox.held_out(number)
+    return result
+
+
+class _Watchers:
+    """Several watchers as one."""
+
+    def __init__(self, *watchers: Any) -> None:
+        self._watchers = watchers
+
+    def trial_started(self, number: int, spec: Any, origin: str) -> None:
+        for watcher in self._watchers:
+            watcher.trial_started(number, spec, origin)
+
+    def trial_finished(self, trial: Trial, done: int) -> None:
+        for watcher in self._watchers:
+            watcher.trial_finished(trial, done)
+
+
+def _introduce(prepared: Prepared, display: Display, done: int, *, resumed: bool) -> None:
+    """What will be searched, on what, and what it can show, before anything is spent."""
+    from rag_opt.evaluation.statistics import smallest_gain
+
+    search, dataset, say = prepared.search, prepared.dataset, display.console.print
+    size = search.space.size
+    held_out = len(prepared.held_out)
+    characters = sum(len(document.text) for document in dataset.corpus.documents)
+    say(f"[bold]{search.folder.name}[/]  {len(dataset.corpus.documents)} documents, {characters:,} characters, "
+        f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} untouched until the end")
+    say(f"questions {prepared.split.basis}", style="dim")
+    for note in [*prepared.notes, *search.workshop.store.notes]:
+        say(f"note: {note}", style="yellow")
+    say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
+    for line in _space_lines(search.space.to_dict()):
+        say(line, style="dim", soft_wrap=True)
+    gain = smallest_gain(held_out or len(search.questions))
+    say(f"objective: {search.panel.optimised.kind}. {held_out or len(search.questions)} questions can show a gain of about "
+        f"{gain * 100:.1f} points or more (score deviation 0.4, correlation 0.8 assumed)")
+    if resumed:
+        say(f"resuming: {done} of {search.trials} pipelines are already done")
+
+
+def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
+    for slot, kinds in space.items():
+        if slot == "forbid":
+            if kinds:
+                yield f"  forbid     {kinds}"
+            continue
+        for number, (kind, parameters) in enumerate(kinds.items()):
+            inside = "  ".join(f"{name}={value}" for name, value in parameters.items())
+            yield f"  {slot if number == 0 else '':<10} {kind:<11} {inside}"
+
+
+def _conclude(
+    prepared: Prepared, trials: list[Trial], result: Result | None, display: Display, *, all_delivered: bool
+) -> None:
+    from rag_opt.study.display import closing_table
+    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
+
+    folder, settings = prepared.search.folder, prepared.settings
+    if result is None:
+        display.console.print("No pipeline could be scored well enough to win; see the reasons above.", style="red")
+        sys.exit(1)
+    uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
+    look = f"mlflow ui --backend-store-uri {uri}" if is_local(uri) else uri
+    if Path(settings.outputs) == Path("outputs") and Path("Makefile").exists():
+        look = f"make ui   ({look})"
+    places = {"look": look if settings.tracking.enabled else "tracking is off"}
+    places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
+    if not all_delivered and settings.tracking.enabled:
+        places["tracking"] = f"not all was delivered; python -m rag_opt.track {folder.path}"
+    display.console.print()
+    objective = next(iter(prepared.search.panel.optimised.kind.split(".")))
+    display.console.print(closing_table(result, trials, objective=objective, places=places))
+
+
+def _stored_settings(prepared: Prepared, composed: Mapping[str, Any]) -> dict[str, Any]:
+    from rag_opt import config
+
+    tracking = config.dump(prepared.settings.tracking)
+    return {
+        "composed": dict(composed),
+        "tracking": tracking,
+        "dataset_name": prepared.dataset.name,
+        "device": prepared.settings.device,
+    }
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does: cleanly, with everything finished kept. A second signal stops at once."""
+
+    def stop(number: int, frame: object) -> None:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, lambda *_: os._exit(130))
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _offline_quiet() -> None:
+    """Libraries that would talk to somebody or over the display are told not to."""
+    os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What a person sees of a search: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from rag_opt.study.finals import Result
+from rag_opt.study.space import SpecDict
+from rag_opt.study.trials import Trial
+
+_RECENT = 8
+
+
+def describe(spec: SpecDict) -> str:
+    """A pipeline in one line: kinds with the settings that matter."""
+    words = []
+    for slot, part in spec.items():
+        ((kind, settings),) = part.items()
+        if slot == "packer" or (slot == "reranker" and kind == "none"):
+            continue
+        shown = {name: value for name, value in settings.items() if name != "depth"}
+        if slot == "embedder":
+            words.append(str(shown.get("name", kind)))
+        else:
+            inside = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
+            words.append(f"{kind}({inside})" if inside else kind)
+    return " · ".join(words)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def work(trial: Trial) -> str:
+    """What a trial had to compute, and what it found."""
+    encoded = trial.computed.get("inputs encoded", 0)
+    if trial.state != "COMPLETE":
+        return trial.reason.split("\n")[0]
+    made = f"{encoded} texts embedded" if encoded else "nothing embedded"
+    new = sum(trial.computed.values()) - encoded
+    known = sum(trial.reused.values())
+    return f"{made}, {known / max(known + new, 1):.0%} reused"
+
+
+class Display:
+    """A watcher of the search. `total`: pipelines to try; `sign`: +1 when higher is better."""
+
+    def __init__(self, *, study: str, total: int, done: int, sign: int, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stdout, highlight=False)
+        self._live: Live | None = None
+        self._study, self._total, self._done, self._sign = study, total, done, sign
+        self._best: Trial | None = None
+        self._recent: deque[Trial] = deque(maxlen=_RECENT)
+        self._now = ""
+        self._seconds: deque[float] = deque(maxlen=20)
+        self._progress = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.fields[eta]}"))
+        self._bar = self._progress.add_task(study, total=total, completed=done, eta="")
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+            self._live = None
+            for trial in self._recent:
+                self.console.print(self._line(trial))
+
+    def note_best(self, trials: list[Trial]) -> None:
+        for trial in trials:
+            self._consider(trial)
+
+    def _consider(self, trial: Trial) -> None:
+        if trial.value is not None and (
+            self._best is None or self._sign * trial.value > self._sign * (self._best.value or 0)
+        ):
+            self._best = trial
+
+    def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
+        self._now = f"trial {number} ({origin}): {describe(spec)}"
+        self._refresh()
+
+    def trial_finished(self, trial: Trial, done: int) -> None:
+        self._consider(trial)
+        self._done = done
+        self._seconds.append(trial.seconds)
+        self._recent.append(trial)
+        self._now = ""
+        if self._live is None:
+            self.console.print(self._line(trial), soft_wrap=True)
+        self._refresh()
+
+    def embedding(self, done: int, total: int) -> None:
+        if self._live is not None:
+            head = self._now.split("\n")[0]
+            self._now = f"{head}\n  embedding {done:,} of {total:,} texts"
+            self._refresh()
+
+    def say(self, text: str) -> None:
+        self._now = text
+        if self._live is None:
+            self.console.print(text, soft_wrap=True)
+        self._refresh()
+
+    def _line(self, trial: Trial) -> Text:
+        value = "  --  " if trial.value is None else f"{trial.value:.4f}"
+        best = self._best is not None and self._best.number == trial.number
+        style = "bold green" if best else "red" if trial.state == "FAIL" else ""
+        words = f"{trial.number:>4}  {value}  {trial.seconds:6.1f} s  {describe(trial.spec)}  [{work(trial)}]"
+        return Text(words, style=style, overflow="ellipsis", no_wrap=self._live is not None)
+
+    def _view(self) -> Group:
+        left = self._total - self._done
+        eta = f"{self._done}/{self._total} pipelines"
+        if self._seconds and left > 0:
+            eta += f", about {_clock(left * sum(self._seconds) / len(self._seconds))} left"
+        self._progress.update(self._bar, completed=self._done, eta=eta)
+        rows: list[Any] = [self._progress]
+        if self._best is not None:
+            rows.append(Text(f"best   {self._best.value:.4f}  {describe(self._best.spec)}", style="bold"))
+        rows.append(Text(f"now    {self._now or 'choosing the next pipeline'}", overflow="ellipsis"))
+        rows.append(Text(" no.   value    time   pipeline", style="dim"))
+        rows += [self._line(trial) for trial in self._recent]
+        return Group(*rows)
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            self._live.update(self._view())
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%M:%S" if seconds < 3600 else "%H:%M:%S", time.gmtime(seconds))
+
+
+def closing_table(result: Result, trials: list[Trial], *, objective: str, places: dict[str, str]) -> Table:
+    """Winner, baseline, gain with its interval, where to look, how to export."""
+    by_number = {trial.number: trial for trial in trials}
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    which = "untouched" if result.untouched else "search (none were left aside)"
+    gain = result.gain
+    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
+    same = result.winner == result.baseline
+    sure = "the baseline stands" if same else "clear" if gain.low > 0 else "not clear: the interval reaches zero"
+    search_value = by_number[result.winner].value or float("nan")
+    table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
+    held = result.held_out_means
+    table.add_row("", f"{objective} {held[result.winner]:.4f} on {result.questions} {which} questions; search {search_value:.4f}")
+    table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
+    table.add_row("", f"{objective} {held[result.baseline]:.4f} on the same questions")
+    table.add_row("gain", f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure})")
+    others = [str(n) for n in result.alike if n != result.winner]
+    if others:
+        table.add_row("alike", f"these questions cannot tell trials {', '.join(others)} apart from the best")
+    for name, place in places.items():
+        table.add_row(name, place)
+    return table

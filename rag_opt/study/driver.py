@@ -1,0 +1,206 @@
+"""The one driver: asks the sampler, has pipelines evaluated, tells the result, and keeps every finished trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from rag_opt.errors import BadInput, ImpossiblePipeline, TooManyFailures
+from rag_opt.evaluation.run import Objective, Run, Scores, Tools, aggregate, ask, score
+from rag_opt.evaluation.statistics import mean_interval
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import FloatArray, Question
+from rag_opt.store.keys import digest
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.samplers import Proposal, Sampler, spec_digest, unseen
+from rag_opt.study.space import Space, SpecDict
+from rag_opt.study.trials import Trial, TrialLog
+
+_REDRAWS = 20
+
+
+class Watcher(Protocol):
+    """Is told how the search goes: the terminal, tracking."""
+
+    def trial_started(self, number: int, spec: SpecDict, origin: str) -> None: ...
+
+    def trial_finished(self, trial: Trial, done: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The objective that is optimised and those that are only logged."""
+
+    optimised: Objective
+    logged: tuple[Objective, ...]
+    finalists: tuple[Objective, ...]
+
+    @property
+    def sign(self) -> int:
+        """+1 when higher is better."""
+        return 1 if self.optimised.direction == "maximize" else -1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A pipeline on some questions. `values`: the optimised objective, one per question (NaN: could not be scored)."""
+
+    run: Run
+    values: FloatArray
+    scores: Scores
+    metrics: dict[str, float]
+
+    @property
+    def coverage(self) -> float:
+        return float(np.mean(~np.isnan(self.values))) if len(self.values) else 0.0
+
+
+def evaluate(
+    workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question], panel: Panel, *, finalist: bool = False
+) -> Evaluation:
+    """The unit of work: a function of its arguments and the store alone."""
+    run = ask(workshop.pipeline(spec), questions)
+    tools = Tools(workshop.encoder)
+    values = workshop.store.values
+    optimised = score(panel.optimised, run, tools, values)
+    scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
+    for objective in (*panel.logged, *(panel.finalists if finalist else ())):
+        more = score(objective, run, tools, values)
+        metrics |= aggregate(objective, more)
+        scores |= more
+    return Evaluation(run, _scorable(panel.optimised, optimised, questions), scores, metrics)
+
+
+def _scorable(objective: Objective, scores: Scores, questions: Sequence[Question]) -> FloatArray:
+    """The objective's value per question. An unanswerable question it has no value for is not missing, but left out."""
+    values = next(iter(scores.values()))
+    applies = np.array([question.answerable for question in questions]) | ~np.isnan(values)
+    return values[applies]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything a search needs, checked and ready."""
+
+    folder: StudyFolder
+    space: Space
+    baseline: PipelineSpec
+    sampler: Sampler
+    panel: Panel
+    workshop: Workshop
+    questions: tuple[Question, ...]
+    units: tuple[str, ...]
+    trials: int
+    seed: int
+    max_failures: int = 5
+
+
+def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
+    """Try pipelines until there are `trials` of them, or none is left. Every finished one is on disk at once."""
+    seen = {spec_digest(trial.spec) for trial in log.trials}
+    failures = 0
+    for asked, origin in _proposals(search, log, seen):
+        number = len(log.trials)
+        seen.add(spec_digest(asked.spec))
+        watcher.trial_started(number, asked.spec, origin)
+        trial = _tried(search, number, asked, origin)
+        log.commit(trial, asked.trial)
+        watcher.trial_finished(trial, sum(t.counts for t in log.trials))
+        failures = failures + 1 if trial.state == "FAIL" else 0
+        if failures >= search.max_failures:
+            raise TooManyFailures(f"{failures} trials in a row crashed; the last one: {trial.reason}")
+
+
+def _proposals(search: Search, log: TrialLog, seen: set[str]) -> Iterator[tuple[Proposal, str]]:
+    for origin, spec in reference_pipelines(search.baseline).items():
+        if sum(t.counts for t in log.trials) >= search.trials:
+            return
+        if spec.digest not in seen:
+            yield Proposal(spec.to_dict()), origin
+    while sum(t.counts for t in log.trials) < search.trials:
+        proposal = _next(search, log, seen)
+        if proposal is None:
+            return
+        yield proposal, "sampler"
+
+
+def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
+    """Trials 0, 1 and 2: the baseline, and the same with BM25 alone and with vectors alone."""
+    settings = {"top_k": baseline.retriever.top_k, "depth": baseline.retriever.depth}
+
+    def alone(kind: str) -> PipelineSpec:
+        return PipelineSpec.from_dict({**baseline.to_dict(), "retriever": {kind: settings}, "reranker": {"none": {}}})
+
+    return {"baseline": baseline, "BM25 alone": alone("lexical"), "dense alone": alone("dense")}
+
+
+def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
+    """A pipeline that was not tried: redrawn while known or impossible, then any that is left, else None."""
+    number = len(log.trials)
+    for attempt in range(_REDRAWS):
+        seed = int(digest([search.seed, number, attempt])[:8], 16)
+        proposal = search.sampler.propose(search.space, log.sampling, seed=seed, seen=seen)
+        if proposal is None:
+            return None
+        if spec_digest(proposal.spec) not in seen:
+            return proposal
+        if proposal.trial is not None:
+            log.discard(proposal.trial)
+    return unseen(search.space, seed=int(digest([search.seed, number, "any"])[:8], 16), seen=seen)
+
+
+def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
+    """Evaluate one proposal. Whatever goes wrong becomes a finished trial with its reason."""
+    clock = time.perf_counter()
+    before = _counts(search.workshop)
+    trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
+    spec = PipelineSpec.from_dict(asked.spec)
+    trial = dataclasses.replace(trial, spec=spec.to_dict())
+    try:
+        why = search.space.forbidden(trial.spec) if origin == "sampler" else ""
+        if why:
+            raise ImpossiblePipeline(why)
+        done = evaluate(search.workshop, spec, search.questions, search.panel)
+        search.folder.save_rows(number, done.run, done.scores)
+    except ImpossiblePipeline as error:
+        return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - clock)
+    except BadInput:
+        raise  # the search itself is at fault, not this pipeline
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
+        return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - clock)
+    measured = dataclasses.replace(
+        trial,
+        coverage=done.coverage,
+        metrics=done.metrics,
+        seconds=round(time.perf_counter() - clock, 3),
+        truncated_chunks=search.workshop.truncated_chunks(spec),
+        **_spent(before, _counts(search.workshop)),
+    )
+    if done.coverage == 0:
+        return dataclasses.replace(measured, reason="not one question could be scored")
+    interval = mean_interval(next(iter(done.scores.values())), search.units)
+    error = interval.error if np.isfinite(interval.error) else None
+    return dataclasses.replace(measured, state="COMPLETE", value=interval.mean, error=error)
+
+
+def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:
+    store = workshop.store
+    computed = {**store.values.computed, **store.built, "inputs encoded": workshop.encoded()}
+    return {"computed": computed, "reused": {**store.values.reused, **store.reused}}
+
+
+def _spent(before: Mapping[str, dict[str, int]], after: Mapping[str, dict[str, int]]) -> dict[str, Any]:
+    grown = {side: {name: n - before[side].get(name, 0) for name, n in counts.items()} for side, counts in after.items()}
+    return {side: {name: n for name, n in counts.items() if n} for side, counts in grown.items()}
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

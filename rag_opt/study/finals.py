@@ -1,0 +1,105 @@
+"""The end of a search: finalists asked the questions that it never saw, a winner, and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rag_opt.evaluation.selection import Finalist, choose
+from rag_opt.evaluation.statistics import Interval, paired_gain
+from rag_opt.pipeline import PipelineSpec
+from rag_opt.records import Question
+from rag_opt.study.driver import Evaluation, Search, evaluate
+from rag_opt.study.space import SpecDict
+from rag_opt.study.trials import Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """`gain` of the winner over the baseline, paired, in the direction in which more is better.
+
+    `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
+    questions left aside, so every number is of questions that the search optimised.
+    """
+
+    winner: int
+    spec: SpecDict
+    baseline: int
+    gain: Interval
+    held_out_means: dict[int, float]
+    alike: tuple[int, ...]
+    questions: int
+    untouched: bool
+    metrics: dict[int, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = asdict(self)
+        plain["gain"] = {key: value if np.isfinite(value) else None for key, value in plain["gain"].items()}
+        plain["held_out_means"] = {str(k): v for k, v in self.held_out_means.items()}
+        plain["metrics"] = {str(k): v for k, v in self.metrics.items()}
+        return plain
+
+
+def finalists(trials: Sequence[Trial], *, count: int, min_coverage: float, sign: int) -> list[Trial]:
+    """The best trials that may win: complete, and with enough of their questions scored."""
+    able = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.coverage >= min_coverage]
+    return sorted(able, key=lambda t: (-sign * (t.value or 0.0), t.number))[:count]
+
+
+def finish(
+    search: Search,
+    trials: Sequence[Trial],
+    held_out: Sequence[Question],
+    held_out_units: Sequence[str],
+    *,
+    count: int,
+    min_coverage: float,
+    started: Callable[[int, int], None] = lambda done, total: None,
+) -> Result | None:
+    """Evaluate the finalists and the baseline on the untouched questions and choose. None without a finalist."""
+    best = finalists(trials, count=count, min_coverage=min_coverage, sign=search.panel.sign)
+    if not best:
+        return None
+    baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), best[0])
+    entered = [*best, *([] if baseline in best else [baseline])]
+    questions = tuple(held_out) or search.questions
+    units = tuple(held_out_units) if held_out else search.units
+    done: list[Evaluation] = []
+    for position, trial in enumerate(entered):
+        started(position, len(entered))
+        spec = PipelineSpec.from_dict(trial.spec)
+        done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
+        search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
+    return _result(search, entered, done, units, baseline, len(questions), untouched=bool(held_out))
+
+
+def _result(
+    search: Search,
+    entered: Sequence[Trial],
+    done: Sequence[Evaluation],
+    units: Sequence[str],
+    baseline: Trial,
+    questions: int,
+    *,
+    untouched: bool,
+) -> Result:
+    sign = search.panel.sign
+    columns = [sign * next(iter(one.scores.values())) for one in done]
+    costs = [(m.get("cost/context_tokens", 0.0), m.get("cost/latency_ms_p50", 0.0)) for m in (d.metrics for d in done)]
+    field = [Finalist(t.number, column, cost) for t, column, cost in zip(entered, columns, costs, strict=True)]
+    choice = choose(field, units)
+    winner = entered[choice.winner]
+    return Result(
+        winner=winner.number,
+        spec=winner.spec,
+        baseline=baseline.number,
+        gain=paired_gain(columns[choice.winner], columns[entered.index(baseline)], units),
+        held_out_means={t.number: float(sign * np.nanmean(c)) for t, c in zip(entered, columns, strict=True)},
+        alike=tuple(entered[i].number for i in choice.alike),
+        questions=questions,
+        untouched=untouched,
+        metrics={t.number: one.metrics for t, one in zip(entered, done, strict=True)},
+    )

@@ -1,0 +1,143 @@
+"""A study on disk: what it is bound to, its finished trials, a table of rows per trial, its result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import orjson
+
+from rag_opt.errors import StudyBusy, StudyMismatch
+from rag_opt.evaluation.run import Run, Scores
+from rag_opt.store.artifacts import write_atomically
+
+
+class StudyFolder:
+    """outputs/<study>/
+
+    study.json            digests of corpus, questions, space, objective and baseline; the resolved settings
+    study.db              finished Optuna trials (SQLite): optuna-dashboard reads it
+    rows/0007.parquet     what trial 7 returned and scored, a row per search question
+    held_out/0007.parquet the same on the untouched questions, for finalists and the baseline
+    result.json           winner, baseline, gain with its interval
+    outbox/               trials that tracking has not delivered yet
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+
+    @property
+    def database(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def outbox(self) -> Path:
+        return self.path / "outbox"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study against a second driver. The system frees it when this process dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        holder = self.path / "driver.json"
+        lock = filelock.FileLock(self.path / "driver.lock", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            who = orjson.loads(holder.read_bytes()) if holder.exists() else {}
+            raise StudyBusy(
+                f"{self.path} is being searched by process {who.get('pid', '?')} on {who.get('host', '?')}; "
+                "wait for it, or give this search another study.name"
+            ) from None
+        try:
+            write_atomically(holder, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            yield
+        finally:
+            lock.release()
+
+    def bind(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
+        """Tie the study to its inputs, or check that it is tied to these. True when it already was.
+
+        Raises StudyMismatch naming what differs and a name that is free.
+        """
+        bound = self.path / "study.json"
+        if not bound.exists():
+            content = {"name": self.name, "uid": uuid.uuid4().hex, "digests": dict(digests), "settings": dict(settings)}
+            write_atomically(bound, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            return False
+        known = orjson.loads(bound.read_bytes())["digests"]
+        changed = [what for what in digests if known.get(what) != digests[what]]
+        if changed:
+            raise StudyMismatch(
+                f"the study {self.name!r} in {self.path} was made with another {' and another '.join(changed)}; its "
+                f"trials cannot be compared with new ones. Give this search another name: study.name={self._free_name()}"
+            )
+        return True
+
+    def _free_name(self) -> str:
+        number = 2
+        while (self.path.parent / f"{self.name}-{number}").exists():
+            number += 1
+        return f"{self.name}-{number}"
+
+    def settings(self) -> dict[str, Any]:
+        stored: dict[str, Any] = orjson.loads((self.path / "study.json").read_bytes())
+        return stored
+
+    def rows_path(self, number: int, part: str = "rows") -> Path:
+        return self.path / part / f"{number:04d}.parquet"
+
+    def save_rows(self, number: int, run: Run, scores: Scores, *, part: str = "rows") -> None:
+        """Written whole and flushed before the trial is committed: a trial on disk always has its rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.rows_path(number, part)
+        path.parent.mkdir(exist_ok=True)
+        buffer = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(table_rows(run, scores)), buffer, compression="zstd")
+        write_atomically(path, buffer.getvalue().to_pybytes())
+
+    def load_rows(self, number: int, part: str = "rows") -> list[dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        rows: list[dict[str, Any]] = pq.read_table(self.rows_path(number, part)).to_pylist()
+        return rows
+
+
+def table_rows(run: Run, scores: Scores) -> list[dict[str, Any]]:
+    """One plain row per question: what was asked, returned and scored. Scores that do not apply are null."""
+    r = run.responses
+    documents = [document.id for document in run.corpus.documents]
+    rows = []
+    for i, question in enumerate(run.questions):
+        kept = r.hits.document[i] >= 0
+        columns = (a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end, r.scores))
+        hits = [
+            {"document": documents[d], "start": s, "end": e, "score": score}
+            for d, s, e, score in zip(*columns, strict=True)
+        ]
+        answer = r.answers[i]
+        row: dict[str, Any] = {
+            "question_id": question.id,
+            "kind": question.kind,
+            "question": question.text,
+            "reference_answer": question.reference_answer,
+            "answerable": question.answerable,
+            "answer": answer.text,
+            "refused": answer.refused,
+            "cited": [{"document": s.document_id, "start": s.start, "end": s.end} for s in answer.cited],
+            "hits": hits,
+            "context_tokens": int(r.context_tokens[i]),
+            "latency_ms": {stage: round(float(times[i]), 3) for stage, times in r.latency_ms.items()},
+        }
+        row |= {name: None if np.isnan(column[i]) else float(column[i]) for name, column in scores.items()}
+        rows.append(row)
+    return rows

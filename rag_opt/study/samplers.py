@@ -1,0 +1,144 @@
+"""Who proposes the next pipeline. A sampler is made afresh for every ask, seeded by study seed, trial and attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import numpy as np
+import optuna
+from annotated_types import Ge
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import BadInput, Problem
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.registry import register
+from rag_opt.study.space import Choice, Domain, Range, Space, SpecDict
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+LARGEST_GRID = 1_000_000
+
+
+@plain_dataclass(frozen=True)
+class Proposal:
+    """`trial` is the open Optuna trial it came from, if it came from one."""
+
+    spec: SpecDict
+    trial: optuna.Trial | None = None
+
+
+class Sampler(Protocol):
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+        """The next pipeline to try, which may be a known one; None when everything was tried."""
+        ...
+
+
+@register("sampler", "tpe")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Tpe:
+    """Tree-structured Parzen estimator, multivariate and grouped by branch of the space (Optuna)."""
+
+    startup_trials: Annotated[int, Ge(1)] = 10
+
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+        import warnings
+
+        with warnings.catch_warnings():
+            # grouping is made for conditional spaces; that it is marked experimental is known and accepted
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=self.startup_trials, multivariate=True, group=True
+            )
+        return _asked(space, study, sampler)
+
+
+@register("sampler", "random")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Random:
+    """Every parameter uniformly at random."""
+
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+        return _asked(space, study, optuna.samplers.RandomSampler(seed=seed))
+
+
+@register("sampler", "grid")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Grid:
+    """Every pipeline of the space, in one shuffled order."""
+
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+        size = space.size
+        if size is None or size > LARGEST_GRID:
+            count = "endless" if size is None else f"{size:,} pipelines"
+            raise BadInput([Problem("sampler", f"a grid over this space is {count}; at most {LARGEST_GRID:,}")])
+        return unseen(space, seed=0, seen=seen)
+
+
+def _asked(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
+    study.sampler = sampler
+    trial = study.ask()
+    spec: SpecDict = {}
+    for slot, kinds in space.tree.items():
+        kind = next(iter(kinds)) if len(kinds) == 1 else trial.suggest_categorical(slot, list(kinds))
+        settings = {}
+        for name, domain in kinds[kind].items():
+            settings[name] = _suggest(trial, f"{slot}.{kind}.{name}", domain)
+        spec[slot] = {kind: settings}
+    return Proposal(spec, trial)
+
+
+def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> object:
+    if isinstance(domain, Choice):
+        return domain.values[0] if len(domain) == 1 else trial.suggest_categorical(path, domain.values)
+    if isinstance(domain.low, int):
+        step = int(domain.step or 1)
+        return trial.suggest_int(path, domain.low, _reachable(domain), step=step, log=domain.log)
+    value = trial.suggest_float(path, domain.low, float(_reachable(domain)), step=domain.step, log=domain.log)
+    return domain.clean(value)
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """The Optuna distribution that `_asked` samples this domain from."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    if isinstance(domain.low, int):
+        return IntDistribution(domain.low, int(_reachable(domain)), step=int(domain.step or 1), log=domain.log)
+    return FloatDistribution(domain.low, float(_reachable(domain)), step=domain.step, log=domain.log)
+
+
+def _reachable(domain: Range) -> int | float:
+    """The last value that steps from `low` reach: Optuna wants the range to be a multiple of its step."""
+    return domain.high if domain.step is None else domain.at(len(domain) - 1)  # type: ignore[return-value]
+
+
+def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:
+    """A pipeline of the space at random that was not tried; None when there is none."""
+    size = space.size
+    generator = np.random.default_rng(seed)
+    if size is None or size > LARGEST_GRID:
+        for _ in range(1000):
+            sampler = optuna.samplers.RandomSampler(seed=int(generator.integers(2**31)))
+            drawn = _asked(space, optuna.create_study(), sampler)
+            if spec_digest(drawn.spec) not in seen:
+                return Proposal(drawn.spec)
+        return None
+    for index in generator.permutation(size):
+        spec = space.at(int(index))
+        if spec_digest(spec) not in seen:
+            return Proposal(spec)
+    return None
+
+
+def spec_digest(spec: SpecDict) -> str:
+    """The digest of the pipeline that a proposal stands for, defaults filled in."""
+    return PipelineSpec.from_dict(spec).digest

@@ -1,0 +1,292 @@
+"""The search space: slot -> kind -> parameter -> choices or range. A tree; only the chosen branch is sampled."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rag_opt import config
+from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.pipeline.spec import SLOTS
+from rag_opt.registry import lookup
+
+Scalar = str | int | float | bool | None
+SpecDict = dict[str, dict[str, dict[str, Any]]]
+_NUMBER = r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"^({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}|log))?$")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `values`; a single value is fixed."""
+
+    values: tuple[Scalar, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def at(self, index: int) -> Scalar:
+        return self.values[index]
+
+    def __iter__(self) -> Iterator[Scalar]:
+        return iter(self.values)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """low to high, both included. `step` None and floats: continuous."""
+
+    low: int | float
+    high: int | float
+    step: int | float | None = None
+    log: bool = False
+
+    @property
+    def continuous(self) -> bool:
+        return self.step is None and isinstance(self.low, float)
+
+    def __len__(self) -> int:
+        if self.continuous:
+            raise OverflowError("a continuous range has no length")
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+    def at(self, index: int) -> int | float:
+        return self.clean(self.low + index * (self.step or 1))
+
+    def clean(self, value: int | float) -> int | float:
+        """Without the rounding noise of sums of steps: 0.1 + 0.2 is 0.3."""
+        return value if isinstance(self.low, int) else round(float(value), 10)
+
+    def __contains__(self, value: object) -> bool:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not self.low <= value <= self.high:
+            return False
+        if self.continuous:
+            return True
+        steps = (value - self.low) / (self.step or 1)
+        return abs(steps - round(steps)) < 1e-6
+
+
+Domain = Choice | Range
+Tree = dict[str, dict[str, dict[str, Domain]]]
+
+
+@dataclass(frozen=True)
+class Space:
+    tree: Tree
+    forbid: tuple[Mapping[str, Any], ...] = ()
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], *, rest: Mapping[str, Any], only: Mapping[str, Any]) -> Space:
+        """`rest`: the pipeline that gives the slots the space leaves out. Raises BadInput with all problems."""
+        problems: list[Problem] = []
+        tree: Tree = {}
+        for slot in data:
+            if slot not in (*SLOTS, "forbid"):
+                allowed = ", ".join((*SLOTS, "forbid"))
+                what = f"there is no slot {slot!r}{nearest(slot, SLOTS)} Allowed: {allowed}"
+                problems.append(Problem(f"space.{slot}", what))
+        for slot in SLOTS:
+            given = data.get(slot) or rest.get(slot) or {}
+            tree[slot] = _kinds(slot, given, only.get(slot), problems)
+        forbid = tuple(data.get("forbid") or ())
+        problems += _bad_forbids(forbid)
+        if problems:
+            raise BadInput(problems)
+        return Space(tree, forbid)
+
+    def branches(self) -> Iterator[tuple[str, str, dict[str, Domain]]]:
+        for slot, kinds in self.tree.items():
+            for kind, parameters in kinds.items():
+                yield slot, kind, parameters
+
+    @property
+    def size(self) -> int | None:
+        """Number of pipelines, forbidden ones included; None when a range is continuous."""
+        if any(isinstance(d, Range) and d.continuous for *_, parameters in self.branches() for d in parameters.values()):
+            return None
+        return math.prod(self._slot_size(slot) for slot in self.tree)
+
+    def _slot_size(self, slot: str) -> int:
+        return sum(_branch_size(parameters) for parameters in self.tree[slot].values())
+
+    def at(self, index: int) -> SpecDict:
+        """The pipeline with this number, from 0 to size - 1."""
+        spec: SpecDict = {}
+        for slot, kinds in self.tree.items():
+            index, place = divmod(index, self._slot_size(slot))
+            for kind, parameters in kinds.items():
+                size = _branch_size(parameters)
+                if place >= size:
+                    place -= size
+                    continue
+                settings = {}
+                for name, domain in parameters.items():
+                    place, at = divmod(place, len(domain))
+                    settings[name] = domain.at(at)
+                spec[slot] = {kind: settings}
+                break
+        return spec
+
+    def forbidden(self, spec: SpecDict) -> str:
+        """The partial spec that rules this one out, in words; empty when it may be tried."""
+        for partial in self.forbid:
+            if all(_fits(spec[slot], wanted) for slot, wanted in partial.items()):
+                return f"the space forbids {dict(partial)!r}"
+        return ""
+
+    def parameters(self, spec: SpecDict) -> dict[str, tuple[Scalar, Domain]] | None:
+        """Path -> (value, domain) of everything that was chosen for this spec; None if it is not of this space.
+
+        A slot with one kind and a parameter with one value are not choices and do not appear.
+        """
+        chosen: dict[str, tuple[Scalar, Domain]] = {}
+        for slot, kinds in self.tree.items():
+            ((kind, settings),) = spec[slot].items()
+            if kind not in kinds:
+                return None
+            if len(kinds) > 1:
+                chosen[slot] = (kind, Choice(tuple(kinds)))
+            for name, value in settings.items():
+                domain = kinds[kind].get(name, _default(slot, kind, name))
+                if value not in domain:
+                    return None
+                if not (isinstance(domain, Choice) and len(domain) == 1):
+                    chosen[f"{slot}.{kind}.{name}"] = (value, domain)
+        return chosen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that determines the space: what a study is bound to."""
+        tree = {
+            slot: {kind: {name: _written(domain) for name, domain in sorted(ps.items())} for kind, ps in kinds.items()}
+            for slot, kinds in self.tree.items()
+        }
+        return {**tree, "forbid": [dict(partial) for partial in self.forbid]}
+
+
+def _branch_size(parameters: Mapping[str, Domain]) -> int:
+    return math.prod(len(domain) for domain in parameters.values())
+
+
+def _fits(part: dict[str, dict[str, Any]], wanted: Any) -> bool:
+    ((kind, settings),) = part.items()
+    if isinstance(wanted, str):
+        return kind == wanted
+    return kind in wanted and all(settings.get(name) == value for name, value in (wanted[kind] or {}).items())
+
+
+def _default(slot: str, kind: str, name: str) -> Choice:
+    fields = {field.name: field.default for field in dataclasses.fields(lookup(slot, kind))}
+    return Choice((fields[name],))
+
+
+def _written(domain: Domain) -> Any:
+    if isinstance(domain, Choice):
+        return list(domain.values) if len(domain) > 1 else domain.values[0]
+    tail = ":log" if domain.log else f":{domain.step}" if domain.step is not None else ""
+    return f"{domain.low}..{domain.high}{tail}"
+
+
+def _kinds(slot: str, given: Any, only: Any, problems: list[Problem]) -> dict[str, dict[str, Domain]]:
+    if isinstance(given, str):
+        given = {given: {}}
+    if not isinstance(given, Mapping):
+        problems.append(Problem(f"space.{slot}", f"is {given!r}; should be kinds with their parameters"))
+        return {}
+    kept = {str(kind): parameters for kind, parameters in given.items() if parameters is not None}
+    wanted = [only] if isinstance(only, str) else only
+    if wanted is not None:
+        for kind in wanted:
+            if kind not in kept:
+                what = f"the space has no {slot} {kind!r}{nearest(kind, kept)} There are: {', '.join(kept)}"
+                problems.append(Problem(f"only.{slot}", what))
+        kept = {kind: parameters for kind, parameters in kept.items() if kind in wanted}
+    if not kept and not problems:
+        problems.append(Problem(f"space.{slot}", "no kind is left to choose from"))
+    read = {}
+    for kind, parameters in kept.items():
+        try:
+            read[kind] = _branch(slot, kind, parameters)
+        except BadInput as error:
+            problems += error.problems
+    return read
+
+
+def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
+    """The domains of one kind's parameters, every value that can be listed checked against the part."""
+    where = f"space.{slot}.{kind}"
+    part = lookup(slot, kind, where=where)
+    if not isinstance(parameters, Mapping):
+        raise BadInput([Problem(where, f"is {parameters!r}; should be parameters with their values")])
+    problems: list[Problem] = []
+    domains: dict[str, Domain] = {}
+    names = config.field_names(part)
+    for name, written in parameters.items():
+        if name not in names:
+            close = f"{nearest(name, names)} Allowed: {', '.join(names) or 'none'}"
+            problems.append(Problem(f"{where}.{name}", f"{kind} has no parameter {name!r}{close}"))
+            continue
+        try:
+            domains[name] = read_domain(written, where=f"{where}.{name}")
+        except BadInput as error:
+            problems += error.problems
+            continue
+        for value in _checkable(domains[name]):
+            try:
+                config.load(part, {name: value}, path=where)
+            except BadInput as error:
+                problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    return domains
+
+
+def _checkable(domain: Domain) -> Sequence[Scalar]:
+    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
+
+
+def read_domain(written: Any, *, where: str) -> Domain:
+    """A scalar is fixed, a list is a choice, `low..high`, `low..high:step` and `low..high:log` are ranges."""
+    if isinstance(written, list):
+        if not written:
+            raise BadInput([Problem(where, "is an empty list; there is nothing to choose from")])
+        if len(set(map(repr, written))) != len(written) or any(isinstance(v, (list, dict)) for v in written):
+            raise BadInput([Problem(where, f"is {written!r}; should be different scalars")])
+        return Choice(tuple(written))
+    if not isinstance(written, str) or ".." not in written:
+        return Choice((written,))
+    match = _RANGE.match(written.strip())
+    if match is None:
+        shapes = "low..high, low..high:step or low..high:log"
+        raise BadInput([Problem(where, f"is {written!r}; a range is written {shapes}")])
+    whole = all(re.fullmatch(r"[-+]?\d+", part) for part in match.groups()[:2])
+    number = int if whole else float
+    low, high, tail = number(match[1]), number(match[2]), match[3]
+    log = tail == "log"
+    step = None if tail in (None, "log") else number(tail) if float(tail) == number(float(tail)) else float(tail)
+    if low > high or (step is not None and step <= 0) or (log and low <= 0) or (whole and isinstance(step, float)):
+        rule = "low <= high, step > 0 (whole for whole numbers), and low > 0 for log"
+        raise BadInput([Problem(where, f"is {written!r}; should have {rule}")])
+    return Range(low, high, step, log)
+
+
+def _bad_forbids(forbid: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    problems = []
+    for number, partial in enumerate(forbid):
+        for slot, wanted in partial.items():
+            where = f"space.forbid[{number}].{slot}"
+            if slot not in SLOTS:
+                problems.append(Problem(where, f"there is no slot {slot!r}{nearest(slot, SLOTS)}"))
+                continue
+            for kind in [wanted] if isinstance(wanted, str) else wanted:
+                try:
+                    lookup(slot, kind, where=where)
+                except BadInput as error:
+                    problems += error.problems
+    return problems

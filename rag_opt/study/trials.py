@@ -1,0 +1,115 @@
+"""Finished trials: one record, kept in an Optuna study in memory for sampling and in SQLite for ever."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.study.samplers import distribution
+from rag_opt.study.space import Space, SpecDict
+
+State = Literal["COMPLETE", "PRUNED", "FAIL"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pipeline, tried. `value` is None unless COMPLETE; `reason` says why not.
+
+    `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
+    of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
+    `truncated_chunks`: chunks longer than the model reads.
+    """
+
+    number: int
+    state: State
+    spec: SpecDict
+    origin: str
+    value: float | None = None
+    error: float | None = None
+    coverage: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    computed: dict[str, int] = field(default_factory=dict)
+    reused: dict[str, int] = field(default_factory=dict)
+    truncated_chunks: int = 0
+    reason: str = ""
+    started: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the `study.trials` pipelines: a spec that cannot exist is not."""
+        return self.state != "PRUNED"
+
+
+def freeze(trial: Trial, space: Space) -> FrozenTrial:
+    """The trial as Optuna keeps it: parameters by path where the spec is of this space, the rest as attributes."""
+    full = PipelineSpec.from_dict(trial.spec).to_dict()
+    chosen = space.parameters(full) or {}
+    attributes = {
+        name: getattr(trial, name)
+        for name in ("spec", "origin", "error", "coverage", "metrics", "seconds", "computed", "reused")
+    }
+    attributes |= {"truncated_chunks": trial.truncated_chunks, "reason": trial.reason, "started": trial.started}
+    frozen = optuna.trial.create_trial(
+        state=TrialState[trial.state],
+        value=trial.value,
+        params={path: value for path, (value, _) in chosen.items()},
+        distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+        user_attrs=attributes,
+    )
+    if trial.started:
+        frozen.datetime_start = dt.datetime.fromisoformat(trial.started).replace(tzinfo=None)
+        frozen.datetime_complete = frozen.datetime_start + dt.timedelta(seconds=trial.seconds)
+    return frozen
+
+
+def thaw(frozen: FrozenTrial) -> Trial:
+    attributes: dict[str, Any] = dict(frozen.user_attrs)
+    value = frozen.value if frozen.state == TrialState.COMPLETE else None
+    return Trial(number=frozen.number, state=frozen.state.name, value=value, **attributes)
+
+
+class TrialLog:
+    """The study's trials. On disk is only ever what is finished: each is added in one transaction."""
+
+    def __init__(self, database: Path, name: str, space: Space, *, direction: str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._disk = optuna.create_study(
+            storage=storage(database), study_name=name, direction=direction, load_if_exists=True
+        )
+        self.sampling = optuna.create_study(direction=direction)
+        self.trials: list[Trial] = []
+        for frozen in self._disk.get_trials(deepcopy=False):
+            self.sampling.add_trial(frozen)
+            self.trials.append(thaw(frozen))
+
+    def commit(self, trial: Trial, asked: optuna.Trial | None) -> None:
+        """Write a finished trial, and tell the one it was asked as."""
+        frozen = freeze(trial, self._space)
+        self._disk.add_trial(frozen)
+        if asked is None:
+            self.sampling.add_trial(frozen)
+        else:
+            self.sampling.tell(asked, trial.value, state=TrialState[trial.state])
+        self.trials.append(trial)
+
+    def discard(self, asked: optuna.Trial) -> None:
+        """Close an asked trial that nobody ran. It never reaches the disk; samplers learn nothing from it."""
+        self.sampling.tell(asked, state=TrialState.FAIL)
+
+
+def storage(database: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(f"sqlite:///{database.resolve().as_posix()}")
+
+
+def load_trials(database: Path, name: str) -> list[Trial]:
+    """All finished trials of a study on disk, in the order of their numbers."""
+    study = optuna.load_study(study_name=name, storage=storage(database))
+    return [thaw(frozen) for frozen in study.get_trials(deepcopy=False)]

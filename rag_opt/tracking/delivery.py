@@ -1,0 +1,85 @@
+"""Taking notes out of the outbox and writing them to MLflow, each once, in order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import orjson
+
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.trials import Trial, load_trials
+from rag_opt.tracking.mlflow_runs import MlflowStudy
+
+_LONGEST_PAUSE_S = 30.0
+
+
+class Delivery:
+    """One courier at a time per study. A note is removed after its run is written; writing again is harmless."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._runs: MlflowStudy | None = None
+        self._trials: dict[int, Trial] = {}
+        self.delivered = 0
+
+    def deliver_waiting(self) -> int:
+        """Deliver all that waits now; the number of runs written. Raises what MLflow raises."""
+        with filelock.FileLock(self._folder.path / "tracking.lock"):
+            notes = sorted(self._folder.outbox.glob("*.json"))
+            for note in notes:
+                self._deliver(note)
+            return len(notes)
+
+    def _deliver(self, note: Path) -> None:
+        try:
+            content = orjson.loads(note.read_bytes())
+        except FileNotFoundError:  # another courier took it while we waited for the lock
+            return
+        if self._runs is None:
+            self._runs = MlflowStudy(self._folder)
+        result_path = self._folder.path / "result.json"
+        result = orjson.loads(result_path.read_bytes()) if result_path.exists() else None
+        if "trial" in content:
+            number = int(content["trial"])
+            held_out = (result or {}).get("metrics", {}).get(str(number), {})
+            self._runs.trial(self._trial(number), held_out)
+            with (self._folder.path / "delivered").open("a") as file:
+                file.write(f"{number}\n")
+        else:
+            self._runs.result(str(content["status"]), result)
+        self.delivered += 1
+        if orjson.loads(note.read_bytes()) == content:
+            note.unlink(missing_ok=True)
+
+    def _trial(self, number: int) -> Trial:
+        if number not in self._trials:
+            self._trials = {trial.number: trial for trial in load_trials(self._folder.database, self._folder.name)}
+        return self._trials[number]
+
+
+def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s: float = 10.0) -> int:
+    """Deliver while the search lives, then what is left for at most `patience_s`. 0 when nothing was left waiting.
+
+    A server that cannot be reached is tried again, ever less often; the notes stay where they are.
+    """
+    delivery, pause, give_up = Delivery(folder), 0.3, None
+    while True:
+        alive = search_lives()
+        if not alive and give_up is None:
+            give_up, pause = time.monotonic() + patience_s, 0.3
+        try:
+            delivery.deliver_waiting()
+            pause = 0.3
+        except Exception as error:  # whatever the server does, the search must not notice
+            print(f"not delivered, will try again: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        left = len(list(folder.outbox.glob("*.json")))
+        if not alive and (not left or (give_up is not None and time.monotonic() > give_up)):
+            return left
+        deadline = time.monotonic() + pause
+        while time.monotonic() < deadline and (search_lives() or not alive):
+            time.sleep(0.1)

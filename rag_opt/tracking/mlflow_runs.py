@@ -1,0 +1,180 @@
+"""The one place that talks to MLflow: a parent run per study, a child per trial, each written once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rag_opt.config import flatten
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.trials import Trial
+
+_STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
+_TEXTS = ("question", "reference_answer", "answer")
+_MOST_PARAM_CHARACTERS = 6000
+
+
+def tracking_uri(settings: Mapping[str, Any], outputs: Path) -> str:
+    """`tracking.uri`, else MLFLOW_TRACKING_URI, else a database beside the studies."""
+    given = settings.get("uri") or os.environ.get("MLFLOW_TRACKING_URI")
+    return str(given) if given else f"sqlite:///{(outputs / 'mlflow.db').resolve().as_posix()}"
+
+
+def is_local(uri: str) -> bool:
+    return uri.startswith(("sqlite:", "file:")) or "://" not in uri
+
+
+def content_allowed(settings: Mapping[str, Any], uri: str) -> str:
+    """`full`, `ids` or `none`: how much text may be written; only ids where the server is another machine."""
+    wanted = str(settings.get("content", "auto"))
+    return ("full" if is_local(uri) else "ids") if wanted == "auto" else wanted
+
+
+class MlflowStudy:
+    """The runs of one study. Everything is found by tags, so writing it again finds what is there."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "true")
+        import mlflow
+
+        self._folder = folder
+        bound = folder.settings()
+        self._settings: dict[str, Any] = bound["settings"]
+        tracking = self._settings["tracking"]
+        outputs = folder.path.parent
+        self.uri = tracking_uri(tracking, outputs)
+        self.content = content_allowed(tracking, self.uri)
+        self._uid = str(bound["uid"])
+        self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        name = tracking.get("experiment") or str(self._settings["dataset_name"])
+        self._experiment = self._experiment_id(name, tracking.get("artifact_location"), outputs)
+        self.parent = self._parent_run(tracking.get("tags") or {})
+
+    def _experiment_id(self, name: str, location: str | None, outputs: Path) -> str:
+        known = self._client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        if location is None and is_local(self.uri):
+            location = (outputs / "mlartifacts").resolve().as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _find(self, tag: str, value: str) -> Any | None:
+        found = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", max_results=1)
+        return found[0] if found else None
+
+    def _parent_run(self, tags: Mapping[str, str]) -> str:
+        known = self._find("rag_opt.study_uid", self._uid)
+        if known is not None:
+            self._client.update_run(known.info.run_id, status="RUNNING")
+            return str(known.info.run_id)
+        named = {"rag_opt.study_uid": self._uid, "rag_opt.study": self._folder.name, "rag_opt.role": "study", **tags}
+        run = self._client.create_run(self._experiment, tags=named, run_name=self._folder.name)
+        self._log(run.info.run_id, params=flatten(self._settings["composed"]))
+        self._artifact(run.info.run_id, "settings.json", self._settings["composed"])
+        return str(run.info.run_id)
+
+    def trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
+        """Write a trial's run, whole; a run that a crash left half-written is completed, not doubled."""
+        name = f"{self._uid}/{trial.number}"
+        known = self._find("rag_opt.trial_uid", name)
+        start, end = _times(trial)
+        if known is None:
+            tags = {
+                "mlflow.parentRunId": self.parent,
+                "rag_opt.trial_uid": name,
+                "rag_opt.study": self._folder.name,
+                "rag_opt.role": "trial",
+                "rag_opt.origin": trial.origin,
+                "rag_opt.state": trial.state,
+            }
+            if trial.reason:
+                tags["rag_opt.reason"] = trial.reason[:5000]
+            run_name = f"trial-{trial.number:04d}"
+            known = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run_name)
+        run_id = known.info.run_id
+        self._log(run_id, params=_spec_params(trial), metrics=_metrics(trial, held_out))
+        self._artifact(run_id, "spec.json", trial.spec)
+        for part in ("rows", "held_out"):
+            if self.content != "none" and self._folder.rows_path(trial.number, part).exists():
+                self._table(run_id, f"{'search' if part == 'rows' else part}_questions.json", trial.number, part)
+        self._client.set_terminated(run_id, status=_STATUS[trial.state], end_time=end)
+
+    def result(self, status: str, result: Mapping[str, Any] | None) -> None:
+        """The study's own run: its state, and when it is finished the winner and the gain."""
+        if result is not None and status == "FINISHED":
+            gain = {f"gain/{key}": value for key, value in result["gain"].items() if value is not None}
+            winner = result["metrics"][str(result["winner"])]
+            metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
+            self._log(self.parent, metrics=metrics)
+            for key, value in {"winner": result["winner"], "baseline": result["baseline"]}.items():
+                self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{value:04d}")
+            self._artifact(self.parent, "result.json", result)
+            self._artifact(self.parent, "winner.json", result["spec"])
+        self._client.set_terminated(self.parent, status=status)
+
+    def _log(
+        self, run_id: str, *, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+        written = [Param(name, str(value)[:_MOST_PARAM_CHARACTERS]) for name, value in (params or {}).items()]
+        numbers = [Metric(name.replace("@", "_at_"), float(value), now, 0) for name, value in (metrics or {}).items()]
+        for start in range(0, max(len(written), 1), 100):  # the REST API takes at most 100 params a call
+            batch = numbers if start == 0 else []
+            self._client.log_batch(run_id, metrics=batch, params=written[start : start + 100])
+
+    def _artifact(self, run_id: str, name: str, content: object) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            self._client.log_artifact(run_id, str(path))
+
+    def _table(self, run_id: str, name: str, number: int, part: str) -> None:
+        """The per-question table in the shape that MLflow's UI shows as one; texts only where they may go."""
+        rows = self._folder.load_rows(number, part)
+        dropped = () if self.content == "full" else _TEXTS
+        columns = [column for column in rows[0] if column not in dropped] if rows else []
+        data = [[_cell(row[column]) for column in columns] for row in rows]
+        self._artifact(run_id, name, {"columns": columns, "data": data})
+        loggable = orjson.dumps([{"path": name, "type": "table"}]).decode()
+        self._client.set_tag(run_id, "mlflow.loggedArtifacts", loggable)
+
+
+def _cell(value: object) -> object:
+    """Nested values as text: MLflow's table shows them in one cell."""
+    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else value
+
+
+def _spec_params(trial: Trial) -> dict[str, Any]:
+    """The same names as Optuna's parameters: `chunker` is a kind, `chunker.recursive.size` its setting."""
+    params: dict[str, Any] = {}
+    for slot, part in trial.spec.items():
+        ((kind, settings),) = part.items()
+        params[slot] = kind
+        params |= {f"{slot}.{kind}.{name}": value for name, value in settings.items()}
+    return params
+
+
+def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
+    metrics = dict(trial.metrics)
+    if trial.value is not None:
+        metrics["objective/value"] = trial.value
+        metrics["objective/coverage"] = trial.coverage
+    if trial.error is not None:
+        metrics["objective/standard_error"] = trial.error
+    metrics["cost/seconds"] = trial.seconds
+    metrics["cost/inputs_encoded"] = float(trial.computed.get("inputs encoded", 0))
+    metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
+    return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
+
+
+def _times(trial: Trial) -> tuple[int, int]:
+    start = int(dt.datetime.fromisoformat(trial.started).timestamp() * 1000)
+    return start, start + int(trial.seconds * 1000)

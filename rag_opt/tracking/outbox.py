@@ -1,0 +1,83 @@
+"""The outbox: what waits for tracking. Writing to it is all that a search does; it cannot be delayed or fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+from rag_opt.store.artifacts import write_atomically
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.space import SpecDict
+from rag_opt.study.trials import Trial
+
+RESULT = "zz-result"  # sorts after every trial: delivered last
+
+
+class Outbox:
+    """A watcher of the search: a finished trial leaves a note here, a courier takes it away."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._path = folder.outbox
+        self._path.mkdir(parents=True, exist_ok=True)
+
+    def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
+        pass
+
+    def trial_finished(self, trial: Trial, done: int) -> None:
+        self._put(f"trial-{trial.number:05d}", {"trial": trial.number})
+
+    def held_out(self, number: int) -> None:
+        """The trial has new rows on the untouched questions."""
+        self._put(f"trial-{number:05d}", {"trial": number})
+
+    def result(self, status: str) -> None:
+        """How the search ended: FINISHED, KILLED or FAILED."""
+        self._put(RESULT, {"status": status})
+
+    def _put(self, name: str, note: dict[str, object]) -> None:
+        write_atomically(self._path / f"{name}.json", orjson.dumps(note))
+
+    def waiting(self) -> int:
+        return len(list(self._path.glob("*.json")))
+
+    def restore(self, trials: list[Trial], delivered: Path) -> None:
+        """After a kill between commit and note: whatever is on disk and was never delivered is put back."""
+        known = set(delivered.read_text().split()) if delivered.exists() else set()
+        for trial in trials:
+            if str(trial.number) not in known:
+                self.trial_finished(trial, 0)
+
+
+class Courier:
+    """`python -m rag_opt.track --follow` beside the search. It ends when this process does, however it does."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._log: IO[bytes] = (folder.path / "tracking.log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rag_opt.track", str(folder.path), "--follow"],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is for the search; the courier ends when its input closes
+        )
+
+    def finish(self, *, patience_s: float) -> bool:
+        """Close its input and wait for the rest to be delivered; True when all was. It never outlives `patience_s`."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+        return not list(self._folder.outbox.glob("*.json"))
