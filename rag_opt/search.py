@@ -36,7 +36,7 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     folder = prepared.search.folder
     try:
         with folder.lock(), _stoppable():
-            known = folder.bind(prepared.digests, _stored_settings(prepared, composed))
+            known = folder.bind(prepared.digests, _stored_settings(prepared, composed, conf_folders))
             _searched(prepared, resumed=known)
     except KeyboardInterrupt:
         print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command(composed)}")
@@ -179,7 +179,7 @@ def _conclude(
     display.console.print(closing_table(result, trials, objective=objective, places=places))
 
 
-def _stored_settings(prepared: Prepared, composed: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:
     from rag_opt import config
 
     tracking = config.dump(prepared.settings.tracking)
@@ -187,7 +187,7 @@ def _stored_settings(prepared: Prepared, composed: Mapping[str, Any]) -> dict[st
         "composed": dict(composed),
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
-        "device": prepared.settings.device,
+        "conf_folders": [str(folder) for folder in conf_folders],
     }
 
 

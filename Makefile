@@ -1,0 +1,45 @@
+# make search | ui | test | check | bench: each sets up .venv first when needed
+PYTHON  ?= python3
+OUTPUTS ?= outputs
+PORT    ?= 5000
+ARGS    ?=
+VENV    := .venv
+BIN     := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: setup search ui test check bench clean
+
+setup: $(VENV)/.runtime
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and alone, so that nothing else chooses its build
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+search: $(VENV)/.runtime
+	$(BIN)/python -m rag_opt.search outputs=$(OUTPUTS) $(ARGS)
+
+ui: $(VENV)/.runtime
+	$(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(OUTPUTS)/mlflow.db --port $(PORT)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,14 @@
+"""python -m rag_opt: the commands."""
+
+COMMANDS = {
+    "search": ("key=value …", "find the best pipeline; the same command resumes"),
+    "check": ("key=value …", "everything that search would refuse, and the machine, without searching"),
+    "export": ("outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
+    "track": ("outputs/<study>", "deliver to MLflow what still waits"),
+}
+
+if __name__ == "__main__":
+    print("Find the best RAG pipeline for your own documents.\n")
+    for name, (arguments, what) in COMMANDS.items():
+        print(f"  python -m rag_opt.{name:<7} {arguments:<31} {what}")
+    print("\n--help after any of them says more.")

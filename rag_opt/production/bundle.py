@@ -1,0 +1,161 @@
+"""A bundle: a folder that loads and answers without hydra, optuna, mlflow or ragas.
+
+spec.json          the pipeline
+documents.jsonl    the documents whose text it returns
+chunks/            the chunk table
+index/<name>/      the indexes that its retriever searches
+card.json          the embedding model: where its files are, or which revision of which id
+manifest.json      every file with its size and hash; what it was measured at, on which versions
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from rag_opt import config
+from rag_opt.errors import BadBundle
+from rag_opt.parts.embedders.cards import Card
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
+from rag_opt.pipeline.building import ChunkTable
+from rag_opt.pipeline.texts import Texts
+from rag_opt.records import Corpus, Document, Question, Span
+from rag_opt.registry import load_parts, lookup
+from rag_opt.store.artifacts import MANIFEST, damage, seal
+from rag_opt.store.keys import versions
+from rag_opt.store.values import MemoryValues
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A returned span with its text, and the retriever's score (higher is better)."""
+
+    document: str
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`answer` is empty when it `refused`. `hits` reached the context, best first; `cited` are what the answer rests on."""
+
+    question: str
+    answer: str
+    refused: bool
+    hits: tuple[Passage, ...]
+    cited: tuple[Span, ...]
+    context_tokens: int
+
+
+class Bundle:
+    """An exported pipeline, open. The embedding model is loaded with the first question."""
+
+    def __init__(self, pipeline: Pipeline, manifest: Mapping[str, Any]) -> None:
+        self.pipeline = pipeline
+        self.spec = pipeline.spec
+        self.manifest = manifest
+
+    def ask(self, question: str, *, filters: Mapping[str, Any] | None = None) -> Reply:
+        """Answer one question. `filters`: only documents whose metadata equal these may be returned."""
+        return self.ask_many([question], filters=filters)[0]
+
+    def ask_many(self, questions: Sequence[str], *, filters: Mapping[str, Any] | None = None) -> list[Reply]:
+        asked = [Question(id="", text=text, filters=filters or {}) for text in questions]
+        responses = self.pipeline.ask(asked)
+        corpus = self.pipeline.corpus
+        replies = []
+        for row, question in enumerate(asked):
+            kept = responses.hits.document[row] >= 0
+            arrays = (responses.hits.document, responses.hits.start, responses.hits.end, responses.scores)
+            hits = []
+            for number, start, end, value in zip(*(a[row][kept].tolist() for a in arrays), strict=True):
+                document = corpus.documents[number]
+                hits.append(Passage(document.id, start, end, document.text[start:end], value))
+            answer = responses.answers[row]
+            tokens = int(responses.context_tokens[row])
+            replies.append(Reply(question.text, answer.text, answer.refused, tuple(hits), answer.cited, tokens))
+        return replies
+
+
+def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Mapping[str, Any]) -> None:
+    """Write the pipeline into an empty or new folder. `facts` go into the manifest as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise BadBundle(f"{folder} is not empty; a bundle is written into a new or empty folder")
+    (folder / "spec.json").write_bytes(orjson.dumps(spec.to_dict(), option=orjson.OPT_INDENT_2))
+    card = workshop.encoder(spec.embedder.name).card
+    (folder / "card.json").write_bytes(orjson.dumps(config.dump(card), option=orjson.OPT_INDENT_2))
+    with (folder / "documents.jsonl").open("wb") as file:
+        for d in workshop.corpus.documents:
+            line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
+            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    for name, source in workshop.folders(spec).items():
+        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
+    libraries = versions("rag-opt", "chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
+    seal(folder, {"format": 1, "versions": libraries, **facts})
+
+
+def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
+    """Open a bundle. Raises BadBundle when it is not one, or (with `check`) when a file is missing or changed."""
+    folder = Path(path)
+    if not (folder / MANIFEST).is_file():
+        raise BadBundle(f"{folder} is not a bundle: there is no {MANIFEST}")
+    wrong = damage(folder) if check else ""
+    if wrong:
+        raise BadBundle(f"{folder}: {wrong}")
+    load_parts()
+    spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
+    card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
+    values = MemoryValues()
+    encoder = Encoder(card, values=values)
+    lines = (folder / "documents.jsonl").read_bytes().splitlines()
+    corpus = Corpus(tuple(Document(**orjson.loads(line)) for line in lines))
+    names = sorted(inside.name for inside in (folder / "index").iterdir())
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {"dense": ("chroma", {}), **spec.retriever.indexes()}
+    parts = {name: lookup("index", wanted[name][0])(**wanted[name][1]) for name in names}
+    opened: dict[str, Any] = {}
+
+    def open_index(name: str) -> Any:
+        if name not in opened:
+            opened[name] = parts[name].open(folder / "index" / name)
+        return opened[name]
+
+    pipeline = Pipeline(
+        spec=spec,
+        texts=Texts(corpus),
+        chunks=ChunkTable.load(folder / "chunks"),
+        encoder=encoder,
+        values=values,
+        index_keys={name: f"bundle {name}" for name in names},
+        index_reads={name: part.reads for name, part in parts.items()},
+        open_index=open_index,
+    )
+    return Bundle(pipeline, orjson.loads((folder / MANIFEST).read_bytes()))
+
+
+def parity(bundle: Bundle, rows: Sequence[Mapping[str, Any]], filters: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ask the bundle what the search asked, one question at a time; what came out differently, in words.
+
+    The same spans in the same order, the same refusals and answers; scores within 1e-4.
+    """
+    different = []
+    for row, limits in zip(rows, filters, strict=True):
+        reply = bundle.ask(row["question"], filters=limits)
+        ours = [(hit.document, hit.start, hit.end) for hit in reply.hits]
+        theirs = [(hit["document"], hit["start"], hit["end"]) for hit in row["hits"]]
+        if ours != theirs:
+            different.append(f"{row['question_id']}: other hits or another order")
+        elif not np.allclose([h.score for h in reply.hits], [h["score"] for h in row["hits"]], atol=1e-4):
+            different.append(f"{row['question_id']}: scores differ by more than 1e-4")
+        elif (reply.answer, reply.refused) != (row["answer"], row["refused"]):
+            different.append(f"{row['question_id']}: another answer")
+    return different

@@ -1,0 +1,65 @@
+"""The contract of every chunker, found through the registry: a new one is tested unasked."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_opt.records import Document
+from rag_opt.registry import kinds
+from rag_opt.sentences import sentences
+from rag_opt.tokens import TokenMap, budget_tokenizer
+
+TOKENIZER = budget_tokenizer()
+CHUNKERS = sorted(kinds("chunker"))
+prose = st.lists(st.sampled_from(["word", "Два", "слова.", "e.g.", "\n\n", "\n- item", "。", "x" * 40, "\t", "A?", "🙂"])).map(" ".join)
+anything = st.text(max_size=400) | prose
+
+
+@pytest.mark.parametrize("kind", CHUNKERS)
+@given(text=anything, size=st.integers(8, 40))
+@settings(max_examples=150, deadline=None)
+def test_offsets_are_exact_and_nothing_is_left_out(kind: str, text: str, size: int) -> None:
+    chunks = kinds("chunker")[kind](size=size).split(Document("d", text), tokenizer=TOKENIZER)
+    covered = [False] * len(text)
+    tokens = TokenMap(TOKENIZER.starts(text))
+    for chunk in chunks:
+        content = text[chunk.start : chunk.end]
+        assert 0 <= chunk.start < chunk.end <= len(text)
+        assert content == content.strip() and content
+        assert tokens.count(chunk.start, chunk.end) <= size
+        covered[chunk.start : chunk.end] = [True] * len(content)
+    missed = [c for c, yes in zip(text, covered, strict=True) if not yes and not c.isspace()]
+    assert not missed
+    assert [c.start for c in chunks] == sorted(c.start for c in chunks)
+
+
+@pytest.mark.parametrize("kind", CHUNKERS)
+def test_the_same_text_is_cut_the_same_way(kind: str) -> None:
+    text = "One sentence here. Another one there.\n\nA new paragraph, rather longer than the others. " * 5
+    part = kinds("chunker")[kind](size=16)
+    assert part.split(Document("a", text), tokenizer=TOKENIZER) == part.split(Document("b", text), tokenizer=TOKENIZER)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "recursive"])
+def test_overlap_is_shared_and_bounded(kind: str) -> None:
+    text = " ".join(f"word{i}." for i in range(400))
+    tokens = TokenMap(TOKENIZER.starts(text))
+    chunks = kinds("chunker")[kind](size=40, overlap=0.25).split(Document("d", text), tokenizer=TOKENIZER)
+    shared = [tokens.count(b.start, a.end) for a, b in zip(chunks, chunks[1:], strict=False)]
+    assert len(shared) > 5 and all(0 < count <= 10 for count in shared)
+
+
+@given(anything)
+@settings(max_examples=200, deadline=None)
+def test_sentences_cover_everything_once(text: str) -> None:
+    spans = sentences(text)
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    said = "".join("".join(text[s:e].split()) for s, e in spans)
+    assert said == "".join(text.split())
+
+
+def test_sentences_know_abbreviations_and_lists() -> None:
+    text = "Use e.g. This one. See Dr. Who.\n\n- First item\n- Second item"
+    assert [text[s:e] for s, e in sentences(text)] == ["Use e.g. This one.", "See Dr. Who.", "- First item", "- Second item"]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_opt.parts.indexes.bm25 import BM25
+from rag_opt.parts.indexes.chroma import Chroma
+
+TEXTS = ["red apples and pears", "green apples", "blue whales sing", "the stars", "whales and apples and whales"]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    made = np.random.default_rng(0).normal(size=(300, 24)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def test_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarray) -> None:
+    Chroma().build(tmp_path, vectors)
+    index = Chroma().open(tmp_path)
+    found = index.search(vectors[:50], 10)
+    exact = np.argsort(-(vectors[:50] @ vectors.T), axis=1)[:, :10]
+    agree = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.chunks.tolist(), exact.tolist(), strict=True)])
+    assert agree > 0.98
+    np.testing.assert_allclose(found.scores[:, 0], 1, atol=1e-5)
+    np.testing.assert_allclose(index.vectors(np.array([7, 3], np.int32)), vectors[[7, 3]], atol=1e-6)
+    index.close()
+
+
+def test_chroma_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: Path, vectors: np.ndarray) -> None:
+    Chroma().build(tmp_path / "a", vectors)
+    together = Chroma().open(tmp_path / "a").search(vectors[:20], 15)
+    again = Chroma().open(tmp_path / "a")
+    alone = np.concatenate([again.search(vectors[i : i + 1], 15).chunks for i in range(20)])
+    assert (together.chunks == alone).all()
+
+
+def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:
+    Chroma().build(tmp_path, vectors)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    index = Chroma().open(tmp_path)
+    index.search(vectors[:3], 5)
+    index.close()
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_filters_apply_before_ranking(tmp_path: Path, vectors: np.ndarray) -> None:
+    Chroma().build(tmp_path / "dense", vectors)
+    BM25().build(tmp_path / "lexical", TEXTS)
+    allowed = np.array([5, 9, 11], np.int32)
+    dense = Chroma().open(tmp_path / "dense").search(vectors[:4], 10, allowed=allowed)
+    assert set(dense.chunks.ravel().tolist()) == {-1, 5, 9, 11}
+    lexical = BM25().open(tmp_path / "lexical").search(["apples whales"], 10, allowed=np.array([1, 2], np.int32))
+    assert sorted(c for c in lexical.chunks[0].tolist() if c >= 0) == [1, 2]
+
+
+def test_bm25_equals_bm25s(tmp_path: Path) -> None:
+    import bm25s
+
+    BM25(k1=0.9, b=0.4).build(tmp_path, TEXTS)
+    found = BM25().open(tmp_path).search(["whales and apples"], 5)
+    theirs = bm25s.BM25(k1=0.9, b=0.4)
+    theirs.index(bm25s.tokenize(TEXTS, stopwords="english", show_progress=False), show_progress=False)
+    words = bm25s.tokenize(["whales and apples"], stopwords="english", return_ids=False, show_progress=False)
+    documents, scores = theirs.retrieve(words, k=4, show_progress=False)
+    assert found.chunks[0, :4].tolist() == documents[0].tolist()
+    np.testing.assert_allclose(found.scores[0, :4], scores[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("query", ["", "the", "zebra", "!!!"])
+def test_bm25_returns_nothing_for_words_it_does_not_know(tmp_path: Path, query: str) -> None:
+    BM25().build(tmp_path, TEXTS)
+    assert (BM25().open(tmp_path).search([query], 3).chunks == -1).all()
+
+
+def test_bm25_of_texts_without_words(tmp_path: Path) -> None:
+    BM25().build(tmp_path, ["!", "?"])
+    assert (BM25().open(tmp_path).search(["anything"], 2).chunks == -1).all()
