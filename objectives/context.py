@@ -79,4 +79,7 @@ class NonLLMContext:
                 rows.append(row)
                 pairs.append((passages, [run.texts.of(span) for span in spans]))
         recall[rows], precision[rows] = non_llm_context_scores(pairs)
-        return {"ragas/non_llm_context_recall": recall, "ragas/non_llm_context_precision_with_reference": precision}
+        return {
+            "ragas/non_llm_context_recall": recall,
+            "ragas/non_llm_context_precision_with_reference": precision,
+        }

@@ -59,12 +59,11 @@ def id_based_scores(pairs: Sequence[tuple[list[str], list[str]]]) -> tuple[Float
     if not pairs:
         return np.zeros(0), np.zeros(0)
     from ragas import SingleTurnSample
-    from ragas.metrics import IDBasedContextPrecision, IDBasedContextRecall
 
     def sample(returned: list[str], wanted: list[str]) -> Any:
         return SingleTurnSample(retrieved_context_ids=returned, reference_context_ids=wanted)
 
-    recall, precision = IDBasedContextRecall(), IDBasedContextPrecision()
+    recall, precision = _older("IDBasedContextRecall"), _older("IDBasedContextPrecision")
     found = _all(lambda r, w: recall.single_turn_ascore(sample(r, w)), pairs)
     exact = np.full(len(pairs), np.nan)
     some = [row for row, (returned, _) in enumerate(pairs) if returned]
@@ -77,16 +76,26 @@ def non_llm_context_scores(pairs: Sequence[tuple[list[str], list[str]]]) -> tupl
     if not pairs:
         return np.zeros(0), np.zeros(0)
     from ragas import SingleTurnSample
-    from ragas.metrics import NonLLMContextPrecisionWithReference, NonLLMContextRecall
 
     def sample(passages: list[str], references: list[str]) -> Any:
         return SingleTurnSample(retrieved_contexts=passages, reference_contexts=references)
 
-    recall, precision = NonLLMContextRecall(), NonLLMContextPrecisionWithReference()
+    recall, precision = _older("NonLLMContextRecall"), _older("NonLLMContextPrecisionWithReference")
     return (
         _all(lambda p, r: recall.single_turn_ascore(sample(p, r)), pairs),
         _all(lambda p, r: precision.single_turn_ascore(sample(p, r)), pairs),
     )
+
+
+def _older(name: str) -> Any:
+    """A metric that ragas has only in its older API, made without its advice to use the newer one."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import ragas.metrics
+
+        return getattr(ragas.metrics, name)()
 
 
 def _all(score: Callable[..., Awaitable[float]], arguments: Sequence[tuple[Any, ...]]) -> FloatArray:

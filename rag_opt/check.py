@@ -1,4 +1,4 @@
-"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list; nothing is searched."""
+"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list."""
 
 from __future__ import annotations
 
@@ -50,10 +50,22 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     size = search.space.size
     gain = smallest_gain(held_out or len(search.questions)) * 100
     lines = [
-        ("ok", f"dataset {dataset.name}: {len(dataset.corpus.documents)} documents, {len(dataset.questions)} questions"),
-        ("ok", f"questions: {len(search.questions)} to search on, {held_out} untouched; {prepared.split.basis}"),
-        ("ok", f"space: {'endless' if size is None else f'{size:,}'} pipelines; sampler {search.sampler.kind}"),
-        ("ok", f"objective: {search.panel.optimised.kind}; the smallest gain these questions can show: {gain:.1f} points"),
+        (
+            "ok",
+            f"dataset {dataset.name}: {len(dataset.corpus.documents)} documents, {len(dataset.questions)} questions",
+        ),
+        (
+            "ok",
+            f"questions: {len(search.questions)} to search on, {held_out} untouched; {prepared.split.basis}",
+        ),
+        (
+            "ok",
+            f"space: {'endless' if size is None else f'{size:,}'} pipelines; sampler {search.sampler.kind}",
+        ),
+        (
+            "ok",
+            f"objective: {search.panel.optimised.kind}; the smallest gain these questions can show: {gain:.1f} points",
+        ),
     ]
     lines += [("note", note) for note in prepared.notes]
     cut = search.workshop.truncated_chunks(search.baseline)
@@ -84,9 +96,15 @@ def _device(composed: dict[str, Any]) -> tuple[str, str]:
         free, total = torch.cuda.mem_get_info()
         return "ok", f"device: {torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if wanted == "cuda":
-        return "PROBLEM", "device: cuda was asked for, but torch sees no CUDA device; use device=auto or device=cpu"
+        return (
+            "PROBLEM",
+            "device: cuda was asked for, but torch sees no CUDA device; use device=auto or device=cpu",
+        )
     free_gb = _free_memory_bytes() / 1e9
-    return "ok", f"device: CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_gb:.1f} GB memory free"
+    return (
+        "ok",
+        f"device: CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_gb:.1f} GB memory free",
+    )
 
 
 def _free_memory_bytes() -> float:
@@ -108,10 +126,15 @@ def _tracking(composed: dict[str, Any]) -> tuple[str, str]:
         return "ok", f"tracking: {uri}"
     place = f"{shown.scheme}://{shown.hostname}:{shown.port or 443}"  # without any password in it
     try:
-        with socket.create_connection((shown.hostname, shown.port or (80 if shown.scheme == "http" else 443)), timeout=5):
+        with socket.create_connection(
+            (shown.hostname, shown.port or (80 if shown.scheme == "http" else 443)), timeout=5
+        ):
             return "ok", f"tracking: {place} answers"
     except OSError as error:
-        return "note", f"tracking: {place} does not answer ({error}); results would wait in the study's outbox"
+        return (
+            "note",
+            f"tracking: {place} does not answer ({error}); results would wait in the study's outbox",
+        )
 
 
 if __name__ == "__main__":

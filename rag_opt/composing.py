@@ -37,8 +37,8 @@ def run(main: Main) -> None:
     def composed(cfg: Any) -> None:
         job = HydraConfig.get()
         sources = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
-        swept = job.mode is not None and job.mode.name == "MULTIRUN" and not _names_study(job.overrides.task)
-        suffix = "-" + re.sub(r"[^\w.=-]+", "_", job.job.override_dirname) if swept else ""
+        swept = job.mode is not None and job.mode.name == "MULTIRUN"
+        suffix = _job_suffix(list(job.overrides.task), sys.argv[1:]) if swept else ""
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
         # the folder given first on the search path wins in Hydra; ours are read last-wins
@@ -60,8 +60,16 @@ def fail(error: RagOptError) -> None:
     raise SystemExit(2)
 
 
-def _names_study(overrides: Any) -> bool:
-    return any(str(one).lstrip("+").startswith("study.name=") for one in overrides)
+def _job_suffix(job: list[str], arguments: list[str]) -> str:
+    """What sets this job of a multirun apart, as the end of its study's name: `-study.seed=2`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
+    swept = {one.get_key_element() for one in overrides if one.is_sweep_override()}
+    if "study.name" in swept:
+        return ""
+    mine = [one for one in job if one.partition("=")[0] in swept]
+    return "".join("-" + re.sub(r"[^\w.=]+", "_", one)[:60] for one in mine)
 
 
 def _explained(error: Exception, arguments: list[str]) -> list[Problem]:
@@ -89,7 +97,10 @@ def _bad_override(argument: str, whole: dict[str, Any]) -> Problem | None:
     if group.is_dir():
         known = sorted(path.stem for path in group.glob("*.yaml"))
         if value not in known and value != "null":
-            return Problem(key, f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}")
+            return Problem(
+                key,
+                f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}",
+            )
         return None
     inside: Any = whole
     for depth, step in enumerate(path := key.split(".")):

@@ -192,7 +192,9 @@ class _Line:
         self.ranks = hits.document.shape[1]
         self.hits = (question, hits.document[valid], hits.start[valid], hits.end[valid])
 
-    def places(self, question: IntArray, document: IntArray, start: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
+    def places(
+        self, question: IntArray, document: IntArray, start: IntArray, end: IntArray
+    ) -> tuple[IntArray, IntArray]:
         base = (question * self.documents + document) * self.length
         return base + start, base + end
 
@@ -200,7 +202,7 @@ class _Line:
         return place // (self.documents * self.length)
 
     def per_question(self, place: IntArray, amount: IntArray) -> FloatArray:
-        return np.bincount(self.question_of(place), amount, self.questions)
+        return np.bincount(self.question_of(place), amount, self.questions).astype(float)
 
 
 class _Union:
@@ -282,4 +284,4 @@ def _ideal_dcg(gold: Gold, k: int) -> FloatArray:
     starts = np.flatnonzero(opens)
     rank = np.arange(len(question)) - np.repeat(starts, np.diff(np.append(starts, len(question))))
     gain = np.where(rank < k, relevance / np.log2(2 + rank), 0)
-    return np.bincount(question, gain, gold.questions)
+    return np.bincount(question, gain, gold.questions).astype(float)

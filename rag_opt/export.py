@@ -40,7 +40,9 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     number = trial if trial is not None else _winner(result, study)
     chosen = next((t for t in load_trials(folder.database, folder.name) if t.number == number), None)
     if chosen is None or chosen.state != "COMPLETE":
-        raise BadBundle(f"trial {number} of {study} is {chosen.state if chosen else 'not there'}; only COMPLETE ones export")
+        raise BadBundle(
+            f"trial {number} of {study} is {chosen.state if chosen else 'not there'}; only COMPLETE ones export"
+        )
     composed: dict[str, Any] = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
     composed["study"] = {**composed["study"], "name": folder.name}
     folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
@@ -63,7 +65,9 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     if different:
         shutil.rmtree(out)
         listed = "\n  ".join(different[:10])
-        raise BadBundle(f"the bundle does not return what the search saw ({len(different)} of {len(rows)}):\n  {listed}")
+        raise BadBundle(
+            f"the bundle does not return what the search saw ({len(different)} of {len(rows)}):\n  {listed}"
+        )
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return (
         f"trial {number} of {folder.name} -> {out} ({size / 1e6:.1f} MB); it returns what the search saw on all "

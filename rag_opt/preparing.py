@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt import config
 from rag_opt.config import STRICT
-from rag_opt.data.splits import Split, split
+from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, nearest
 from rag_opt.evaluation.feeding import lacking
 from rag_opt.evaluation.run import Objective
@@ -21,12 +21,12 @@ from rag_opt.parts.embedders.cards import card_folders
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Dataset
-from rag_opt.registry import kinds, load_parts, lookup
+from rag_opt.registry import load_parts, lookup
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.driver import Panel, Search, reference_pipelines
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import Space
+from rag_opt.study.space import Choice, Space
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -134,8 +134,8 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     sampler = attempt(part_from, "sampler", settings.sampler, where="sampler")
     dataset = attempt(_dataset, settings.dataset)
     notes = list(dataset.notes) if dataset else []
-    panel = attempt(_panel, settings.objective, dataset, notes) if dataset else None
-    if problems:
+    panel: Panel | None = attempt(_panel, settings.objective, dataset, notes) if dataset else None
+    if problems or panel is None:
         raise BadInput(problems)
 
     name = (settings.study.name or dataset.name) + name_suffix
@@ -172,9 +172,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         "baseline": baseline.digest,
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
-    return Prepared(
-        settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes
-    )
+    return Prepared(settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes)
 
 
 def _dataset(given: Mapping[str, Any]) -> Dataset:
@@ -240,8 +238,8 @@ def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> lis
     problems: list[Problem] = []
     cards = {}
     for kind, parameters in space.tree["embedder"].items():
-        names = parameters["name"] if "name" in parameters else [lookup("embedder", kind)().name]
-        for name in names:  # type: ignore[union-attr]  # a Choice is a sequence of its values
+        domain = parameters.get("name")
+        for name in domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]:
             try:
                 cards[str(name)] = workshop.encoder(str(name)).card
             except BadInput as error:
@@ -255,11 +253,17 @@ def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> lis
     most = max((card.reads_tokens for card in cards.values()), default=0)
     for kind, parameters in space.tree["chunker"].items():
         size = parameters.get("size")
-        smallest = None if size is None else min(size.values) if hasattr(size, "values") else size.low  # type: ignore[type-var]
+        if size is None:
+            continue
+        smallest = min(size.values, key=_number) if isinstance(size, Choice) else size.low
         if cards and isinstance(smallest, int) and smallest > most:
             what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
             problems.append(Problem(f"space.chunker.{kind}.size", what))
     return problems
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _similarity_models(panel: Panel, workshop: Workshop) -> list[Problem]:
@@ -272,8 +276,3 @@ def _similarity_models(panel: Panel, workshop: Workshop) -> list[Problem]:
             except BadInput as error:
                 problems += [Problem(f"objective {objective.kind}.similarity_model", p.what) for p in error.problems]
     return problems
-
-
-def slots_and_kinds() -> dict[str, list[str]]:
-    """Every slot with the kinds that are known, for people."""
-    return {slot: list(kinds(slot)) for slot in ("dataset", "chunker", "embedder", "retriever", "reranker", "packer", "generator", "objective", "sampler")}

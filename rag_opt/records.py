@@ -125,7 +125,14 @@ def question_digest(question: Question) -> str:
     if question.evidence is not None:
         evidence = [[_alternative_key(a) for a in need] for need in question.evidence]
     return digest(
-        [question.id, question.text, question.reference_answer, evidence, dict(question.filters), question.answerable]
+        [
+            question.id,
+            question.text,
+            question.reference_answer,
+            evidence,
+            dict(question.filters),
+            question.answerable,
+        ]
     )
 
 

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Prepare, drive, finish. Exits with 2 for input that cannot be used, 1 when trials keep crashing, 130 when stopped."""
+    """Prepare, drive, finish. Exits with 2 for input that cannot be used, 130 when stopped."""
     from rag_opt.preparing import prepare
 
     _offline_quiet()
@@ -74,7 +74,7 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
             search.workshop.progress = display.embedding
             drive(search, log, _Watchers(display, outbox))
             result = _finished(prepared, log, display, outbox)
-        status, patience_s = "FINISHED", 60.0
+        status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -130,17 +130,21 @@ def _introduce(prepared: Prepared, display: Display, done: int, *, resumed: bool
     size = search.space.size
     held_out = len(prepared.held_out)
     characters = sum(len(document.text) for document in dataset.corpus.documents)
-    say(f"[bold]{search.folder.name}[/]  {len(dataset.corpus.documents)} documents, {characters:,} characters, "
-        f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} untouched until the end")
-    say(f"questions {prepared.split.basis}", style="dim")
+    say(
+        f"[bold]{search.folder.name}[/]  {len(dataset.corpus.documents)} documents, {characters:,} characters, "
+        f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} untouched until the end"
+    )
+    say(prepared.split.basis, style="dim")
     for note in [*prepared.notes, *search.workshop.store.notes]:
         say(f"note: {note}", style="yellow")
     say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
     for line in _space_lines(search.space.to_dict()):
         say(line, style="dim", soft_wrap=True)
-    gain = smallest_gain(held_out or len(search.questions))
-    say(f"objective: {search.panel.optimised.kind}. {held_out or len(search.questions)} questions can show a gain of about "
-        f"{gain * 100:.1f} points or more (score deviation 0.4, correlation 0.8 assumed)")
+    deciding = held_out or len(search.questions)
+    say(
+        f"objective: {search.panel.optimised.kind}. The smallest gain that {deciding} questions can show: about "
+        f"{smallest_gain(deciding) * 100:.1f} points (score deviation 0.4, correlation 0.8 assumed)"
+    )
     if resumed:
         say(f"resuming: {done} of {search.trials} pipelines are already done")
 

@@ -78,7 +78,7 @@ class TokenMap:
         return int(high - low)
 
     def windows(self, start: int, end: int, *, size: int, step: int) -> list[tuple[int, int]]:
-        """Cut [start, end) into spans of at most `size` tokens, beginning every `step` tokens; gaps belong to the left."""
+        """Cut [start, end) into spans of at most `size` tokens, one every `step` tokens; gaps belong to the left."""
         low, high = (int(i) for i in np.searchsorted(self.starts, (start, end)))
         spans = []
         for first in range(low, max(high, low + 1), step):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import select
 import sys
+import threading
 from pathlib import Path
 
 from rag_opt.errors import RagOptError
@@ -44,16 +44,20 @@ def _follow(folder: StudyFolder) -> int:
         os.nice(5)  # the search goes first
     from rag_opt.tracking.delivery import follow
 
-    return 1 if follow(folder, _input_is_open) else 0
+    closed = _input_closes()
+    return 1 if follow(folder, lambda: not closed.is_set()) else 0
 
 
-def _input_is_open() -> bool:
-    """Whether the process that started us still holds our input: the system closes it when that process dies."""
-    try:
-        ready, _, _ = select.select([sys.stdin], [], [], 0)
-    except (OSError, ValueError):
-        return False
-    return not ready or bool(os.read(sys.stdin.fileno(), 1))
+def _input_closes() -> threading.Event:
+    """Set when the process that started us closes our input, which the system does when that process dies."""
+    closed = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return closed
 
 
 if __name__ == "__main__":

@@ -122,7 +122,11 @@ def write_tiny(folder: Path) -> list[str]:
             line |= {"answer": answer, "evidence": [{"document": document, "quote": quote}]}
         lines.append(orjson.dumps(line))
     (folder / "questions.jsonl").write_bytes(b"\n".join(lines))
-    return ["dataset=folder", f"dataset.documents={documents}", f"dataset.questions={folder / 'questions.jsonl'}"]
+    return [
+        "dataset=folder",
+        f"dataset.documents={documents}",
+        f"dataset.questions={folder / 'questions.jsonl'}",
+    ]
 
 
 @pytest.fixture

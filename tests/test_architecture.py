@@ -12,7 +12,7 @@ FILES = sorted([*(ROOT / "rag_opt").rglob("*.py"), *(ROOT / "objectives").rglob(
 GROUND = {"records", "evidence", "registry", "errors", "config", "rankings", "sentences", "tokens"}
 COMMANDS = {"search", "check", "export", "track", "composing", "preparing", "__main__", "__init__"}
 LEVEL = {"store": 1, "parts": 1, "data": 1, "pipeline": 2, "evaluation": 3, "objectives": 3, "study": 4}
-LEVEL |= {"tracking": 5, "production": 4, **{name: 0 for name in GROUND}, **{name: 6 for name in COMMANDS}}
+LEVEL |= {"tracking": 5, "production": 4, **dict.fromkeys(GROUND, 0), **dict.fromkeys(COMMANDS, 6)}
 # the keys and token offsets of the ground are hashes and arrays; they need the key functions of the store
 ALLOWED_UP = {("registry", "store.keys"), ("records", "store.keys"), ("tokens", "store.keys")}
 ALLOWED_UP |= {("__init__", "production.bundle")}
@@ -26,12 +26,24 @@ OWNERS = {
     "torch": ("rag_opt/parts/", "rag_opt/check.py"),
     "sentence_transformers": ("rag_opt/parts/",),
 }
-HEAVY = {"torch", "sentence_transformers", "transformers", "chromadb", "ragas", "mlflow", "pyarrow", "scipy", "lxml"}
+HEAVY = {
+    "torch",
+    "sentence_transformers",
+    "transformers",
+    "chromadb",
+    "ragas",
+    "mlflow",
+    "pyarrow",
+    "scipy",
+    "lxml",
+}
 
 
 def imports(path: Path, *, top_only: bool = False) -> list[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {n for i in tree.body if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test) for n in ast.walk(i)}
+    typing_only = {
+        n for i in tree.body if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test) for n in ast.walk(i)
+    }
     nodes = tree.body if top_only else list(ast.walk(tree))
     found = []
     for node in nodes:

@@ -55,5 +55,10 @@ def test_a_spec_lists_all_its_problems() -> None:
     with pytest.raises(BadInput) as error:
         PipelineSpec.from_dict({"chunkr": {}, "chunker": {"fixed": {"size": 0}}, "embedder": {"modle": {}}})
     said = problems(error)
-    for expected in ("pipeline.chunkr", "did you mean 'chunker'", "pipeline.chunker.fixed.size", "did you mean 'model'"):
+    for expected in (
+        "pipeline.chunkr",
+        "did you mean 'chunker'",
+        "pipeline.chunker.fixed.size",
+        "did you mean 'model'",
+    ):
         assert expected in said

@@ -100,12 +100,14 @@ def html_text(html: str) -> str:
     """The visible text of a page: scripts and styles left out, block elements on lines of their own."""
     from lxml import html as reader
 
-    blocks = "p div section article li ul ol table tr h1 h2 h3 h4 h5 h6 pre blockquote br dt dd figure main header footer"
+    blocks = (
+        "p div section article li ul ol table tr h1 h2 h3 h4 h5 h6 pre blockquote br dt dd figure main header footer"
+    )
     try:
-        page = reader.document_fromstring(html.encode())
+        page: Any = reader.document_fromstring(html.encode(), parser=reader.HTMLParser(encoding="utf-8"))
     except (reader.etree.ParserError, ValueError):
         return ""
-    for element in page.xpath("//script|//style|//noscript|//template|//head"):
+    for element in [*page.iter("script", "style", "noscript", "template", "head")]:
         element.drop_tree()
     for element in page.iter(*blocks.split()):
         element.text = "\n" + (element.text or "")

@@ -53,7 +53,7 @@ def read_questions(path: Path, resolver: Resolver, problems: Problems) -> list[t
             problems.found += error.problems
             continue
         if evidence == () and line.answerable:
-            problems.add(where, "evidence is empty: say \"answerable\": false, or leave evidence out if it is not known")
+            problems.add(where, 'evidence is empty: say "answerable": false, or leave evidence out if it is not known')
             continue
         number = where.rpartition(":")[2]
         question = Question(
@@ -94,12 +94,12 @@ def _alternatives(one: Any, resolver: Resolver, where: str) -> list[Alternative]
     if not isinstance(one, dict) or set(one) not in _SHAPES:
         shapes = " or ".join("{" + ", ".join(sorted(shape)) + "}" for shape in _SHAPES)
         raise BadInput([Problem(where, f"is {one!r}; should be a quote or {shapes}")])
-    document = one.get("document")
-    if document is not None and document not in resolver.corpus.position:
-        known = nearest(str(document), resolver.corpus.position)
-        raise BadInput([Problem(where, f"there is no document {document!r}{known}")])
+    if "document" in one and one["document"] not in resolver.corpus.position:
+        known = nearest(str(one["document"]), resolver.corpus.position)
+        raise BadInput([Problem(where, f"there is no document {one['document']!r}{known}")])
     if "quote" in one:
-        return [*_quoted(str(one["quote"]), document, resolver, where)]
+        return [*_quoted(str(one["quote"]), one.get("document"), resolver, where)]
+    document = str(one["document"])
     if "from" in one:
         span = resolver.between(document, str(one["from"]), str(one["to"]))
         if isinstance(span, str):
@@ -112,7 +112,9 @@ def _alternatives(one: Any, resolver: Resolver, where: str) -> list[Alternative]
 
 def _quoted(quote: str, document: str | None, resolver: Resolver, where: str) -> list[Span]:
     if len(normalize(quote).text.strip()) < SHORTEST_QUOTE:
-        raise BadInput([Problem(where, f"the quote {quote!r} is shorter than {SHORTEST_QUOTE} characters; give offsets")])
+        raise BadInput(
+            [Problem(where, f"the quote {quote!r} is shorter than {SHORTEST_QUOTE} characters; give offsets")]
+        )
     spans = resolver.quote(quote)
     in_document = [span for span in spans if document in (None, span.document_id)]
     if not in_document:

@@ -35,7 +35,7 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
         ("documents", lambda question: question.documents),
         ("sections", _sections),
     ]
-    why = []
+    why: list[str] = []
     for basis, linked in attempts:
         units = _components(questions, linked)
         sizes = Counter(units)

@@ -9,7 +9,10 @@ from rag_opt.records import Dataset, Question
 
 _LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
     "evidence": ("no evidence", lambda q: q.answerable and not q.evidence),
-    "document_evidence": ("no document-level evidence", lambda q: q.answerable and (not q.evidence or q.has_spans)),
+    "document_evidence": (
+        "no document-level evidence",
+        lambda q: q.answerable and (not q.evidence or q.has_spans),
+    ),
     "reference_answers": ("no reference answer", lambda q: q.answerable and not q.reference_answer),
 }
 

@@ -61,7 +61,9 @@ class Run:
             kept = r.hits.document[i] >= 0
             hits = [
                 [documents[d], s, e]
-                for d, s, e in zip(*(a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end)), strict=True)
+                for d, s, e in zip(
+                    *(a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end)), strict=True
+                )
             ]
             passages = [[s.document_id, s.start, s.end] for s in r.contexts[i]]
             answer = r.answers[i]
@@ -103,7 +105,12 @@ def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Score
     if not objective.stored or not run.questions:
         return objective.score(run, tools)
     module = type(objective).__module__
-    facts: list[Any] = [objective.kind, config.dump(objective), source_digest(module), versions(*objective.libraries)]
+    facts: list[Any] = [
+        objective.kind,
+        config.dump(objective),
+        source_digest(module),
+        versions(*objective.libraries),
+    ]
     facts += [source_digest("rag_opt.evidence"), run.corpus.digest]
     namespace = digest(facts)
     keys = [item_key(namespace, row) for row in run.row_digests]

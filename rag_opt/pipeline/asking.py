@@ -132,9 +132,7 @@ class Pipeline:
 
         return _unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
 
-    def _pack(
-        self, candidates: Candidates
-    ) -> tuple[Hits, NDArray[np.float32], list[tuple[Span, ...]], IntArray]:
+    def _pack(self, candidates: Candidates) -> tuple[Hits, NDArray[np.float32], list[tuple[Span, ...]], IntArray]:
         count, ranks = candidates.chunks.shape
         hits, scores = Hits.empty(count, ranks), np.full((count, ranks), -np.inf, np.float32)
         contexts: list[tuple[Span, ...]] = []
@@ -156,7 +154,12 @@ class Pipeline:
         self, questions: Sequence[Question], vectors: NDArray[np.float32], contexts: Sequence[Sequence[Span]]
     ) -> tuple[list[Answer], FloatArray]:
         part = self.spec.generator
-        facts = [part.kind, config.dump(part), source_digest(part.__module__), source_digest("rag_opt.sentences")]
+        facts = [
+            part.kind,
+            config.dump(part),
+            source_digest(part.__module__),
+            source_digest("rag_opt.sentences"),
+        ]
         namespace = digest([*facts, self.encoder.vectors_key])
         passages = [[[s.document_id, s.start, s.end, self.texts.of(s)] for s in context] for context in contexts]
         keys = [item_key(namespace, [q.text, read]) for q, read in zip(questions, passages, strict=True)]

@@ -58,9 +58,9 @@ class ChunkTable:
     @staticmethod
     def load(folder: Path) -> ChunkTable:
         with np.load(folder / "chunks.npz") as arrays:
-            columns = [arrays[name] for name in ("document", "start", "end", "tokens")]
+            document, start, end, tokens = (arrays[name] for name in ("document", "start", "end", "tokens"))
         other = orjson.loads((folder / "embed_texts.json").read_bytes())
-        return ChunkTable(*columns, embed_texts={int(k): v for k, v in other.items()})
+        return ChunkTable(document, start, end, tokens, {int(k): v for k, v in other.items()})
 
 
 class Workshop:
@@ -82,9 +82,12 @@ class Workshop:
         if name not in self._encoders:
             card = self.cards.read(name)
             encoder = Encoder(card, values=self.store.values, lock=self.store.lock, device=self._device)
-            encoder.progress = lambda done, total: self.progress(done, total)
+            encoder.progress = self._tell_progress
             self._encoders[name] = encoder
         return self._encoders[name]
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        self.progress(done, total)  # whoever watches now, not who watched when the encoder was made
 
     def encoded(self) -> int:
         """Model inputs run so far, all encoders together."""
@@ -96,8 +99,9 @@ class Workshop:
         encoder = self.encoder(spec.embedder.name)
         readable = encoder.card.reads_tokens - encoder.tokenizer.special_tokens
         if size > readable:
+            name = spec.embedder.name
             raise ImpossiblePipeline(
-                f"chunks of {size} tokens are longer than {spec.embedder.name} reads ({readable} and its special tokens)"
+                f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
             )
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
@@ -168,7 +172,9 @@ class Workshop:
                     embed_texts[len(rows)] = chunk.embed_text
                 rows.append((number, chunk.start, chunk.end))
         columns = np.array(rows, np.int64).reshape(-1, 3).T
-        table = ChunkTable(columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows), np.int64), embed_texts)
+        table = ChunkTable(
+            columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows), np.int64), embed_texts
+        )
         return dataclasses.replace(table, tokens=encoder.tokenizer.lengths(table.texts(self.corpus)))
 
     def _index(self, part: Any, key: str, spec: PipelineSpec, chunks_key: str, encoder: Encoder) -> Any:

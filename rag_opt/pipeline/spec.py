@@ -29,7 +29,10 @@ class PipelineSpec:
     def from_dict(data: Mapping[str, Any], *, where: str = "pipeline") -> PipelineSpec:
         """Raises BadInput with every problem: unknown slots, kinds and settings, values out of range."""
         problems = [
-            Problem(f"{where}.{slot}", f"there is no slot {slot!r}{nearest(slot, SLOTS)} There are: {', '.join(SLOTS)}")
+            Problem(
+                f"{where}.{slot}",
+                f"there is no slot {slot!r}{nearest(slot, SLOTS)} There are: {', '.join(SLOTS)}",
+            )
             for slot in data
             if slot not in SLOTS
         ]

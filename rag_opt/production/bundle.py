@@ -46,7 +46,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Reply:
-    """`answer` is empty when it `refused`. `hits` reached the context, best first; `cited` are what the answer rests on."""
+    """`answer` is empty when it `refused`. `hits` reached the context, best first; `cited` is what it rests on."""
 
     question: str
     answer: str

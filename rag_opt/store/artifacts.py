@@ -71,7 +71,7 @@ class Store:
         started = time.perf_counter()
         build(aside)
         seal(aside, {"seconds": round(time.perf_counter() - started, 6)})
-        os.replace(aside, path)
+        aside.replace(path)
         _sync_folder(path.parent)
         self._checked.add(path)
 
@@ -84,7 +84,7 @@ class Store:
         if wrong:
             aside = self.root / "damaged" / f"{path.parent.name}-{path.name}-{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
-            os.replace(path, aside)
+            path.replace(aside)
             self.notes.append(f"{path} was damaged ({wrong}); set aside as {aside} and built again")
             return False
         self._checked.add(path)
@@ -98,7 +98,10 @@ def seal(folder: Path, extra: dict[str, object] | None = None) -> None:
         if path.is_file() and path.name != MANIFEST:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+            files[path.relative_to(folder).as_posix()] = {
+                "bytes": path.stat().st_size,
+                "blake2b": file_digest(path),
+            }
     write_atomically(folder / MANIFEST, orjson.dumps({**(extra or {}), "files": files}, option=orjson.OPT_INDENT_2))
 
 
@@ -125,7 +128,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(aside, path)
+    aside.replace(path)
     _sync_folder(path.parent)
 
 

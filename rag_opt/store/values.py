@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +88,13 @@ class SqliteValues:
         self._connections.clear()
 
     def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        connection = self._open(shelf)
+        try:
+            return self._get(self._open(shelf), keys)
+        except sqlite3.DatabaseError as error:
+            self._refuse_or_set_aside(shelf, error)
+            return {}
+
+    def _get(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), _KEYS_PER_QUERY):
@@ -114,25 +119,32 @@ class SqliteValues:
         return _fill(self, shelf, keys, compute)
 
     def _open(self, shelf: str) -> sqlite3.Connection:
-        connection = self._connections.get(shelf)
-        if connection is None:
+        if shelf not in self._connections:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{shelf}.sqlite"
             try:
-                connection = _connect(path)
+                self._connections[shelf] = _connect(path)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):  # locked, disk full: not damage
-                    raise
-                self._set_aside.mkdir(parents=True, exist_ok=True)
-                os.replace(path, self._set_aside / f"{shelf}-{time.time_ns()}.sqlite")
-                self.damaged += 1
-                connection = _connect(path)
-            self._connections[shelf] = connection
-        return connection
+                self._refuse_or_set_aside(shelf, error)
+                self._connections[shelf] = _connect(path)
+        return self._connections[shelf]
+
+    def _refuse_or_set_aside(self, shelf: str, error: sqlite3.DatabaseError) -> None:
+        """A file that is no sound database is moved away, to be filled anew; locked or a full disk is not damage."""
+        if isinstance(error, sqlite3.OperationalError):
+            raise error
+        connection = self._connections.pop(shelf, None)
+        if connection is not None:
+            connection.close()
+        self._set_aside.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.glob(f"{shelf}.sqlite*"):
+            path.replace(self._set_aside / f"{time.time_ns()}-{path.name}")
+        self.damaged += 1
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60)
+    connection.text_factory = bytes  # whatever damage made of a value, it is compared as bytes
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")

@@ -17,8 +17,6 @@ from rag_opt.study.finals import Result
 from rag_opt.study.space import SpecDict
 from rag_opt.study.trials import Trial
 
-_RECENT = 8
-
 
 def describe(spec: SpecDict) -> str:
     """A pipeline in one line: kinds with the settings that matter."""
@@ -48,24 +46,30 @@ def work(trial: Trial) -> str:
     made = f"{encoded} texts embedded" if encoded else "nothing embedded"
     new = sum(trial.computed.values()) - encoded
     known = sum(trial.reused.values())
-    return f"{made}, {known / max(known + new, 1):.0%} reused"
+    cut = f", {trial.truncated_chunks} chunks longer than the model reads" if trial.truncated_chunks else ""
+    return f"{made}, {known / max(known + new, 1):.0%} reused{cut}"
 
 
 class Display:
-    """A watcher of the search. `total`: pipelines to try; `sign`: +1 when higher is better."""
+    """A watcher of the search. Finished trials are lines that stay; below them lives what goes on now.
+
+    `total`: pipelines to try; `sign`: +1 when higher is better. Not a terminal: the lines alone.
+    """
 
     def __init__(self, *, study: str, total: int, done: int, sign: int, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False)
         self._live: Live | None = None
-        self._study, self._total, self._done, self._sign = study, total, done, sign
+        self._total, self._done, self._sign = total, done, sign
         self._best: Trial | None = None
-        self._recent: deque[Trial] = deque(maxlen=_RECENT)
-        self._now = ""
+        self._now = "starting"
+        self._embedding = ""
         self._seconds: deque[float] = deque(maxlen=20)
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.fields[eta]}"))
-        self._bar = self._progress.add_task(study, total=total, completed=done, eta="")
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=40), TextColumn("{task.fields[left]}"))
+        self._progress = Progress(*columns)
+        self._bar = self._progress.add_task(study, total=total, completed=done, left="")
 
     def __enter__(self) -> Display:
+        self.console.print(Text(" no.  value     time    pipeline", style="dim"))
         if self.console.is_terminal:
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
@@ -75,65 +79,61 @@ class Display:
         if self._live is not None:
             self._live.__exit__(*error)
             self._live = None
-            for trial in self._recent:
-                self.console.print(self._line(trial))
 
     def note_best(self, trials: list[Trial]) -> None:
+        """Trials of an earlier run count for the best so far."""
         for trial in trials:
             self._consider(trial)
 
-    def _consider(self, trial: Trial) -> None:
-        if trial.value is not None and (
+    def _consider(self, trial: Trial) -> bool:
+        better = trial.value is not None and (
             self._best is None or self._sign * trial.value > self._sign * (self._best.value or 0)
-        ):
+        )
+        if better:
             self._best = trial
+        return better
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
-        self._now = f"trial {number} ({origin}): {describe(spec)}"
+        self._now, self._embedding = f"trial {number} ({origin}): {describe(spec)}", ""
         self._refresh()
 
     def trial_finished(self, trial: Trial, done: int) -> None:
-        self._consider(trial)
         self._done = done
         self._seconds.append(trial.seconds)
-        self._recent.append(trial)
-        self._now = ""
-        if self._live is None:
-            self.console.print(self._line(trial), soft_wrap=True)
+        self._now, self._embedding = "choosing the next pipeline", ""
+        self.console.print(self._line(trial, best=self._consider(trial)), soft_wrap=True)
         self._refresh()
 
     def embedding(self, done: int, total: int) -> None:
-        if self._live is not None:
-            head = self._now.split("\n")[0]
-            self._now = f"{head}\n  embedding {done:,} of {total:,} texts"
-            self._refresh()
+        self._embedding = f"embedding {done:,} of {total:,} texts"
+        self._refresh()
 
     def say(self, text: str) -> None:
-        self._now = text
+        self._now, self._embedding = text, ""
         if self._live is None:
             self.console.print(text, soft_wrap=True)
         self._refresh()
 
-    def _line(self, trial: Trial) -> Text:
+    def _line(self, trial: Trial, *, best: bool) -> Text:
         value = "  --  " if trial.value is None else f"{trial.value:.4f}"
-        best = self._best is not None and self._best.number == trial.number
         style = "bold green" if best else "red" if trial.state == "FAIL" else ""
-        words = f"{trial.number:>4}  {value}  {trial.seconds:6.1f} s  {describe(trial.spec)}  [{work(trial)}]"
-        return Text(words, style=style, overflow="ellipsis", no_wrap=self._live is not None)
+        line = Text(f"{trial.number:>4}  {value}  {trial.seconds:5.1f} s  ", style=style)
+        line.append(describe(trial.spec)).append(f"  [{work(trial)}]", style="dim")
+        return line
 
     def _view(self) -> Group:
         left = self._total - self._done
-        eta = f"{self._done}/{self._total} pipelines"
+        words = f"{self._done}/{self._total} pipelines"
         if self._seconds and left > 0:
-            eta += f", about {_clock(left * sum(self._seconds) / len(self._seconds))} left"
-        self._progress.update(self._bar, completed=self._done, eta=eta)
-        rows: list[Any] = [self._progress]
-        if self._best is not None:
-            rows.append(Text(f"best   {self._best.value:.4f}  {describe(self._best.spec)}", style="bold"))
-        rows.append(Text(f"now    {self._now or 'choosing the next pipeline'}", overflow="ellipsis"))
-        rows.append(Text(" no.   value    time   pipeline", style="dim"))
-        rows += [self._line(trial) for trial in self._recent]
-        return Group(*rows)
+            words += f", about {_clock(left * sum(self._seconds) / len(self._seconds))} left"
+        self._progress.update(self._bar, completed=self._done, left=words)
+        best = "none yet" if self._best is None else f"{self._best.value:.4f}  {describe(self._best.spec)}"
+        lines = [
+            Text(f"best   {best}", style="bold green"),
+            Text(f"now    {self._now}"),
+            Text(f"       {self._embedding}"),
+        ]
+        return Group(Text(), self._progress, *lines)
 
     def _refresh(self) -> None:
         if self._live is not None:
@@ -156,7 +156,10 @@ def closing_table(result: Result, trials: list[Trial], *, objective: str, places
     search_value = by_number[result.winner].value or float("nan")
     table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
     held = result.held_out_means
-    table.add_row("", f"{objective} {held[result.winner]:.4f} on {result.questions} {which} questions; search {search_value:.4f}")
+    table.add_row(
+        "",
+        f"{objective} {held[result.winner]:.4f} on {result.questions} {which} questions; search {search_value:.4f}",
+    )
     table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
     table.add_row("", f"{objective} {held[result.baseline]:.4f} on the same questions")
     table.add_row("gain", f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure})")

@@ -63,7 +63,12 @@ class Evaluation:
 
 
 def evaluate(
-    workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question], panel: Panel, *, finalist: bool = False
+    workshop: Workshop,
+    spec: PipelineSpec,
+    questions: Sequence[Question],
+    panel: Panel,
+    *,
+    finalist: bool = False,
 ) -> Evaluation:
     """The unit of work: a function of its arguments and the store alone."""
     run = ask(workshop.pipeline(spec), questions)
@@ -187,8 +192,8 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
     if done.coverage == 0:
         return dataclasses.replace(measured, reason="not one question could be scored")
     interval = mean_interval(next(iter(done.scores.values())), search.units)
-    error = interval.error if np.isfinite(interval.error) else None
-    return dataclasses.replace(measured, state="COMPLETE", value=interval.mean, error=error)
+    spread = interval.error if np.isfinite(interval.error) else None
+    return dataclasses.replace(measured, state="COMPLETE", value=interval.mean, error=spread)
 
 
 def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:
@@ -198,7 +203,9 @@ def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:
 
 
 def _spent(before: Mapping[str, dict[str, int]], after: Mapping[str, dict[str, int]]) -> dict[str, Any]:
-    grown = {side: {name: n - before[side].get(name, 0) for name, n in counts.items()} for side, counts in after.items()}
+    grown = {
+        side: {name: n - before[side].get(name, 0) for name, n in counts.items()} for side, counts in after.items()
+    }
     return {side: {name: n for name, n in counts.items() if n} for side, counts in grown.items()}
 
 

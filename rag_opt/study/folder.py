@@ -69,7 +69,12 @@ class StudyFolder:
         """
         bound = self.path / "study.json"
         if not bound.exists():
-            content = {"name": self.name, "uid": uuid.uuid4().hex, "digests": dict(digests), "settings": dict(settings)}
+            content = {
+                "name": self.name,
+                "uid": uuid.uuid4().hex,
+                "digests": dict(digests),
+                "settings": dict(settings),
+            }
             write_atomically(bound, orjson.dumps(content, option=orjson.OPT_INDENT_2))
             return False
         known = orjson.loads(bound.read_bytes())["digests"]
@@ -77,7 +82,7 @@ class StudyFolder:
         if changed:
             raise StudyMismatch(
                 f"the study {self.name!r} in {self.path} was made with another {' and another '.join(changed)}; its "
-                f"trials cannot be compared with new ones. Give this search another name: study.name={self._free_name()}"
+                f"trials cannot be compared with new ones. Give this search a new name: study.name={self._free_name()}"
             )
         return True
 

@@ -102,7 +102,7 @@ def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> object:
         return domain.values[0] if len(domain) == 1 else trial.suggest_categorical(path, domain.values)
     if isinstance(domain.low, int):
         step = int(domain.step or 1)
-        return trial.suggest_int(path, domain.low, _reachable(domain), step=step, log=domain.log)
+        return trial.suggest_int(path, domain.low, int(_reachable(domain)), step=step, log=domain.log)
     value = trial.suggest_float(path, domain.low, float(_reachable(domain)), step=domain.step, log=domain.log)
     return domain.clean(value)
 
@@ -118,7 +118,7 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 def _reachable(domain: Range) -> int | float:
     """The last value that steps from `low` reach: Optuna wants the range to be a multiple of its step."""
-    return domain.high if domain.step is None else domain.at(len(domain) - 1)  # type: ignore[return-value]
+    return domain.high if domain.step is None else domain.at(len(domain) - 1)
 
 
 def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:

@@ -16,7 +16,7 @@ from rag_opt.registry import lookup
 
 Scalar = str | int | float | bool | None
 SpecDict = dict[str, dict[str, dict[str, Any]]]
-_NUMBER = r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"^({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}|log))?$")
 
 
@@ -109,7 +109,9 @@ class Space:
     @property
     def size(self) -> int | None:
         """Number of pipelines, forbidden ones included; None when a range is continuous."""
-        if any(isinstance(d, Range) and d.continuous for *_, parameters in self.branches() for d in parameters.values()):
+        if any(
+            isinstance(d, Range) and d.continuous for *_, parameters in self.branches() for d in parameters.values()
+        ):
             return None
         return math.prod(self._slot_size(slot) for slot in self.tree)
 
@@ -182,7 +184,7 @@ def _fits(part: dict[str, dict[str, Any]], wanted: Any) -> bool:
 
 
 def _default(slot: str, kind: str, name: str) -> Choice:
-    fields = {field.name: field.default for field in dataclasses.fields(lookup(slot, kind))}
+    fields: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(lookup(slot, kind))}
     return Choice((fields[name],))
 
 

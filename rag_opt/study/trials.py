@@ -15,6 +15,12 @@ from rag_opt.study.samplers import distribution
 from rag_opt.study.space import Space, SpecDict
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
+Direction = Literal["maximize", "minimize"]
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAIL: "FAIL",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,11 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
         name: getattr(trial, name)
         for name in ("spec", "origin", "error", "coverage", "metrics", "seconds", "computed", "reused")
     }
-    attributes |= {"truncated_chunks": trial.truncated_chunks, "reason": trial.reason, "started": trial.started}
+    attributes |= {
+        "truncated_chunks": trial.truncated_chunks,
+        "reason": trial.reason,
+        "started": trial.started,
+    }
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
         value=trial.value,
@@ -72,13 +82,13 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
 def thaw(frozen: FrozenTrial) -> Trial:
     attributes: dict[str, Any] = dict(frozen.user_attrs)
     value = frozen.value if frozen.state == TrialState.COMPLETE else None
-    return Trial(number=frozen.number, state=frozen.state.name, value=value, **attributes)
+    return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 
 
 class TrialLog:
     """The study's trials. On disk is only ever what is finished: each is added in one transaction."""
 
-    def __init__(self, database: Path, name: str, space: Space, *, direction: str) -> None:
+    def __init__(self, database: Path, name: str, space: Space, *, direction: Direction) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._disk = optuna.create_study(

@@ -73,7 +73,12 @@ class MlflowStudy:
         if known is not None:
             self._client.update_run(known.info.run_id, status="RUNNING")
             return str(known.info.run_id)
-        named = {"rag_opt.study_uid": self._uid, "rag_opt.study": self._folder.name, "rag_opt.role": "study", **tags}
+        named = {
+            "rag_opt.study_uid": self._uid,
+            "rag_opt.study": self._folder.name,
+            "rag_opt.role": "study",
+            **tags,
+        }
         run = self._client.create_run(self._experiment, tags=named, run_name=self._folder.name)
         self._log(run.info.run_id, params=flatten(self._settings["composed"]))
         self._artifact(run.info.run_id, "settings.json", self._settings["composed"])
@@ -119,7 +124,11 @@ class MlflowStudy:
         self._client.set_terminated(self.parent, status=status)
 
     def _log(
-        self, run_id: str, *, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
         from mlflow.entities import Metric, Param
 

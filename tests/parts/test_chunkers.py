@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from rag_opt.tokens import TokenMap, budget_tokenizer
 
 TOKENIZER = budget_tokenizer()
 CHUNKERS = sorted(kinds("chunker"))
-prose = st.lists(st.sampled_from(["word", "Два", "слова.", "e.g.", "\n\n", "\n- item", "。", "x" * 40, "\t", "A?", "🙂"])).map(" ".join)
+prose = st.lists(
+    st.sampled_from(["word", "Два", "слова.", "e.g.", "\n\n", "\n- item", "。", "x" * 40, "\t", "A?", "🙂"])
+).map(" ".join)
 anything = st.text(max_size=400) | prose
 
 
@@ -47,7 +51,7 @@ def test_overlap_is_shared_and_bounded(kind: str) -> None:
     text = " ".join(f"word{i}." for i in range(400))
     tokens = TokenMap(TOKENIZER.starts(text))
     chunks = kinds("chunker")[kind](size=40, overlap=0.25).split(Document("d", text), tokenizer=TOKENIZER)
-    shared = [tokens.count(b.start, a.end) for a, b in zip(chunks, chunks[1:], strict=False)]
+    shared = [tokens.count(b.start, a.end) for a, b in pairwise(chunks)]
     assert len(shared) > 5 and all(0 < count <= 10 for count in shared)
 
 
@@ -55,11 +59,16 @@ def test_overlap_is_shared_and_bounded(kind: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_sentences_cover_everything_once(text: str) -> None:
     spans = sentences(text)
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     said = "".join("".join(text[s:e].split()) for s, e in spans)
     assert said == "".join(text.split())
 
 
 def test_sentences_know_abbreviations_and_lists() -> None:
     text = "Use e.g. This one. See Dr. Who.\n\n- First item\n- Second item"
-    assert [text[s:e] for s, e in sentences(text)] == ["Use e.g. This one.", "See Dr. Who.", "- First item", "- Second item"]
+    assert [text[s:e] for s, e in sentences(text)] == [
+        "Use e.g. This one.",
+        "See Dr. Who.",
+        "- First item",
+        "- Second item",
+    ]

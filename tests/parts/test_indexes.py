@@ -8,7 +8,13 @@ import pytest
 from rag_opt.parts.indexes.bm25 import BM25
 from rag_opt.parts.indexes.chroma import Chroma
 
-TEXTS = ["red apples and pears", "green apples", "blue whales sing", "the stars", "whales and apples and whales"]
+TEXTS = [
+    "red apples and pears",
+    "green apples",
+    "blue whales sing",
+    "the stars",
+    "whales and apples and whales",
+]
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,8 @@ def test_mmr_takes_what_its_definition_says(seed: int, trade_off: float) -> None
         taken: list[int] = []
         for _ in ids:
             worth = {
-                c: trade_off * relevance[i] - (1 - trade_off) * max((float(vectors[c] @ vectors[t]) for t in taken), default=0)
+                c: trade_off * relevance[i]
+                - (1 - trade_off) * max((float(vectors[c] @ vectors[t]) for t in taken), default=0)
                 for i, c in enumerate(ids)
                 if c not in taken
             }
@@ -105,7 +106,10 @@ def test_packing_merges_overlaps_at_the_place_of_the_best() -> None:
     assert (packed.kept, packed.tokens) == (4, 35)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 90), st.integers(1, 30)), max_size=12), st.integers(16, 120))
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 90), st.integers(1, 30)), max_size=12),
+    st.integers(16, 120),
+)
 @settings(deadline=None)
 def test_packing_never_exceeds_its_budget(raw: list[tuple[str, int, int]], budget: int) -> None:
     hits = [Span(document, start, start + size) for document, start, size in raw]
@@ -114,7 +118,9 @@ def test_packing_never_exceeds_its_budget(raw: list[tuple[str, int, int]], budge
     assert packed.tokens == len(union) <= budget
     assert sum(map(by_characters, packed.passages)) == len(union)
     if packed.kept < len(hits):
-        more = union | {(hits[packed.kept].document_id, i) for i in range(hits[packed.kept].start, hits[packed.kept].end)}
+        more = union | {
+            (hits[packed.kept].document_id, i) for i in range(hits[packed.kept].start, hits[packed.kept].end)
+        }
         assert len(more) > budget
 
 
@@ -135,4 +141,7 @@ def test_extractive_answers_in_reading_order_and_refuses_below_its_threshold() -
     everything = sorted(SAID)
     assert answer(Extractive(sentences=2, refuse_below=0.5), [everything]) == [("north south", False)]
     assert answer(Extractive(sentences=1, refuse_below=0.5), [everything[2:]]) == [("", True)]
-    assert answer(Extractive(sentences=1, refuse_below=0.0), [everything[2:], []]) == [("east", False), ("", True)]
+    assert answer(Extractive(sentences=1, refuse_below=0.0), [everything[2:], []]) == [
+        ("east", False),
+        ("", True),
+    ]

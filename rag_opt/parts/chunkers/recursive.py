@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated
 
@@ -66,11 +67,11 @@ class Recursive:
                 ):
                     window.pop(0)
             window.append(piece)
-        return chunks + [(window[0][0], window[-1][1])] if window else chunks
+        return [*chunks, (window[0][0], window[-1][1])] if window else chunks
 
 
 def _split_after(separator: re.Pattern[str], text: str, span: _Span) -> list[_Span]:
     start, end = span
     cuts = [match.end() for match in separator.finditer(text, start, end)]
     edges = [start, *(cut for cut in cuts if start < cut < end), end]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
@@ -93,14 +93,14 @@ class Encoder:
             with self._lock(f"encoder-{self.identity}"):
                 known |= self._values.get(_SHELF, list(missing))  # another process may have been here
                 known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, prompt)
-        rows = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
+        rows: Any = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
         return self._cut(rows["vector"]), rows["ms"].astype(float)
 
     def _cut(self, full: Vectors) -> Vectors:
         if self.card.truncate_dimensions is None:
             return full
         cut = full[:, : self.card.truncate_dimensions]
-        return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+        return _unit(cut)
 
     def _encode_missing(self, missing: dict[bytes, str], prompt: str) -> dict[bytes, bytes]:
         if not missing:
@@ -135,7 +135,12 @@ class Encoder:
             raise ModelRefused(
                 f"{self.card.id} gives {vectors.shape[1]} dimensions; its card says {self.card.dimensions}"
             )
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return _unit(vectors)
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _entry(dimensions: int) -> np.dtype[np.void]:

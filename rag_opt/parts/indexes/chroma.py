@@ -87,6 +87,8 @@ class OpenChroma:
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """The stored vectors of some chunks, one row each, in the order asked."""
         ids = [str(i) for i in chunks]
+        if not ids:  # Chroma refuses to get nothing
+            return np.zeros((0, 1), np.float32)
         found = self._collection.get(ids=ids, include=["embeddings"])
         place = {chunk: row for row, chunk in enumerate(found["ids"])}
         return np.asarray(found["embeddings"], np.float32)[[place[i] for i in ids]]

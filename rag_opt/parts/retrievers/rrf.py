@@ -27,5 +27,7 @@ class ReciprocalRankFusion:
 
     def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
         both = [lists["dense"], lists["lexical"]]
-        gains = [np.broadcast_to(1.0 / (self.k + np.arange(1, one.chunks.shape[1] + 1)), one.chunks.shape) for one in both]
+        gains = [
+            np.broadcast_to(1.0 / (self.k + np.arange(1, one.chunks.shape[1] + 1)), one.chunks.shape) for one in both
+        ]
         return combine([one.chunks for one in both], gains, self.depth)

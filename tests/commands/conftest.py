@@ -1,0 +1,62 @@
+"""Commands as a person runs them: in a process of their own, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_tiny
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {**kept, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **more}
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all command tests: they share its store, so that texts are embedded once."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_tiny(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(workplace: Path) -> list[str]:
+    """Overrides: the tiny data set, a tiny space, no tracking."""
+    return [
+        "dataset=folder",
+        "dataset.documents=data/docs",
+        "dataset.questions=data/questions.jsonl",
+        "dataset.name=tiny",
+        "space.chunker.recursive.size=[16, 32]",
+        "space.chunker.recursive.overlap=0.0",
+        "pipeline.chunker.recursive.size=32",
+        "only.chunker=recursive",
+        "only.embedder=model",
+        "space.embedder.model.name=minilm",
+        "tracking=none",
+    ]
+
+
+@pytest.fixture(scope="session")
+def command(workplace: Path) -> Command:
+    def run(name: str, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"rag_opt.{name}", *arguments],
+            cwd=workplace,
+            env=environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

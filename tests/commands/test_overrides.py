@@ -1,0 +1,163 @@
+"""What a person can write on the command line, row by row, through Hydra and our own checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from rag_opt.composing import conf_folder
+from rag_opt.errors import BadInput
+from rag_opt.preparing import Prepared, prepare
+from rag_opt.study.space import Choice, Range
+
+
+def composed(overrides: list[str]) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("search", overrides), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def prepared(tmp_path: Path, *overrides: str) -> Prepared:
+    made = prepare(composed([f"outputs={tmp_path}", *overrides]), conf_folders=[conf_folder()])
+    made.search.workshop.store.close()
+    return made
+
+
+def domain(made: Prepared, slot: str, kind: str, name: str) -> Choice | Range:
+    found: Choice | Range = made.search.space.tree[slot][kind][name]
+    return found
+
+
+ROWS: list[tuple[str, list[str], Any]] = [
+    (
+        "scalar",
+        ["space.chunker.recursive.size=128"],
+        lambda p: domain(p, "chunker", "recursive", "size") == Choice((128,)),
+    ),
+    (
+        "list",
+        ["space.chunker.recursive.size=[64,128]"],
+        lambda p: domain(p, "chunker", "recursive", "size") == Choice((64, 128)),
+    ),
+    (
+        "range replaces the old one, step and all",
+        ["space.chunker.recursive.size=64..200"],
+        lambda p: domain(p, "chunker", "recursive", "size") == Range(64, 200),
+    ),
+    (
+        "range with a step",
+        ["space.retriever.weighted.weight=0.2..0.8:0.2"],
+        lambda p: domain(p, "retriever", "weighted", "weight") == Range(0.2, 0.8, 0.2),
+    ),
+    (
+        "logarithmic range",
+        ["space.retriever.rrf.k=1..100:log"],
+        lambda p: domain(p, "retriever", "rrf", "k") == Range(1, 100, None, True),
+    ),
+    (
+        "a kind removed",
+        ["space.chunker.fixed=null"],
+        lambda p: list(p.search.space.tree["chunker"]) == ["recursive", "sentence"],
+    ),
+    (
+        "a kind added",
+        ["+space.packer={ranked: {context_tokens: [500, 1500]}}"],
+        lambda p: "ranked" in p.search.space.tree["packer"],
+    ),
+    ("only, a list", ["only.chunker=[sentence]"], lambda p: list(p.search.space.tree["chunker"]) == ["sentence"]),
+    ("only, a name", ["only.retriever=rrf"], lambda p: list(p.search.space.tree["retriever"]) == ["rrf"]),
+    ("forbid", ["space.forbid=[{chunker: sentence, reranker: mmr}]"], lambda p: len(p.search.space.forbid) == 1),
+    (
+        "experiment",
+        ["experiment=quick"],
+        lambda p: p.search.trials == 12 and list(p.search.space.tree["chunker"]) == ["sentence"],
+    ),
+    ("trials", ["study.trials=7"], lambda p: p.search.trials == 7),
+    ("seed", ["study.seed=9"], lambda p: p.search.seed == 9),
+    ("name", ["study.name=mine"], lambda p: p.search.folder.name == "mine"),
+    ("sampler", ["sampler=random"], lambda p: p.search.sampler.kind == "random"),
+    ("sampler setting", ["sampler.tpe.startup_trials=4"], lambda p: p.search.sampler.startup_trials == 4),
+    ("objective", ["objective=evidence_recall"], lambda p: p.search.panel.optimised.kind == "evidence_recall"),
+    (
+        "objective setting",
+        ["objective.optimise.grounded_answer.price_per_1000_tokens=0.2"],
+        lambda p: p.search.panel.optimised.price_per_1000_tokens == 0.2,
+    ),
+    ("pipeline setting", ["pipeline.retriever.rrf.top_k=3"], lambda p: p.search.baseline.retriever.top_k == 3),
+    ("baseline by name", ["baseline=default"], lambda p: p.search.baseline.retriever.kind == "rrf"),
+    ("share", ["study.search_share=1.0"], lambda p: not p.held_out),
+    ("tracking", ["tracking=none"], lambda p: not p.settings.tracking.enabled),
+]
+
+
+@pytest.mark.parametrize(("overrides", "holds"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+def test_the_override_table(tmp_path: Path, overrides: list[str], holds: Any) -> None:
+    assert holds(prepared(tmp_path, *overrides))
+
+
+def test_the_default_objective_is_the_first_that_the_data_feeds(tmp_path: Path, tiny_files: list[str]) -> None:
+    made = prepared(tmp_path / "a", *tiny_files)
+    assert made.search.panel.optimised.kind == "grounded_answer"
+    path = Path(tiny_files[2].partition("=")[2])
+    path.write_text(path.read_text().replace('"answer":', '"kind":'))
+    made = prepared(tmp_path / "b", *tiny_files)
+    assert made.search.panel.optimised.kind == "evidence_recall"
+    assert any("evidence_recall (the first that the data can feed)" in note for note in made.notes)
+    with pytest.raises(BadInput, match="8 of 10 questions have no reference answer: bees-1"):
+        prepared(tmp_path / "c", *tiny_files, "objective=grounded_answer")
+
+
+def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        prepared(
+            tmp_path, "dataset=folder", "space.chunker.fixed.size=0", "only.reranker=mrm", "+sampler.random={}",
+            "+pipeline.retriever.dense={}", "baseline=defualt", "+objective.log.evidence.nothing=1",
+        )  # fmt: skip
+    for expected in (
+        "dataset.documents: must be given",
+        "dataset.questions: must be given",
+        "space.chunker.fixed.size: is 0",
+        "only.reranker: the space has no reranker 'mrm'; did you mean 'mmr'?",
+        "sampler: is",
+        "pipeline.retriever: is",
+        "baseline: is neither a file nor a pipeline: 'defualt'; did you mean 'default'?",
+    ):
+        assert expected in str(error.value), expected
+    assert not (tmp_path / "store").exists(), "nothing is spent on input that is refused"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("pipeline.chunker.recursive.size=512", "baseline: baseline is impossible: chunks of 512 tokens"),
+        ("space.embedder.model.name=[minilm, minilmm]", "there is no card for 'minilmm'; did you mean 'minilm'?"),
+        (
+            "space.chunker={sentence: {size: 400}, recursive: null, fixed: null}",
+            "no model of the space reads more than 256",
+        ),
+        ("study.name=a/b", "should be usable as the name of a folder"),
+        ("study.trials=0", "study.trials: is 0; should be greater than or equal to 1"),
+        ("device=tpu", "device: is 'tpu'"),
+        ("plugins=[objectives, no_such_package]", "plugins: there is no importable package 'no_such_package'"),
+        ("objective.optimise.grounded_answer.similarity_model=minilmm", "there is no card for 'minilmm'"),
+    ],
+)
+def test_refused_before_anything_is_spent(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        prepared(tmp_path, override)
+    assert said in str(error.value)
+
+
+def test_a_baseline_from_a_file(tmp_path: Path, default_pipeline: dict[str, object]) -> None:
+    import orjson
+
+    (tmp_path / "mine.json").write_bytes(orjson.dumps(default_pipeline))
+    made = prepared(tmp_path / "outputs", f"baseline={tmp_path / 'mine.json'}")
+    assert made.search.baseline.chunker.size == 32

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_opt.data.questions import resolve_evidence
+from rag_opt.data.resolve import Resolver, normalize
+from rag_opt.errors import BadInput
+from rag_opt.records import Corpus, Document, Span, WholeDocument
+
+CORPUS = Corpus(
+    (
+        Document("a", "It’s  a\nsmall world. The café is open. It’s a small world."),
+        Document("b", "Nobody said so: it's a small world indeed. It's a small world."),
+    )
+)
+
+
+def test_a_quote_resolves_to_every_place_whatever_its_white_space_and_unicode() -> None:
+    spans = Resolver(CORPUS).quote("It's a small world.")
+    assert [CORPUS.text(s) for s in spans] == ["It’s  a\nsmall world.", "It’s a small world.", "It's a small world."]
+    decomposed = unicodedata.normalize("NFD", "The café is open.")
+    assert [CORPUS.text(s) for s in Resolver(CORPUS).quote(decomposed)] == ["The café is open."]
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_normalised_text_maps_back_to_where_it_came_from(text: str) -> None:
+    one = normalize(text)
+    assert len(one.text) == len(one.starts) == len(one.ends)
+    assert "  " not in one.text
+    for i in range(len(one.text)):
+        start, end = one.original(i, i + 1)
+        assert 0 <= start < end <= len(text)
+        assert one.text[i].strip() in normalize(text[start:end]).text
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_slice_of_a_document_is_found_again(data: st.DataObject) -> None:
+    text = data.draw(st.text(st.sampled_from("ab ‘’“”é\u0301\n\t-–ﬁ"), min_size=3, max_size=60))
+    corpus = Corpus((Document("d", text),))
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    piece = text[start:end]
+    if (
+        piece.strip()
+        and not unicodedata.combining(piece.lstrip()[0])
+        and not unicodedata.combining(text[end : end + 1] or "a")
+    ):
+        found = Resolver(corpus).quote(piece)
+        trimmed = normalize(piece).text.strip()
+        assert not trimmed or any(s.start <= start + len(piece) - len(piece.lstrip()) < s.end for s in found)
+
+
+def test_all_shapes_of_evidence() -> None:
+    needs = resolve_evidence(
+        [
+            "The café is open.",
+            {"document": "b", "start": 0, "end": 6},
+            {"document": "b", "from": "Nobody said", "to": "indeed."},
+            {"document": "a"},
+            [{"document": "b", "quote": "Nobody said so"}, {"quote": "small world."}],
+        ],
+        Resolver(CORPUS),
+        "q:1",
+    )
+    assert needs is not None
+    assert needs[0] == (Span("a", 21, 38),)
+    assert needs[1] == (Span("b", 0, 6),)
+    assert needs[2] == (Span("b", 0, 42),)
+    assert needs[3] == (WholeDocument("a"),)
+    assert len(needs[4]) == 4
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        ("This is not written anywhere.", "does not stand in any document"),
+        ("small", "shorter than 8 characters"),
+        ({"document": "c"}, "there is no document 'c'"),
+        ({"document": "a", "start": 5, "end": 5}, "should be 0 <= start < end <="),
+        ({"document": "a", "start": 0, "end": 5000}, "should be 0 <= start < end <="),
+        ({"document": "a", "from": "small world", "to": "open"}, "stands 2 times"),
+        ({"document": "a", "from": "The café", "to": "closed"}, "does not follow"),
+        ({"document": "a", "quote": "Nobody said so"}, "does not stand in 'a'"),
+        ({"start": 1, "end": 2}, "should be a quote or"),
+        (7, "should be a quote or"),
+    ],
+)
+def test_evidence_that_does_not_resolve_says_why(evidence: object, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        resolve_evidence([evidence], Resolver(CORPUS), "questions.jsonl:3")
+    assert said in str(error.value) and str(error.value).startswith("questions.jsonl:3 evidence[0]: ")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_opt.data.splits import split
+from rag_opt.records import Question, Span
+
+
+def asked(name: str, *documents: str, start: int = 0) -> Question:
+    return Question(name, "?", evidence=tuple((Span(d, start, start + 5),) for d in documents) or None)
+
+
+links = st.lists(st.lists(st.integers(0, 60), min_size=0, max_size=2, unique=True), min_size=1, max_size=80)
+
+
+@given(links, st.floats(0.1, 0.9))
+@settings(max_examples=100, deadline=None)
+def test_every_question_has_one_side_and_units_are_not_divided(raw: list[list[int]], share: float) -> None:
+    questions = [asked(f"q{i}", *(f"d{d}" for d in documents)) for i, documents in enumerate(raw)]
+    parts = split(questions, search_share=share)
+    assert sorted(parts.search + parts.held_out) == list(range(len(questions)))
+    sides: dict[str, set[bool]] = {}
+    for i, unit in enumerate(parts.units):
+        sides.setdefault(unit, set()).add(i in parts.search)
+    assert all(len(side) == 1 for side in sides.values())
+    if parts.basis.endswith("units") and "split by documents" in parts.basis:
+        owner: dict[str, str] = {}
+        for question, unit in zip(questions, parts.units, strict=True):
+            for document in question.documents:
+                assert owner.setdefault(document, unit) == unit
+
+
+def test_nobody_changes_sides_when_data_is_added() -> None:
+    questions = [asked(f"q{i}", f"d{i}") for i in range(60)]
+    before = split(questions, search_share=0.6)
+    after = split([asked("new", "d99"), *questions, asked("more", "d98")], search_share=0.6)
+    assert {questions[i].id for i in before.search} <= {
+        ["new", *(q.id for q in questions), "more"][i] for i in after.search
+    }
+
+
+def test_too_few_documents_are_cut_into_sections_and_it_says_so() -> None:
+    questions = [asked(f"q{i}", "one", start=i * 1000) for i in range(60)]
+    parts = split(questions, search_share=0.6)
+    assert "split by sections: 30 units" in parts.basis and "into 1 units" in parts.basis
+    assert len(set(parts.units)) == 30
+
+
+def test_without_any_structure_questions_are_their_own_units() -> None:
+    parts = split([asked(f"q{i}", "one") for i in range(30)], search_share=0.5)
+    assert "split by question: 30 units" in parts.basis

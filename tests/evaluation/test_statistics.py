@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rag_opt.evaluation.selection import Finalist, choose
+from rag_opt.evaluation.statistics import mean_interval, paired_gain, smallest_gain
+
+
+@given(st.lists(st.floats(-10, 10), min_size=3, max_size=40))
+@settings(deadline=None)
+def test_with_a_unit_per_question_it_is_the_t_interval(values: list[float]) -> None:
+    data = np.array(values)
+    ours = mean_interval(data, [str(i) for i in range(len(data))])
+    assert ours.error == pytest.approx(stats.sem(data), abs=1e-12)
+    if ours.error > 1e-9:
+        low, high = stats.t.interval(0.95, len(data) - 1, loc=data.mean(), scale=stats.sem(data))
+        assert (ours.low, ours.high) == pytest.approx((low, high))
+
+
+def test_the_interval_covers_when_questions_of_a_document_move_together() -> None:
+    generator = np.random.default_rng(1)
+    covered = wrong = 0
+    units = [f"d{i // 8}" for i in range(160)]
+    for _ in range(400):
+        values = np.repeat(generator.normal(size=20), 8) + generator.normal(size=160) * 0.3
+        covered += (
+            abs(mean_interval(values, units).mean)
+            < mean_interval(values, units).high - mean_interval(values, units).mean
+        )
+        alone = mean_interval(values, [str(i) for i in range(160)])
+        wrong += abs(alone.mean) < alone.high - alone.mean
+    assert 0.91 < covered / 400 < 0.985
+    assert wrong / 400 < 0.75, "ignoring documents would have been far too sure"
+
+
+def test_missing_scores_are_left_out_and_few_units_say_nothing() -> None:
+    one = mean_interval(np.array([1.0, np.nan, 0.0]), ["a", "a", "b"])
+    assert one.mean == 0.5
+    assert mean_interval(np.array([1.0, 0.0]), ["a", "a"]).high == np.inf
+    assert np.isnan(mean_interval(np.array([np.nan]), ["a"]).mean)
+    gain = paired_gain(np.array([1.0, np.nan, 0.5]), np.array([0.5, 0.0, np.nan]), ["a", "b", "c"])
+    assert gain.mean == 0.5
+
+
+def test_the_smallest_gain_is_what_the_literature_says() -> None:
+    assert smallest_gain(200) == pytest.approx(0.035, abs=0.0005)
+    assert smallest_gain(50) == pytest.approx(2 * smallest_gain(200))
+    assert smallest_gain(1) == np.inf
+
+
+def test_the_winner_is_the_cheapest_close_to_the_best() -> None:
+    generator = np.random.default_rng(0)
+    base = generator.random(200)
+    units = [str(i) for i in range(200)]
+
+    def finalist(number: int, shift: float, cost: float, noise: float = 0.01) -> Finalist:
+        drawn = generator.normal(size=200) * noise
+        return Finalist(number, base + shift + drawn - drawn.mean(), (cost,))
+
+    # a much better one wins whatever it costs; within the margin the cheaper one wins
+    choice = choose([finalist(0, 0.2, 900), finalist(1, 0.0, 100)], units)
+    assert choice.winner == choice.best == 0
+    choice = choose([finalist(0, 0.004, 900, 0.1), finalist(1, 0.0, 500, 0.1), finalist(2, -0.05, 100, 0.1)], units)
+    assert (choice.best, choice.winner) == (0, 1)
+    # what cannot be told apart is reported but not chosen from
+    choice = choose([finalist(0, 0.03, 900, 0.5), finalist(1, 0.0, 100, 0.5)], units)
+    assert choice.winner == choice.best and len(choice.alike) == 2

@@ -1,0 +1,147 @@
+"""Objectives against values worked out by hand, and against ragas itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from objectives.answer import GroundedAnswer, Rouge
+from objectives.context import IdBased, NonLLMContext
+from objectives.retrieval import EvidenceRecall
+from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
+from rag_opt.parts.embedders.cards import Cards
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Dataset, Document, Question
+from rag_opt.registry import kinds
+from rag_opt.store import MemoryValues
+
+
+@pytest.fixture(scope="module")
+def run(workshop: Workshop, spec: PipelineSpec, dataset: Dataset) -> Run:
+    return ask(workshop.pipeline(spec), dataset.questions)
+
+
+@pytest.fixture(scope="module")
+def tools(workshop: Workshop) -> Tools:
+    return Tools(workshop.encoder)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds("objective")))
+def test_the_contract(kind: str, run: Run, tools: Tools) -> None:
+    objective = kinds("objective")[kind]()
+    values = MemoryValues()
+    scores = score(objective, run, tools, values)
+    again = score(objective, run, tools, values)
+    assert objective.direction in ("maximize", "minimize")
+    for name, column in scores.items():
+        assert name.partition("/")[0] in ("quality", "retrieval", "ragas", "cost") and "@" not in name
+        assert column.shape == (len(run.questions),)
+        np.testing.assert_array_equal(column, again[name])
+    halves = [score(objective, run.only(rows), tools, MemoryValues()) for rows in ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])]
+    for name, column in scores.items():
+        np.testing.assert_allclose(column, np.concatenate([half[name] for half in halves]), atol=1e-9)
+    assert all(np.isfinite(number) for number in aggregate(objective, scores).values())
+
+
+def test_stored_scores_are_not_computed_again(run: Run, tools: Tools) -> None:
+    values = MemoryValues()
+    score(GroundedAnswer(), run, tools, values)
+    before = values.computed["scores"]
+    score(GroundedAnswer(), run, tools, values)
+    assert values.computed["scores"] == before == len(run.questions)
+    score(GroundedAnswer(price_per_1000_tokens=0.1), run, tools, values)
+    assert values.computed["scores"] == 2 * before
+
+
+def test_grounded_answer_is_what_the_issue_says(run: Run, tools: Tools, cards: Cards) -> None:
+    from ragas.metrics.collections import SemanticSimilarity
+
+    price = 0.07
+    scores = GroundedAnswer(price_per_1000_tokens=price).score(run, tools)["quality/grounded_answer"]
+    recall = EvidenceRecall(price_per_1000_tokens=0).score(run, tools)["quality/evidence_recall_after_price"]
+    encoder = Encoder(cards.read("minilm"), values=MemoryValues())
+
+    class Plain:
+        def embed_text(self, text: str) -> np.ndarray:
+            return encoder.vectors([text], "document")[0]
+
+    metric = SemanticSimilarity.__new__(SemanticSimilarity)
+    metric.embeddings, metric.threshold = Plain(), None
+    refused = answered = 0
+    for i, question in enumerate(run.questions):
+        answer = run.responses.answers[i]
+        paid = price * run.responses.context_tokens[i] / 1000
+        if not question.answerable:
+            expected = float(answer.refused)
+            refused += answer.refused
+        else:
+            said = asyncio.run(metric.ascore(question.reference_answer, answer.text)).value if not answer.refused else 0
+            expected = (recall[i] + said) / 2
+            answered += not answer.refused
+        assert scores[i] == pytest.approx(expected - paid, abs=1e-5), question.id
+    assert refused and answered, "the tiny data set should show both"
+
+
+def test_id_based_equals_sets_of_chunks(run: Run, tools: Tools) -> None:
+    scores = IdBased().score(run, tools)
+    hits, chunks = run.responses.hits, run.chunks
+    for i, question in enumerate(run.questions):
+        if not question.evidence:
+            assert np.isnan(scores["ragas/id_based_context_recall"][i])
+            continue
+        span = question.evidence[0][0]
+        row = run.corpus.position[span.document_id]
+        wanted = {
+            (int(d), int(s))
+            for d, s, e in zip(chunks.document, chunks.start, chunks.end, strict=True)
+            if d == row and s < span.end and e > span.start  # type: ignore[union-attr]
+        }
+        kept = hits.document[i] >= 0
+        got = set(zip(hits.document[i][kept].tolist(), hits.start[i][kept].tolist(), strict=True))
+        assert scores["ragas/id_based_context_recall"][i] == pytest.approx(len(got & wanted) / len(wanted))
+        assert scores["ragas/id_based_context_precision"][i] == pytest.approx(len(got & wanted) / len(got))
+
+
+def test_finalist_metrics_are_in_range(run: Run, tools: Tools) -> None:
+    for objective in (Rouge(), NonLLMContext()):
+        for column in objective.score(run, tools).values():
+            known = column[~np.isnan(column)]
+            assert len(known) >= 8 and (known >= 0).all() and (known <= 1).all()
+
+
+def test_document_evidence_counts_as_recall(workshop: Workshop, spec: PipelineSpec) -> None:
+    from rag_opt.records import WholeDocument
+
+    asked = [
+        Question("q", "What makes dough rise?", evidence=((WholeDocument("bread.md"),), (WholeDocument("bees.md"),)))
+    ]
+    run = ask(workshop.pipeline(spec), asked)
+    found = EvidenceRecall(price_per_1000_tokens=0).score(run, Tools(workshop.encoder))
+    assert found["quality/evidence_recall_after_price"][0] in (0.5, 1.0)
+
+
+def test_filters_are_never_left(workshop: Workshop, default_pipeline: dict[str, object]) -> None:
+    for retriever in kinds("retriever"):
+        for reranker in kinds("reranker"):
+            data = {**default_pipeline, "retriever": {retriever: {"top_k": 4, "depth": 10}}, "reranker": {reranker: {}}}
+            asked = [Question("q", "What do bees and rivers share?", filters={"name": "bread.md"})]
+            responses = workshop.pipeline(PipelineSpec.from_dict(data)).ask(asked)
+            shown = {workshop.corpus.documents[d].id for d in responses.hits.document[0].tolist() if d >= 0}
+            assert shown <= {"bread.md"}, (retriever, reranker)
+
+
+def test_a_text_of_nothing_but_stop_words_breaks_nothing(tmp_path: Path, cards: Cards, spec: PipelineSpec) -> None:
+    from rag_opt.records import Corpus
+    from rag_opt.store import Store
+
+    corpus = Corpus((Document("a", "the and of"), Document("b", "it is")))
+    store = Store(tmp_path)
+    workshop = Workshop(corpus, store, cards)
+    responses = workshop.pipeline(spec).ask([Question("q", "the"), Question("r", "zebra crossing")])
+    assert len(responses.answers) == 2
+    workshop.close()
+    store.close()

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_opt.store import MemoryValues, Store
+from rag_opt.store.keys import digest, item_key
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_a_key_depends_on_content_and_not_on_order(value: object) -> None:
+    assert digest(value) == digest(value)
+    assert digest({"a": 1, "b": value}) == digest({"b": value, "a": 1})
+    assert digest({"a": 1, "b": value}) != digest({"a": 2, "b": value})
+    assert item_key("one", value) != item_key("two", value)
+
+
+def write_one(folder: Path) -> None:
+    (folder / "data.txt").write_text("content")
+
+
+def test_an_entry_is_built_once_and_found_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.entry("chunks", "k", write_one)
+    assert (path / "data.txt").read_text() == "content"
+    assert Store(tmp_path).entry("chunks", "k", lambda _: pytest.fail("built twice")) == path
+    assert store.built == {"chunks": 1}
+
+
+@pytest.mark.parametrize("harm", ["change", "delete", "manifest"])
+def test_a_damaged_entry_is_noticed_set_aside_and_rebuilt(tmp_path: Path, harm: str) -> None:
+    path = Store(tmp_path).entry("chunks", "k", write_one)
+    target = path / ("manifest.json" if harm == "manifest" else "data.txt")
+    target.unlink() if harm == "delete" else target.write_text("rotten!")
+    store = Store(tmp_path)
+    assert (store.entry("chunks", "k", write_one) / "data.txt").read_text() == "content"
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+    assert "damaged" in store.notes[0]
+
+
+def test_a_failed_build_leaves_no_entry(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def broken(folder: Path) -> None:
+        write_one(folder)
+        raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        store.entry("chunks", "k", broken)
+    assert not store.has("chunks", "k")
+    assert (store.entry("chunks", "k", write_one) / "data.txt").exists()
+
+
+def _build_slowly(root: str, built: str) -> None:
+    def build(folder: Path) -> None:
+        time.sleep(0.3)
+        write_one(folder)
+        with Path(built).open("a") as file:
+            file.write("x")
+
+    Store(Path(root)).entry("chunks", "k", build)
+
+
+def test_several_processes_build_an_entry_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    arguments = (str(tmp_path / "store"), str(tmp_path / "built"))
+    workers = [context.Process(target=_build_slowly, args=arguments) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert (tmp_path / "built").read_text() == "x"
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+from rag_opt.store import Store
+def build(folder):
+    (folder / "data.txt").write_text("half")
+    print("building", flush=True)
+    time.sleep(60)
+Store(Path(sys.argv[1])).entry("chunks", "k", build)
+"""
+
+
+def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"building\n"
+        os.kill(process.pid, signal.SIGKILL)
+    store = Store(tmp_path)
+    assert not store.has("chunks", "k")
+    assert (store.entry("chunks", "k", write_one) / "data.txt").read_text() == "content"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@given(known=st.sets(st.integers(0, 20)), wanted=st.lists(st.integers(0, 20), max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_fill_computes_what_is_missing_once(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, known: set[int], wanted: list[int]
+) -> None:
+    values = MemoryValues() if kind == "memory" else Store(tmp_path_factory.mktemp("s")).values
+    values.put("shelf", {item_key("n", i): str(i).encode() for i in known})
+    computed: list[int] = []
+
+    def compute(positions: list[int]) -> list[bytes]:
+        computed.extend(wanted[position] for position in positions)
+        return [str(wanted[position]).encode() for position in positions]
+
+    got = values.fill("shelf", [item_key("n", i) for i in wanted], compute)
+    assert got == [str(i).encode() for i in wanted]
+    assert sorted(computed) == sorted(set(wanted) - known)
+
+
+def test_a_damaged_value_is_rebuilt(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.values.put("shelf", {b"a": b"right", b"b": b"other"})
+    store.close()
+    with sqlite3.connect(tmp_path / "values" / "shelf.sqlite") as connection:
+        connection.execute("UPDATE entry SET value = value || x'00' WHERE key = ?", (b"a",))
+    connection.close()
+    values = Store(tmp_path).values
+    assert values.get("shelf", [b"a", b"b"]) == {b"b": b"other"}
+    assert values.fill("shelf", [b"a"], lambda _: [b"right"]) == [b"right"]
+
+
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "values").mkdir()
+    (tmp_path / "values" / "shelf.sqlite").write_bytes(b"not a database, not at all" * 100)
+    values = Store(tmp_path).values
+    assert values.fill("shelf", [b"a"], lambda _: [b"made"]) == [b"made"]
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+
+
+def test_memory_values_forget_the_oldest() -> None:
+    values = MemoryValues(capacity=2)
+    for key in (b"a", b"b", b"c"):
+        values.put("shelf", {key: key})
+    assert values.get("shelf", [b"a", b"b", b"c"]) == {b"b": b"b", b"c": b"c"}

@@ -1,0 +1,198 @@
+"""Tracking against a real MLflow database, and against servers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from rag_opt.evaluation.run import ask
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Dataset
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.space import Space
+from rag_opt.study.trials import Trial, TrialLog
+from rag_opt.tracking.delivery import Delivery, follow
+from rag_opt.tracking.mlflow_runs import content_allowed, is_local, tracking_uri
+from rag_opt.tracking.outbox import Outbox
+
+# MLflow's own: it warns of itself and leaves connections to the collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore::FutureWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+SETTINGS = {
+    "composed": {"study": {"trials": 3}},
+    "dataset_name": "tiny",
+    "tracking": {
+        "enabled": True,
+        "uri": None,
+        "experiment": None,
+        "artifact_location": None,
+        "tags": {"team": "a"},
+        "content": "auto",
+    },
+}
+
+
+def make_study(
+    tmp_path: Path,
+    workshop: Workshop,
+    spec: PipelineSpec,
+    dataset: Dataset,
+    default_pipeline: dict[str, object],
+    **tracking: object,
+) -> tuple[StudyFolder, Outbox]:
+    """Three finished trials, one of each state, waiting in the outbox."""
+    folder = StudyFolder(tmp_path / "outputs" / "mine")
+    folder.path.mkdir(parents=True)
+    folder.bind({"corpus": "x"}, {**SETTINGS, "tracking": {**SETTINGS["tracking"], **tracking}})  # type: ignore[dict-item]
+    space = Space.from_dict({}, rest=default_pipeline, only={})
+    log, outbox = TrialLog(folder.database, folder.name, space, direction="maximize"), Outbox(folder)
+    run = ask(workshop.pipeline(spec), dataset.questions)
+    folder.save_rows(0, run, {})
+    started = "2026-01-01T00:00:00.000+00:00"
+    for number, state in enumerate(("COMPLETE", "FAIL", "PRUNED")):
+        value = 0.5 if state == "COMPLETE" else None
+        trial = Trial(number=number, state=state, spec=spec.to_dict(), origin="sampler", value=value, error=0.1, coverage=1.0, started=started,
+                      metrics={"retrieval/mrr": 0.25}, reason="" if value else "because", seconds=2.0)  # fmt: skip
+        log.commit(trial, None)
+        outbox.trial_finished(trial, number)
+    return folder, outbox
+
+
+def test_runs_nest_tell_the_truth_and_are_delivered_once(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    import mlflow
+
+    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    assert Delivery(folder).deliver_waiting() == 3
+    assert outbox.waiting() == 0 and Delivery(folder).deliver_waiting() == 0
+    # a courier that died between writing a run and removing its note writes it again: nothing is doubled
+    outbox.trial_finished(Trial(number=0, state="COMPLETE", spec={}, origin=""), 1)
+    Delivery(folder).deliver_waiting()
+
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"mine", "trial-0000", "trial-0001", "trial-0002"}
+    states = {name: run.info.status for name, run in runs.items()}
+    assert (states["trial-0000"], states["trial-0001"], states["trial-0002"]) == ("FINISHED", "FAILED", "KILLED")
+    done = runs["trial-0000"]
+    assert done.data.tags["mlflow.parentRunId"] == runs["mine"].info.run_id
+    assert done.data.params["chunker"] == "recursive" and done.data.params["chunker.recursive.size"] == "32"
+    assert done.data.metrics["objective/value"] == 0.5 and done.data.metrics["retrieval/mrr"] == 0.25
+    assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
+    assert runs["mine"].data.tags["team"] == "a"
+    assert {a.path for a in client.list_artifacts(done.info.run_id)} == {"spec.json", "search_questions.json"}
+    assert done.info.end_time - done.info.start_time == 2000
+
+    result = {
+        "winner": 0,
+        "baseline": 0,
+        "gain": {"mean": 0.0, "error": None},
+        "metrics": {"0": {"retrieval/mrr": 0.75}},
+        "spec": {},
+    }
+    (folder.path / "result.json").write_bytes(orjson.dumps(result))
+    outbox.result("FINISHED")
+    Delivery(folder).deliver_waiting()
+    parent = client.get_run(runs["mine"].info.run_id)
+    assert parent.info.status == "FINISHED" and parent.data.metrics["held_out/retrieval/mrr"] == 0.75
+    assert parent.data.tags["rag_opt.winner"] == "trial-0000"
+
+
+@pytest.mark.parametrize(("content", "texts"), [("full", True), ("ids", False), ("none", False)])
+def test_how_much_text_is_written(
+    tmp_path: Path,
+    workshop: Workshop,
+    spec: PipelineSpec,
+    dataset: Dataset,
+    default_pipeline: dict[str, object],
+    content: str,
+    texts: bool,
+) -> None:
+    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline, content=content)
+    Delivery(folder).deliver_waiting()
+    written = b"".join(path.read_bytes() for path in (tmp_path / "outputs" / "mlartifacts").rglob("*questions.json"))
+    assert (b"How do honey bees tell others" in written) == texts
+    assert (b"bees-1" in written) == (content != "none")
+
+
+def test_where_and_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri({}, tmp_path) == f"sqlite:///{tmp_path.as_posix()}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://elsewhere")
+    assert tracking_uri({}, tmp_path) == "https://elsewhere"
+    assert tracking_uri({"uri": "http://here"}, tmp_path) == "http://here"
+    assert (
+        is_local("sqlite:///x")
+        and is_local("./mlruns")
+        and not is_local("https://elsewhere")
+        and not is_local("postgresql://db/x")
+    )
+    assert content_allowed({"content": "auto"}, "https://elsewhere") == "ids"
+    assert (
+        content_allowed({"content": "auto"}, "sqlite:///x")
+        == content_allowed({"content": "full"}, "https://elsewhere")
+        == "full"
+    )
+
+
+class Unhelpful(http.server.BaseHTTPRequestHandler):
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        self.send_response(500)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"oops")
+
+    do_POST = do_GET  # noqa: N815  # the name that http.server looks for
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def unhelpful() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unhelpful)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_server_that_fails_keeps_the_notes_and_ends_in_time(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object],
+    unhelpful: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline, uri=unhelpful)
+    assert follow(folder, lambda: False, patience_s=0.5) == 3
+    assert outbox.waiting() == 3 and Unhelpful.requests > 0
+    assert "not delivered, will try again" in capsys.readouterr().err
+
+
+def test_what_a_kill_kept_from_the_outbox_is_put_back(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    from rag_opt.study.trials import load_trials
+
+    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    Delivery(folder).deliver_waiting()
+    (folder.path / "delivered").write_text("0\n2\n")
+    outbox.restore(load_trials(folder.database, folder.name), folder.path / "delivered")
+    assert [path.name for path in folder.outbox.iterdir()] == ["trial-00001.json"]
