@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections import deque
@@ -105,7 +106,7 @@ class Display:
         self._refresh()
 
     def embedding(self, done: int, total: int) -> None:
-        self._embedding = f"embedding {done:,} of {total:,} texts"
+        self._embedding = f"embedding {done:,} of {total:,} texts" if done < total else ""
         self._refresh()
 
     def say(self, text: str) -> None:
@@ -125,7 +126,7 @@ class Display:
         left = self._total - self._done
         words = f"{self._done}/{self._total} pipelines"
         if self._seconds and left > 0:
-            words += f", about {_clock(left * sum(self._seconds) / len(self._seconds))} left"
+            words += f", about {_clock(left * statistics.median(self._seconds))} left"
         self._progress.update(self._bar, completed=self._done, left=words)
         best = "none yet" if self._best is None else f"{self._best.value:.4f}  {describe(self._best.spec)}"
         lines = [

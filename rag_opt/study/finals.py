@@ -23,6 +23,7 @@ class Result:
 
     `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
     questions left aside, so every number is of questions that the search optimised.
+    `inputs_encoded`: texts that the process which finished the search ran through a model.
     """
 
     winner: int
@@ -34,6 +35,7 @@ class Result:
     questions: int
     untouched: bool
     metrics: dict[int, dict[str, float]]
+    inputs_encoded: int
 
     def to_dict(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -102,4 +104,5 @@ def _result(
         questions=questions,
         untouched=untouched,
         metrics={t.number: one.metrics for t, one in zip(entered, done, strict=True)},
+        inputs_encoded=search.workshop.encoded(),
     )

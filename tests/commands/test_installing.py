@@ -27,8 +27,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_code_objectives_configs_and_questions(site: Path) -> None:
-    for name in ("rag_opt/search.py", "objectives/answer.py", "rag_opt/conf/search.yaml", "rag_opt/conf/space/small.yaml",
-                 "rag_opt/data/python_reference.jsonl"):  # fmt: skip
+    configs = ["rag_opt/conf/search.yaml", "rag_opt/conf/space/small.yaml"]
+    for name in ["rag_opt/search.py", "objectives/answer.py", "rag_opt/data/python_reference.jsonl", *configs]:
         assert (site / name).is_file(), name
     assert not (site / "tests").exists()
 

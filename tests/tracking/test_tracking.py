@@ -61,8 +61,9 @@ def make_study(
     started = "2026-01-01T00:00:00.000+00:00"
     for number, state in enumerate(("COMPLETE", "FAIL", "PRUNED")):
         value = 0.5 if state == "COMPLETE" else None
-        trial = Trial(number=number, state=state, spec=spec.to_dict(), origin="sampler", value=value, error=0.1, coverage=1.0, started=started,
-                      metrics={"retrieval/mrr": 0.25}, reason="" if value else "because", seconds=2.0)  # fmt: skip
+        reason = "" if value else "because"
+        facts = {"value": value, "error": 0.1, "metrics": {"retrieval/mrr": 0.25}, "started": started, "seconds": 2.0}
+        trial = Trial(number=number, state=state, spec=spec.to_dict(), origin="sampler", reason=reason, **facts)
         log.commit(trial, None)
         outbox.trial_finished(trial, number)
     return folder, outbox

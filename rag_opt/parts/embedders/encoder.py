@@ -122,13 +122,13 @@ class Encoder:
                 unsaved = {}
             self.progress(len(made), len(missing))
         self._values.put(_SHELF, unsaved)
-        self.encoded += len(made)
         return made
 
     def _model(self) -> SentenceTransformer:
         return _loaded(self.card.folder, self.card.reads_tokens, self._device)
 
     def _run(self, texts: list[str], prompt: str) -> Vectors:
+        self.encoded += len(texts)
         raw = self._model().encode(texts, prompt=prompt or None, batch_size=len(texts), show_progress_bar=False)
         vectors = np.asarray(raw, np.float32)
         if vectors.shape[1] != self.card.dimensions:

@@ -1,0 +1,46 @@
+"""make bench: prints the figures of docs/benchmarks.md, measured now, on this machine.
+
+python -m tests.benchmarks [name ...] runs some of them; without a name all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks import bookkeeping, encoding, evidence, killing, searching
+
+Row = tuple[str, str, str]
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "search": searching.measure,
+    "bookkeeping": bookkeeping.measure,
+    "evidence": evidence.measure,
+    "encoding": encoding.measure,
+    "kill": killing.measure,
+}
+
+
+def main() -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    names = sys.argv[1:] or list(BENCHMARKS)
+    day = dt.datetime.now(dt.UTC).date()
+    print(f"{day}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n", flush=True)
+    print("| what | measured | target |\n| --- | --- | --- |")
+    for name in names:
+        for what, measured, target in BENCHMARKS[name]():
+            print(f"| {what} | {measured} | {target} |", flush=True)
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
+
+
+if __name__ == "__main__":
+    main()
