@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from rag_opt.study.space import Space, SpecDict
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["maximize", "minimize"]
+_ATTRIBUTES = ("spec", "origin", "metrics", "reason")
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
     TrialState.PRUNED: "PRUNED",
@@ -57,15 +59,10 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
     """The trial as Optuna keeps it: parameters by path where the spec is of this space, the rest as attributes."""
     full = PipelineSpec.from_dict(trial.spec).to_dict()
     chosen = space.parameters(full) or {}
-    attributes = {
-        name: getattr(trial, name)
-        for name in ("spec", "origin", "error", "coverage", "metrics", "seconds", "computed", "reused")
-    }
-    attributes |= {
-        "truncated_chunks": trial.truncated_chunks,
-        "reason": trial.reason,
-        "started": trial.started,
-    }
+    record = dataclasses.asdict(trial)
+    # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
+    attributes: dict[str, Any] = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}
+    attributes["record"] = {name: value for name, value in record.items() if name not in ("number", "state", "value")}
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
         value=trial.value,
@@ -81,6 +78,7 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
 
 def thaw(frozen: FrozenTrial) -> Trial:
     attributes: dict[str, Any] = dict(frozen.user_attrs)
+    attributes |= attributes.pop("record")
     value = frozen.value if frozen.state == TrialState.COMPLETE else None
     return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 

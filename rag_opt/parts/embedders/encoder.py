@@ -28,9 +28,9 @@ Purpose = Literal["query", "document"]
 Vectors = NDArray[np.float32]
 
 # Rows of a batch times its longest text. Measured on two cores (docs/benchmarks.md): larger is slower.
-_TOKENS_PER_BATCH = 4096
-_TEXTS_PER_BATCH = 128
-_BATCHES_PER_COMMIT = 4
+_TOKENS_PER_BATCH = 2048
+_TEXTS_PER_BATCH = 64
+_BATCHES_PER_COMMIT = 8
 _SHELF = "vectors"
 
 

@@ -33,19 +33,26 @@ class Ranked:
         passages: list[Span] = []
         tokens = 0
         for rank, hit in enumerate(hits):
-            merged = _with(passages, hit)
-            size = sum(count(passage) for passage in merged)
+            touching = [p for p in passages if _touch(p, hit)]
+            joined = _joined([*touching, hit])
+            size = tokens + count(joined) - sum(count(passage) for passage in touching)
             if size > self.context_tokens:
                 return Packed(rank, tuple(passages), tokens)
-            passages, tokens = merged, size
+            passages, tokens = _replaced(passages, touching, joined), size
         return Packed(len(hits), tuple(passages), tokens)
 
 
-def _with(passages: list[Span], hit: Span) -> list[Span]:
-    """The passages with one more hit; those that it overlaps become one, at the place of the best of them."""
-    touching = [p for p in passages if p.document_id == hit.document_id and p.start <= hit.end and hit.start <= p.end]
+def _touch(one: Span, other: Span) -> bool:
+    return one.document_id == other.document_id and one.start <= other.end and other.start <= one.end
+
+
+def _joined(spans: Sequence[Span]) -> Span:
+    return Span(spans[0].document_id, min(s.start for s in spans), max(s.end for s in spans))
+
+
+def _replaced(passages: list[Span], touching: list[Span], joined: Span) -> list[Span]:
+    """The passages with those that touch become one, at the place of the best of them; a new one goes last."""
     if not touching:
-        return [*passages, hit]
-    both = [*touching, hit]
-    joined = Span(hit.document_id, min(p.start for p in both), max(p.end for p in both))
-    return [joined if p is touching[0] else p for p in passages if p is touching[0] or p not in touching]
+        return [*passages, joined]
+    first, gone = touching[0], set(touching)
+    return [joined if p == first else p for p in passages if p == first or p not in gone]
