@@ -74,34 +74,53 @@ def _job_suffix(job: list[str], arguments: list[str]) -> str:
 
 def _explained(error: Exception, arguments: list[str]) -> list[Problem]:
     """Every override whose key or choice does not exist, with the nearest name; else Hydra's own words."""
+    folders = [conf_folder(), *_config_dirs(arguments)]
+    overrides = [match for a in arguments if (match := _OVERRIDE.match(a))]
+    problems = [p for key, value in (m.groups() for m in overrides) if (p := _bad_choice(key, value, folders))]
+    chosen = [m[0] for m in overrides if _choices(m[1], folders) and _bad_choice(m[1], m[2], folders) is None]
+    whole = _composed(chosen, folders)
+    problems += [p for m in overrides if not _choices(m[1], folders) and (p := _bad_key(m[1], whole))]
+    return problems or [Problem("", " ".join(str(error).split("\n")[:3]))]
+
+
+_OVERRIDE = re.compile(r"^([A-Za-z_][\w./@]*)=(.*)$", re.DOTALL)  # not +key=…, ~key or --flag
+
+
+def _config_dirs(arguments: list[str]) -> list[Path]:
+    """What `--config-dir` (`-cd`) names."""
+    found = []
+    for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+    return found
+
+
+def _choices(group: str, folders: list[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _bad_choice(key: str, value: str, folders: list[Path]) -> Problem | None:
+    known = _choices(key, folders)
+    if not known or value in ("null", *known):
+        return None
+    return Problem(key, f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}")
+
+
+def _composed(chosen: list[str], folders: list[Path]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        whole = OmegaConf.to_container(compose("search"), resolve=False)
+    paths = ",".join(f"file://{folder.resolve()}" for folder in folders[1:])
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
+        whole = OmegaConf.to_container(compose("search", [*chosen, f"hydra.searchpath=[{paths}]"]), resolve=False)
     assert isinstance(whole, dict)
-    problems = [p for a in arguments if (p := _bad_override(a, {str(k): v for k, v in whole.items()})) is not None]
-    return problems or [Problem("", " ".join(str(error).split("\n")[:3]))]
+    return {str(key): value for key, value in whole.items()}
 
 
-def _bad_override(argument: str, whole: dict[str, Any]) -> Problem | None:
-    match = re.match(r"^(?!-)(~?)([\w./@]+)=(.*)$", argument)
-    if match is None:
-        if not argument.startswith(("-", "+", "~")) and "=" not in argument:
-            return Problem(argument, "is not an override; those are written key=value")
-        return None
-    key, value = match[2], match[3]
-    group = conf_folder() / key
-    if group.is_dir():
-        known = sorted(path.stem for path in group.glob("*.yaml"))
-        if value not in known and value != "null":
-            return Problem(
-                key,
-                f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}",
-            )
-        return None
+def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
     inside: Any = whole
     for depth, step in enumerate(path := key.split(".")):
         if not isinstance(inside, dict) or step not in inside:

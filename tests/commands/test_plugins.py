@@ -66,7 +66,7 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
     done = command(
         "search", "--config-dir", "myconf", *mine, "plugins=[objectives, mycompany]", "objective=brevity",
         "+space.chunker.halves={at: [0.3, 0.5]}", "only.chunker=halves", "space.embedder.model.name=asking",
-        "pipeline.chunker={halves: {}}", "study.name=outside", "study.trials=5",
+        "study.name=outside", "study.trials=5",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     trials = load_trials(workplace / "outputs" / "outside" / "study.db", "outside")
