@@ -12,12 +12,17 @@ from typing import Any
 import orjson
 
 from rag_opt.config import flatten
+from rag_opt.study.display import describe
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
 
 _STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
 _TEXTS = ("question", "reference_answer", "answer")
 _MOST_PARAM_CHARACTERS = 6000
+_HOW_TO_READ = (
+    "A study; its trials are the runs with the tag `rag_opt.study` = `{study}`. Sort them by `objective/value`, or take "
+    "the chart view. Each has its pipeline as `spec.json` and a table with a row per question."
+)
 
 
 def tracking_uri(settings: Mapping[str, Any], outputs: Path) -> str:
@@ -77,11 +82,16 @@ class MlflowStudy:
             "rag_opt.study_uid": self._uid,
             "rag_opt.study": self._folder.name,
             "rag_opt.role": "study",
+            "mlflow.source.name": "rag_opt.search",
+            "mlflow.note.content": _HOW_TO_READ.format(study=self._folder.name),
             **tags,
         }
-        run = self._client.create_run(self._experiment, tags=named, run_name=self._folder.name)
-        self._log(run.info.run_id, params=flatten(self._settings["composed"]))
-        self._artifact(run.info.run_id, "settings.json", self._settings["composed"])
+        bound_at = int((self._folder.path / "study.json").stat().st_mtime * 1000)
+        run = self._client.create_run(self._experiment, start_time=bound_at, tags=named, run_name=self._folder.name)
+        # a tracking URI may hold a password, and says nothing about the study
+        composed = {key: value for key, value in self._settings["composed"].items() if key != "tracking"}
+        self._log(run.info.run_id, params=flatten(composed))
+        self._artifact(run.info.run_id, "settings.json", composed)
         return str(run.info.run_id)
 
     def trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
@@ -97,6 +107,8 @@ class MlflowStudy:
                 "rag_opt.role": "trial",
                 "rag_opt.origin": trial.origin,
                 "rag_opt.state": trial.state,
+                "mlflow.source.name": "rag_opt.search",
+                "mlflow.note.content": f"{trial.origin}: {describe(trial.spec)}",
             }
             if trial.reason:
                 tags["rag_opt.reason"] = trial.reason[:5000]
@@ -119,6 +131,7 @@ class MlflowStudy:
             self._log(self.parent, metrics=metrics)
             for key, value in {"winner": result["winner"], "baseline": result["baseline"]}.items():
                 self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{value:04d}")
+            self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
         self._client.set_terminated(self.parent, status=status)
@@ -154,6 +167,16 @@ class MlflowStudy:
         self._artifact(run_id, name, {"columns": columns, "data": data})
         loggable = orjson.dumps([{"path": name, "type": "table"}]).decode()
         self._client.set_tag(run_id, "mlflow.loggedArtifacts", loggable)
+
+
+def _note(study: str, result: Mapping[str, Any]) -> str:
+    gain = result["gain"]
+    ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
+    return (
+        f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\nGain over the baseline (trial "
+        f"{result['baseline']}): {gain['mean'] * 100:+.1f} points on {result['questions']} questions, 95 % interval {ends}."
+        f"\n\n{_HOW_TO_READ.format(study=study)}"
+    )
 
 
 def _cell(value: object) -> object:

@@ -100,6 +100,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     result = {
         "winner": 0,
         "baseline": 0,
+        "questions": 9,
         "gain": {"mean": 0.0, "error": None},
         "metrics": {"0": {"retrieval/mrr": 0.75}},
         "spec": {},
