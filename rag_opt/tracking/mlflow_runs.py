@@ -20,8 +20,8 @@ _STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
 _TEXTS = ("question", "reference_answer", "answer")
 _MOST_PARAM_CHARACTERS = 6000
 _HOW_TO_READ = (
-    "A study; its trials are the runs with the tag `rag_opt.study` = `{study}`. Sort them by `objective/value`, or take "
-    "the chart view. Each has its pipeline as `spec.json` and a table with a row per question."
+    "A study; its trials are the runs with the tag `rag_opt.study` = `{study}`. Sort them by `objective/value`, or "
+    "take the chart view. Each has its pipeline as `spec.json` and a table with a row per question."
 )
 
 
@@ -173,8 +173,9 @@ def _note(study: str, result: Mapping[str, Any]) -> str:
     gain = result["gain"]
     ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
     return (
-        f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\nGain over the baseline (trial "
-        f"{result['baseline']}): {gain['mean'] * 100:+.1f} points on {result['questions']} questions, 95 % interval {ends}."
+        f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\n"
+        f"Gain over the baseline (trial {result['baseline']}): {gain['mean'] * 100:+.1f} points on "
+        f"{result['questions']} questions, 95 % interval {ends}."
         f"\n\n{_HOW_TO_READ.format(study=study)}"
     )
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rag_opt.registry import load_parts
 from rag_opt.study.samplers import spec_digest
 from rag_opt.study.trials import Trial, load_trials
 from rag_opt.tracking.mlflow_runs import tracking_uri
@@ -32,6 +33,7 @@ def _processes(study: Path) -> list[int]:
 
 
 def measure() -> list[tuple[str, str, str]]:
+    load_parts()  # specs are compared by what they stand for
     dice = random.Random(20)
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "outputs" / "killed-again-and-again"
