@@ -171,9 +171,9 @@ def _conclude(
         display.console.print("No pipeline could be scored well enough to win; see the reasons above.", style="red")
         sys.exit(1)
     uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
-    look = f"mlflow ui --backend-store-uri {uri}" if is_local(uri) else uri
-    if Path(settings.outputs) == Path("outputs") and Path("Makefile").exists():
-        look = f"make ui   ({look})"
+    ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ
+    short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
+    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else uri
     places = {"look": look if settings.tracking.enabled else "tracking is off"}
     places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     if not all_delivered and settings.tracking.enabled:

@@ -39,16 +39,12 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def work(trial: Trial) -> str:
-    """What a trial had to compute, and what it found."""
+def work(trial: Trial) -> tuple[int, float]:
+    """How many texts a trial embedded, and which share of what it needed was there already."""
     encoded = trial.computed.get("inputs encoded", 0)
-    if trial.state != "COMPLETE":
-        return trial.reason.split("\n")[0]
-    made = f"{encoded} texts embedded" if encoded else "nothing embedded"
-    new = sum(trial.computed.values()) - encoded
+    made = sum(trial.computed.values()) - encoded
     known = sum(trial.reused.values())
-    cut = f", {trial.truncated_chunks} chunks longer than the model reads" if trial.truncated_chunks else ""
-    return f"{made}, {known / max(known + new, 1):.0%} reused{cut}"
+    return encoded, known / max(known + made, 1)
 
 
 class Display:
@@ -70,7 +66,7 @@ class Display:
         self._bar = self._progress.add_task(study, total=total, completed=done, left="")
 
     def __enter__(self) -> Display:
-        self.console.print(Text(" no.  value     time    pipeline", style="dim"))
+        self.console.print(Text(" no.   value     time  embedded  reused  pipeline", style="dim"))
         if self.console.is_terminal:
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
@@ -102,7 +98,7 @@ class Display:
         self._done = done
         self._seconds.append(trial.seconds)
         self._now, self._embedding = "choosing the next pipeline", ""
-        self.console.print(self._line(trial, best=self._consider(trial)), soft_wrap=True)
+        self.console.print(self._line(trial, best=self._consider(trial)), soft_wrap=self._live is None)
         self._refresh()
 
     def embedding(self, done: int, total: int) -> None:
@@ -115,11 +111,23 @@ class Display:
             self.console.print(text, soft_wrap=True)
         self._refresh()
 
-    def _line(self, trial: Trial, *, best: bool) -> Text:
+    def _line(self, trial: Trial, *, best: bool) -> Text | Table:
         value = "  --  " if trial.value is None else f"{trial.value:.4f}"
+        embedded, reused = work(trial)
         style = "bold green" if best else "red" if trial.state == "FAIL" else ""
-        line = Text(f"{trial.number:>4}  {value}  {trial.seconds:5.1f} s  ", style=style)
-        line.append(describe(trial.spec)).append(f"  [{work(trial)}]", style="dim")
+        facts = Text(f"{trial.number:>4}  {value}  {trial.seconds:5.1f} s", style=style)
+        facts.append(f"  {embedded:>8,}  {reused:>6.0%}  ", style="dim")
+        words = Text(describe(trial.spec))
+        if trial.truncated_chunks:
+            words.append(f"  {trial.truncated_chunks} chunks are longer than the model reads", style="yellow")
+        if trial.reason:
+            words.append(f"  {trial.state}: {trial.reason.splitlines()[0]}", style="red")
+        if self._live is None:
+            return facts.append(words)
+        line = Table.grid()  # so that a long pipeline goes on below its beginning
+        line.add_column(width=len(facts.plain), no_wrap=True)
+        line.add_column()
+        line.add_row(facts, words)
         return line
 
     def _view(self) -> Group:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rag_opt.study.trials import load_trials
 from tests.commands.conftest import Command
 
@@ -76,3 +78,59 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
     assert f"{best:.4f}" in done.stdout
     exported = command("export", "outputs/outside", "--out", "bundle", "--trial", "3")
     assert exported.returncode == 0 and "it returns what the search saw on all" in exported.stdout, exported.stderr
+
+
+MOODY = '''
+import numpy as np
+from typing import Literal
+from pydantic.dataclasses import dataclass
+from rag_opt.config import STRICT
+from rag_opt.registry import register
+
+@register("objective", "moody")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Moody:
+    """Crashes, scores nothing, or scores half of the questions."""
+
+    mood: Literal["crash", "nothing", "half"]
+
+    direction, needs, aggregates, stored, libraries = "maximize", frozenset(), {}, False, ()
+
+    def score(self, run, tools):
+        if self.mood == "crash":
+            raise RuntimeError("no reason given")
+        scores = np.full(len(run.questions), np.nan)
+        if self.mood == "half":
+            scores[::2] = 1.0
+        return {"quality/mood": scores}
+'''
+
+
+@pytest.mark.parametrize(
+    ("mood", "code", "said"),
+    [
+        ("crash", 2, "3 trials in a row crashed; the last one: RuntimeError: no reason given"),
+        ("nothing", 2, "3 trials in a row crashed; the last one: not one question could be scored"),
+        ("half", 1, "No pipeline could be scored well enough to win"),
+    ],
+)
+def test_what_cannot_be_scored_is_never_a_number(
+    command: Command, workplace: Path, tiny: list[str], mood: str, code: int, said: str
+) -> None:
+    (workplace / "moody").mkdir(exist_ok=True)
+    (workplace / "moody" / "__init__.py").write_text(MOODY)
+    (workplace / "moodyconf" / "objective").mkdir(parents=True, exist_ok=True)
+    (workplace / "moodyconf" / "objective" / "moody.yaml").write_text(f"optimise: {{moody: {{mood: {mood}}}}}\n")
+    done = command(
+        "search", "--config-dir", "moodyconf", *tiny, "plugins=[objectives, moody]", "objective=moody",
+        "study.max_failures=3", "study.trials=4", f"study.name=moody-{mood}",
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr + done.stdout
+    assert said in done.stderr + done.stdout
+    study = workplace / "outputs" / f"moody-{mood}"
+    trials = load_trials(study / "study.db", study.name)
+    if mood == "half":
+        assert {(t.state, t.coverage < 0.95) for t in trials} == {("COMPLETE", True)}
+    else:
+        assert [(t.state, t.value) for t in trials] == [("FAIL", None)] * 3
+        assert all(t.reason for t in trials)
