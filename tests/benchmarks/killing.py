@@ -32,6 +32,13 @@ def _processes(study: Path) -> list[int]:
     return found
 
 
+def _wait_for(study: Path, trials: int) -> None:
+    """Until so many trials have their rows, but no more than a minute: the moments spread over the whole search."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(list((study / "rows").glob("*.parquet"))) < trials:
+        time.sleep(0.02)
+
+
 def measure() -> list[tuple[str, str, str]]:
     load_parts()  # specs are compared by what they stand for
     dice = random.Random(20)
@@ -44,7 +51,8 @@ def measure() -> list[tuple[str, str, str]]:
         at: list[int] = []
         for _ in range(KILLS):
             process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(dice.uniform(0.5, 12))
+            _wait_for(study, len(kept) + dice.randint(0, 3))
+            time.sleep(dice.uniform(0, 2))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             now = load_trials(study / "study.db", study.name) if (study / "study.db").exists() else []
