@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -46,7 +47,9 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     composed: dict[str, Any] = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
     composed["study"] = {**composed["study"], "name": folder.name}
     folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
-    prepared = prepare(composed, conf_folders=folders)
+    place = Path(bound["settings"].get("cwd", "."))
+    with contextlib.chdir(place if place.is_dir() else "."):
+        prepared = prepare(composed, conf_folders=folders)
     changed = [what for what, value in prepared.digests.items() if bound["digests"].get(what) != value]
     if changed:
         raise BadBundle(f"since the search another {' and another '.join(changed)} came in; search again, then export")

@@ -61,7 +61,7 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
 
     search, settings = prepared.search, prepared.settings
     log = TrialLog(search.folder.database, search.folder.name, search.space, direction=search.panel.optimised.direction)
-    outbox = Outbox(search.folder)
+    outbox = Outbox(search.folder, enabled=settings.tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     done = sum(trial.counts for trial in log.trials)
     display = Display(study=search.folder.name, total=search.trials, done=done, sign=search.panel.sign)
@@ -192,6 +192,7 @@ def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folde
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
         "conf_folders": [str(folder) for folder in conf_folders],
+        "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
     }
 
 

@@ -161,8 +161,10 @@ class Pipeline:
             source_digest("rag_opt.sentences"),
         ]
         namespace = digest([*facts, self.encoder.vectors_key])
-        passages = [[[s.document_id, s.start, s.end, self.texts.of(s)] for s in context] for context in contexts]
-        keys = [item_key(namespace, [q.text, read]) for q, read in zip(questions, passages, strict=True)]
+        # sentences are found in whole documents, so what stands around a passage is part of what determined it
+        read = self.texts.digest
+        passages = [[[s.document_id, s.start, s.end, read(s.document_id)] for s in context] for context in contexts]
+        keys = [item_key(namespace, [q.text, context]) for q, context in zip(questions, passages, strict=True)]
 
         def compute(positions: list[int]) -> list[bytes]:
             clock = _Clock(self.encoder)

@@ -8,6 +8,7 @@ import numpy as np
 
 from rag_opt.records import Corpus, Span
 from rag_opt.sentences import sentences
+from rag_opt.store.keys import digest
 from rag_opt.tokens import TokenMap, budget_tokenizer
 
 
@@ -17,6 +18,7 @@ class Texts:
         # caches of this object alone, so that they end with it
         self._tokens = functools.cache(self._read_tokens)
         self._sentences = functools.cache(self._read_sentences)
+        self.digest = functools.cache(self._read_digest)
 
     def of(self, span: Span) -> str:
         return self.corpus.text(span)
@@ -31,6 +33,9 @@ class Texts:
         first = int(np.searchsorted(starts, span.start))
         last = int(np.searchsorted(ends, span.end, side="right"))
         return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
+
+    def _read_digest(self, document_id: str) -> str:
+        return digest(self.corpus[document_id].text)
 
     def _read_tokens(self, document_id: str) -> TokenMap:
         return TokenMap(budget_tokenizer().starts(self.corpus[document_id].text))

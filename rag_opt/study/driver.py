@@ -147,9 +147,13 @@ def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
 
 
 def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
-    """A pipeline that was not tried: redrawn while known or impossible, then any that is left, else None."""
+    """A pipeline that was not tried: redrawn while it is known, then any that is left, else None.
+
+    A sampler that proposes nothing but what cannot exist, twenty times in a row, is not asked this time.
+    """
     number = len(log.trials)
-    for attempt in range(_REDRAWS):
+    stuck = number >= _REDRAWS and all(trial.state == "PRUNED" for trial in log.trials[-_REDRAWS:])
+    for attempt in range(0 if stuck else _REDRAWS):
         seed = int(digest([search.seed, number, attempt])[:8], 16)
         proposal = search.sampler.propose(search.space, log.sampling, seed=seed, seen=seen)
         if proposal is None:

@@ -67,24 +67,21 @@ class StudyFolder:
 
         Raises StudyMismatch naming what differs and a name that is free.
         """
-        bound = self.path / "study.json"
-        if not bound.exists():
-            content = {
-                "name": self.name,
-                "uid": uuid.uuid4().hex,
-                "digests": dict(digests),
-                "settings": dict(settings),
-            }
-            write_atomically(bound, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-            return False
-        known = orjson.loads(bound.read_bytes())["digests"]
-        changed = [what for what in digests if known.get(what) != digests[what]]
-        if changed:
-            raise StudyMismatch(
-                f"the study {self.name!r} in {self.path} was made with another {' and another '.join(changed)}; its "
-                f"trials cannot be compared with new ones. Give this search a new name: study.name={self._free_name()}"
-            )
-        return True
+        path = self.path / "study.json"
+        known = orjson.loads(path.read_bytes()) if path.exists() else None
+        if known is not None:
+            changed = [what for what in digests if known["digests"].get(what) != digests[what]]
+            if changed:
+                raise StudyMismatch(
+                    f"the study {self.name!r} in {self.path} was made with another {' and another '.join(changed)}; "
+                    "its trials cannot be compared with new ones. Give this search a new name: "
+                    f"study.name={self._free_name()}"
+                )
+        uid = known["uid"] if known else uuid.uuid4().hex
+        # what does not bind (where to track, how many trials) is as it was given last
+        content = {"name": self.name, "uid": uid, "digests": dict(digests), "settings": dict(settings)}
+        write_atomically(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        return known is not None
 
     def _free_name(self) -> str:
         number = 2

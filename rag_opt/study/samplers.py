@@ -122,19 +122,24 @@ def _reachable(domain: Range) -> int | float:
 
 
 def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:
-    """A pipeline of the space at random that was not tried; None when there is none."""
+    """A pipeline of the space at random that was not tried and is not forbidden; None when there is none."""
+
+    def new(spec: SpecDict) -> bool:
+        full = PipelineSpec.from_dict(spec)
+        return full.digest not in seen and not space.forbidden(full.to_dict())
+
     size = space.size
     generator = np.random.default_rng(seed)
     if size is None or size > LARGEST_GRID:
         for _ in range(1000):
             sampler = optuna.samplers.RandomSampler(seed=int(generator.integers(2**31)))
             drawn = _asked(space, optuna.create_study(), sampler)
-            if spec_digest(drawn.spec) not in seen:
+            if new(drawn.spec):
                 return Proposal(drawn.spec)
         return None
     for index in generator.permutation(size):
         spec = space.at(int(index))
-        if spec_digest(spec) not in seen:
+        if new(spec):
             return Proposal(spec)
     return None
 

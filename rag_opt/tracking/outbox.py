@@ -18,10 +18,11 @@ RESULT = "zz-result"  # sorts after every trial: delivered last
 
 
 class Outbox:
-    """A watcher of the search: a finished trial leaves a note here, a courier takes it away."""
+    """A watcher of the search: a finished trial leaves a note here, a courier takes it away. Not `enabled`: no note."""
 
-    def __init__(self, folder: StudyFolder) -> None:
+    def __init__(self, folder: StudyFolder, *, enabled: bool = True) -> None:
         self._path = folder.outbox
+        self._enabled = enabled
         self._path.mkdir(parents=True, exist_ok=True)
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
@@ -39,6 +40,8 @@ class Outbox:
         self._put(RESULT, {"status": status})
 
     def _put(self, name: str, note: dict[str, object]) -> None:
+        if not self._enabled:
+            return
         write_atomically(self._path / f"{name}.json", orjson.dumps(note))
 
     def waiting(self) -> int:
