@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_opt.errors import BadInput, Problem, RagOptError, nearest
+from rag_opt.store.keys import digest
 
 Main = Callable[[dict[str, Any], list[Path], str], None]
 
@@ -38,7 +39,8 @@ def run(main: Main) -> None:
         job = HydraConfig.get()
         sources = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
         swept = job.mode is not None and job.mode.name == "MULTIRUN"
-        suffix = _job_suffix(list(job.overrides.task), sys.argv[1:]) if swept else ""
+        params = [f"{key}={value}" for key, value in (job.sweeper.get("params") or {}).items()] if swept else []
+        suffix = _job_suffix(list(job.overrides.task), [*sys.argv[1:], *params]) if swept else ""
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
         # the folder given first on the search path wins in Hydra; ours are read last-wins
@@ -69,7 +71,8 @@ def _job_suffix(job: list[str], arguments: list[str]) -> str:
     if "study.name" in swept:
         return ""
     mine = [one for one in job if one.partition("=")[0] in swept]
-    return "".join("-" + re.sub(r"[^\w.=]+", "_", one)[:60] for one in mine)
+    name = "".join("-" + re.sub(r"[^\w.=]+", "_", one) for one in mine)
+    return name if len(name) <= 80 else f"{name[:60]}-{digest(mine)[:8]}"
 
 
 def _explained(error: Exception, arguments: list[str]) -> list[Problem]:

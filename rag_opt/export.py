@@ -39,13 +39,14 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     bound = folder.settings()
     result = _result(folder.path)
     number = trial if trial is not None else _winner(result, study)
-    chosen = next((t for t in load_trials(folder.database, folder.name) if t.number == number), None)
+    chosen = next((t for t in load_trials(folder.database, bound["name"]) if t.number == number), None)
     if chosen is None or chosen.state != "COMPLETE":
         raise BadBundle(
             f"trial {number} of {study} is {chosen.state if chosen else 'not there'}; only COMPLETE ones export"
         )
     composed: dict[str, Any] = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
-    composed["study"] = {**composed["study"], "name": folder.name}
+    composed["tracking"] = {"enabled": False}
+    composed["study"] = {**composed["study"], "name": folder.name}  # wherever it was moved to
     folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
     place = Path(bound["settings"].get("cwd", "."))
     with contextlib.chdir(place if place.is_dir() else "."):

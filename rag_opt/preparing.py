@@ -17,6 +17,7 @@ from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, nearest
 from rag_opt.evaluation.feeding import lacking
 from rag_opt.evaluation.run import Objective
+from rag_opt.evaluation.statistics import clusters_of
 from rag_opt.parts.embedders.cards import card_folders
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
@@ -64,9 +65,12 @@ class TrackingSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ObjectiveSettings:
-    """Objectives by kind with their settings. The first of `optimise` that the data can feed is optimised."""
+    """Objectives by kind with their settings. `optimise` names one; without it the first of `auto` that the data
+    can feed is optimised.
+    """
 
-    optimise: dict[str, dict[str, Any]]
+    optimise: dict[str, dict[str, Any]] | None = None
+    auto: dict[str, dict[str, Any]] = field(default_factory=dict)
     log: dict[str, dict[str, Any]] = field(default_factory=dict)
     finalists: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -102,15 +106,9 @@ class Prepared:
     def held_out(self) -> tuple[Any, ...]:
         return tuple(self.dataset.questions[i] for i in self.split.held_out)
 
-    @property
-    def held_out_units(self) -> tuple[str, ...]:
-        return tuple(self.split.units[i] for i in self.split.held_out)
-
 
 def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_suffix: str = "") -> Prepared:
     """Raises BadInput listing everything that is wrong with the settings and the data."""
-    settings = config.load(Settings, dict(composed))
-    load_parts(settings.plugins)
     import rag_opt.data.beir
     import rag_opt.data.csv_spans
     import rag_opt.data.folder
@@ -118,6 +116,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     import rag_opt.data.squad
     import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
 
+    load_parts()
     problems: list[Problem] = []
 
     def attempt(read: Any, *given: Any, **named: Any) -> Any:
@@ -127,6 +126,11 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
             problems.extend(error.problems)
             return None
 
+    settings: Settings | None = attempt(config.load, Settings, dict(composed))
+    if settings is None:  # the data can be looked at all the same
+        attempt(_dataset, composed.get("dataset") or {})
+        raise BadInput(problems)
+    attempt(load_parts, settings.plugins)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
     baseline = attempt(_baseline, settings, conf_folders) or pipeline
     only = config.dump(settings.only)
@@ -134,13 +138,19 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     sampler = attempt(part_from, "sampler", settings.sampler, where="sampler")
     dataset = attempt(_dataset, settings.dataset)
     notes = list(dataset.notes) if dataset else []
+    if space is not None and hasattr(sampler, "check"):
+        attempt(sampler.check, space)
     panel: Panel | None = attempt(_panel, settings.objective, dataset, notes) if dataset else None
     if problems or panel is None:
         raise BadInput(problems)
 
     name = (settings.study.name or dataset.name) + name_suffix
     outputs = Path(settings.outputs)
-    workshop = Workshop(dataset.corpus, Store(outputs / "store"), card_folders(conf_folders), device=settings.device)
+    try:
+        store = Store(outputs / "store")
+    except OSError as error:
+        raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
+    workshop = Workshop(dataset.corpus, store, card_folders(conf_folders), device=settings.device)
     problems += _impossible(space, baseline, workshop)
     problems += _similarity_models(panel, workshop)
     if not name or name != Path(name).name or name.startswith("."):
@@ -157,7 +167,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         panel=panel,
         workshop=workshop,
         questions=tuple(dataset.questions[i] for i in parts.search),
-        units=tuple(parts.units[i] for i in parts.search),
+        clusters=clusters_of([dataset.questions[i] for i in parts.search]),
         trials=settings.study.trials,
         seed=settings.study.seed,
         max_failures=settings.study.max_failures,
@@ -187,22 +197,24 @@ def _dataset(given: Mapping[str, Any]) -> Dataset:
 
 def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> Panel:
     """The first objective that the data can feed; of the others those that it can feed."""
-    optimised = _objectives(settings.optimise, "objective.optimise")
-    if not optimised:
-        raise BadInput([Problem("objective.optimise", "is empty; name at least one objective")])
+    where = "objective.auto" if settings.optimise is None else "objective.optimise"
+    optimised = _objectives(settings.auto if settings.optimise is None else settings.optimise, where)
+    if not optimised or (settings.optimise is not None and len(optimised) > 1):
+        names = ", ".join(one.kind for one in optimised) or "nothing"
+        raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
     why: list[Problem] = []
-    for number, one in enumerate(optimised):
-        lacks = lacking(dataset, one.needs, where=f"objective.optimise.{one.kind}")
+    for one in optimised:
+        lacks = lacking(dataset, one.needs, where=f"{where}.{one.kind}")
         if not lacks:
-            if number or len(optimised) > 1:
+            if settings.optimise is None:
                 notes.append(f"objective: {one.kind} (the first that the data can feed)")
             break
         why += lacks
     else:
         raise BadInput(why)
     fed = []
-    for where in ("log", "finalists"):
-        objectives = _objectives(getattr(settings, where), f"objective.{where}")
+    for shelf in ("log", "finalists"):
+        objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
         fed.append(tuple(o for o in objectives if not lacking(dataset, o.needs, where="")))
     return Panel(one, *fed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.machinery
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
@@ -76,21 +77,42 @@ _NOT_PART_OF_A_RESULT = {"rag_opt.records", "rag_opt.errors", "rag_opt.registry"
 
 @functools.cache
 def source_digest(module: str) -> str:
-    """Hash of a module's source and, transitively, of what it imports from its own package.
+    """Hash of a module's source and, transitively, of what it imports from its own package and from this one.
 
     Part of every stage key: a changed chunker never meets chunks that the old one made.
     """
     from rag_opt.store.keys import digest
 
-    top, seen, todo = module.partition(".")[0], dict[str, str](), [module]
+    tops, seen, todo = {module.partition(".")[0], "rag_opt"}, dict[str, str](), [module]
     while todo:
         name = todo.pop()
-        spec = importlib.util.find_spec(name)
-        if name in seen or name in _NOT_PART_OF_A_RESULT or spec is None or spec.origin is None:
+        if name in seen or name in _NOT_PART_OF_A_RESULT:
+            continue
+        spec = _module_spec(name)
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             continue
         text = Path(spec.origin).read_text(encoding="utf-8")
         seen[name] = digest(text)
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{top}."):
-                todo.append(node.module)
+        package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        todo += [other for other in _imported(text, package) if other.partition(".")[0] in tops]
     return digest(sorted(seen.items()))
+
+
+def _imported(text: str, package: str) -> list[str]:
+    """Every module that a source may import: `import a.b`, `from a import b` (a, and a.b), `from . import c`."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _module_spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # a name inside a module, not a module
+        return None

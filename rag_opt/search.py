@@ -60,7 +60,9 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
     from rag_opt.tracking.outbox import Courier, Outbox
 
     search, settings = prepared.search, prepared.settings
-    log = TrialLog(search.folder.database, search.folder.name, search.space, direction=search.panel.optimised.direction)
+    log = TrialLog(
+        search.folder.database, search.folder.study_name, search.space, direction=search.panel.optimised.direction
+    )
     outbox = Outbox(search.folder, enabled=settings.tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     done = sum(trial.counts for trial in log.trials)
@@ -74,6 +76,7 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
             search.workshop.progress = display.embedding
             drive(search, log, _Watchers(display, outbox))
             result = _finished(prepared, log, display, outbox)
+        _conclude(prepared, log.trials, result, display)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
         status = "KILLED"
@@ -82,7 +85,10 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
         outbox.result(status)
         search.workshop.close()
         all_delivered = courier.finish(patience_s=patience_s) if courier is not None else True
-    _conclude(prepared, log.trials, result, display, all_delivered=all_delivered)
+    if not all_delivered:
+        print(f"tracking  not all was delivered; python -m rag_opt.track {search.folder.path}")
+    if result is None:
+        sys.exit(1)
 
 
 def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbox) -> Result | None:
@@ -94,7 +100,6 @@ def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbo
         prepared.search,
         log.trials,
         prepared.held_out,
-        prepared.held_out_units,
         count=study.finalists,
         min_coverage=study.min_coverage,
         started=lambda done, total: display.say(f"finalist {done + 1} of {total} on the untouched questions"),
@@ -160,24 +165,20 @@ def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {slot if number == 0 else '':<10} {kind:<11} {inside}"
 
 
-def _conclude(
-    prepared: Prepared, trials: list[Trial], result: Result | None, display: Display, *, all_delivered: bool
-) -> None:
+def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: Display) -> None:
     from rag_opt.study.display import closing_table
-    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
+    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
 
     folder, settings = prepared.search.folder, prepared.settings
     if result is None:
         display.console.print("No pipeline could be scored well enough to win; see the reasons above.", style="red")
-        sys.exit(1)
+        return
     uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
     ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ
     short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
-    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else uri
+    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else without_password(uri)
     places = {"look": look if settings.tracking.enabled else "tracking is off"}
     places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
-    if not all_delivered and settings.tracking.enabled:
-        places["tracking"] = f"not all was delivered; python -m rag_opt.track {folder.path}"
     display.console.print()
     objective = next(iter(prepared.search.panel.optimised.kind.split(".")))
     display.console.print(closing_table(result, trials, objective=objective, places=places))
@@ -186,9 +187,11 @@ def _conclude(
 def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:
     from rag_opt import config
 
+    # where results go is decided now, not by the shell that delivers what was left
     tracking = config.dump(prepared.settings.tracking)
+    tracking["uri"] = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI")
     return {
-        "composed": dict(composed),
+        "composed": {key: value for key, value in composed.items() if key != "tracking"},
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
         "conf_folders": [str(folder) for folder in conf_folders],

@@ -52,7 +52,8 @@ def imports(path: Path, *, top_only: bool = False) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
+            # `from rag_opt import study` names a module too
+            found += [f"rag_opt.{a.name}" for a in node.names] if node.module == "rag_opt" else [node.module]
     return found
 
 

@@ -82,6 +82,8 @@ def resolve_evidence(evidence: list[Any] | None, resolver: Resolver, where: str)
                 found += _alternatives(one, resolver, f"{where} evidence[{number}]")
             except BadInput as error:
                 problems += error.problems
+        if need == []:
+            problems.append(Problem(f"{where} evidence[{number}]", "is an empty list of alternatives"))
         needs.append(tuple(dict.fromkeys(found)))
     if problems:
         raise BadInput(problems)

@@ -38,8 +38,11 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
     why: list[str] = []
     for basis, linked in attempts:
         units = _components(questions, linked)
-        sizes = Counter(units)
-        largest = max(sizes.values(), default=0) / max(len(questions), 1)
+        # questions without evidence are their own units and say nothing about the others
+        sizes = Counter(unit for unit, question in zip(units, questions, strict=True) if question.evidence)
+        largest = max(sizes.values(), default=0) / max(sizes.total(), 1)
+        if not sizes:
+            break
         if len(sizes) >= _FEWEST_UNITS and largest <= _LARGEST_SHARE:
             return _assigned(units, search_share, "; ".join([*why, f"split by {basis}: {len(sizes)} units"]))
         why.append(
@@ -50,11 +53,15 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
 
 
 def _sections(question: Question) -> set[str]:
-    return {
-        f"{a.document_id}#{a.start // _SECTION_CHARACTERS}" if isinstance(a, Span) else a.document_id
-        for need in question.evidence or ()
-        for a in need
-    }
+    """All sections that its evidence touches."""
+    names: set[str] = set()
+    for one in (a for need in question.evidence or () for a in need):
+        if isinstance(one, Span):
+            touched = range(one.start // _SECTION_CHARACTERS, (one.end - 1) // _SECTION_CHARACTERS + 1)
+            names |= {f"{one.document_id}#{section}" for section in touched}
+        else:
+            names.add(one.document_id)
+    return names
 
 
 def _components(questions: Sequence[Question], linked: Callable[[Question], set[str]]) -> list[str]:

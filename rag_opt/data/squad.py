@@ -37,6 +37,10 @@ class Squad:
             where = f"{self.file} data[{number}]"
             title = str(article.get("title") or f"article-{number}")
             titles.append((title, where))
+            missing = _missing(article)
+            if missing:
+                problems.add(where, f"has no {missing!r}")
+                continue
             contexts = [str(paragraph["context"]) for paragraph in article["paragraphs"]]
             documents.append(Document(title, "\n\n".join(contexts), title))
             start = 0
@@ -51,6 +55,18 @@ class Squad:
         check_questions(found, corpus, problems)
         problems.refuse_if_any()
         return Dataset(self.name, corpus, tuple(question for _, question in found))
+
+
+def _missing(article: dict[str, Any]) -> str:
+    """The first key that an article, its paragraphs or their questions lack; empty when none does."""
+    if "paragraphs" not in article:
+        return "paragraphs"
+    for paragraph in article["paragraphs"]:
+        lacks = [key for key in ("context", "qas") if key not in paragraph]
+        lacks += [key for asked in paragraph.get("qas", ()) for key in ("id", "question") if key not in asked]
+        if lacks:
+            return lacks[0]
+    return ""
 
 
 def _question(asked: dict[str, Any], title: str, start: int, context: str, where: str, problems: Problems) -> Question:

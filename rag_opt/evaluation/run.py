@@ -67,7 +67,9 @@ class Run:
             ]
             passages = [[s.document_id, s.start, s.end] for s in r.contexts[i]]
             answer = r.answers[i]
-            digests.append(digest([question_digest(question), hits, passages, answer.text, answer.refused]))
+            said = [answer.text, answer.refused, [[s.document_id, s.start, s.end] for s in answer.cited]]
+            scores = r.scores[i][kept].astype(float).tolist()
+            digests.append(digest([question_digest(question), hits, scores, passages, int(r.context_tokens[i]), said]))
         return digests
 
 
@@ -83,7 +85,8 @@ class Objective(Protocol):
 
     A metric is one number per question, NaN where it does not apply. `aggregates` names how a metric becomes
     one number, where that is not the mean. `stored` False: only read off the run, not worth storing.
-    `needs`: what every question must have (see `evaluation.feeding`). `libraries`: whose versions matter.
+    `needs`: what every question must have (see `evaluation.feeding`). `libraries`: whose versions matter. A
+    setting called `similarity_model` names the card of a model whose vectors the scores depend on.
     """
 
     kind: ClassVar[str]
@@ -111,7 +114,9 @@ def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Score
         source_digest(module),
         versions(*objective.libraries),
     ]
-    facts += [source_digest("rag_opt.evidence"), run.corpus.digest]
+    facts += [source_digest("rag_opt.evidence"), run.corpus.digest, run.chunks.digest]
+    model = getattr(objective, "similarity_model", None)
+    facts.append(tools.encoder(model).vectors_key if model is not None else None)
     namespace = digest(facts)
     keys = [item_key(namespace, row) for row in run.row_digests]
 

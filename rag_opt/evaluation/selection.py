@@ -39,7 +39,7 @@ class Choice:
     shortfalls: tuple[Interval, ...]
 
 
-def choose(finalists: Sequence[Finalist], units: Sequence[str], *, margin: float = MARGIN) -> Choice:
+def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, margin: float = MARGIN) -> Choice:
     """The cheapest finalist whose paired shortfall from the best mean is at most min(one standard error, margin).
 
     The set that cannot be told apart is reported, not chosen from: taking its cheapest would lose 2 to 3
@@ -47,9 +47,9 @@ def choose(finalists: Sequence[Finalist], units: Sequence[str], *, margin: float
     """
     means = [np.nan_to_num(np.nanmean(one.scores), nan=-np.inf) if len(one.scores) else -np.inf for one in finalists]
     best = int(np.argmax(means))
-    shortfalls = tuple(paired_gain(finalists[best].scores, one.scores, units) for one in finalists)
+    shortfalls = tuple(paired_gain(finalists[best].scores, one.scores, clusters) for one in finalists)
     close = [i for i, s in enumerate(shortfalls) if i == best or s.mean <= min(s.error, margin)]
     winner = min(close, key=lambda i: (finalists[i].cost, finalists[i].number))
     alike = tuple(i for i, s in enumerate(shortfalls) if i == best or s.low <= 0)
-    intervals = tuple(mean_interval(one.scores, units) for one in finalists)
+    intervals = tuple(mean_interval(one.scores, clusters) for one in finalists)
     return Choice(winner, best, alike, intervals, shortfalls)

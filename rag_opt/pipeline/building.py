@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class ChunkTable:
 
     def __len__(self) -> int:
         return len(self.document)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return digest([self.document, self.start, self.end, {str(k): v for k, v in self.embed_texts.items()}])
 
     def texts(self, corpus: Corpus) -> list[str]:
         """What is embedded and indexed, one text a chunk."""

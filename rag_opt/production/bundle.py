@@ -23,7 +23,7 @@ from rag_opt import config
 from rag_opt.errors import BadBundle
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
+from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
 from rag_opt.pipeline.building import ChunkTable
 from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Corpus, Document, Question, Span
@@ -100,6 +100,9 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     for name, source in workshop.folders(spec).items():
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
+    parts = (getattr(spec, slot) for slot in SLOTS)
+    plugins = sorted({type(part).__module__.partition(".")[0] for part in parts} - {"rag_opt"})
+    facts = {**facts, "plugins": plugins, "model_files": workshop.encoder(spec.embedder.name).files_digest}
     libraries = versions("rag-opt", "chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
     seal(folder, {"format": 1, "versions": libraries, **facts})
 
@@ -112,11 +115,14 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
     wrong = damage(folder) if check else ""
     if wrong:
         raise BadBundle(f"{folder}: {wrong}")
-    load_parts()
+    manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    load_parts(manifest.get("plugins", ()))
     spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
     card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
     values = MemoryValues()
     encoder = Encoder(card, values=values)
+    if check and encoder.files_digest != manifest["model_files"]:
+        raise BadBundle(f"{folder}: the model in {card.folder} is not the one that its index was made with")
     lines = (folder / "documents.jsonl").read_bytes().splitlines()
     corpus = Corpus(tuple(Document(**orjson.loads(line)) for line in lines))
     names = sorted(inside.name for inside in (folder / "index").iterdir())
@@ -139,7 +145,7 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
         index_reads={name: part.reads for name, part in parts.items()},
         open_index=open_index,
     )
-    return Bundle(pipeline, orjson.loads((folder / MANIFEST).read_bytes()))
+    return Bundle(pipeline, manifest)
 
 
 def parity(bundle: Bundle, rows: Sequence[Mapping[str, Any]], filters: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -96,7 +96,7 @@ def seal(folder: Path, extra: dict[str, object] | None = None) -> None:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
-            with path.open("rb") as file:
+            with path.open("r+b") as file:  # Windows flushes only what may be written
                 os.fsync(file.fileno())
             files[path.relative_to(folder).as_posix()] = {
                 "bytes": path.stat().st_size,

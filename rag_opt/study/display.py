@@ -162,6 +162,7 @@ def closing_table(result: Result, trials: list[Trial], *, objective: str, places
     ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
     same = result.winner == result.baseline
     sure = "the baseline stands" if same else "clear" if gain.low > 0 else "not clear: the interval reaches zero"
+    sure += "; questions about one document counted together"
     search_value = by_number[result.winner].value or float("nan")
     table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
     held = result.held_out_means
@@ -169,9 +170,12 @@ def closing_table(result: Result, trials: list[Trial], *, objective: str, places
         "",
         f"{objective} {held[result.winner]:.4f} on {result.questions} {which} questions; search {search_value:.4f}",
     )
-    table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
-    table.add_row("", f"{objective} {held[result.baseline]:.4f} on the same questions")
-    table.add_row("gain", f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure})")
+    if result.baseline is None:
+        table.add_row("baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown")
+    else:
+        table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
+        table.add_row("", f"{objective} {held[result.baseline]:.4f} on the same questions")
+        table.add_row("gain", f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure})")
     others = [str(n) for n in result.alike if n != result.winner]
     if others:
         table.add_row("alike", f"these questions cannot tell trials {', '.join(others)} apart from the best")

@@ -50,16 +50,22 @@ class Panel:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A pipeline on some questions. `values`: the optimised objective, one per question (NaN: could not be scored)."""
+    """A pipeline on some questions. `optimised`: the objective's value per question.
+
+    NaN: could not be scored, or (an unanswerable question) does not apply.
+    """
 
     run: Run
-    values: FloatArray
+    optimised: FloatArray
     scores: Scores
     metrics: dict[str, float]
 
     @property
     def coverage(self) -> float:
-        return float(np.mean(~np.isnan(self.values))) if len(self.values) else 0.0
+        """Share of the questions that it has a value for; an unanswerable one without a value is not missing."""
+        known = ~np.isnan(self.optimised)
+        applies = known | np.array([question.answerable for question in self.run.questions], bool)
+        return float(known.sum() / applies.sum()) if applies.any() else 0.0
 
 
 def evaluate(
@@ -78,16 +84,10 @@ def evaluate(
     scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
     for objective in (*panel.logged, *(panel.finalists if finalist else ())):
         more = score(objective, run, tools, values)
-        metrics |= aggregate(objective, more)
-        scores |= more
-    return Evaluation(run, _scorable(panel.optimised, optimised, questions), scores, metrics)
-
-
-def _scorable(objective: Objective, scores: Scores, questions: Sequence[Question]) -> FloatArray:
-    """The objective's value per question. An unanswerable question it has no value for is not missing, but left out."""
-    values = next(iter(scores.values()))
-    applies = np.array([question.answerable for question in questions]) | ~np.isnan(values)
-    return values[applies]
+        # what is optimised is never replaced by what is only logged, whatever its name
+        metrics = {**aggregate(objective, more), **metrics}
+        scores = {**more, **scores}
+    return Evaluation(run, next(iter(optimised.values())), scores, metrics)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Search:
     panel: Panel
     workshop: Workshop
     questions: tuple[Question, ...]
-    units: tuple[str, ...]
+    clusters: tuple[str, ...]
     trials: int
     seed: int
     max_failures: int = 5
@@ -170,7 +170,10 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
     clock = time.perf_counter()
     before = _counts(search.workshop)
     trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
-    spec = PipelineSpec.from_dict(asked.spec)
+    try:
+        spec = PipelineSpec.from_dict(asked.spec)
+    except BadInput as error:  # a rule between settings that only the part knows
+        return dataclasses.replace(trial, state="PRUNED", reason=str(error))
     trial = dataclasses.replace(trial, spec=spec.to_dict())
     try:
         why = search.space.forbidden(trial.spec) if origin == "sampler" else ""
@@ -195,7 +198,7 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
     )
     if done.coverage == 0:
         return dataclasses.replace(measured, reason="not one question could be scored")
-    interval = mean_interval(next(iter(done.scores.values())), search.units)
+    interval = mean_interval(done.optimised, search.clusters)
     spread = interval.error if np.isfinite(interval.error) else None
     return dataclasses.replace(measured, state="COMPLETE", value=interval.mean, error=spread)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rag_opt.evaluation.selection import Finalist, choose
-from rag_opt.evaluation.statistics import Interval, paired_gain
+from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gain
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.records import Question
 from rag_opt.study.driver import Evaluation, Search, evaluate
@@ -19,7 +19,8 @@ from rag_opt.study.trials import Trial
 
 @dataclass(frozen=True)
 class Result:
-    """`gain` of the winner over the baseline, paired, in the direction in which more is better.
+    """`gain` of the winner over the baseline, paired, in the direction in which more is better; unknown when the
+    baseline could not be evaluated (`baseline` None).
 
     `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
     questions left aside, so every number is of questions that the search optimised.
@@ -28,7 +29,7 @@ class Result:
 
     winner: int
     spec: SpecDict
-    baseline: int
+    baseline: int | None
     gain: Interval
     held_out_means: dict[int, float]
     alike: tuple[int, ...]
@@ -55,7 +56,6 @@ def finish(
     search: Search,
     trials: Sequence[Trial],
     held_out: Sequence[Question],
-    held_out_units: Sequence[str],
     *,
     count: int,
     min_coverage: float,
@@ -65,43 +65,50 @@ def finish(
     best = finalists(trials, count=count, min_coverage=min_coverage, sign=search.panel.sign)
     if not best:
         return None
-    baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), best[0])
-    entered = [*best, *([] if baseline in best else [baseline])]
+    baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
+    entered = [*best, *([] if baseline is None or baseline in best else [baseline])]
     questions = tuple(held_out) or search.questions
-    units = tuple(held_out_units) if held_out else search.units
     done: list[Evaluation] = []
     for position, trial in enumerate(entered):
         started(position, len(entered))
         spec = PipelineSpec.from_dict(trial.spec)
         done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
         search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
-    return _result(search, entered, done, units, baseline, len(questions), untouched=bool(held_out))
+    able = [t.coverage >= min_coverage and one.coverage >= min_coverage for t, one in zip(entered, done, strict=True)]
+    if not any(able):
+        return None
+    return _result(search, entered, done, able, baseline, questions, untouched=bool(held_out))
 
 
 def _result(
     search: Search,
     entered: Sequence[Trial],
     done: Sequence[Evaluation],
-    units: Sequence[str],
-    baseline: Trial,
-    questions: int,
+    able: Sequence[bool],
+    baseline: Trial | None,
+    questions: Sequence[Question],
     *,
     untouched: bool,
 ) -> Result:
-    sign = search.panel.sign
-    columns = [sign * next(iter(one.scores.values())) for one in done]
+    """Only those that are `able` (enough of their questions scored, seen and unseen) can win."""
+    sign, clusters = search.panel.sign, clusters_of(questions)
+    columns = [sign * one.optimised for one in done]
     costs = [(m.get("cost/context_tokens", 0.0), m.get("cost/latency_ms_p50", 0.0)) for m in (d.metrics for d in done)]
-    field = [Finalist(t.number, column, cost) for t, column, cost in zip(entered, columns, costs, strict=True)]
-    choice = choose(field, units)
-    winner = entered[choice.winner]
+    all_of_them = [Finalist(t.number, column, cost) for t, column, cost in zip(entered, columns, costs, strict=True)]
+    field = [finalist for finalist, yes in zip(all_of_them, able, strict=True) if yes]
+    choice = choose(field, clusters)
+    winner = next(t for t in entered if t.number == field[choice.winner].number)
+    nothing = Interval(float("nan"), float("inf"), float("-inf"), float("inf"))
     return Result(
         winner=winner.number,
         spec=winner.spec,
-        baseline=baseline.number,
-        gain=paired_gain(columns[choice.winner], columns[entered.index(baseline)], units),
+        baseline=baseline.number if baseline else None,
+        gain=paired_gain(field[choice.winner].scores, columns[entered.index(baseline)], clusters)
+        if baseline
+        else nothing,
         held_out_means={t.number: float(sign * np.nanmean(c)) for t, c in zip(entered, columns, strict=True)},
-        alike=tuple(entered[i].number for i in choice.alike),
-        questions=questions,
+        alike=tuple(field[i].number for i in choice.alike),
+        questions=len(questions),
         untouched=untouched,
         metrics={t.number: one.metrics for t, one in zip(entered, done, strict=True)},
         inputs_encoded=search.workshop.encoded(),

@@ -79,7 +79,12 @@ class StudyFolder:
                 )
         uid = known["uid"] if known else uuid.uuid4().hex
         # what does not bind (where to track, how many trials) is as it was given last
-        content = {"name": self.name, "uid": uid, "digests": dict(digests), "settings": dict(settings)}
+        content = {
+            "name": known["name"] if known else self.name,
+            "uid": uid,
+            "digests": dict(digests),
+            "settings": dict(settings),
+        }
         write_atomically(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
         return known is not None
 
@@ -88,6 +93,11 @@ class StudyFolder:
         while (self.path.parent / f"{self.name}-{number}").exists():
             number += 1
         return f"{self.name}-{number}"
+
+    @property
+    def study_name(self) -> str:
+        """The name that its trials are kept under: the one it was made with, whatever its folder is called now."""
+        return str(self.settings()["name"])
 
     def settings(self) -> dict[str, Any]:
         stored: dict[str, Any] = orjson.loads((self.path / "study.json").read_bytes())

@@ -21,6 +21,7 @@ from rag_opt.config import STRICT
 from rag_opt.errors import BadInput, Problem
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.registry import register
+from rag_opt.store.keys import digest
 from rag_opt.study.space import Choice, Domain, Range, Space, SpecDict
 
 if TYPE_CHECKING:
@@ -76,11 +77,14 @@ class Random:
 class Grid:
     """Every pipeline of the space, in one shuffled order."""
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+    def check(self, space: Space) -> None:
+        """Raise BadInput for a space that cannot be tried whole."""
         size = space.size
         if size is None or size > LARGEST_GRID:
             count = "endless" if size is None else f"{size:,} pipelines"
             raise BadInput([Problem("sampler", f"a grid over this space is {count}; at most {LARGEST_GRID:,}")])
+
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
         return unseen(space, seed=0, seen=seen)
 
 
@@ -125,7 +129,10 @@ def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None
     """A pipeline of the space at random that was not tried and is not forbidden; None when there is none."""
 
     def new(spec: SpecDict) -> bool:
-        full = PipelineSpec.from_dict(spec)
+        try:
+            full = PipelineSpec.from_dict(spec)
+        except BadInput:
+            return False
         return full.digest not in seen and not space.forbidden(full.to_dict())
 
     size = space.size
@@ -145,5 +152,8 @@ def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None
 
 
 def spec_digest(spec: SpecDict) -> str:
-    """The digest of the pipeline that a proposal stands for, defaults filled in."""
-    return PipelineSpec.from_dict(spec).digest
+    """The digest of the pipeline that a proposal stands for, defaults filled in; of itself if it cannot be one."""
+    try:
+        return PipelineSpec.from_dict(spec).digest
+    except BadInput:
+        return digest(spec)

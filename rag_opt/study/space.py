@@ -178,9 +178,8 @@ def _branch_size(parameters: Mapping[str, Domain]) -> int:
 
 def _fits(part: dict[str, dict[str, Any]], wanted: Any) -> bool:
     ((kind, settings),) = part.items()
-    if isinstance(wanted, str):
-        return kind == wanted
-    return kind in wanted and all(settings.get(name) == value for name, value in (wanted[kind] or {}).items())
+    kinds = _as_kinds(wanted)
+    return kind in kinds and all(settings.get(name) == value for name, value in kinds[kind].items())
 
 
 def _default(slot: str, kind: str, name: str) -> Choice:
@@ -212,7 +211,7 @@ def _kinds(slot: str, given: Any, only: Any, problems: list[Problem]) -> dict[st
     if not kept and not problems:
         problems.append(Problem(f"space.{slot}", "no kind is left to choose from"))
     read = {}
-    for kind, parameters in kept.items():
+    for kind, parameters in sorted(kept.items()):  # sorted: the order in a file means nothing, also not to a sampler
         try:
             read[kind] = _branch(slot, kind, parameters)
         except BadInput as error:
@@ -229,21 +228,23 @@ def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
     problems: list[Problem] = []
     domains: dict[str, Domain] = {}
     names = config.field_names(part)
+    real = {field.name for field in dataclasses.fields(part) if isinstance(field.default, float)}
     for name, written in parameters.items():
         if name not in names:
             close = f"{nearest(name, names)} Allowed: {', '.join(names) or 'none'}"
             problems.append(Problem(f"{where}.{name}", f"{kind} has no parameter {name!r}{close}"))
             continue
         try:
-            domains[name] = read_domain(written, where=f"{where}.{name}")
+            domains[name] = read_domain(written, where=f"{where}.{name}", real=name in real)
         except BadInput as error:
             problems += error.problems
-            continue
-        for value in _checkable(domains[name]):
+    some = {name: _checkable(domain)[0] for name, domain in domains.items()}
+    for name, domain in domains.items():
+        for value in _checkable(domain):
             try:
-                config.load(part, {name: value}, path=where)
+                config.load(part, {**some, name: value}, path=where)
             except BadInput as error:
-                problems += error.problems
+                problems += [p for p in error.problems if p not in problems]
     if problems:
         raise BadInput(problems)
     return domains
@@ -253,8 +254,11 @@ def _checkable(domain: Domain) -> Sequence[Scalar]:
     return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
 
 
-def read_domain(written: Any, *, where: str) -> Domain:
-    """A scalar is fixed, a list is a choice, `low..high`, `low..high:step` and `low..high:log` are ranges."""
+def read_domain(written: Any, *, where: str, real: bool = False) -> Domain:
+    """A scalar is fixed, a list is a choice, `low..high`, `low..high:step` and `low..high:log` are ranges.
+
+    `real`: the parameter is a real number, so that 0..1 is all between 0 and 1, not two whole numbers.
+    """
     if isinstance(written, list):
         if not written:
             raise BadInput([Problem(where, "is an empty list; there is nothing to choose from")])
@@ -267,7 +271,7 @@ def read_domain(written: Any, *, where: str) -> Domain:
     if match is None:
         shapes = "low..high, low..high:step or low..high:log"
         raise BadInput([Problem(where, f"is {written!r}; a range is written {shapes}")])
-    whole = all(re.fullmatch(r"[-+]?\d+", part) for part in match.groups()[:2])
+    whole = not real and all(re.fullmatch(r"[-+]?\d+", part) for part in match.groups()[:2])
     number = int if whole else float
     low, high, tail = number(match[1]), number(match[2]), match[3]
     log = tail == "log"
@@ -281,14 +285,30 @@ def read_domain(written: Any, *, where: str) -> Domain:
 def _bad_forbids(forbid: Sequence[Mapping[str, Any]]) -> list[Problem]:
     problems = []
     for number, partial in enumerate(forbid):
+        if not isinstance(partial, Mapping) or not all(isinstance(w, (str, list, Mapping)) for w in partial.values()):
+            what = f"is {partial!r}; should be slots with kinds, as {{chunker: sentence, reranker: {{mmr: {{…}}}}}}"
+            problems.append(Problem(f"space.forbid[{number}]", what))
+            continue
         for slot, wanted in partial.items():
             where = f"space.forbid[{number}].{slot}"
             if slot not in SLOTS:
                 problems.append(Problem(where, f"there is no slot {slot!r}{nearest(slot, SLOTS)}"))
                 continue
-            for kind in [wanted] if isinstance(wanted, str) else wanted:
+            for kind, settings in _as_kinds(wanted).items():
                 try:
-                    lookup(slot, kind, where=where)
+                    names = config.field_names(lookup(slot, kind, where=where))
                 except BadInput as error:
                     problems += error.problems
+                    continue
+                for name in settings:
+                    if name not in names:
+                        what = f"{kind} has no parameter {name!r}{nearest(name, names)} Allowed: {', '.join(names)}"
+                        problems.append(Problem(f"{where}.{kind}.{name}", what))
     return problems
+
+
+def _as_kinds(wanted: Any) -> dict[str, dict[str, Any]]:
+    """A kind, a list of kinds, or kinds with settings, as the last of these."""
+    if isinstance(wanted, Mapping):
+        return {str(kind): dict(settings or {}) for kind, settings in wanted.items()}
+    return {str(kind): {} for kind in ([wanted] if isinstance(wanted, str) else wanted)}

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.samplers import distribution
 from rag_opt.study.space import Space, SpecDict
 
@@ -57,8 +56,7 @@ class Trial:
 
 def freeze(trial: Trial, space: Space) -> FrozenTrial:
     """The trial as Optuna keeps it: parameters by path where the spec is of this space, the rest as attributes."""
-    full = PipelineSpec.from_dict(trial.spec).to_dict()
-    chosen = space.parameters(full) or {}
+    chosen = space.parameters(trial.spec) or {}
     record = dataclasses.asdict(trial)
     # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
     attributes: dict[str, Any] = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}

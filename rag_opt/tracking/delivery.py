@@ -18,10 +18,15 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Delivery:
-    """One courier at a time per study. A note is removed after its run is written; writing again is harmless."""
+    """One courier at a time per study. A note is removed after its run is written; writing again is harmless.
 
-    def __init__(self, folder: StudyFolder) -> None:
+    `live`: the search goes on, and the study's run says so.
+    """
+
+    def __init__(self, folder: StudyFolder, *, live: bool = False) -> None:
         self._folder = folder
+        self._live = live
+        self._ended = False
         self._runs: MlflowStudy | None = None
         self._trials: dict[int, Trial] = {}
         self.delivered = 0
@@ -41,6 +46,8 @@ class Delivery:
             return
         if self._runs is None:
             self._runs = MlflowStudy(self._folder)
+            if self._live:
+                self._runs.running()
         result_path = self._folder.path / "result.json"
         result = orjson.loads(result_path.read_bytes()) if result_path.exists() else None
         if "trial" in content:
@@ -51,13 +58,22 @@ class Delivery:
                 file.write(f"{number}\n")
         else:
             self._runs.result(str(content["status"]), result)
+            self._ended = True
         self.delivered += 1
         if orjson.loads(note.read_bytes()) == content:
             note.unlink(missing_ok=True)
 
+    def search_died(self) -> None:
+        """The search is gone without a word: its run is not running any more. Nothing if nothing was written."""
+        if self._runs is not None and not self._ended:
+            self._runs.result("KILLED", None)
+
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
-            self._trials = {trial.number: trial for trial in load_trials(self._folder.database, self._folder.name)}
+            self._trials = {
+                trial.number: trial
+                for trial in load_trials(self._folder.database, str(self._folder.settings()["name"]))
+            }
         return self._trials[number]
 
 
@@ -66,7 +82,7 @@ def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s:
 
     A server that cannot be reached is tried again, ever less often; the notes stay where they are.
     """
-    delivery, pause, give_up = Delivery(folder), 0.3, None
+    delivery, pause, give_up = Delivery(folder, live=True), 0.3, None
     while True:
         alive = search_lives()
         if not alive and give_up is None:
@@ -78,6 +94,8 @@ def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s:
             print(f"not delivered, will try again: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         left = len(list(folder.outbox.glob("*.json")))
+        if not alive and not left:
+            delivery.search_died()
         if not alive and (not left or (give_up is not None and time.monotonic() > give_up)):
             return left
         deadline = time.monotonic() + pause

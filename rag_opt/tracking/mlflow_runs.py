@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,20 +33,27 @@ def tracking_uri(settings: Mapping[str, Any], outputs: Path) -> str:
 
 
 def is_local(uri: str) -> bool:
-    return uri.startswith(("sqlite:", "file:")) or "://" not in uri
+    """Whether what is written there stays on this machine: a database file or a path, not `databricks` or a server."""
+    return uri.startswith(("sqlite:", "file:", "/", "./", "../"))
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    return re.sub(r"://[^/@]*@", "://…@", uri)
 
 
 def content_allowed(settings: Mapping[str, Any], uri: str) -> str:
     """`full`, `ids` or `none`: how much text may be written; only ids where the server is another machine."""
     wanted = str(settings.get("content", "auto"))
-    return ("full" if is_local(uri) else "ids") if wanted == "auto" else wanted
+    stays = is_local(uri) and is_local(str(settings.get("artifact_location") or "file:"))
+    return ("full" if stays else "ids") if wanted == "auto" else wanted
 
 
 class MlflowStudy:
     """The runs of one study. Everything is found by tags, so writing it again finds what is there."""
 
     def __init__(self, folder: StudyFolder) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "true")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
         self._folder = folder
@@ -76,7 +84,6 @@ class MlflowStudy:
     def _parent_run(self, tags: Mapping[str, str]) -> str:
         known = self._find("rag_opt.study_uid", self._uid)
         if known is not None:
-            self._client.update_run(known.info.run_id, status="RUNNING")
             return str(known.info.run_id)
         named = {
             "rag_opt.study_uid": self._uid,
@@ -88,11 +95,14 @@ class MlflowStudy:
         }
         bound_at = int((self._folder.path / "study.json").stat().st_mtime * 1000)
         run = self._client.create_run(self._experiment, start_time=bound_at, tags=named, run_name=self._folder.name)
-        # a tracking URI may hold a password, and says nothing about the study
-        composed = {key: value for key, value in self._settings["composed"].items() if key != "tracking"}
+        composed = self._settings["composed"]
         self._log(run.info.run_id, params=flatten(composed))
         self._artifact(run.info.run_id, "settings.json", composed)
         return str(run.info.run_id)
+
+    def running(self) -> None:
+        """The search goes on: say so on the study's run."""
+        self._client.update_run(self.parent, status="RUNNING")
 
     def trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
         """Write a trial's run, whole; a run that a crash left half-written is completed, not doubled."""
@@ -129,8 +139,9 @@ class MlflowStudy:
             winner = result["metrics"][str(result["winner"])]
             metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
             self._log(self.parent, metrics=metrics)
-            for key, value in {"winner": result["winner"], "baseline": result["baseline"]}.items():
-                self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{value:04d}")
+            for key in ("winner", "baseline"):
+                if result[key] is not None:
+                    self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
@@ -172,10 +183,11 @@ class MlflowStudy:
 def _note(study: str, result: Mapping[str, Any]) -> str:
     gain = result["gain"]
     ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
+    gained = f"{gain['mean'] * 100:+.1f}" if gain["mean"] is not None else "unknown"
     return (
         f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\n"
-        f"Gain over the baseline (trial {result['baseline']}): {gain['mean'] * 100:+.1f} points on "
-        f"{result['questions']} questions, 95 % interval {ends}."
+        f"Gain over the baseline (trial {result['baseline']}): {gained} points on {result['questions']} questions, "
+        f"95 % interval {ends}."
         f"\n\n{_HOW_TO_READ.format(study=study)}"
     )
 

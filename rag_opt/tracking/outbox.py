@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +43,11 @@ class Outbox:
     def _put(self, name: str, note: dict[str, object]) -> None:
         if not self._enabled:
             return
-        write_atomically(self._path / f"{name}.json", orjson.dumps(note))
+        # the time tells a note from one of the same name that a courier is just delivering
+        try:
+            write_atomically(self._path / f"{name}.json", orjson.dumps({**note, "written": time.time_ns()}))
+        except OSError as error:  # a full disk or a locked file is no reason to fail a search
+            print(f"tracking: the note {name} could not be written: {error}", file=sys.stderr)
 
     def waiting(self) -> int:
         return len(list(self._path.glob("*.json")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,13 @@ ROWS: list[tuple[str, list[str], Any]] = [
     ("objective", ["objective=evidence_recall"], lambda p: p.search.panel.optimised.kind == "evidence_recall"),
     (
         "objective setting",
-        ["objective.optimise.grounded_answer.price_per_1000_tokens=0.2"],
+        ["objective.auto.grounded_answer.price_per_1000_tokens=0.2"],
         lambda p: p.search.panel.optimised.price_per_1000_tokens == 0.2,
+    ),
+    (
+        "objective by hand",
+        ["objective.optimise={evidence_recall: {price_per_1000_tokens: 0.0}}"],
+        lambda p: p.search.panel.optimised.kind == "evidence_recall",
     ),
     ("pipeline setting", ["pipeline.retriever.rrf.top_k=3"], lambda p: p.search.baseline.retriever.top_k == 3),
     ("baseline by name", ["baseline=default"], lambda p: p.search.baseline.retriever.kind == "rrf"),
@@ -144,14 +150,20 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
         ),
         ("study.name=a/b", "should be usable as the name of a folder"),
         ("study.trials=0", "study.trials: is 0; should be greater than or equal to 1"),
+        (
+            "objective=ndcg +objective.optimise.evidence_recall={}",
+            "names ndcg, evidence_recall; should be one objective",
+        ),
+        ("sampler=grid space.retriever.weighted.weight=0.0..1.0", "sampler: a grid over this space is endless"),
+        ("study.trials=0 dataset.reader=nothing", "dataset.reader: no dataset is called 'nothing'"),
         ("device=tpu", "device: is 'tpu'"),
         ("plugins=[objectives, no_such_package]", "plugins: there is no importable package 'no_such_package'"),
-        ("objective.optimise.grounded_answer.similarity_model=minilmm", "there is no card for 'minilmm'"),
+        ("objective.auto.grounded_answer.similarity_model=minilmm", "there is no card for 'minilmm'"),
     ],
 )
 def test_refused_before_anything_is_spent(tmp_path: Path, override: str, said: str) -> None:
     with pytest.raises(BadInput) as error:
-        prepared(tmp_path, override)
+        prepared(tmp_path, *re.split(r" (?=[\w.+]+=)", override))
     assert said in str(error.value)
 
 

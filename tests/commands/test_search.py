@@ -113,7 +113,7 @@ def test_multirun_gives_every_job_its_own_study(finished: Path, command: Command
 def test_an_exhausted_space_ends_the_search(finished: Path, command: Command, tiny: list[str]) -> None:
     small = ["only.retriever=dense", "space.retriever.dense.top_k=2", "only.reranker=none", "sampler=grid"]
     small += ["space.generator.extractive={sentences: 1, refuse_below: 0.4}", "study.name=all", "study.trials=50"]
-    done = command("search", *tiny, *small)
+    done = command("search", *(one for one in tiny if "tpe" not in one), *small)
     assert done.returncode == 0, done.stderr
     trials = trials_of(finished.parent / "all")
     assert len(trials) == 5, "three reference pipelines and the two of the space"

@@ -50,3 +50,17 @@ def test_too_few_documents_are_cut_into_sections_and_it_says_so() -> None:
 def test_without_any_structure_questions_are_their_own_units() -> None:
     parts = split([asked(f"q{i}", "one") for i in range(30)], search_share=0.5)
     assert "split by question: 30 units" in parts.basis
+
+
+def test_evidence_across_the_edge_of_a_section_links_both() -> None:
+    questions = [asked(f"q{i}", "one", start=i * 2000 + 10) for i in range(40)]
+    crossing = [Question("x", "?", evidence=((Span("one", 1990, 2100),),)), asked("y", "one", start=2050)]
+    parts = split([*questions, *crossing], search_share=0.5)
+    assert "split by sections" in parts.basis
+    assert len({parts.units[0], parts.units[1], parts.units[40], parts.units[41]}) == 1
+
+
+def test_questions_without_evidence_do_not_count_as_units() -> None:
+    questions = [asked(f"q{i}-{d}", f"d{d}") for i in range(15) for d in range(6)]
+    parts = split([*questions, *(asked(f"none-{i}") for i in range(60))], search_share=0.6)
+    assert "split by question" in parts.basis

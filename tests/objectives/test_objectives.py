@@ -145,3 +145,32 @@ def test_a_text_of_nothing_but_stop_words_breaks_nothing(tmp_path: Path, cards: 
     assert len(responses.answers) == 2
     workshop.close()
     store.close()
+
+
+def test_what_is_logged_never_replaces_what_is_optimised(
+    workshop: Workshop, spec: PipelineSpec, dataset: Dataset
+) -> None:
+    from rag_opt.study.driver import Panel, evaluate
+
+    dear, cheap = EvidenceRecall(price_per_1000_tokens=0.5), EvidenceRecall(price_per_1000_tokens=0)
+    alone = evaluate(workshop, spec, dataset.questions, Panel(dear, (), ()))
+    logged = evaluate(workshop, spec, dataset.questions, Panel(dear, (cheap,), ()))
+    np.testing.assert_array_equal(alone.optimised, logged.optimised)
+    assert alone.metrics == logged.metrics
+    np.testing.assert_array_equal(logged.scores["quality/evidence_recall_after_price"], logged.optimised)
+
+
+def test_stored_scores_know_their_similarity_model_and_their_chunks(
+    run: Run, cards: Cards, workshop: Workshop, default_pipeline: dict[str, object], dataset: Dataset
+) -> None:
+    values = MemoryValues()
+    for name in ("minilm", "minilm_128"):
+        encoder = Encoder(cards.read(name), values=workshop.store.values)
+        score(GroundedAnswer(), run, Tools(lambda _, e=encoder: e), values)  # type: ignore[misc]
+    assert values.computed["scores"] == 2 * len(run.questions)
+    other = PipelineSpec.from_dict({**default_pipeline, "chunker": {"recursive": {"size": 32, "overlap": 0.5}}})
+    fresh, shared = MemoryValues(), MemoryValues()
+    again = ask(workshop.pipeline(other), dataset.questions)
+    score(IdBased(), run, Tools(workshop.encoder), shared)
+    for name, column in score(IdBased(), again, Tools(workshop.encoder), shared).items():
+        np.testing.assert_array_equal(column, score(IdBased(), again, Tools(workshop.encoder), fresh)[name])

@@ -161,9 +161,7 @@ def test_a_grid_tries_everything_once() -> None:
         seen.add(spec_digest(proposal.spec))
     assert len(seen) == made.size == 12
     with pytest.raises(BadInput, match="endless"):
-        Grid().propose(
-            space({"retriever": {"weighted": {"weight": "0.0..1.0"}}}), optuna.create_study(), seed=1, seen=()
-        )
+        Grid().check(space({"retriever": {"weighted": {"weight": "0..1"}}}))
 
 
 def test_an_unseen_pipeline_of_an_endless_space() -> None:
@@ -172,6 +170,27 @@ def test_an_unseen_pipeline_of_an_endless_space() -> None:
     assert first is not None
     again = unseen(endless, seed=1, seen={spec_digest(first.spec)})
     assert again is not None and again.spec != first.spec
+
+
+def test_a_whole_range_of_a_real_parameter_is_not_two_numbers() -> None:
+    assert space({"retriever": {"weighted": {"weight": "0..1"}}}).tree["retriever"]["weighted"]["weight"] == Range(
+        0.0, 1.0
+    )
+
+
+def test_forbids_are_checked_and_may_be_lists() -> None:
+    with pytest.raises(BadInput) as error:
+        space({**SMALL, "forbid": [{"retriever": {"dense": {"topk": 1}}}, "dense", {"reranker": None}]})
+    for expected in ("dense has no parameter 'topk'; did you mean 'top_k'?", "forbid[1]: is 'dense'", "forbid[2]: is"):
+        assert expected in str(error.value)
+    made = space({**SMALL, "forbid": [{"retriever": ["dense", "lexical"]}]})
+    drawn = unseen(made, seed=0, seen=())
+    assert drawn is not None and not {"dense", "lexical"} & set(drawn.spec["retriever"])
+
+
+def test_the_order_of_kinds_in_a_file_means_nothing() -> None:
+    turned = {**SMALL, "retriever": dict(reversed(SMALL["retriever"].items()))}
+    assert list(space(turned).tree["retriever"]) == list(space(SMALL).tree["retriever"])
 
 
 def test_what_is_forbidden() -> None:

@@ -17,7 +17,7 @@ from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space import Space
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.delivery import Delivery, follow
-from rag_opt.tracking.mlflow_runs import content_allowed, is_local, tracking_uri
+from rag_opt.tracking.mlflow_runs import content_allowed, is_local, tracking_uri, without_password
 from rag_opt.tracking.outbox import Outbox
 
 # MLflow's own: it warns of itself and leaves connections to the collector
@@ -143,6 +143,9 @@ def test_where_and_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         and not is_local("postgresql://db/x")
     )
     assert content_allowed({"content": "auto"}, "https://elsewhere") == "ids"
+    assert content_allowed({"content": "auto"}, "databricks") == "ids"
+    assert content_allowed({"content": "auto", "artifact_location": "s3://bucket"}, "sqlite:///x") == "ids"
+    assert without_password("http://me:secret@host/x") == "http://…@host/x"
     assert (
         content_allowed({"content": "auto"}, "sqlite:///x")
         == content_allowed({"content": "full"}, "https://elsewhere")
@@ -198,3 +201,17 @@ def test_what_a_kill_kept_from_the_outbox_is_put_back(
     (folder.path / "delivered").write_text("0\n2\n")
     outbox.restore(load_trials(folder.database, folder.name), folder.path / "delivered")
     assert [path.name for path in folder.outbox.iterdir()] == ["trial-00001.json"]
+
+
+def test_a_search_that_died_is_not_left_running(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    import mlflow
+
+    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    assert follow(folder, lambda: False) == 0
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    (study,) = client.search_runs([experiment.experiment_id], "tags.`rag_opt.role` = 'study'")
+    assert study.info.status == "KILLED"

@@ -61,10 +61,15 @@ class Encoder:
         return Tokenizer(self.card.folder / "tokenizer.json")
 
     @functools.cached_property
+    def files_digest(self) -> str:
+        """Hash of the files that determine the vectors."""
+        return _files_digest(self.card.folder, self._values)
+
+    @functools.cached_property
     def identity(self) -> str:
         """Hash of the model's files, its prompts, and the libraries that run it; not of the card's name."""
         facts = {
-            "files": _files_digest(self.card.folder, self._values),
+            "files": self.files_digest,
             "dtype": "float32",
             "reads_tokens": self.card.reads_tokens,
             "versions": versions("sentence-transformers", "transformers", "torch", "tokenizers"),
@@ -129,7 +134,7 @@ class Encoder:
 
     def _run(self, texts: list[str], prompt: str) -> Vectors:
         self.encoded += len(texts)
-        raw = self._model().encode(texts, prompt=prompt or None, batch_size=len(texts), show_progress_bar=False)
+        raw = self._model().encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
         vectors = np.asarray(raw, np.float32)
         if vectors.shape[1] != self.card.dimensions:
             raise ModelRefused(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import tempfile
 import weakref
@@ -16,6 +18,7 @@ from rag_opt.records import Candidates
 from rag_opt.registry import register
 
 _COLLECTION = "chunks"
+_PREFIX = "rag_opt_chroma_"
 
 
 @register("index", "chroma")
@@ -58,7 +61,8 @@ class OpenChroma:
     """A private copy of a Chroma index, removed when it is closed or forgotten."""
 
     def __init__(self, folder: Path) -> None:
-        self._copy = Path(tempfile.mkdtemp(prefix="rag_opt_chroma_"))
+        _sweep_copies()
+        self._copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_"))
         shutil.copytree(folder, self._copy, dirs_exist_ok=True)
         self._client = _client(self._copy)
         self._collection: Any = self._client.get_collection(_COLLECTION, embedding_function=None)
@@ -89,9 +93,33 @@ class OpenChroma:
         ids = [str(i) for i in chunks]
         if not ids:  # Chroma refuses to get nothing
             return np.zeros((0, 1), np.float32)
-        found = self._collection.get(ids=ids, include=["embeddings"])
-        place = {chunk: row for row, chunk in enumerate(found["ids"])}
-        return np.asarray(found["embeddings"], np.float32)[[place[i] for i in ids]]
+        known: dict[str, NDArray[np.float32]] = {}
+        step = self._client.get_max_batch_size()
+        for start in range(0, len(ids), step):
+            found = self._collection.get(ids=ids[start : start + step], include=["embeddings"])
+            known |= dict(zip(found["ids"], np.asarray(found["embeddings"], np.float32), strict=True))
+        return np.stack([known[i] for i in ids])
+
+
+@functools.cache  # once a process is enough
+def _sweep_copies() -> None:
+    """Remove what processes that were killed left behind."""
+    for copy in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = copy.name.removeprefix(_PREFIX).partition("_")[0]
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(copy, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":  # there a signal of 0 would end the process; copies stay until the folder is cleaned
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _client(folder: Path) -> Any:
