@@ -43,6 +43,22 @@ def test_chroma_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: P
     assert (together.chunks == alone).all()
 
 
+def test_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    centers = generator.normal(size=(40, 64))
+    made = [centers[generator.integers(0, 40, n)] + generator.normal(size=(n, 64)) * 0.6 for n in (648, 100)]
+    stored, asked = (
+        one.astype(np.float32) / np.linalg.norm(one, axis=1, keepdims=True).astype(np.float32) for one in made
+    )
+    Chroma().build(tmp_path, stored)
+    found = []
+    for _ in range(4):
+        index = Chroma().open(tmp_path)
+        found.append(index.search(asked, 50).chunks)
+        index.close()
+    assert all((one == found[0]).all() for one in found[1:])
+
+
 def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:
     Chroma().build(tmp_path, vectors)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

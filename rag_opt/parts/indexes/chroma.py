@@ -45,6 +45,9 @@ class Chroma:
             "ef_search": self.ef_search,
             "max_neighbors": self.max_neighbors,
             "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
+            # the graph is written to disk when the last vector is in; otherwise every opening builds another one
+            "batch_size": max(len(vectors), 2),
+            "sync_threshold": max(len(vectors), 2),
         }
         collection = client.create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": hnsw})
         step = client.get_max_batch_size()
