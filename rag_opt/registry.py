@@ -37,10 +37,6 @@ def kinds(slot: str) -> Mapping[str, type]:
     return {kind: part for (its_slot, kind), part in sorted(_parts.items()) if its_slot == slot}
 
 
-def slots() -> list[str]:
-    return sorted({slot for slot, _ in _parts})
-
-
 def lookup(slot: str, kind: str, *, where: str = "") -> type[Any]:
     """The part class. Raises UnknownPart with the nearest name and all that there are."""
     try:

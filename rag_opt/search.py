@@ -39,7 +39,7 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
             known = folder.bind(prepared.digests, _stored_settings(prepared, composed, conf_folders))
             _searched(prepared, resumed=known)
     except KeyboardInterrupt:
-        print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command(composed)}")
+        print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command()}")
         sys.exit(130)
     except BadInput:
         raise
@@ -47,7 +47,7 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
         fail(error)
 
 
-def resume_command(composed: Mapping[str, Any]) -> str:
+def resume_command() -> str:
     import shlex
 
     return shlex.join(["python", "-m", "rag_opt.search", *sys.argv[1:]])

@@ -32,7 +32,7 @@ def _once(folder: StudyFolder) -> int:
     delivery = Delivery(folder)
     try:
         delivery.deliver_waiting()
-    except Exception as error:
+    except Exception as error:  # whatever MLflow raises, the notes stay and the person is told
         print(f"{delivery.delivered} delivered, then: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(f"{delivery.delivered} delivered; nothing waits")

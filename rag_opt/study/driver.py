@@ -185,7 +185,7 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - clock)
     except BadInput:
         raise  # the search itself is at fault, not this pipeline
-    except Exception as error:
+    except Exception as error:  # a crash is a finished trial with its reason; too many in a row stop the search
         reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - clock)
     measured = dataclasses.replace(
