@@ -13,13 +13,17 @@ from objectives.ragas_metrics import rouge_scores, semantic_similarities
 from objectives.retrieval import covered_evidence
 from rag_opt.config import STRICT
 from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.records import FloatArray
 from rag_opt.registry import register
 
+_SIMILARITY = "ragas/semantic_similarity"
 
-def similarities(run: Run, tools: Tools, model: str) -> FloatArray:
-    """ragas semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference."""
-    said = np.full(len(run.questions), np.nan)
+
+def similarities(run: Run, tools: Tools, model: str) -> Scores:
+    """ragas semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference.
+
+    Beside it the share of answers or references that are longer than the similarity model reads.
+    """
+    said, cut = np.full(len(run.questions), np.nan), np.full(len(run.questions), np.nan)
     rows = []
     for row, (question, answer) in enumerate(zip(run.questions, run.responses.answers, strict=True)):
         if question.answerable and question.reference_answer:
@@ -28,7 +32,10 @@ def similarities(run: Run, tools: Tools, model: str) -> FloatArray:
                 rows.append(row)
     pairs = [(run.questions[row].reference_answer or "", run.responses.answers[row].text) for row in rows]
     said[rows] = semantic_similarities(pairs, tools.encoder(model))
-    return said
+    if pairs:
+        longer = [tools.encoder(model).longer_than_read(texts, "document") for texts in zip(*pairs, strict=True)]
+        cut[rows] = np.logical_or(*longer)
+    return {_SIMILARITY: said, "ragas/semantic_similarity_cut": cut}
 
 
 @register("objective", "grounded_answer")
@@ -51,13 +58,13 @@ class GroundedAnswer:
 
     def score(self, run: Run, tools: Tools) -> Scores:
         similar = similarities(run, tools, self.similarity_model)
-        answered = (covered_evidence(run) + similar) / 2
+        answered = (covered_evidence(run) + similar[_SIMILARITY]) / 2
         refused = np.array([answer.refused for answer in run.responses.answers], float)
         answerable = np.array([question.answerable for question in run.questions], bool)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
         return {
             "quality/grounded_answer": np.where(answerable, answered, refused) - price,
-            "ragas/semantic_similarity": similar,
+            **similar,
         }
 
 
@@ -81,8 +88,8 @@ class AnswerSimilarity:
         answerable = np.array([question.answerable for question in run.questions], bool)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
         return {
-            "quality/answer_similarity_after_price": np.where(answerable, similar, refused) - price,
-            "ragas/semantic_similarity": similar,
+            "quality/answer_similarity_after_price": np.where(answerable, similar[_SIMILARITY], refused) - price,
+            **similar,
         }
 
 

@@ -41,14 +41,14 @@ def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
 
 
 def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> list[tuple[str, str]]:
-    from rag_opt.evaluation.statistics import smallest_gain
+    from rag_opt.evaluation.statistics import smallest_gains_in_words
     from rag_opt.preparing import prepare
 
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size
-    gain = smallest_gain(held_out or len(search.questions)) * 100
+    gains = smallest_gains_in_words(held_out or len(search.questions))
     lines = [
         (
             "ok",
@@ -64,7 +64,7 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
         ),
         (
             "ok",
-            f"objective: {search.panel.optimised.kind}; the smallest gain these questions can show: {gain:.1f} points",
+            f"objective: {search.panel.optimised.kind}; {gains}",
         ),
     ]
     lines += [("note", note) for note in prepared.notes]

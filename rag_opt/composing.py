@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rag_opt.errors import BadInput, Problem, RagOptError, nearest
+import yaml
+
+from rag_opt.errors import BadInput, Problem, RagOptError, among
 from rag_opt.store.keys import digest
 
 Main = Callable[[dict[str, Any], list[Path], str], None]
@@ -46,12 +48,22 @@ def run(main: Main) -> None:
         # the folder given first on the search path wins in Hydra; ours are read last-wins
         main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
 
+    sys.argv[1:] = flags_first(sys.argv[1:])
     try:
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
     except (HydraException, OmegaConfBaseException) as error:
         fail(BadInput(_explained(error, sys.argv[1:])))
     except RagOptError as error:
         fail(error)
+    except KeyboardInterrupt:
+        print("\nStopped before anything was started.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Hydra wants its flags before the overrides; a person may write them anywhere."""
+    overrides = [one for one in arguments if one.startswith("~") or ("=" in one and one[0] not in "-/.")]
+    return [one for one in arguments if one not in overrides] + overrides
 
 
 def fail(error: RagOptError) -> None:
@@ -103,11 +115,21 @@ def _choices(group: str, folders: list[Path]) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
+def _groups() -> set[str]:
+    """The config groups that one file is chosen from."""
+    defaults = yaml.safe_load((conf_folder() / "search.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {name for entry in defaults if isinstance(entry, dict) for name in entry}
+
+
 def _bad_choice(key: str, value: str, folders: list[Path]) -> Problem | None:
     known = _choices(key, folders)
-    if not known or value in ("null", *known):
+    if not known:
         return None
-    return Problem(key, f"there is no {key} called {value!r}{nearest(value, known)} There are: {', '.join(known)}")
+    if key not in _groups():
+        return Problem(key, f"is a folder of cards that the space names; write space.{key}.model.name=[{value}]")
+    if value in ("null", *known):
+        return None
+    return Problem(key, f"there is no {key} called {value!r}{among(value, known)}")
 
 
 def _composed(chosen: list[str], folders: list[Path]) -> dict[str, Any]:
@@ -125,11 +147,9 @@ def _composed(chosen: list[str], folders: list[Path]) -> dict[str, Any]:
 
 def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
     inside: Any = whole
-    for depth, step in enumerate(path := key.split(".")):
+    for step in key.split("."):
         if not isinstance(inside, dict) or step not in inside:
             names = list(inside) if isinstance(inside, dict) else []
-            parent = ".".join(path[:depth]) or "the settings"
-            allowed = f" {parent} has: {', '.join(map(str, names))}" if names else ""
-            return Problem(key, f"there is no setting {step!r}{nearest(step, map(str, names)) or '.'}{allowed}")
+            return Problem(key, f"there is no setting {step!r}{among(step, names)}")
         inside = inside[step]
     return None

@@ -15,7 +15,7 @@ import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.errors import BadInput, Problem, among
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -47,8 +47,7 @@ def _problem(cls: type, detail: ErrorDetails, path: str) -> Problem:
         owner = _owner(cls, detail["loc"][:-1])
         known = field_names(owner) if owner is not None else []
         name = str(detail["loc"][-1])
-        allowed = f" Allowed: {', '.join(known)}" if known else " Nothing can be set here."
-        return Problem(where, f"there is no setting {name!r}{nearest(name, known) or '.'}{allowed}")
+        return Problem(where, f"there is no setting {name!r}{among(name, known)}")
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return Problem(where, "must be given")
     message = detail["msg"].removeprefix("Input should be ")

@@ -17,6 +17,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+_MOST_NAMES = 40
+
 
 class RagOptError(Exception):
     """Base of all errors that a person can do something about."""
@@ -70,7 +72,11 @@ class TooManyFailures(RagOptError):
     pass
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of `known`, or nothing when none is close."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def among(name: object, known: Iterable[object]) -> str:
+    """How a message about an unknown name ends: the nearest of `known`, and all of them while they are few."""
+    names = [str(one) for one in known]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    ending = f"; did you mean {close[0]!r}?" if close else "."
+    if not names:
+        return f"{ending} There is none."
+    return f"{ending} There are: {', '.join(names)}" if len(names) <= _MOST_NAMES else ending

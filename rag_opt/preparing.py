@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt import config
-from rag_opt.config import STRICT
 from rag_opt.data.splits import split
-from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, nearest
-from rag_opt.evaluation.feeding import lacking
+from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, among
+from rag_opt.evaluation.feeding import feeds_some, lacking
 from rag_opt.evaluation.run import Objective
 from rag_opt.evaluation.statistics import clusters_of
 from rag_opt.parts.embedders.cards import card_folders
@@ -23,72 +20,13 @@ from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Dataset
 from rag_opt.registry import load_parts, lookup
+from rag_opt.settings import ObjectiveSettings, Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.driver import Panel, Search, reference_pipelines
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import Choice, Space
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class StudySettings:
-    name: str | None = None
-    trials: Annotated[int, Ge(1), Le(1_000_000)] = 40
-    seed: Annotated[int, Ge(0)] = 0
-    search_share: Annotated[float, Gt(0), Le(1)] = 0.6
-    finalists: Annotated[int, Ge(1), Le(1000)] = 5
-    min_coverage: Annotated[float, Ge(0), Le(1)] = 0.95
-    max_failures: Annotated[int, Ge(1)] = 5
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class OnlySettings:
-    """Kinds to keep of each slot; null keeps all."""
-
-    chunker: str | list[str] | None = None
-    embedder: str | list[str] | None = None
-    retriever: str | list[str] | None = None
-    reranker: str | list[str] | None = None
-    packer: str | list[str] | None = None
-    generator: str | list[str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TrackingSettings:
-    enabled: bool = True
-    uri: str | None = None
-    experiment: str | None = None
-    artifact_location: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    content: Literal["auto", "full", "ids", "none"] = "auto"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ObjectiveSettings:
-    """Objectives by kind with their settings. `optimise` names one; without it the first of `auto` that the data
-    can feed is optimised.
-    """
-
-    optimise: dict[str, dict[str, Any]] | None = None
-    auto: dict[str, dict[str, Any]] = field(default_factory=dict)
-    log: dict[str, dict[str, Any]] = field(default_factory=dict)
-    finalists: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Settings:
-    dataset: dict[str, Any]
-    space: dict[str, Any]
-    pipeline: dict[str, Any]
-    objective: ObjectiveSettings
-    sampler: dict[str, dict[str, Any]]
-    tracking: TrackingSettings
-    study: StudySettings
-    only: OnlySettings
-    baseline: str | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    plugins: list[str] = field(default_factory=lambda: ["objectives"])
-    outputs: str = "outputs"
+from rag_opt.study.space import Choice, Scalar, Space
+from rag_opt.tracking.mlflow_runs import unusable
 
 
 @dataclass(frozen=True, kw_only=True, config={"arbitrary_types_allowed": True})
@@ -140,6 +78,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     notes = list(dataset.notes) if dataset else []
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
+    problems += unusable(config.dump(settings.tracking))
     panel: Panel | None = attempt(_panel, settings.objective, dataset, notes) if dataset else None
     if problems or panel is None:
         raise BadInput(problems)
@@ -157,6 +96,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         problems.append(Problem("study.name", f"is {name!r}; should be usable as the name of a folder"))
     if problems:
         raise BadInput(problems)
+    notes += _read_in_part(dataset, space, workshop)
 
     parts = split(dataset.questions, search_share=settings.study.search_share)
     search = Search(
@@ -207,7 +147,8 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
         lacks = lacking(dataset, one.needs, where=f"{where}.{one.kind}")
         if not lacks:
             if settings.optimise is None:
-                notes.append(f"objective: {one.kind} (the first that the data can feed)")
+                notes.append(f"objective: {one.kind}, the first of {', '.join(settings.auto)} that the data can feed")
+                notes += [f"not {problem.where.rpartition('.')[2]}: {problem.what}" for problem in why]
             break
         why += lacks
     else:
@@ -215,7 +156,7 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
     fed = []
     for shelf in ("log", "finalists"):
         objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
-        fed.append(tuple(o for o in objectives if not lacking(dataset, o.needs, where="")))
+        fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
     return Panel(one, *fed)
 
 
@@ -241,21 +182,19 @@ def _baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec 
         if path.is_file():
             return PipelineSpec.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, where="baseline")
     known = sorted({path.stem for folder in conf_folders for path in (folder / "pipeline").glob("*.yaml")})
-    close = f"{nearest(settings.baseline, known)} There are: {', '.join(known)}"
-    raise BadInput([Problem("baseline", f"is neither a file nor a pipeline: {settings.baseline!r}{close}")])
+    what = f"is neither a file nor a pipeline: {settings.baseline!r}{among(settings.baseline, known)}"
+    raise BadInput([Problem("baseline", what)])
 
 
 def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list[Problem]:
     """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
     problems: list[Problem] = []
     cards = {}
-    for kind, parameters in space.tree["embedder"].items():
-        domain = parameters.get("name")
-        for name in domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]:
-            try:
-                cards[str(name)] = workshop.encoder(str(name)).card
-            except BadInput as error:
-                problems += [Problem(f"space.embedder.{kind}.name", problem.what) for problem in error.problems]
+    for name in _models(space):
+        try:
+            cards[name] = workshop.encoder(name).card
+        except BadInput as error:
+            problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
     for what, spec in reference_pipelines(baseline).items():
         try:
             workshop.check(spec)
@@ -272,6 +211,28 @@ def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> lis
             what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
             problems.append(Problem(f"space.chunker.{kind}.size", what))
     return problems
+
+
+def _read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str]:
+    """A note per model that reads only the beginning of some questions."""
+    notes = []
+    for name in _models(space):
+        encoder = workshop.encoder(name)
+        cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
+        if cut:
+            notes.append(
+                f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
+            )
+    return notes
+
+
+def _models(space: Space) -> list[str]:
+    """The names of the cards that the space can choose."""
+    names: list[Scalar] = []
+    for kind, parameters in space.tree["embedder"].items():
+        domain = parameters.get("name")
+        names += domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]
+    return [str(name) for name in dict.fromkeys(names)]
 
 
 def _number(value: object) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rag_opt.errors import BadInput, Problem, UnknownPart, nearest
+from rag_opt.errors import BadInput, Problem, UnknownPart, among
 
 Part = TypeVar("Part")
 _parts: dict[tuple[str, str], type] = {}
@@ -43,7 +43,7 @@ def lookup(slot: str, kind: str, *, where: str = "") -> type[Any]:
         return _parts[slot, kind]
     except KeyError:
         known = kinds(slot)
-        what = f"no {slot} is called {kind!r}{nearest(kind, known)} There are: {', '.join(known)}"
+        what = f"no {slot} is called {kind!r}{among(kind, known)}"
         raise UnknownPart([Problem(where or slot, what)]) from None
 
 

@@ -36,8 +36,9 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     folder = prepared.search.folder
     try:
         with folder.lock(), _stoppable():
-            known = folder.bind(prepared.digests, _stored_settings(prepared, composed, conf_folders))
-            _searched(prepared, resumed=known)
+            stored = _stored_settings(prepared, composed, conf_folders)
+            before = folder.bind(prepared.digests, stored)
+            _searched(prepared, _changes(before, stored) if before else None)
     except KeyboardInterrupt:
         print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command()}")
         sys.exit(130)
@@ -53,7 +54,17 @@ def resume_command() -> str:
     return shlex.join(["python", "-m", "rag_opt.search", *sys.argv[1:]])
 
 
-def _searched(prepared: Prepared, *, resumed: bool) -> None:
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What proposes from now on, where it is not what proposed before."""
+    from rag_opt.config import flatten
+
+    old, new = (flatten({key: s["composed"].get(key) for key in ("sampler", "study")}) for s in (before, now))
+    named = [key for key in {**old, **new} if key.startswith("sampler") or key == "study.seed"]
+    return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in named if old.get(key) != new.get(key)]
+
+
+def _searched(prepared: Prepared, resumed: list[str] | None) -> None:
+    """`resumed`: for a study that is on disk already, what proposes otherwise than before."""
     from rag_opt.study.display import Display
     from rag_opt.study.driver import drive
     from rag_opt.study.trials import TrialLog
@@ -67,7 +78,11 @@ def _searched(prepared: Prepared, *, resumed: bool) -> None:
     outbox.restore(log.trials, search.folder.path / "delivered")
     done = sum(trial.counts for trial in log.trials)
     display = Display(study=search.folder.name, total=search.trials, done=done, sign=search.panel.sign)
-    _introduce(prepared, display, done, resumed=resumed)
+    _introduce(prepared, display)
+    if resumed is not None:
+        display.console.print(f"resuming: {done} of {search.trials} pipelines are already done")
+        for change in resumed:
+            display.console.print(f"note: from here on {change}", style="yellow")
     courier = Courier(search.folder) if settings.tracking.enabled else None
     status, patience_s = "FAILED", 5.0
     try:
@@ -127,9 +142,9 @@ class _Watchers:
             watcher.trial_finished(trial, done)
 
 
-def _introduce(prepared: Prepared, display: Display, done: int, *, resumed: bool) -> None:
+def _introduce(prepared: Prepared, display: Display) -> None:
     """What will be searched, on what, and what it can show, before anything is spent."""
-    from rag_opt.evaluation.statistics import smallest_gain
+    from rag_opt.evaluation.statistics import smallest_gains_in_words
 
     search, dataset, say = prepared.search, prepared.dataset, display.console.print
     size = search.space.size
@@ -145,13 +160,7 @@ def _introduce(prepared: Prepared, display: Display, done: int, *, resumed: bool
     say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
     for line in _space_lines(search.space.to_dict()):
         say(line, style="dim", soft_wrap=True)
-    deciding = held_out or len(search.questions)
-    say(
-        f"objective: {search.panel.optimised.kind}. The smallest gain that {deciding} questions can show: about "
-        f"{smallest_gain(deciding) * 100:.1f} points (score deviation 0.4, correlation 0.8 assumed)"
-    )
-    if resumed:
-        say(f"resuming: {done} of {search.trials} pipelines are already done")
+    say(f"objective: {search.panel.optimised.kind}; {smallest_gains_in_words(held_out or len(search.questions))}")
 
 
 def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
@@ -166,7 +175,7 @@ def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: Display) -> None:
-    from rag_opt.study.display import closing_table
+    from rag_opt.study.closing import closing
     from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
 
     folder, settings = prepared.search.folder, prepared.settings
@@ -181,7 +190,7 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     display.console.print()
     objective = next(iter(prepared.search.panel.optimised.kind.split(".")))
-    display.console.print(closing_table(result, trials, objective=objective, places=places))
+    display.console.print(closing(result, trials, objective=objective, places=places))
 
 
 def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rag_opt import config
 from rag_opt.errors import BadInput
 from rag_opt.pipeline import PipelineSpec
-from rag_opt.preparing import StudySettings
 from rag_opt.registry import lookup
+from rag_opt.settings import StudySettings
 
 
 def problems(error: pytest.ExceptionInfo[BadInput]) -> str:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.config import STRICT
 from rag_opt.data.folder import read_documents
 from rag_opt.data.reading import Problems, check_questions, decode, make_corpus
-from rag_opt.errors import nearest
+from rag_opt.errors import among
 from rag_opt.records import Corpus, Dataset, Need, Question, Span
 from rag_opt.registry import register
 
@@ -40,8 +40,8 @@ class CsvSpans:
         columns = (self.question_column, self.document_column, self.spans_column)
         for column in columns:
             if column not in (rows.fieldnames or ()):
-                close = nearest(column, rows.fieldnames or ())
-                problems.add(f"{self.questions}:1", f"there is no column {column!r}{close}")
+                there = among(column, rows.fieldnames or ())
+                problems.add(f"{self.questions}:1", f"there is no column {column!r}{there}")
         problems.refuse_if_any()
         names = {Path(document.id).with_suffix("").as_posix(): document.id for document in corpus.documents}
         names |= {document.id: document.id for document in corpus.documents}
@@ -50,7 +50,7 @@ class CsvSpans:
             where = f"{self.questions}:{rows.line_num}"
             asked, document, spans = (row[column] or "" for column in columns)
             if document not in names:
-                problems.add(where, f"there is no document {document!r}{nearest(document, names)}")
+                problems.add(where, f"there is no document {document!r}{among(document, names)}")
                 continue
             needs = _needs(spans, names[document], corpus, where, problems)
             found.append((where, Question(f"row-{number}", asked, evidence=needs or None)))

@@ -11,7 +11,7 @@ from rag_opt import config
 from rag_opt.config import STRICT
 from rag_opt.data.reading import Problems, json_lines
 from rag_opt.data.resolve import SHORTEST_QUOTE, Resolver, normalize
-from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.records import Alternative, Need, Question, Span, WholeDocument
 
 
@@ -97,7 +97,7 @@ def _alternatives(one: Any, resolver: Resolver, where: str) -> list[Alternative]
         shapes = " or ".join("{" + ", ".join(sorted(shape)) + "}" for shape in _SHAPES)
         raise BadInput([Problem(where, f"is {one!r}; should be a quote or {shapes}")])
     if "document" in one and one["document"] not in resolver.corpus.position:
-        known = nearest(str(one["document"]), resolver.corpus.position)
+        known = among(one["document"], resolver.corpus.position)
         raise BadInput([Problem(where, f"there is no document {one['document']!r}{known}")])
     if "quote" in one:
         return [*_quoted(str(one["quote"]), one.get("document"), resolver, where)]
@@ -121,7 +121,8 @@ def _quoted(quote: str, document: str | None, resolver: Resolver, where: str) ->
     in_document = [span for span in spans if document in (None, span.document_id)]
     if not in_document:
         place = f"in {document!r}" if document is not None else "in any document"
-        raise BadInput([Problem(where, f"the quote does not stand {place}: {quote[:80]!r}")])
+        close = resolver.nearest(quote, document)
+        raise BadInput([Problem(where, f"the quote does not stand {place}: {quote[:80]!r}{close}")])
     return [*in_document, *(span for span in spans if span not in in_document)]
 
 

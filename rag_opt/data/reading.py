@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rag_opt.errors import BadInput, Problem
 from rag_opt.records import Corpus, Document, Question
 
 _MOST_PROBLEMS = 200
+_LINE = re.compile(r"^(.*?):(\d+)")
 
 
 class Problems:
@@ -25,10 +27,19 @@ class Problems:
 
     def refuse_if_any(self) -> None:
         if self.found:
-            shown = self.found[:_MOST_PROBLEMS]
-            if len(self.found) > len(shown):
-                shown.append(Problem("", f"… and {len(self.found) - len(shown)} more"))
+            files = {_place(problem)[0]: None for problem in self.found}  # in the order of their first problem
+            order = {file: number for number, file in enumerate(files)}
+            found = sorted(self.found, key=lambda problem: (order[_place(problem)[0]], _place(problem)[1]))
+            shown = found[:_MOST_PROBLEMS]
+            if len(found) > len(shown):
+                shown.append(Problem("", f"… and {len(found) - len(shown)} more"))
             raise BadInput(shown)
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    """File and line of a problem; line 0 where it names none."""
+    match = _LINE.match(problem.where)
+    return (match[1], int(match[2])) if match else (problem.where, 0)
 
 
 def decode(path: Path, problems: Problems) -> str | None:
@@ -95,12 +106,25 @@ def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, p
             problems.add(where, "the question is empty")
         if not question.answerable and question.evidence:
             problems.add(where, "is marked unanswerable, but has evidence")
+        if question.filters:
+            _check_filters(where, question, corpus, problems)
         for need in question.evidence or ():
             kinds = {type(alternative).__name__ for alternative in need}
             if len(kinds) > 1:
                 problems.add(where, "mixes spans and whole documents in one need; they are scored differently")
-        if question.filters and not any(_fits(document, question.filters) for document in corpus.documents):
-            problems.add(where, f"no document fits its filters {dict(question.filters)!r}")
+
+
+def _check_filters(where: str, question: Question, corpus: Corpus, problems: Problems) -> None:
+    """What may be returned must not be nothing, and must hold what satisfies each need."""
+    filters = dict(question.filters)
+    reachable = {document.id for document in corpus.documents if _fits(document, filters)}
+    if not reachable:
+        problems.add(where, f"no document fits its filters {filters!r}")
+        return
+    for need in question.evidence or ():
+        names = sorted({alternative.document_id for alternative in need})
+        if not reachable.intersection(names):
+            problems.add(where, f"its filters {filters!r} leave out where its evidence is: {', '.join(names)}")
 
 
 def _fits(document: Document, filters: Any) -> bool:

@@ -15,6 +15,8 @@ _FOLD = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-
 _UNSEEN = {"\u00ad", "\u200b", "\u200c", "\u200d", "\ufeff", "\u2060"}
 _PIECE = re.compile(r"\s+|.", re.DOTALL)
 SHORTEST_QUOTE = 8
+_ALIKE = 60.0  # of 100, by rapidfuzz's partial ratio
+_MOST_COMPARED = 3_000_000_000  # characters of quotes times characters of documents, all together: some seconds
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Resolver:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
+        self._compared = 0
 
     @functools.cached_property
     def _normalized(self) -> list[Normalized]:
@@ -91,6 +94,23 @@ class Resolver:
             spans.append(Span(self.corpus.documents[row].id, *span))
             place = joined.find(wanted, place + 1)
         return spans
+
+    def nearest(self, quote: str, document_id: str | None) -> str:
+        """`; nearest is '…' at [start, end) of 'a.md'`; empty when nothing is alike, or when too much was read."""
+        from rapidfuzz import fuzz
+
+        wanted = normalize(quote).text.strip()
+        rows = range(len(self._normalized)) if document_id is None else [self.corpus.position[document_id]]
+        self._compared += len(wanted) * sum(len(self._normalized[row].text) for row in rows)
+        if self._compared > _MOST_COMPARED:
+            return ""
+        found = [(fuzz.partial_ratio_alignment(wanted, self._normalized[row].text), row) for row in rows]
+        best, row = max(((one, row) for one, row in found if one is not None), key=lambda pair: pair[0].score)
+        if best.score < _ALIKE:
+            return ""
+        start, end = self._normalized[row].original(best.dest_start, best.dest_end)
+        document = self.corpus.documents[row]
+        return f"; nearest is {document.text[start:end][:120]!r} at [{start}, {end}) of {document.id!r}"
 
     def between(self, document_id: str, opening: str, closing: str) -> Span | str:
         """From an opening phrase that stands once in the document to the first closing phrase at or after it.

@@ -29,7 +29,8 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
 
     A unit is a connected component of documents linked by a question. When that leaves too few units, or
     one that holds too many of the questions, contiguous sections of documents are linked instead; when
-    that fails too, every question is its own unit. `basis` says which it was, and why.
+    that fails too, every question is its own unit. `basis` says which it was, and why. Of fewer than 20 questions
+    the share is met by the order of their hashes; added data may then move one.
     """
     attempts: list[tuple[str, Callable[[Question], set[str]]]] = [
         ("documents", lambda question: question.documents),
@@ -86,7 +87,14 @@ def _components(questions: Sequence[Question], linked: Callable[[Question], set[
 
 
 def _assigned(units: Sequence[str], search_share: float, basis: str) -> Split:
-    in_search = [int(digest(["part", unit])[:12], 16) / 16**12 < search_share for unit in units]
+    place = {unit: int(digest(["part", unit])[:12], 16) / 16**12 for unit in units}
+    if len(place) < _FEWEST_UNITS:  # chance would miss the share by far, up to leaving one side empty
+        count = min(max(round(search_share * len(place)), 1), len(place) - (search_share < 1))
+        chosen = set(sorted(place, key=lambda unit: place[unit])[:count])
+        basis += ", too few to leave the share to chance"
+    else:
+        chosen = {unit for unit, where in place.items() if where < search_share}
+    in_search = [unit in chosen for unit in units]
     return Split(
         search=tuple(i for i, yes in enumerate(in_search) if yes),
         held_out=tuple(i for i, yes in enumerate(in_search) if not yes),

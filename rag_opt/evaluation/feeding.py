@@ -17,6 +17,12 @@ _LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
 }
 
 
+def feeds_some(dataset: Dataset, needs: Iterable[str]) -> bool:
+    """Whether at least one answerable question has all that an objective needs; the others score NaN."""
+    rules = [_LACKS[need][1] for need in needs]
+    return any(q.answerable and not any(lacks(q) for lacks in rules) for q in dataset.questions)
+
+
 def lacking(dataset: Dataset, needs: Iterable[str], *, where: str) -> list[Problem]:
     """One problem per need that some question cannot feed, naming the first of them."""
     problems = []

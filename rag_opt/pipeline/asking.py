@@ -158,7 +158,7 @@ class Pipeline:
             part.kind,
             config.dump(part),
             source_digest(part.__module__),
-            source_digest("rag_opt.sentences"),
+            source_digest("rag_opt.pipeline.texts"),
         ]
         namespace = digest([*facts, self.encoder.vectors_key])
         # sentences are found in whole documents, so what stands around a passage is part of what determined it
@@ -171,7 +171,7 @@ class Pipeline:
             made = part.answer(
                 vectors[positions],
                 [contexts[position] for position in positions],
-                sentences=self.texts.sentences,
+                sentences=self._sentences,
                 text=self.texts.of,
                 vectors=clock.vectors,
             )
@@ -181,6 +181,10 @@ class Pipeline:
         stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
         answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
         return answers, np.array([elapsed_ms for *_, elapsed_ms in stored], float)
+
+    def _sentences(self, span: Span) -> list[Span]:
+        """The sentences of a span, none longer than the model reads."""
+        return self.texts.sentences(span, tokenizer=self.encoder.tokenizer, most_tokens=self.encoder.document_tokens)
 
 
 class _Clock:

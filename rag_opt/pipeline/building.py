@@ -102,9 +102,8 @@ class Workshop:
         """Raise ImpossiblePipeline for a spec that cannot exist, before anything is spent on it."""
         size = getattr(spec.chunker, "size", 0)
         encoder = self.encoder(spec.embedder.name)
-        readable = encoder.card.reads_tokens - encoder.tokenizer.special_tokens
-        if size > readable:
-            name = spec.embedder.name
+        if size > encoder.document_tokens:
+            name, readable = spec.embedder.name, encoder.document_tokens
             raise ImpossiblePipeline(
                 f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
             )
@@ -132,9 +131,8 @@ class Workshop:
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """How many chunks are longer than the model reads, the prompt before them included."""
         encoder = self.encoder(spec.embedder.name)
-        prompt = int(encoder.tokenizer.lengths([encoder.card.document_prompt])[0]) - encoder.tokenizer.special_tokens
         chunks = self._chunks(spec, self._chunks_key(spec, encoder), encoder)
-        return int((chunks.tokens + prompt > encoder.card.reads_tokens).sum())
+        return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())
 
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag_opt import config
-from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.registry import lookup
 from rag_opt.store.keys import digest
 
@@ -29,10 +29,7 @@ class PipelineSpec:
     def from_dict(data: Mapping[str, Any], *, where: str = "pipeline") -> PipelineSpec:
         """Raises BadInput with every problem: unknown slots, kinds and settings, values out of range."""
         problems = [
-            Problem(
-                f"{where}.{slot}",
-                f"there is no slot {slot!r}{nearest(slot, SLOTS)} There are: {', '.join(SLOTS)}",
-            )
+            Problem(f"{where}.{slot}", f"there is no slot {slot!r}{among(slot, SLOTS)}")
             for slot in data
             if slot not in SLOTS
         ]

@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
-from rag_opt.records import Corpus, Span
-from rag_opt.sentences import sentences
+from rag_opt.records import Corpus, IntArray, Span
+from rag_opt.sentences import sentences, trim
 from rag_opt.store.keys import digest
-from rag_opt.tokens import TokenMap, budget_tokenizer
+from rag_opt.tokens import Tokenizer, TokenMap, budget_tokenizer
 
 
 class Texts:
@@ -27,9 +27,9 @@ class Texts:
         """Size of a span in tokens of the fixed tokenizer that budgets are counted with."""
         return self._tokens(span.document_id).count(span.start, span.end)
 
-    def sentences(self, span: Span) -> list[Span]:
-        """The sentences that lie whole inside a span."""
-        starts, ends = self._sentences(span.document_id)
+    def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
+        """The sentences that lie whole inside a span; one of more than `most_tokens` is several, cut at tokens."""
+        starts, ends = self._sentences(span.document_id, tokenizer, most_tokens)
         first = int(np.searchsorted(starts, span.start))
         last = int(np.searchsorted(ends, span.end, side="right"))
         return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
@@ -40,6 +40,9 @@ class Texts:
     def _read_tokens(self, document_id: str) -> TokenMap:
         return TokenMap(budget_tokenizer().starts(self.corpus[document_id].text))
 
-    def _read_sentences(self, document_id: str) -> tuple[np.ndarray, np.ndarray]:
-        found = np.array(sentences(self.corpus[document_id].text), np.int64).reshape(-1, 2)
+    def _read_sentences(self, document_id: str, tokenizer: Tokenizer, most: int) -> tuple[IntArray, IntArray]:
+        text = self.corpus[document_id].text
+        tokens = TokenMap(tokenizer.starts(text))
+        cut = [piece for span in sentences(text) for piece in tokens.windows(*span, size=most, step=most)]
+        found = np.array([trim(text, *piece) or piece for piece in cut], np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]

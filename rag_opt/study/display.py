@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from rag_opt.study.finals import Result
 from rag_opt.study.space import SpecDict
 from rag_opt.study.trials import Trial
 
@@ -151,34 +150,3 @@ class Display:
 
 def _clock(seconds: float) -> str:
     return time.strftime("%M:%S" if seconds < 3600 else "%H:%M:%S", time.gmtime(seconds))
-
-
-def closing_table(result: Result, trials: list[Trial], *, objective: str, places: dict[str, str]) -> Table:
-    """Winner, baseline, gain with its interval, where to look, how to export."""
-    by_number = {trial.number: trial for trial in trials}
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    which = "untouched" if result.untouched else "search (none were left aside)"
-    gain = result.gain
-    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
-    same = result.winner == result.baseline
-    sure = "the baseline stands" if same else "clear" if gain.low > 0 else "not clear: the interval reaches zero"
-    sure += "; questions about one document counted together"
-    search_value = by_number[result.winner].value or float("nan")
-    table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
-    held = result.held_out_means
-    table.add_row(
-        "",
-        f"{objective} {held[result.winner]:.4f} on {result.questions} {which} questions; search {search_value:.4f}",
-    )
-    if result.baseline is None:
-        table.add_row("baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown")
-    else:
-        table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
-        table.add_row("", f"{objective} {held[result.baseline]:.4f} on the same questions")
-        table.add_row("gain", f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure})")
-    others = [str(n) for n in result.alike if n != result.winner]
-    if others:
-        table.add_row("alike", f"these questions cannot tell trials {', '.join(others)} apart from the best")
-    for name, place in places.items():
-        table.add_row(name, place)
-    return table

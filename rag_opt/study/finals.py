@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from rag_opt.evaluation.selection import Finalist, choose
-from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gain
+from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gains
 from rag_opt.pipeline import PipelineSpec
-from rag_opt.records import Question
+from rag_opt.records import FloatArray, Question
 from rag_opt.study.driver import Evaluation, Search, evaluate
-from rag_opt.study.space import SpecDict
+from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
 
 @dataclass(frozen=True)
 class Result:
     """`gain` of the winner over the baseline, paired, in the direction in which more is better; unknown when the
-    baseline could not be evaluated (`baseline` None).
+    baseline could not be evaluated (`baseline` None). Its interval holds for all `finalists` at once: the winner
+    was picked among them by the same questions.
 
     `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
     questions left aside, so every number is of questions that the search optimised.
@@ -34,6 +35,7 @@ class Result:
     held_out_means: dict[int, float]
     alike: tuple[int, ...]
     questions: int
+    finalists: int
     untouched: bool
     metrics: dict[int, dict[str, float]]
     inputs_encoded: int
@@ -46,9 +48,14 @@ class Result:
         return plain
 
 
-def finalists(trials: Sequence[Trial], *, count: int, min_coverage: float, sign: int) -> list[Trial]:
-    """The best trials that may win: complete, and with enough of their questions scored."""
-    able = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.coverage >= min_coverage]
+def finalists(trials: Sequence[Trial], space: Space, *, count: int, min_coverage: float, sign: int) -> list[Trial]:
+    """The best trials that may win: complete, with enough of their questions scored, and of the space.
+
+    The baseline may win wherever it is from (then nothing that was tried is better); another reference
+    pipeline that the space leaves out is there to be compared with.
+    """
+    done = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.coverage >= min_coverage]
+    able = [t for t in done if t.origin == "baseline" or t.spec in space]
     return sorted(able, key=lambda t: (-sign * (t.value or 0.0), t.number))[:count]
 
 
@@ -62,7 +69,7 @@ def finish(
     started: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result | None:
     """Evaluate the finalists and the baseline on the untouched questions and choose. None without a finalist."""
-    best = finalists(trials, count=count, min_coverage=min_coverage, sign=search.panel.sign)
+    best = finalists(trials, search.space, count=count, min_coverage=min_coverage, sign=search.panel.sign)
     if not best:
         return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
@@ -98,18 +105,22 @@ def _result(
     field = [finalist for finalist, yes in zip(all_of_them, able, strict=True) if yes]
     choice = choose(field, clusters)
     winner = next(t for t in entered if t.number == field[choice.winner].number)
-    nothing = Interval(float("nan"), float("inf"), float("-inf"), float("inf"))
     return Result(
         winner=winner.number,
         spec=winner.spec,
         baseline=baseline.number if baseline else None,
-        gain=paired_gain(field[choice.winner].scores, columns[entered.index(baseline)], clusters)
-        if baseline
-        else nothing,
+        gain=_gain(field, choice.winner, columns[entered.index(baseline)] if baseline else None, clusters),
         held_out_means={t.number: float(sign * np.nanmean(c)) for t, c in zip(entered, columns, strict=True)},
         alike=tuple(field[i].number for i in choice.alike),
         questions=len(questions),
+        finalists=len(field),
         untouched=untouched,
         metrics={t.number: one.metrics for t, one in zip(entered, done, strict=True)},
         inputs_encoded=search.workshop.encoded(),
     )
+
+
+def _gain(field: Sequence[Finalist], winner: int, baseline: FloatArray | None, clusters: Sequence[str]) -> Interval:
+    if baseline is None:
+        return Interval(float("nan"), float("inf"), float("-inf"), float("inf"))
+    return paired_gains([finalist.scores for finalist in field], baseline, clusters)[winner]

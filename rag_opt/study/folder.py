@@ -62,8 +62,17 @@ class StudyFolder:
         finally:
             lock.release()
 
-    def bind(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
-        """Tie the study to its inputs, or check that it is tied to these. True when it already was.
+    @property
+    def busy(self) -> bool:
+        """Whether a driver holds it right now."""
+        try:
+            with filelock.FileLock(self.path / "driver.lock", blocking=False):
+                return False
+        except filelock.Timeout:
+            return True
+
+    def bind(self, digests: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Tie the study to its inputs, or check that it is tied to these. The settings it had before, if it was.
 
         Raises StudyMismatch naming what differs and a name that is free.
         """
@@ -86,7 +95,7 @@ class StudyFolder:
             "settings": dict(settings),
         }
         write_atomically(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-        return known is not None
+        return dict(known["settings"]) if known else None
 
     def _free_name(self) -> str:
         number = 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag_opt import config
-from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.pipeline.spec import SLOTS
 from rag_opt.registry import lookup
 
@@ -89,8 +89,7 @@ class Space:
         tree: Tree = {}
         for slot in data:
             if slot not in (*SLOTS, "forbid"):
-                allowed = ", ".join((*SLOTS, "forbid"))
-                what = f"there is no slot {slot!r}{nearest(slot, SLOTS)} Allowed: {allowed}"
+                what = f"there is no slot {slot!r}{among(slot, (*SLOTS, 'forbid'))}"
                 problems.append(Problem(f"space.{slot}", what))
         for slot in SLOTS:
             given = data.get(slot) or rest.get(slot) or {}
@@ -142,6 +141,9 @@ class Space:
             if all(_fits(spec[slot], wanted) for slot, wanted in partial.items()):
                 return f"the space forbids {dict(partial)!r}"
         return ""
+
+    def __contains__(self, spec: SpecDict) -> bool:
+        return self.parameters(spec) is not None and not self.forbidden(spec)
 
     def parameters(self, spec: SpecDict) -> dict[str, tuple[Scalar, Domain]] | None:
         """Path -> (value, domain) of everything that was chosen for this spec; None if it is not of this space.
@@ -205,7 +207,7 @@ def _kinds(slot: str, given: Any, only: Any, problems: list[Problem]) -> dict[st
     if wanted is not None:
         for kind in wanted:
             if kind not in kept:
-                what = f"the space has no {slot} {kind!r}{nearest(kind, kept)} There are: {', '.join(kept)}"
+                what = f"the space has no {slot} {kind!r}{among(kind, kept)}"
                 problems.append(Problem(f"only.{slot}", what))
         kept = {kind: parameters for kind, parameters in kept.items() if kind in wanted}
     if not kept and not problems:
@@ -231,8 +233,7 @@ def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
     real = {field.name for field in dataclasses.fields(part) if isinstance(field.default, float)}
     for name, written in parameters.items():
         if name not in names:
-            close = f"{nearest(name, names)} Allowed: {', '.join(names) or 'none'}"
-            problems.append(Problem(f"{where}.{name}", f"{kind} has no parameter {name!r}{close}"))
+            problems.append(Problem(f"{where}.{name}", f"{kind} has no parameter {name!r}{among(name, names)}"))
             continue
         try:
             domains[name] = read_domain(written, where=f"{where}.{name}", real=name in real)
@@ -292,7 +293,7 @@ def _bad_forbids(forbid: Sequence[Mapping[str, Any]]) -> list[Problem]:
         for slot, wanted in partial.items():
             where = f"space.forbid[{number}].{slot}"
             if slot not in SLOTS:
-                problems.append(Problem(where, f"there is no slot {slot!r}{nearest(slot, SLOTS)}"))
+                problems.append(Problem(where, f"there is no slot {slot!r}{among(slot, SLOTS)}"))
                 continue
             for kind, settings in _as_kinds(wanted).items():
                 try:
@@ -302,7 +303,7 @@ def _bad_forbids(forbid: Sequence[Mapping[str, Any]]) -> list[Problem]:
                     continue
                 for name in settings:
                     if name not in names:
-                        what = f"{kind} has no parameter {name!r}{nearest(name, names)} Allowed: {', '.join(names)}"
+                        what = f"{kind} has no parameter {name!r}{among(name, names)}"
                         problems.append(Problem(f"{where}.{kind}.{name}", what))
     return problems
 

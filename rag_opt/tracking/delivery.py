@@ -26,7 +26,6 @@ class Delivery:
     def __init__(self, folder: StudyFolder, *, live: bool = False) -> None:
         self._folder = folder
         self._live = live
-        self._ended = False
         self._runs: MlflowStudy | None = None
         self._trials: dict[int, Trial] = {}
         self.delivered = 0
@@ -58,15 +57,17 @@ class Delivery:
                 file.write(f"{number}\n")
         else:
             self._runs.result(str(content["status"]), result)
-            self._ended = True
         self.delivered += 1
         if orjson.loads(note.read_bytes()) == content:
             note.unlink(missing_ok=True)
 
-    def search_died(self) -> None:
-        """The search is gone without a word: its run is not running any more. Nothing if nothing was written."""
-        if self._runs is not None and not self._ended:
-            self._runs.result("KILLED", None)
+    def search_is_gone(self) -> None:
+        """No search drives the study any more: if it left without a word, its run is not running any more."""
+        if not (self._folder.path / "delivered").exists():
+            return
+        runs = self._runs or MlflowStudy(self._folder)
+        if runs.is_running():
+            runs.result("KILLED", None)
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
@@ -95,7 +96,7 @@ def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         left = len(list(folder.outbox.glob("*.json")))
         if not alive and not left:
-            delivery.search_died()
+            delivery.search_is_gone()
         if not alive and (not left or (give_up is not None and time.monotonic() > give_up)):
             return left
         deadline = time.monotonic() + pause

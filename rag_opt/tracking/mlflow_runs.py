@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 
 from rag_opt.config import flatten
+from rag_opt.errors import Problem
 from rag_opt.study.display import describe
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
 
 _STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
+_TABLES = {"rows": "search_questions.json", "held_out": "held_out_questions.json"}
 _TEXTS = ("question", "reference_answer", "answer")
 _MOST_PARAM_CHARACTERS = 6000
 _HOW_TO_READ = (
@@ -30,6 +32,19 @@ def tracking_uri(settings: Mapping[str, Any], outputs: Path) -> str:
     """`tracking.uri`, else MLFLOW_TRACKING_URI, else a database beside the studies."""
     given = settings.get("uri") or os.environ.get("MLFLOW_TRACKING_URI")
     return str(given) if given else f"sqlite:///{(outputs / 'mlflow.db').resolve().as_posix()}"
+
+
+def unusable(settings: Mapping[str, Any]) -> list[Problem]:
+    """What MLflow would refuse as a place for runs: a plain folder (its file store has ended), or no URI at all."""
+    where, uri = "tracking.uri", settings.get("uri")
+    if not uri:
+        where, uri = "MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")
+    if not settings.get("enabled", True) or not uri or uri == "databricks":
+        return []
+    if re.match(r"[a-z][a-z0-9+.-]*:", str(uri)) and not str(uri).startswith("file:"):
+        return []
+    what = "should be a database (sqlite:///runs.db, postgresql://…), a server (https://…) or databricks"
+    return [Problem(where, f"is {uri!r}; {what}")]
 
 
 def is_local(uri: str) -> bool:
@@ -104,6 +119,9 @@ class MlflowStudy:
         """The search goes on: say so on the study's run."""
         self._client.update_run(self.parent, status="RUNNING")
 
+    def is_running(self) -> bool:
+        return bool(self._client.get_run(self.parent).info.status == "RUNNING")
+
     def trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
         """Write a trial's run, whole; a run that a crash left half-written is completed, not doubled."""
         name = f"{self._uid}/{trial.number}"
@@ -127,9 +145,12 @@ class MlflowStudy:
         run_id = known.info.run_id
         self._log(run_id, params=_spec_params(trial), metrics=_metrics(trial, held_out))
         self._artifact(run_id, "spec.json", trial.spec)
-        for part in ("rows", "held_out"):
-            if self.content != "none" and self._folder.rows_path(trial.number, part).exists():
-                self._table(run_id, f"{'search' if part == 'rows' else part}_questions.json", trial.number, part)
+        there = [part for part in _TABLES if self._folder.rows_path(trial.number, part).exists()]
+        if there and self.content != "none":
+            for part in there:
+                self._table(run_id, _TABLES[part], trial.number, part)
+            shown = [{"path": _TABLES[part], "type": "table"} for part in there]
+            self._client.set_tag(run_id, "mlflow.loggedArtifacts", orjson.dumps(shown).decode())
         self._client.set_terminated(run_id, status=_STATUS[trial.state], end_time=end)
 
     def result(self, status: str, result: Mapping[str, Any] | None) -> None:
@@ -176,8 +197,6 @@ class MlflowStudy:
         columns = [column for column in rows[0] if column not in dropped] if rows else []
         data = [[_cell(row[column]) for column in columns] for row in rows]
         self._artifact(run_id, name, {"columns": columns, "data": data})
-        loggable = orjson.dumps([{"path": name, "type": "table"}]).decode()
-        self._client.set_tag(run_id, "mlflow.loggedArtifacts", loggable)
 
 
 def _note(study: str, result: Mapping[str, Any]) -> str:

@@ -115,7 +115,8 @@ def test_the_default_objective_is_the_first_that_the_data_feeds(tmp_path: Path, 
     path.write_text(path.read_text().replace('"answer":', '"kind":'))
     made = prepared(tmp_path / "b", *tiny_files)
     assert made.search.panel.optimised.kind == "evidence_recall"
-    assert any("evidence_recall (the first that the data can feed)" in note for note in made.notes)
+    assert any("objective: evidence_recall, the first of grounded_answer" in note for note in made.notes)
+    assert any("not grounded_answer: 8 of 10 questions have no reference answer" in note for note in made.notes)
     with pytest.raises(BadInput, match="8 of 10 questions have no reference answer: bees-1"):
         prepared(tmp_path / "c", *tiny_files, "objective=grounded_answer")
 
@@ -157,6 +158,8 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
         ("sampler=grid space.retriever.weighted.weight=0.0..1.0", "sampler: a grid over this space is endless"),
         ("study.trials=0 dataset.reader=nothing", "dataset.reader: no dataset is called 'nothing'"),
         ("device=tpu", "device: is 'tpu'"),
+        ("tracking.uri=foo", "tracking.uri: is 'foo'; should be a database (sqlite:///runs.db"),
+        ("tracking.uri=file:///runs", "tracking.uri: is 'file:///runs'"),
         ("plugins=[objectives, no_such_package]", "plugins: there is no importable package 'no_such_package'"),
         ("objective.auto.grounded_answer.similarity_model=minilmm", "there is no card for 'minilmm'"),
     ],
@@ -165,6 +168,19 @@ def test_refused_before_anything_is_spent(tmp_path: Path, override: str, said: s
     with pytest.raises(BadInput) as error:
         prepared(tmp_path, *re.split(r" (?=[\w.+]+=)", override))
     assert said in str(error.value)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(BadInput, match=r"outputs: .*taken cannot be written"):
+        prepared(tmp_path / "taken")
+
+
+def test_questions_that_the_model_reads_in_part_are_counted(tmp_path: Path, tiny_files: list[str]) -> None:
+    path = Path(tiny_files[2].partition("=")[2])
+    path.write_text(path.read_text().replace("How do honey bees", "How " + "very " * 300 + "do honey bees"))
+    made = prepared(tmp_path / "outputs", *tiny_files)
+    assert "1 questions are longer than minilm reads (254 tokens); it reads no more" in made.notes
 
 
 def test_a_baseline_from_a_file(tmp_path: Path, default_pipeline: dict[str, object]) -> None:

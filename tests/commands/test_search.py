@@ -25,7 +25,8 @@ def finished(command: Command, tiny: list[str], workplace: Path) -> Path:
     done = command("search", *tiny, "study.name=first", "study.trials=8")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "winner" in done.stdout and "gain" in done.stdout and "export" in done.stdout
-    assert "The smallest gain that" in done.stdout
+    assert "the smallest gain that" in done.stdout
+    assert "refused wrongly" in done.stdout and "context tokens" in done.stdout, "what a gain may have cost"
     return workplace / "outputs" / "first"
 
 
@@ -68,6 +69,35 @@ def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[s
     assert [t.spec for t in after] == [t.spec for t in trials_of(finished)[:6]], "where it was cut does not matter"
 
 
+def test_resuming_with_another_seed_or_sampler_is_said(finished: Path, command: Command, tiny: list[str]) -> None:
+    command("search", *tiny, "study.name=again", "study.trials=3")
+    done = command("search", *tiny, "study.name=again", "study.trials=4", "study.seed=5")
+    assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
+    plain = command("search", *(one for one in tiny if "tpe" not in one), "study.name=again", "sampler=random")
+    assert "note: from here on sampler.tpe.startup_trials was 2, is None" in plain.stdout, plain.stdout
+
+
+def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(
+    finished: Path, command: Command, tiny: list[str]
+) -> None:
+    outside = ["only.retriever=dense", "space.retriever.dense.top_k=1", "space.retriever.dense.depth=1"]
+    done = command("search", *tiny, *outside, "study.name=outside", "study.trials=5", "study.finalists=5")
+    assert done.returncode == 0, done.stderr
+    result = orjson.loads((finished.parent / "outside" / "result.json").read_bytes())
+    assert set(result["metrics"]) == {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
+
+
+def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[str]) -> None:
+    process = start(workplace, tiny, "study.name=early", "study.trials=500")
+    deadline = time.monotonic() + 20
+    maps = Path(f"/proc/{process.pid}/maps")
+    while time.monotonic() < deadline and "antlr" not in maps.read_text() and "_pydantic_core" not in maps.read_text():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Stopped" in said and "Traceback" not in said, said
+
+
 @pytest.mark.parametrize(
     ("override", "differs"),
     [
@@ -97,6 +127,12 @@ def test_problems_go_to_stderr_and_exit_2(command: Command) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_card_is_not_a_setting(command: Command) -> None:
+    done = command("search", "embedder=minilm")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "embedder: is a folder of cards that the space names; write space.embedder.model.name=" in done.stderr
+
+
 def test_hydra_users_find_what_they_expect(command: Command, tiny: list[str]) -> None:
     done = command("search", "--cfg", "job", "study.trials=3")
     assert done.returncode == 0 and "trials: 3" in done.stdout
@@ -104,7 +140,7 @@ def test_hydra_users_find_what_they_expect(command: Command, tiny: list[str]) ->
 
 
 def test_multirun_gives_every_job_its_own_study(finished: Path, command: Command, tiny: list[str]) -> None:
-    done = command("search", "-m", *tiny, "study.seed=1,2", "study.trials=3")
+    done = command("search", *tiny, "study.seed=1,2", "-m", "study.trials=3")  # a flag may stand anywhere
     assert done.returncode == 0, done.stderr
     names = {path.name for path in finished.parent.iterdir() if path.name.startswith("tiny-")}
     assert len(names) == 2 and all("study.seed=" in name for name in names), names

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import orjson
@@ -69,8 +70,9 @@ def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
         {"question": "Both?", "answerable": False, "evidence": ["Alpha beta"]},
         {"question": "Filtered?", "filters": {"folder": "nowhere"}},
         {"question": " "},
+        {"question": "Unreachable?", "evidence": ["Alpha beta"], "filters": {"name": "b.md"}},
     ]
-    said = refused(folder(tmp_path, {"a.md": documents["a.md"]}, questions))
+    said = refused(folder(tmp_path, {"a.md": documents["a.md"], "b.md": b"Another document."}, questions))
     for line, expected in [
         (2, "the question id 'one' stands twice; first in"),
         (3, "there is no setting 'answr'; did you mean 'answer'?"),
@@ -80,8 +82,11 @@ def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
         (7, "is marked unanswerable, but has evidence"),
         (8, "no document fits its filters"),
         (9, "the question is empty"),
+        (10, "its filters {'name': 'b.md'} leave out where its evidence is: a.md"),
     ]:
         assert any(f"q.jsonl:{line}" in row and expected in row for row in said.split("\n")), (line, said)
+    lines = [int(line) for line in re.findall(r"^\S+q\.jsonl:(\d+)", said, re.MULTILINE)]
+    assert lines == sorted(lines), "a person goes through the file from its beginning"
 
 
 def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:

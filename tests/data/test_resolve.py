@@ -80,6 +80,7 @@ def test_all_shapes_of_evidence() -> None:
     ("evidence", "said"),
     [
         ("This is not written anywhere.", "does not stand in any document"),
+        ("The caffe was opened", "nearest is '. The café is open. ' at [19, 39) of 'a'"),
         ("small", "shorter than 8 characters"),
         ({"document": "c"}, "there is no document 'c'"),
         ({"document": "a", "start": 5, "end": 5}, "should be 0 <= start < end <="),

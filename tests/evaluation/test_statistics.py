@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rag_opt.evaluation.selection import Finalist, choose
-from rag_opt.evaluation.statistics import mean_interval, paired_gain, smallest_gain
+from rag_opt.evaluation.statistics import (
+    Interval,
+    mean_interval,
+    mean_intervals,
+    paired_gain,
+    paired_gains,
+    smallest_gain,
+)
 
 
 @given(st.lists(st.floats(-10, 10), min_size=3, max_size=40))
@@ -47,9 +54,37 @@ def test_missing_scores_are_left_out_and_few_units_say_nothing() -> None:
 
 
 def test_the_smallest_gain_is_what_the_literature_says() -> None:
-    assert smallest_gain(200) == pytest.approx(0.035, abs=0.0005)
-    assert smallest_gain(50) == pytest.approx(2 * smallest_gain(200))
-    assert smallest_gain(1) == np.inf
+    assert smallest_gain(200, correlation=0.8) == pytest.approx(0.035, abs=0.0005)
+    assert smallest_gain(50, correlation=0.4) == pytest.approx(2 * smallest_gain(200, correlation=0.4))
+    assert smallest_gain(1, correlation=0.8) == np.inf
+
+
+def test_intervals_that_hold_at_once_cover_the_best_of_many() -> None:
+    """Six columns without any effect: the best-looking one must not look clear more often than 1 in 20."""
+
+    def misses(interval: Interval) -> bool:
+        return interval.low > 0 or interval.high < 0
+
+    generator = np.random.default_rng(2)
+    units = [f"d{i // 3}" for i in range(90)]
+    alone = together = 0
+    for _ in range(300):
+        common = np.repeat(generator.normal(size=30), 3)
+        columns = [common + generator.normal(size=90) for _ in range(6)]
+        alone += any(misses(mean_interval(column, units)) for column in columns)
+        together += any(misses(interval) for interval in mean_intervals(columns, units))
+    assert 0.02 < together / 300 < 0.08
+    assert alone / 300 > 0.1, "each alone would have been too sure"
+
+
+def test_one_column_alone_has_its_own_interval_and_a_constant_one_none() -> None:
+    generator = np.random.default_rng(3)
+    column, units = generator.normal(size=40), [str(i // 2) for i in range(40)]
+    assert mean_intervals([column], units) == (mean_interval(column, units),)
+    wide, same = mean_intervals([column, np.zeros(40)], units)
+    assert wide == mean_interval(column, units)
+    assert (same.mean, same.low, same.high) == (0, 0, 0), "the baseline against itself"
+    assert paired_gains([column + 1], column, units)[0].mean == pytest.approx(1)
 
 
 def test_the_winner_is_the_cheapest_close_to_the_best() -> None:

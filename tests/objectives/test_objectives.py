@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_the_contract(kind: str, run: Run, tools: Tools) -> None:
     for name, column in scores.items():
         np.testing.assert_allclose(column, np.concatenate([half[name] for half in halves]), atol=1e-9)
     assert all(np.isfinite(number) for number in aggregate(objective, scores).values())
+
+
+def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, tools: Tools) -> None:
+    scores = GroundedAnswer().score(run, tools)["ragas/semantic_similarity_cut"]
+    answered = [i for i, a in enumerate(run.responses.answers) if not a.refused and run.questions[i].answerable]
+    assert np.nansum(scores) == 0 and np.flatnonzero(~np.isnan(scores)).tolist() == answered
+    question = dataclasses.replace(run.questions[answered[0]], reference_answer="word " * 300)
+    longer = dataclasses.replace(run.only(answered[:1]), questions=(question,))
+    assert GroundedAnswer().score(longer, tools)["ragas/semantic_similarity_cut"].tolist() == [1]
 
 
 def test_stored_scores_are_not_computed_again(run: Run, tools: Tools) -> None:

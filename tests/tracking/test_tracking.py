@@ -95,6 +95,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
     assert runs["mine"].data.tags["team"] == "a"
     assert {a.path for a in client.list_artifacts(done.info.run_id)} == {"spec.json", "search_questions.json"}
+    assert [t["path"] for t in orjson.loads(done.data.tags["mlflow.loggedArtifacts"])] == ["search_questions.json"]
     assert done.info.end_time - done.info.start_time == 2000
 
     result = {
@@ -106,8 +107,12 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
         "spec": {},
     }
     (folder.path / "result.json").write_bytes(orjson.dumps(result))
+    folder.save_rows(0, ask(workshop.pipeline(spec), dataset.questions[:2]), {}, part="held_out")
+    outbox.held_out(0)
     outbox.result("FINISHED")
     Delivery(folder).deliver_waiting()
+    shown = client.get_run(done.info.run_id).data.tags["mlflow.loggedArtifacts"]
+    assert [table["path"] for table in orjson.loads(shown)] == ["search_questions.json", "held_out_questions.json"]
     parent = client.get_run(runs["mine"].info.run_id)
     assert parent.info.status == "FINISHED" and parent.data.metrics["held_out/retrieval/mrr"] == 0.75
     assert parent.data.tags["rag_opt.winner"] == "trial-0000"
@@ -215,3 +220,27 @@ def test_a_search_that_died_is_not_left_running(
     assert experiment is not None
     (study,) = client.search_runs([experiment.experiment_id], "tags.`rag_opt.role` = 'study'")
     assert study.info.status == "KILLED"
+
+
+def test_track_knows_whether_a_search_still_lives(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    import mlflow
+
+    from rag_opt.track import main
+
+    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    Delivery(folder, live=True).deliver_waiting()
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+
+    def status() -> str:
+        (study,) = client.search_runs([experiment.experiment_id], "tags.`rag_opt.role` = 'study'")
+        return str(study.info.status)
+
+    with folder.lock():
+        assert main([str(folder.path)]) == 0
+        assert status() == "RUNNING"
+    assert main([str(folder.path)]) == 0
+    assert status() == "KILLED", "both the search and its courier are gone"

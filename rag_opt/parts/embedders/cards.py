@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt import config
 from rag_opt.config import STRICT
-from rag_opt.errors import BadInput, Problem, nearest
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.tokens import package_folder
 
 
@@ -76,7 +76,7 @@ class Cards:
                 data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
                 return config.load(Card, data, path=str(path))
         known = self.names()
-        what = f"there is no card for {name!r}{nearest(name, known)} There are: {', '.join(known)}"
+        what = f"there is no card for {name!r}{among(name, known)}"
         raise BadInput([Problem(where, what)])
 
 

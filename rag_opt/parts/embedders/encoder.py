@@ -61,6 +61,21 @@ class Encoder:
         return Tokenizer(self.card.folder / "tokenizer.json")
 
     @functools.cached_property
+    def query_tokens(self) -> int:
+        """How many tokens of a query the model reads, its prompt and special tokens taken off."""
+        return self.card.reads_tokens - int(self.tokenizer.lengths([self.card.query_prompt])[0])
+
+    @functools.cached_property
+    def document_tokens(self) -> int:
+        """How many tokens of a document's text the model reads, its prompt and special tokens taken off."""
+        return self.card.reads_tokens - int(self.tokenizer.lengths([self.card.document_prompt])[0])
+
+    def longer_than_read(self, texts: Sequence[str], purpose: Purpose) -> NDArray[np.bool_]:
+        """Which of the texts the model would read only the beginning of."""
+        most = self.query_tokens if purpose == "query" else self.document_tokens
+        return self.tokenizer.lengths(list(texts)) - self.tokenizer.special_tokens > most
+
+    @functools.cached_property
     def files_digest(self) -> str:
         """Hash of the files that determine the vectors."""
         return _files_digest(self.card.folder, self._values)

@@ -1,0 +1,72 @@
+"""Everything that can be set from outside, as frozen types: what `conf/` composes to."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StudySettings:
+    name: str | None = None
+    trials: Annotated[int, Ge(1), Le(1_000_000)] = 40
+    seed: Annotated[int, Ge(0)] = 0
+    search_share: Annotated[float, Gt(0), Le(1)] = 0.6
+    finalists: Annotated[int, Ge(1), Le(1000)] = 5
+    min_coverage: Annotated[float, Ge(0), Le(1)] = 0.95
+    max_failures: Annotated[int, Ge(1)] = 5
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OnlySettings:
+    """Kinds to keep of each slot; null keeps all."""
+
+    chunker: str | list[str] | None = None
+    embedder: str | list[str] | None = None
+    retriever: str | list[str] | None = None
+    reranker: str | list[str] | None = None
+    packer: str | list[str] | None = None
+    generator: str | list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrackingSettings:
+    enabled: bool = True
+    uri: str | None = None
+    experiment: str | None = None
+    artifact_location: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    content: Literal["auto", "full", "ids", "none"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ObjectiveSettings:
+    """Objectives by kind with their settings. `optimise` names one; without it the first of `auto` that the data
+    can feed is optimised.
+    """
+
+    optimise: dict[str, dict[str, Any]] | None = None
+    auto: dict[str, dict[str, Any]] = field(default_factory=dict)
+    log: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finalists: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    dataset: dict[str, Any]
+    space: dict[str, Any]
+    pipeline: dict[str, Any]
+    objective: ObjectiveSettings
+    sampler: dict[str, dict[str, Any]]
+    tracking: TrackingSettings
+    study: StudySettings
+    only: OnlySettings
+    baseline: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    plugins: list[str] = field(default_factory=lambda: ["objectives"])
+    outputs: str = "outputs"

@@ -1,0 +1,72 @@
+"""What a person sees at the end of a search: the winner beside the baseline, and what may be said of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group
+from rich.table import Table
+
+from rag_opt.study.display import describe
+from rag_opt.study.finals import Result
+from rag_opt.study.trials import Trial
+
+# What a gain may have cost: metric, what it is called here, how it is written.
+_BESIDE = (
+    ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
+    ("retrieval/document_ndcg_at_10", "nDCG@10", "{:.3f}"),
+    ("ragas/semantic_similarity", "answer similarity", "{:.3f}"),
+    ("quality/refused_answerable", "refused wrongly", "{:.0%}"),
+    ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
+    ("cost/context_tokens", "context tokens", "{:,.0f}"),
+    ("cost/latency_ms_p50", "latency, median", "{:.0f} ms"),
+)
+
+
+def closing(result: Result, trials: Sequence[Trial], *, objective: str, places: Mapping[str, str]) -> Group:
+    """Winner, baseline, gain with its interval; the two side by side; where to look and how to export."""
+    by_number = {trial.number: trial for trial in trials}
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
+    if result.baseline is None:
+        table.add_row("baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown")
+    else:
+        table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
+        table.add_row("gain", _gain(result))
+    others = [str(n) for n in result.alike if n != result.winner]
+    if others:
+        table.add_row("alike", f"these questions cannot tell trials {', '.join(others)} apart from the best")
+    after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, place in places.items():
+        after.add_row(name, place)
+    return Group(table, _side_by_side(result, by_number, objective), after)
+
+
+def _gain(result: Result) -> str:
+    if result.winner == result.baseline:
+        return "none: the baseline stands"
+    gain = result.gain
+    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
+    sure = "clear" if gain.low > 0 else "not clear: the interval reaches zero"
+    return (
+        f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure}; it holds for all {result.finalists} finalists "
+        "at once, with questions about one document counted together)"
+    )
+
+
+def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str) -> Table:
+    """Both on the same questions: a gain that was bought with wrong refusals or a long context shows here."""
+    which = "untouched" if result.untouched else "search (none were left aside)"
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
+    table.add_column(f"on {result.questions} {which} questions")
+    shown = [number for number in dict.fromkeys((result.baseline, result.winner)) if number is not None]
+    for number in shown:
+        table.add_column("winner" if number == result.winner else "baseline", justify="right")
+    table.add_row(objective, *(f"{result.held_out_means[number]:.4f}" for number in shown), style="bold")
+    table.add_row("the same in the search", *(f"{by_number[number].value or float('nan'):.4f}" for number in shown))
+    for metric, name, written in _BESIDE:
+        numbers = [result.metrics[number].get(metric) for number in shown]
+        known = [number for number in numbers if number is not None]
+        if len(known) == len(shown):
+            table.add_row(name, *(written.format(number) for number in known))
+    return table
