@@ -9,27 +9,10 @@ import pytest
 from rag_opt.study.trials import load_trials
 from tests.commands.conftest import Command
 
-CHUNKER = '''
-from typing import Annotated
-from annotated_types import Ge
-from pydantic.dataclasses import dataclass
-from rag_opt.config import STRICT
-from rag_opt.records import Chunk, Document
-from rag_opt.registry import register
-from rag_opt.sentences import trim
-
-@register("chunker", "halves")
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Halves:
-    """Every document in two."""
-
-    at: Annotated[float, Ge(0)] = 0.5
-
-    def split(self, document, *, tokenizer):
-        cut = int(len(document.text) * self.at)
-        spans = [trim(document.text, 0, cut), trim(document.text, cut, len(document.text))]
-        return [Chunk(*span) for span in spans if span]
-'''
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "adding_a_part.md"
+CHUNKER = (
+    GUIDE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+)  # what we tell people to write
 OBJECTIVE = '''
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -58,7 +41,7 @@ query_prompt: "question: "
 def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace: Path, tiny: list[str]) -> None:
     package = workplace / "mycompany"
     package.mkdir()
-    for name, text in (("__init__", ""), ("halves", CHUNKER), ("brevity", OBJECTIVE)):
+    for name, text in (("__init__", ""), ("paragraphs", CHUNKER), ("brevity", OBJECTIVE)):
         (package / f"{name}.py").write_text(text)
     (workplace / "myconf" / "embedder").mkdir(parents=True)
     (workplace / "myconf" / "embedder" / "asking.yaml").write_text(CARD)
@@ -67,13 +50,13 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
     mine = [one for one in tiny if "chunker" not in one and "embedder" not in one]
     done = command(
         "search", "--config-dir", "myconf", *mine, "plugins=[objectives, mycompany]", "objective=brevity",
-        "+space.chunker.halves={at: [0.3, 0.5]}", "only.chunker=halves", "space.embedder.model.name=asking",
+        "+space.chunker.paragraphs={size: [16, 32]}", "only.chunker=paragraphs", "space.embedder.model.name=asking",
         "study.name=outside", "study.trials=5",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     trials = load_trials(workplace / "outputs" / "outside" / "study.db", "outside")
     assert {t.spec["embedder"]["model"]["name"] for t in trials if t.origin == "sampler"} == {"asking"}
-    assert all("halves" in t.spec["chunker"] for t in trials if t.origin == "sampler")
+    assert all("paragraphs" in t.spec["chunker"] for t in trials if t.origin == "sampler")
     best = min(t.value for t in trials if t.value is not None)
     assert f"{best:.4f}" in done.stdout
     exported = command("export", "outputs/outside", "--out", "bundle", "--trial", "3")

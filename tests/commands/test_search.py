@@ -81,9 +81,9 @@ def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(
     finished: Path, command: Command, tiny: list[str]
 ) -> None:
     outside = ["only.retriever=dense", "space.retriever.dense.top_k=1", "space.retriever.dense.depth=1"]
-    done = command("search", *tiny, *outside, "study.name=outside", "study.trials=5", "study.finalists=5")
+    done = command("search", *tiny, *outside, "study.name=left-out", "study.trials=5", "study.finalists=5")
     assert done.returncode == 0, done.stderr
-    result = orjson.loads((finished.parent / "outside" / "result.json").read_bytes())
+    result = orjson.loads((finished.parent / "left-out" / "result.json").read_bytes())
     assert set(result["metrics"]) == {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
 
 
