@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 from pathlib import Path
@@ -38,4 +39,9 @@ def file_digest(path: Path) -> str:
 
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions, read without importing the packages."""
-    return {package: importlib.metadata.version(package) for package in packages}
+    return {package: _version(package) for package in packages}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)  # reads and parses a file

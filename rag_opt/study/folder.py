@@ -123,7 +123,7 @@ class StudyFolder:
         path = self.rows_path(number, part)
         path.parent.mkdir(exist_ok=True)
         buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(table_rows(run, scores)), buffer, compression="zstd")
+        pq.write_table(pa.table(_columns(run, scores)), buffer, compression="zstd")
         write_atomically(path, buffer.getvalue().to_pybytes())
 
     def load_rows(self, number: int, part: str = "rows") -> list[dict[str, Any]]:
@@ -133,32 +133,31 @@ class StudyFolder:
         return rows
 
 
-def table_rows(run: Run, scores: Scores) -> list[dict[str, Any]]:
-    """One plain row per question: what was asked, returned and scored. Scores that do not apply are null."""
-    r = run.responses
-    documents = [document.id for document in run.corpus.documents]
-    rows = []
-    for i, question in enumerate(run.questions):
-        kept = r.hits.document[i] >= 0
-        columns = (a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end, r.scores))
-        hits = [
-            {"document": documents[d], "start": s, "end": e, "score": score}
-            for d, s, e, score in zip(*columns, strict=True)
-        ]
-        answer = r.answers[i]
-        row: dict[str, Any] = {
-            "question_id": question.id,
-            "kind": question.kind,
-            "question": question.text,
-            "reference_answer": question.reference_answer,
-            "answerable": question.answerable,
-            "answer": answer.text,
-            "refused": answer.refused,
-            "cited": [{"document": s.document_id, "start": s.start, "end": s.end} for s in answer.cited],
-            "hits": hits,
-            "context_tokens": int(r.context_tokens[i]),
-            "latency_ms": {stage: round(float(times[i]), 3) for stage, times in r.latency_ms.items()},
-        }
-        row |= {name: None if np.isnan(column[i]) else float(column[i]) for name, column in scores.items()}
-        rows.append(row)
-    return rows
+def _columns(run: Run, scores: Scores) -> dict[str, Any]:
+    """One entry per question: what was asked, returned and scored. Scores that do not apply are null."""
+    import pyarrow as pa
+
+    r, questions = run.responses, run.questions
+    documents = np.array([document.id for document in run.corpus.documents], object)
+    kept = r.hits.document >= 0
+    ends = np.concatenate([[0], kept.sum(axis=1).cumsum()])
+    hit_columns = [documents[r.hits.document[kept]], r.hits.start[kept], r.hits.end[kept], r.scores[kept].astype(float)]
+    hits = pa.StructArray.from_arrays([pa.array(c) for c in hit_columns], ["document", "start", "end", "score"])
+    cited = [[{"document": s.document_id, "start": s.start, "end": s.end} for s in a.cited] for a in r.answers]
+    latency = [pa.array(np.round(times, 3)) for times in r.latency_ms.values()]
+    columns: dict[str, Any] = {
+        "question_id": [question.id for question in questions],
+        "kind": [question.kind for question in questions],
+        "question": [question.text for question in questions],
+        "reference_answer": pa.array([question.reference_answer for question in questions], pa.string()),
+        "answerable": [question.answerable for question in questions],
+        "answer": [answer.text for answer in r.answers],
+        "refused": [answer.refused for answer in r.answers],
+        "cited": pa.array(
+            cited, pa.list_(pa.struct({"document": pa.string(), "start": pa.int64(), "end": pa.int64()}))
+        ),
+        "hits": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), hits),
+        "context_tokens": r.context_tokens,
+        "latency_ms": pa.StructArray.from_arrays(latency, list(r.latency_ms)),
+    }
+    return columns | {name: pa.array(column, from_pandas=True) for name, column in scores.items()}

@@ -16,7 +16,7 @@ from rag_opt.study.space import Space, SpecDict
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["maximize", "minimize"]
-_ATTRIBUTES = ("spec", "origin", "metrics", "reason")
+_ATTRIBUTES = ("spec", "origin", "reason")
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
     TrialState.PRUNED: "PRUNED",

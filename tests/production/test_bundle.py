@@ -12,7 +12,7 @@ from rag_opt.evaluation.run import ask
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.production.bundle import parity, write_bundle
 from rag_opt.records import Dataset
-from rag_opt.study.folder import table_rows
+from rag_opt.study.folder import StudyFolder
 
 PIPELINES = {
     "hybrid": {},
@@ -29,7 +29,10 @@ def test_a_bundle_returns_what_the_search_saw(
     tmp_path: Path, workshop: Workshop, dataset: Dataset, default_pipeline: dict[str, object], name: str
 ) -> None:
     spec = PipelineSpec.from_dict({**default_pipeline, **PIPELINES[name]})
-    rows = table_rows(ask(workshop.pipeline(spec), dataset.questions), {})
+    study = StudyFolder(tmp_path / "study")
+    study.path.mkdir()
+    study.save_rows(0, ask(workshop.pipeline(spec), dataset.questions), {})
+    rows = study.load_rows(0)
     write_bundle(tmp_path / "bundle", workshop, spec, {"trial": 7})
     bundle = rag_opt.load(tmp_path / "bundle")
     assert bundle.spec == spec and bundle.manifest["trial"] == 7
