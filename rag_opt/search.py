@@ -35,10 +35,10 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
     folder = prepared.search.folder
     try:
-        with folder.lock(), _stoppable():
+        with folder.lock(), stoppable() as stop:
             stored = _stored_settings(prepared, composed, conf_folders)
             before = folder.bind(prepared.digests, stored)
-            _searched(prepared, _changes(before, stored) if before else None)
+            _searched(prepared, _changes(before, stored) if before else None, stop)
     except KeyboardInterrupt:
         print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command()}")
         sys.exit(130)
@@ -63,7 +63,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in named if old.get(key) != new.get(key)]
 
 
-def _searched(prepared: Prepared, resumed: list[str] | None) -> None:
+def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None:
     """`resumed`: for a study that is on disk already, what proposes otherwise than before."""
     from rag_opt.study.display import Display
     from rag_opt.study.driver import drive
@@ -89,7 +89,7 @@ def _searched(prepared: Prepared, resumed: list[str] | None) -> None:
         with display:
             display.note_best(log.trials)
             search.workshop.progress = display.embedding
-            drive(search, log, _Watchers(display, outbox))
+            drive(search, log, _Watchers(stop, display, outbox))
             result = _finished(prepared, log, display, outbox)
         _conclude(prepared, log.trials, result, display)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
@@ -208,18 +208,37 @@ def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folde
     }
 
 
+class Stop:
+    """Whether a stop was asked for. A watcher of the search: no trial begins after that.
+
+    An interrupt that comes while Python runs a finalizer is swallowed by it; this one is not forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def trial_started(self, number: int, spec: Any, origin: str) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def trial_finished(self, trial: Trial, done: int) -> None:
+        pass
+
+
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[Stop]:
     """SIGTERM stops as Ctrl-C does: cleanly, with everything finished kept. A second signal stops at once."""
+    asked = Stop()
 
     def stop(number: int, frame: object) -> None:
+        asked.asked = True
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, lambda *_: os._exit(130))
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from rag_opt.search import stoppable
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers import spec_digest
 from rag_opt.study.trials import Trial, load_trials
@@ -203,13 +204,29 @@ def test_a_signal_stops_cleanly_and_says_how_to_resume(
     wait_for_trials(finished.parent / name, 5)  # the fifth trial's rows are there: four are committed
     asked = time.monotonic()
     process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
+    try:
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
     assert time.monotonic() - asked < 10
     assert process.returncode == 130, said
     assert "the same command resumes" in said and f"study.name={name}" in said
     assert "Traceback" not in said
     assert not alive(process.pid)
     assert len(trials_of(finished.parent / name)) >= 4
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_inside_a_finalizer_is_not_forgotten() -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with stoppable() as stop:
+        Finalized()  # Python swallows what is raised in here
+        with pytest.raises(KeyboardInterrupt):
+            stop.trial_started(7, {}, "sampler")
 
 
 def test_a_second_search_of_the_same_study_is_refused(
