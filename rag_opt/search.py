@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
     try:
         with display:
             display.note_best(log.trials)
-            search.workshop.progress = display.embedding
+            search.workshop.progress = stop.before(display.embedding)
             drive(search, log, _Watchers(stop, display, outbox))
             result = _finished(prepared, log, display, outbox)
         _conclude(prepared, log.trials, result, display)
@@ -209,7 +209,7 @@ def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folde
 
 
 class Stop:
-    """Whether a stop was asked for. A watcher of the search: no trial begins after that.
+    """Whether a stop was asked for. A watcher of the search: no trial and no batch of texts begins after that.
 
     An interrupt that comes while Python runs a finalizer is swallowed by it; this one is not forgotten.
     """
@@ -220,6 +220,16 @@ class Stop:
     def trial_started(self, number: int, spec: Any, origin: str) -> None:
         if self.asked:
             raise KeyboardInterrupt
+
+    def before(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        """The same watcher of embedding, which stops when that was asked for."""
+
+        def told(done: int, total: int) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            progress(done, total)
+
+        return told
 
     def trial_finished(self, trial: Trial, done: int) -> None:
         pass
@@ -236,10 +246,16 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(again, lambda *_: os._exit(130))
         raise KeyboardInterrupt
 
+    def unraisable(what: Any) -> None:
+        if what.exc_type is not KeyboardInterrupt:
+            shown(what)
+
+    shown, sys.unraisablehook = sys.unraisablehook, unraisable
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
+        sys.unraisablehook = shown
         for number, handler in before.items():
             signal.signal(number, handler)
 

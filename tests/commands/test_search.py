@@ -217,8 +217,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_resume(
     assert len(trials_of(finished.parent / name)) >= 4
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_inside_a_finalizer_is_not_forgotten() -> None:
+def test_an_interrupt_inside_a_finalizer_is_not_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
     class Finalized:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
@@ -227,6 +226,9 @@ def test_an_interrupt_inside_a_finalizer_is_not_forgotten() -> None:
         Finalized()  # Python swallows what is raised in here
         with pytest.raises(KeyboardInterrupt):
             stop.trial_started(7, {}, "sampler")
+        with pytest.raises(KeyboardInterrupt):
+            stop.before(lambda done, total: None)(64, 1000)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_second_search_of_the_same_study_is_refused(
