@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from rag_opt.evidence import Gold
 from rag_opt.records import Candidates, FloatArray, IntArray
 
+AnyInts = NDArray[np.signedinteger]
 Gains = Mapping[str, NDArray[np.float64]]
 _RANKINGS_AT_ONCE = 32
+_QUESTIONS_AT_ONCE = 256
 _TIE = 1e-13  # equal sums: the earlier chunk first, as everywhere
 
 
@@ -67,13 +69,15 @@ class Pool:
 
     def _among_the_best(self, top: int) -> IntArray:
         """[questions, fewer]: places, ascending, of the chunks that fewer than `top` others precede in every list."""
-        before = np.ones((*self.chunks.shape, self.chunks.shape[1]), bool)  # [question, which, precedes it]
-        differs = np.zeros_like(before)
-        for ranks in self.ranks.values():
-            place = np.where(ranks < 0, np.iinfo(np.int32).max, ranks).astype(np.int32)
-            before &= place[:, None, :] <= place[:, :, None]
-            differs |= place[:, None, :] < place[:, :, None]
-        able = ((before & differs).sum(axis=2) < top) & (self.chunks >= 0)
+        able = self.chunks >= 0
+        for start in range(0, len(self.chunks), _QUESTIONS_AT_ONCE):
+            some = slice(start, start + _QUESTIONS_AT_ONCE)
+            places = [
+                np.where(r[some] < 0, np.iinfo(np.int32).max, r[some]).astype(np.int32) for r in self.ranks.values()
+            ]
+            never_after = np.all([place[:, None, :] <= place[:, :, None] for place in places], axis=0)
+            once_before = np.any([place[:, None, :] < place[:, :, None] for place in places], axis=0)
+            able[some] &= (never_after & once_before).sum(axis=2) < top
         kept = np.argsort(~able, axis=1, kind="stable")[:, : max(int(able.sum(axis=1).max(initial=0)), 1)]
         return np.where(np.take_along_axis(able, kept, 1), kept, -1)
 
@@ -94,7 +98,8 @@ class Pool:
     def _base(self, names: Sequence[str]) -> FloatArray:
         """[questions, width]: what every ranking of these lists begins with; infinite where none holds the chunk."""
         held = np.any([self.ranks[name] >= 0 for name in names], axis=0)
-        return np.where(held, np.arange(held.shape[1]) * _TIE, np.inf)
+        base: FloatArray = np.where(held, np.arange(held.shape[1]) * _TIE, np.inf)
+        return base
 
     def _given(self, name: str, gains: FloatArray) -> FloatArray:
         """[questions, width]: what a list gives to each chunk of the pool."""
@@ -102,7 +107,8 @@ class Pool:
         padded = np.zeros((count, depth + 1))
         padded[:, :depth] = gains
         ranks = self.ranks[name]
-        return padded.take(np.where(ranks < 0, depth, ranks) + np.arange(count)[:, None] * (depth + 1))
+        given: FloatArray = padded.take(np.where(ranks < 0, depth, ranks) + np.arange(count)[:, None] * (depth + 1))
+        return given
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,8 @@ class Coverage:
     need: IntArray
 
     @staticmethod
-    def of(pool: Pool, document: IntArray, start: IntArray, end: IntArray, *, spans: Gold, documents: Gold) -> Coverage:
-        """`document`, `start`, `end`: of every chunk of the table. Each question has either kind of evidence, or both."""
+    def of(pool: Pool, document: AnyInts, start: IntArray, end: IntArray, *, spans: Gold, documents: Gold) -> Coverage:
+        """`document`, `start`, `end`: of every chunk of the table. A question may have either kind of evidence."""
         question, need, begin, finish, low, high = _overlaps(pool, document, start, end, spans, documents)
         length = int(finish.max(initial=0)) + 1
         alternative = np.arange(len(question))[:, None]
@@ -135,7 +141,9 @@ class Coverage:
         piece_owner, size = piece_owner[same], np.diff(points)[same]
         asked = question[piece_owner]
         first_of_question = np.searchsorted(asked, np.arange(len(pool.chunks)))
-        bit = np.arange(len(asked)) - first_of_question[asked]  # pieces are in the order of alternatives, so of questions
+        bit = (
+            np.arange(len(asked)) - first_of_question[asked]
+        )  # pieces are in the order of alternatives, so of questions
         most = int(bit.max(initial=0)) + 1
 
         first = before[np.searchsorted(points, owner * length + low[touch])]
@@ -186,7 +194,8 @@ class Coverage:
         size = np.zeros((count, -(-pieces // 8) * 8))
         size[:, :pieces] = self.sizes.sum(axis=2) / np.maximum(self.lengths.sum(axis=1), 1)[:, None]
         flags = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-        return np.einsum("qbi,vi->qbv", size.reshape(count, -1, 8), flags)
+        tables: FloatArray = np.einsum("qbi,vi->qbv", size.reshape(count, -1, 8), flags)
+        return tables
 
     def _by_best_alternative(self, seen: NDArray[np.uint8]) -> FloatArray:
         """[rankings, some questions, ranks]: recall where a need has several alternatives."""
@@ -200,15 +209,17 @@ class Coverage:
             best = share.argmax(axis=3)[..., None]
             has = (need == number).any(axis=2)
             done = done + np.where(has, np.take_along_axis(covered, best, 3)[..., 0], 0)
-            wanted = wanted + np.where(has, np.take_along_axis(np.broadcast_to(lengths, covered.shape), best, 3)[..., 0], 0)
+            wanted = wanted + np.where(
+                has, np.take_along_axis(np.broadcast_to(lengths, covered.shape), best, 3)[..., 0], 0
+            )
         recall: FloatArray = done / np.maximum(wanted, 1)
         return recall
 
 
 def _overlaps(
-    pool: Pool, document: IntArray, start: IntArray, end: IntArray, spans: Gold, documents: Gold
+    pool: Pool, document: AnyInts, start: IntArray, end: IntArray, spans: Gold, documents: Gold
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray, IntArray]:
-    """Per alternative, sorted by question: question, need, begin, end; and [alternatives, width] where chunks touch it."""
+    """Per alternative, by question: question, need, begin, end; then [alternatives, width]: where chunks touch it."""
     question = np.concatenate([spans.question, documents.question])
     order = np.argsort(np.concatenate([spans.need, documents.need]), kind="stable")  # needs are numbered by question
     whole = np.concatenate([np.zeros(len(spans.question), bool), np.ones(len(documents.question), bool)])[order]

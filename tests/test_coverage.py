@@ -66,7 +66,9 @@ def test_recall_at_every_rank_is_what_a_trial_would_score(seed: int, alternative
         chosen = np.where(places >= 0, np.take_along_axis(pool.chunks, np.maximum(places, 0), 1), -1)
         np.testing.assert_array_equal(chosen, fused.chunks[:, : chosen.shape[1]])
         kept = fused.chunks >= 0
-        columns = [np.where(kept, column[fused.chunks], fill) for column, fill in ((document, -1), (start, 0), (end, 0))]
+        columns = [
+            np.where(kept, column[fused.chunks], fill) for column, fill in ((document, -1), (start, 0), (end, 0))
+        ]
         for k in range(1, chosen.shape[1] + 1):
             expected = score_spans(Hits(*columns).cut(k), gold).recall
             np.testing.assert_allclose(recall[number, :, k - 1], expected, atol=1e-5)
@@ -93,7 +95,9 @@ def _all(part: object, lists: dict[str, Candidates]) -> tuple[np.ndarray, np.nda
 
 def test_a_document_named_as_evidence_is_covered_by_any_chunk_of_it() -> None:
     lists, (document, start, end) = case(3)
-    questions = [Question(f"q{i}", "?", evidence=((WholeDocument(f"d{i % 3}"),), (WholeDocument("d0"),))) for i in range(6)]
+    questions = [
+        Question(f"q{i}", "?", evidence=((WholeDocument(f"d{i % 3}"),), (WholeDocument("d0"),))) for i in range(6)
+    ]
     gold = document_gold(questions, CORPUS)
     pool = Pool.of(lists)
     coverage = Coverage.of(pool, document, start, end, spans=span_gold(questions, CORPUS), documents=gold)

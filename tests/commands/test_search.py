@@ -38,7 +38,10 @@ def trials_of(study: Path) -> list[Trial]:
 def test_what_a_search_leaves(finished: Path) -> None:
     trials = trials_of(finished)
     assert [t.number for t in trials] == list(range(8))
-    assert [t.origin for t in trials[:4]] == ["baseline", "BM25 alone", "dense alone", "sampler"]
+    assert [t.origin for t in trials[:4]] == ["baseline", "BM25 alone", "dense alone", "sweep"]
+    assert "sampler" in {t.origin for t in trials}
+    table = orjson.loads((finished / "sweeps" / "0000.json").read_bytes())
+    assert table["columns"][0] == "retriever" and len(table["data"]) > 10
     assert {t.state for t in trials} == {"COMPLETE"}
     assert len({spec_digest(t.spec) for t in trials}) == 8
     result = orjson.loads((finished / "result.json").read_bytes())
@@ -57,6 +60,12 @@ def test_the_same_seed_finds_the_same_and_embeds_nothing(finished: Path, command
     assert [(t.spec, t.value) for t in again] == [(t.spec, t.value) for t in trials_of(finished)]
     assert sum(t.computed.get("inputs encoded", 0) for t in again) == 0
     assert len([line for line in done.stdout.splitlines() if " s         0    100%  " in line]) == 8
+
+
+def test_plain_optuna_on_request(finished: Path, command: Command, tiny: list[str]) -> None:
+    done = command("search", *tiny, "study.name=plain", "study.trials=6", "sampler.sweep=off")
+    assert done.returncode == 0, done.stderr
+    assert {t.origin for t in trials_of(finished.parent / "plain")[3:]} == {"sampler"}
 
 
 def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[str]) -> None:
