@@ -154,14 +154,18 @@ def _sweep_new_indexes(
 ) -> None:
     """Sweep the lists of each index of the space once, when the first trial that searched its vectors is finished.
 
-    What is swept follows from the finished trials alone, so that it does not matter where a search was cut.
+    What is not swept is as in the best trial until then. All follows from the finished trials alone, so that it does
+    not matter where a search was cut.
     """
+    best: Trial | None = None
     for trial in log.trials:
+        if trial.value is not None and (best is None or search.panel.sign * (trial.value - (best.value or 0.0)) > 0):
+            best = trial
         index = digest([trial.spec.get(slot) for slot in ("chunker", "embedder")])
-        if trial.state != "COMPLETE" or index in sweeps:
+        if trial.state != "COMPLETE" or index in sweeps or best is None:
             continue
-        spec = PipelineSpec.from_dict(trial.spec)
-        if "dense" not in spec.retriever.indexes():
+        spec = PipelineSpec.from_dict({**trial.spec, **{slot: best.spec[slot] for slot in ("packer", "generator")}})
+        if "dense" not in spec.retriever.indexes():  # nothing was embedded for it yet
             continue
         price = float(getattr(search.panel.optimised, "price_per_1000_tokens", 0.0))
         found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)

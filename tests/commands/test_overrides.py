@@ -85,8 +85,9 @@ ROWS: list[tuple[str, list[str], Any]] = [
     ("name", ["study.name=mine"], lambda p: p.search.folder.name == "mine"),
     ("sampler", ["sampler=random"], lambda p: p.search.sampler.kind == "random"),
     ("sampler setting", ["sampler.tpe.startup_trials=4"], lambda p: p.search.sampler.startup_trials == 4),
-    ("a sweep proposes", [], lambda p: p.search.sweep),
+    ("a sweep proposes", ["sampler.sweep=on"], lambda p: p.search.sweep),
     ("plain Optuna", ["sampler.sweep=off"], lambda p: not p.search.sweep),
+    ("plain Optuna is the default", [], lambda p: not p.search.sweep),
     ("objective", ["objective=evidence_recall"], lambda p: p.search.panel.optimised.kind == "evidence_recall"),
     (
         "objective setting",
