@@ -47,14 +47,7 @@ class Prepared:
 
 def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_suffix: str = "") -> Prepared:
     """Raises BadInput listing everything that is wrong with the settings and the data."""
-    import rag_opt.data.beir
-    import rag_opt.data.csv_spans
-    import rag_opt.data.folder
-    import rag_opt.data.python_reference
-    import rag_opt.data.squad
-    import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
-
-    load_parts()
+    _load_built_in()
     problems: list[Problem] = []
 
     def attempt(read: Any, *given: Any, **named: Any) -> Any:
@@ -73,7 +66,9 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     baseline = attempt(_baseline, settings, conf_folders) or pipeline
     only = config.dump(settings.only)
     space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=only)
-    sampler = attempt(part_from, "sampler", settings.sampler, where="sampler")
+    swept = attempt(_sweep, settings.sampler)
+    proposer = {key: value for key, value in settings.sampler.items() if key != "sweep"}
+    sampler = attempt(part_from, "sampler", proposer, where="sampler")
     dataset = attempt(_dataset, settings.dataset)
     notes = list(dataset.notes) if dataset else []
     if space is not None and hasattr(sampler, "check"):
@@ -111,6 +106,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         trials=settings.study.trials,
         seed=settings.study.seed,
         max_failures=settings.study.max_failures,
+        sweep=swept,
     )
     if not search.questions:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
@@ -123,6 +119,17 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
     return Prepared(settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes)
+
+
+def _load_built_in() -> None:
+    import rag_opt.data.beir
+    import rag_opt.data.csv_spans
+    import rag_opt.data.folder
+    import rag_opt.data.python_reference
+    import rag_opt.data.squad
+    import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
+
+    load_parts()
 
 
 def _dataset(given: Mapping[str, Any]) -> Dataset:
@@ -158,6 +165,14 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
         objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
         fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
     return Panel(one, *fed)
+
+
+def _sweep(sampler: Mapping[str, Any]) -> bool:
+    words = {True: True, False: False, "on": True, "off": False}
+    given = sampler.get("sweep", False)
+    if given not in words:
+        raise BadInput([Problem("sampler.sweep", f"is {given!r}; should be on or off")])
+    return words[given]
 
 
 def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Objective]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from rag_opt.records import Candidates
 
 
-def combine(lists: Sequence[NDArray[np.int32]], gains: Sequence[NDArray[np.float64]], depth: int) -> Candidates:
+def combine(lists: Mapping[str, Candidates], gains: Mapping[str, NDArray[np.float64]], depth: int) -> Candidates:
     """Sum what each list gives to a chunk; order by the sum, equal sums by the earlier chunk.
 
-    `lists` are [questions, depth_i] of chunk rows (-1: none), `gains` have the same shapes.
+    `gains` by the names of the lists: [questions, depth], what each place of a list gives to the chunk in it.
     """
-    chunks = np.concatenate(lists, axis=1)
-    given = np.where(chunks >= 0, np.concatenate(gains, axis=1), 0.0)
+    chunks = np.concatenate([one.chunks for one in lists.values()], axis=1)
+    given = np.where(chunks >= 0, np.concatenate([gains[name] for name in lists], axis=1), 0.0)
     order = np.argsort(chunks, axis=1, kind="stable")
     chunks, given = np.take_along_axis(chunks, order, 1), np.take_along_axis(given, order, 1)
     opens = np.ones(chunks.shape, bool)

@@ -153,6 +153,13 @@ class Candidates:
     chunks: NDArray[np.int32]
     scores: NDArray[np.float32]
 
+    @functools.cached_property
+    def scaled(self) -> FloatArray:
+        """Scores of each list mapped to [0, 1] from its worst to its best, worked out once (`rankings.min_max`)."""
+        from rag_opt.rankings import min_max
+
+        return min_max(self)
+
     def cut(self, depth: int) -> Candidates:
         return Candidates(self.chunks[:, :depth], self.scores[:, :depth])
 

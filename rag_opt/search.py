@@ -141,6 +141,10 @@ class _Watchers:
         for watcher in self._watchers:
             watcher.trial_finished(trial, done)
 
+    def swept(self, number: int, found: Any) -> None:
+        for watcher in self._watchers:
+            watcher.swept(number, found)
+
 
 def _introduce(prepared: Prepared, display: Display) -> None:
     """What will be searched, on what, and what it can show, before anything is spent."""
@@ -232,6 +236,9 @@ class Stop:
         return told
 
     def trial_finished(self, trial: Trial, done: int) -> None:
+        pass
+
+    def swept(self, number: int, found: Any) -> None:
         pass
 
 

@@ -62,7 +62,7 @@ class Settings:
     space: dict[str, Any]
     pipeline: dict[str, Any]
     objective: ObjectiveSettings
-    sampler: dict[str, dict[str, Any]]
+    sampler: dict[str, Any]
     tracking: TrackingSettings
     study: StudySettings
     only: OnlySettings

@@ -10,6 +10,10 @@ from rag_opt.records import Candidates
 ranked = st.lists(st.integers(0, 9), unique=True, max_size=6)
 
 
+def candidates(ids: list[int]) -> Candidates:
+    return Candidates(padded(ids), np.zeros((1, 6), np.float32))
+
+
 def padded(ids: list[int], depth: int = 6) -> np.ndarray:
     return np.array([ids + [-1] * (depth - len(ids))], np.int32)
 
@@ -18,7 +22,8 @@ def padded(ids: list[int], depth: int = 6) -> np.ndarray:
 @settings(max_examples=200, deadline=None)
 def test_combine_sums_what_each_list_gives(first: list[int], second: list[int], depth: int) -> None:
     gain = 1.0 / (60 + np.arange(1, 7))[None, :]
-    fused = combine([padded(first), padded(second)], [gain, gain], depth)
+    lists = {"a": candidates(first), "b": candidates(second)}
+    fused = combine(lists, {"a": gain, "b": gain}, depth)
     total: dict[int, float] = {}
     for ids in (first, second):
         for rank, chunk in enumerate(ids):

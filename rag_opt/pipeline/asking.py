@@ -72,10 +72,8 @@ class Pipeline:
     def ask(self, questions: Sequence[Question]) -> Responses:
         """Answer the questions; a question's filters limit what may be returned for it."""
         vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
-        latency = {"embed": embed_ms}
-        lists = {}
-        for name in self.spec.retriever.indexes():
-            lists[name], latency[f"search_{name}"] = self._search(name, questions, vectors)
+        lists, search_ms = self._lists(questions, vectors)
+        latency = {"embed": embed_ms, **search_ms}
         started = time.perf_counter()
         fused = self.spec.retriever.fuse(lists)
         latency["fuse"] = _share(started, len(questions))
@@ -85,6 +83,18 @@ class Pipeline:
         latency["pack"] = _share(started, len(questions))
         answers, latency["answer"] = self._answer(questions, vectors, contexts)
         return Responses(hits, scores, contexts, tokens, answers, latency)
+
+    def lists(self, questions: Sequence[Question]) -> dict[str, Candidates]:
+        """What each index returns for the questions, to the retriever's depth, before anything is made of it."""
+        vectors = self.encoder.vectors([question.text for question in questions], "query")
+        return self._lists(questions, vectors)[0]
+
+    def _lists(
+        self, questions: Sequence[Question], vectors: NDArray[np.float32]
+    ) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
+        found = {name: self._search(name, questions, vectors) for name in self.spec.retriever.indexes()}
+        took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
+        return {name: lists for name, (lists, _) in found.items()}, took
 
     def _search(
         self, name: str, questions: Sequence[Question], vectors: NDArray[np.float32]

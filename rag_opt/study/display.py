@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_opt.study.space import SpecDict
+from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
 
@@ -99,6 +100,11 @@ class Display:
         self._now, self._embedding = "choosing the next pipeline", ""
         self.console.print(self._line(trial, best=self._consider(trial)), soft_wrap=self._live is None)
         self._refresh()
+
+    def swept(self, number: int, found: Sweep) -> None:
+        kind, settings, *_ = found.data[0]
+        words = f"{len(found.data)} settings of trial {number}'s lists swept; on evidence {kind}({settings}) is best"
+        self.console.print(Text(f"      {words}", style="dim"), soft_wrap=True)
 
     def embedding(self, done: int, total: int) -> None:
         self._embedding = f"embedding {done:,} of {total:,} texts" if done < total else ""

@@ -21,6 +21,7 @@ from rag_opt.store.keys import digest
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers import Proposal, Sampler, spec_digest, unseen
 from rag_opt.study.space import Space, SpecDict
+from rag_opt.study.sweep import Sweep, sweep
 from rag_opt.study.trials import Trial, TrialLog
 
 _REDRAWS = 20
@@ -32,6 +33,10 @@ class Watcher(Protocol):
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None: ...
 
     def trial_finished(self, trial: Trial, done: int) -> None: ...
+
+    def swept(self, number: int, found: Sweep) -> None:
+        """The lists of this trial's index were swept; what was found waits in the study's folder."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,14 @@ class Search:
     trials: int
     seed: int
     max_failures: int = 5
+    sweep: bool = True
 
 
 def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
     """Try pipelines until there are `trials` of them, or none is left. Every finished one is on disk at once."""
     seen = {spec_digest(trial.spec) for trial in log.trials}
     failures = 0
-    for asked, origin in _proposals(search, log, seen):
+    for asked, origin in _proposals(search, log, seen, watcher):
         number = len(log.trials)
         seen.add(spec_digest(asked.spec))
         watcher.trial_started(number, asked.spec, origin)
@@ -123,17 +129,50 @@ def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
             raise TooManyFailures(f"{failures} trials in a row crashed; the last one: {trial.reason}")
 
 
-def _proposals(search: Search, log: TrialLog, seen: set[str]) -> Iterator[tuple[Proposal, str]]:
+def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) -> Iterator[tuple[Proposal, str]]:
     for origin, spec in reference_pipelines(search.baseline).items():
         if sum(t.counts for t in log.trials) >= search.trials:
             return
         if spec.digest not in seen:
             yield Proposal(spec.to_dict()), origin
+    sweeps: dict[str, tuple[SpecDict, ...]] = {}
     while sum(t.counts for t in log.trials) < search.trials:
+        if search.sweep:
+            _sweep_new_indexes(search, log, sweeps, watcher)
+        waiting = [spec for specs in sweeps.values() for spec in specs if spec_digest(spec) not in seen]
+        if waiting:
+            yield Proposal(waiting[0]), "sweep"
+            continue
         proposal = _next(search, log, seen)
         if proposal is None:
             return
         yield proposal, "sampler"
+
+
+def _sweep_new_indexes(
+    search: Search, log: TrialLog, sweeps: dict[str, tuple[SpecDict, ...]], watcher: Watcher
+) -> None:
+    """Sweep the lists of each index of the space once, when the first trial that searched its vectors is finished.
+
+    What is not swept is as in the best trial until then. All follows from the finished trials alone, so that it does
+    not matter where a search was cut.
+    """
+    best: Trial | None = None
+    for trial in log.trials:
+        if trial.value is not None and (best is None or search.panel.sign * (trial.value - (best.value or 0.0)) > 0):
+            best = trial
+        index = digest([trial.spec.get(slot) for slot in ("chunker", "embedder")])
+        if trial.state != "COMPLETE" or index in sweeps or best is None:
+            continue
+        spec = PipelineSpec.from_dict({**trial.spec, **{slot: best.spec[slot] for slot in ("packer", "generator")}})
+        if "dense" not in spec.retriever.indexes():  # nothing was embedded for it yet
+            continue
+        price = float(getattr(search.panel.optimised, "price_per_1000_tokens", 0.0))
+        found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)
+        sweeps[index] = found.specs if found is not None else ()
+        if found is not None and found.specs:
+            search.folder.save_sweep(trial.number, found.to_dict())
+            watcher.swept(trial.number, found)
 
 
 def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
@@ -176,7 +215,7 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error))
     trial = dataclasses.replace(trial, spec=spec.to_dict())
     try:
-        why = search.space.forbidden(trial.spec) if origin == "sampler" else ""
+        why = search.space.forbidden(trial.spec) if origin in ("sampler", "sweep") else ""
         if why:
             raise ImpossiblePipeline(why)
         done = evaluate(search.workshop, spec, search.questions, search.panel)

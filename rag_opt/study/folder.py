@@ -26,6 +26,7 @@ class StudyFolder:
     study.db              finished Optuna trials (SQLite): optuna-dashboard reads it
     rows/0007.parquet     what trial 7 returned and scored, a row per search question
     held_out/0007.parquet the same on the untouched questions, for finalists and the baseline
+    sweeps/0002.json      every rearrangement of the lists of trial 2's index, scored on evidence
     result.json           winner, baseline, gain with its interval
     outbox/               trials that tracking has not delivered yet
     """
@@ -125,6 +126,14 @@ class StudyFolder:
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.table(_columns(run, scores)), buffer, compression="zstd")
         write_atomically(path, buffer.getvalue().to_pybytes())
+
+    def sweep_path(self, number: int) -> Path:
+        return self.path / "sweeps" / f"{number:04d}.json"
+
+    def save_sweep(self, number: int, table: Mapping[str, Any]) -> None:
+        path = self.sweep_path(number)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, orjson.dumps(table))
 
     def load_rows(self, number: int, part: str = "rows") -> list[dict[str, Any]]:
         import pyarrow.parquet as pq

@@ -145,13 +145,21 @@ class MlflowStudy:
         run_id = known.info.run_id
         self._log(run_id, params=_spec_params(trial), metrics=_metrics(trial, held_out))
         self._artifact(run_id, "spec.json", trial.spec)
-        there = [part for part in _TABLES if self._folder.rows_path(trial.number, part).exists()]
-        if there and self.content != "none":
-            for part in there:
-                self._table(run_id, _TABLES[part], trial.number, part)
-            shown = [{"path": _TABLES[part], "type": "table"} for part in there]
+        tables = self._tables(run_id, trial.number)
+        if tables:
+            shown = [{"path": name, "type": "table"} for name in tables]
             self._client.set_tag(run_id, "mlflow.loggedArtifacts", orjson.dumps(shown).decode())
         self._client.set_terminated(run_id, status=_STATUS[trial.state], end_time=end)
+
+    def _tables(self, run_id: str, number: int) -> list[str]:
+        """Write the tables of a trial that may be written, and say which."""
+        there = [part for part in _TABLES if self._folder.rows_path(number, part).exists() and self.content != "none"]
+        for part in there:
+            self._table(run_id, _TABLES[part], number, part)
+        swept = self._folder.sweep_path(number)
+        if swept.exists():
+            self._artifact(run_id, "sweep.json", orjson.loads(swept.read_bytes()))
+        return [*(_TABLES[part] for part in there), *(["sweep.json"] if swept.exists() else [])]
 
     def result(self, status: str, result: Mapping[str, Any] | None) -> None:
         """The study's own run: its state, and when it is finished the winner and the gain."""

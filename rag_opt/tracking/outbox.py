@@ -13,6 +13,7 @@ import orjson
 from rag_opt.store.artifacts import write_atomically
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space import SpecDict
+from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
 RESULT = "zz-result"  # sorts after every trial: delivered last
@@ -31,6 +32,10 @@ class Outbox:
 
     def trial_finished(self, trial: Trial, done: int) -> None:
         self._put(f"trial-{trial.number:05d}", {"trial": trial.number})
+
+    def swept(self, number: int, found: Sweep) -> None:
+        """The trial has the table of a sweep."""
+        self._put(f"trial-{number:05d}", {"trial": number})
 
     def held_out(self, number: int) -> None:
         """The trial has new rows on the untouched questions."""

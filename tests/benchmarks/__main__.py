@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bookkeeping, encoding, evidence, killing, searching
+from tests.benchmarks import bookkeeping, encoding, evidence, killing, searching, sweeping
 
 Row = tuple[str, str, str]
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "search": searching.measure,
     "bookkeeping": bookkeeping.measure,
     "evidence": evidence.measure,
+    "sweep": sweeping.measure,
     "encoding": encoding.measure,
     "kill": killing.measure,
 }

@@ -50,6 +50,9 @@ class Stopwatch:
     def trial_finished(self, trial: Trial, done: int) -> None:
         self._outbox.trial_finished(trial, done)
 
+    def swept(self, number: int, found: object) -> None:
+        pass
+
     def evaluate(self, *given: Any, **named: Any) -> driver.Evaluation:
         started = time.perf_counter()
         if self._ended:

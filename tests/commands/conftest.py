@@ -43,6 +43,7 @@ def tiny(workplace: Path) -> list[str]:
         "only.embedder=model",
         "space.embedder.model.name=minilm",
         "sampler.tpe.startup_trials=2",  # with both reference pipelines TPE proposes from the first trial on
+        "sampler.sweep=on",
         "tracking=none",
     ]
 

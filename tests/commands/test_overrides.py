@@ -85,6 +85,9 @@ ROWS: list[tuple[str, list[str], Any]] = [
     ("name", ["study.name=mine"], lambda p: p.search.folder.name == "mine"),
     ("sampler", ["sampler=random"], lambda p: p.search.sampler.kind == "random"),
     ("sampler setting", ["sampler.tpe.startup_trials=4"], lambda p: p.search.sampler.startup_trials == 4),
+    ("a sweep proposes", ["sampler.sweep=on"], lambda p: p.search.sweep),
+    ("plain Optuna", ["sampler.sweep=off"], lambda p: not p.search.sweep),
+    ("plain Optuna is the default", [], lambda p: not p.search.sweep),
     ("objective", ["objective=evidence_recall"], lambda p: p.search.panel.optimised.kind == "evidence_recall"),
     (
         "objective setting",
@@ -158,6 +161,7 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
         ("sampler=grid space.retriever.weighted.weight=0.0..1.0", "sampler: a grid over this space is endless"),
         ("study.trials=0 dataset.reader=nothing", "dataset.reader: no dataset is called 'nothing'"),
         ("device=tpu", "device: is 'tpu'"),
+        ("sampler.sweep=perhaps", "sampler.sweep: is 'perhaps'; should be on or off"),
         ("tracking.uri=foo", "tracking.uri: is 'foo'; should be a database (sqlite:///runs.db"),
         ("tracking.uri=file:///runs", "tracking.uri: is 'file:///runs'"),
         ("plugins=[objectives, no_such_package]", "plugins: there is no importable package 'no_such_package'"),

@@ -38,7 +38,10 @@ def trials_of(study: Path) -> list[Trial]:
 def test_what_a_search_leaves(finished: Path) -> None:
     trials = trials_of(finished)
     assert [t.number for t in trials] == list(range(8))
-    assert [t.origin for t in trials[:4]] == ["baseline", "BM25 alone", "dense alone", "sampler"]
+    assert [t.origin for t in trials[:4]] == ["baseline", "BM25 alone", "dense alone", "sweep"]
+    assert "sampler" in {t.origin for t in trials}
+    table = orjson.loads((finished / "sweeps" / "0000.json").read_bytes())
+    assert table["columns"][0] == "retriever" and len(table["data"]) > 10
     assert {t.state for t in trials} == {"COMPLETE"}
     assert len({spec_digest(t.spec) for t in trials}) == 8
     result = orjson.loads((finished / "result.json").read_bytes())
@@ -59,6 +62,13 @@ def test_the_same_seed_finds_the_same_and_embeds_nothing(finished: Path, command
     assert len([line for line in done.stdout.splitlines() if " s         0    100%  " in line]) == 8
 
 
+def test_plain_optuna_on_request(finished: Path, command: Command, tiny: list[str]) -> None:
+    plain = [one for one in tiny if "sweep" not in one]
+    done = command("search", *plain, "study.name=plain", "study.trials=6")
+    assert done.returncode == 0, done.stderr
+    assert {t.origin for t in trials_of(finished.parent / "plain")[3:]} == {"sampler"}
+
+
 def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[str]) -> None:
     first = command("search", *tiny, "study.name=more", "study.trials=4")
     before = trials_of(finished.parent / "more")
@@ -74,7 +84,7 @@ def test_resuming_with_another_seed_or_sampler_is_said(finished: Path, command: 
     command("search", *tiny, "study.name=again", "study.trials=3")
     done = command("search", *tiny, "study.name=again", "study.trials=4", "study.seed=5")
     assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
-    plain = command("search", *(one for one in tiny if "tpe" not in one), "study.name=again", "sampler=random")
+    plain = command("search", *(one for one in tiny if "sampler" not in one), "study.name=again", "sampler=random")
     assert "note: from here on sampler.tpe.startup_trials was 2, is None" in plain.stdout, plain.stdout
 
 
@@ -150,7 +160,7 @@ def test_multirun_gives_every_job_its_own_study(finished: Path, command: Command
 def test_an_exhausted_space_ends_the_search(finished: Path, command: Command, tiny: list[str]) -> None:
     small = ["only.retriever=dense", "space.retriever.dense.top_k=2", "only.reranker=none", "sampler=grid"]
     small += ["space.generator.extractive={sentences: 1, refuse_below: 0.4}", "study.name=all", "study.trials=50"]
-    done = command("search", *(one for one in tiny if "tpe" not in one), *small)
+    done = command("search", *(one for one in tiny if "sampler" not in one), *small)
     assert done.returncode == 0, done.stderr
     trials = trials_of(finished.parent / "all")
     assert len(trials) == 5, "three reference pipelines and the two of the space"

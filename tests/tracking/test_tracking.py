@@ -75,6 +75,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     import mlflow
 
     folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    folder.save_sweep(1, {"columns": ["retriever"], "data": [["dense"]]})
     assert Delivery(folder).deliver_waiting() == 3
     assert outbox.waiting() == 0 and Delivery(folder).deliver_waiting() == 0
     # a courier that died between writing a run and removing its note writes it again: nothing is doubled
@@ -94,6 +95,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     assert done.data.metrics["objective/value"] == 0.5 and done.data.metrics["retrieval/mrr"] == 0.25
     assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
     assert runs["mine"].data.tags["team"] == "a"
+    assert [a.path for a in client.list_artifacts(runs["trial-0001"].info.run_id)] == ["spec.json", "sweep.json"]
     assert {a.path for a in client.list_artifacts(done.info.run_id)} == {"spec.json", "search_questions.json"}
     assert [t["path"] for t in orjson.loads(done.data.tags["mlflow.loggedArtifacts"])] == ["search_questions.json"]
     assert done.info.end_time - done.info.start_time == 2000

@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.records import Candidates
+from rag_opt.records import Candidates, FloatArray
 from rag_opt.registry import register
 
 
@@ -21,6 +22,9 @@ class Dense:
 
     def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
         return {"dense": ("chroma", {})}
+
+    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+        return {"dense": lists["dense"].scores.astype(np.float64)}
 
     def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
         return lists["dense"]

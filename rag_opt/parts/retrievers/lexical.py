@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.records import Candidates
+from rag_opt.records import Candidates, FloatArray
 from rag_opt.registry import register
 
 
@@ -23,6 +24,9 @@ class Lexical:
 
     def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
         return {"lexical": ("bm25", {"k1": self.k1, "b": self.b})}
+
+    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+        return {"lexical": lists["lexical"].scores.astype(np.float64)}
 
     def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
         return lists["lexical"]

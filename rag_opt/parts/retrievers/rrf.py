@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
 from rag_opt.rankings import combine
-from rag_opt.records import Candidates
+from rag_opt.records import Candidates, FloatArray
 from rag_opt.registry import register
 
 
@@ -25,9 +25,12 @@ class ReciprocalRankFusion:
     def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
         return {"dense": ("chroma", {}), "lexical": ("bm25", {})}
 
+    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+        return {name: _by_rank(self.k, one) for name, one in lists.items()}
+
     def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
-        both = [lists["dense"], lists["lexical"]]
-        gains = [
-            np.broadcast_to(1.0 / (self.k + np.arange(1, one.chunks.shape[1] + 1)), one.chunks.shape) for one in both
-        ]
-        return combine([one.chunks for one in both], gains, self.depth)
+        return combine(lists, self.gains(lists), self.depth)
+
+
+def _by_rank(k: int, one: Candidates) -> FloatArray:
+    return np.broadcast_to(1.0 / (k + np.arange(1, one.chunks.shape[1] + 1)), one.chunks.shape)

@@ -7,8 +7,8 @@ from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.rankings import combine, min_max
-from rag_opt.records import Candidates
+from rag_opt.rankings import combine
+from rag_opt.records import Candidates, FloatArray
 from rag_opt.registry import register
 
 
@@ -24,7 +24,11 @@ class Weighted:
     def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
         return {"dense": ("chroma", {}), "lexical": ("bm25", {})}
 
+    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+        return {
+            "dense": self.weight * lists["dense"].scaled,
+            "lexical": (1 - self.weight) * lists["lexical"].scaled,
+        }
+
     def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
-        dense, lexical = lists["dense"], lists["lexical"]
-        gains = [self.weight * min_max(dense), (1 - self.weight) * min_max(lexical)]
-        return combine([dense.chunks, lexical.chunks], gains, self.depth)
+        return combine(lists, self.gains(lists), self.depth)

@@ -1,0 +1,160 @@
+"""A sweep that proposes: every setting that only rearranges stored lists, scored on evidence in one array pass.
+
+It never gives a trial its value. Its best settings become ordinary trials, asked and scored like any other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rag_opt.coverage import Coverage, Gains, Pool
+from rag_opt.evidence import document_gold, span_gold
+from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
+from rag_opt.records import Candidates, FloatArray, IntArray, Question, Span
+from rag_opt.registry import lookup
+from rag_opt.study.space import Choice, Domain, Scalar, Space, SpecDict
+
+PROPOSED = 3
+_VALUES_OF_A_RANGE = 21
+_MOST_SETTINGS = 5000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`columns` and `data`: a row per setting, best first. `specs`: the best as pipelines of the space, of settings
+    that differ only in `top_k` the best one.
+
+    `value` of a row is evidence recall minus the price of the context. Tokens of overlapping chunks count twice
+    here, and no reranker is applied: good enough to propose by, not to report.
+    """
+
+    columns: tuple[str, ...]
+    data: tuple[tuple[Any, ...], ...]
+    specs: tuple[SpecDict, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "data": [list(row) for row in self.data]}
+
+
+def sweep(
+    workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question], *, price_per_1000_tokens: float
+) -> Sweep | None:
+    """Sweep the retrievers of the space over the lists of a pipeline's index; None where no question has evidence.
+
+    Only lists of indexes that are built already are rearranged: a sweep builds nothing and loads no model.
+    """
+    asked = [question for question in questions if question.answerable and question.evidence]
+    if not asked:
+        return None
+    rows: list[tuple[float, float, float, SpecDict]] = []
+    for group in _grouped(workshop, spec, space, asked):
+        rows += group.scored(spec, price_per_1000_tokens)
+    rows.sort(key=lambda row: -row[0])
+    reranker = {"none": {}} if "none" in space.tree["reranker"] else spec.to_dict()["reranker"]
+    specs: dict[str, SpecDict] = {}
+    for _, _, _, retriever in rows:
+        full = {**spec.to_dict(), "retriever": retriever, "reranker": reranker}
+        made = PipelineSpec.from_dict(full).to_dict()
+        ((kind, settings),) = retriever.items()
+        apart = repr([kind, {name: value for name, value in settings.items() if name != "top_k"}])
+        if len(specs) < PROPOSED and apart not in specs and made in space:
+            specs[apart] = made
+    columns = ("retriever", "settings", "evidence_recall", "context_tokens", "value")
+    return Sweep(columns, tuple(_row(*row) for row in rows), tuple(specs.values()))
+
+
+def _row(value: float, recall: float, tokens: float, retriever: SpecDict) -> tuple[Any, ...]:
+    ((kind, settings),) = retriever.items()
+    words = " ".join(f"{name}={setting}" for name, setting in settings.items())
+    return kind, words, round(recall, 4), round(tokens, 1), round(value, 4)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Settings that rearrange the same lists: `parts` with the values of `top_k` that each is cut at."""
+
+    pipeline: Pipeline
+    questions: Sequence[Question]
+    lists: Mapping[str, Candidates]
+    parts: Sequence[tuple[str, Any, Sequence[int]]]
+
+    def scored(self, spec: PipelineSpec, price: float) -> Iterator[tuple[float, float, float, SpecDict]]:
+        """(value, evidence recall, context tokens, retriever) of every setting."""
+        pool, chunks, corpus = Pool.of(self.lists), self.pipeline.chunks, self.pipeline.corpus
+        gold = span_gold(self.questions, corpus), document_gold(self.questions, corpus)
+        table = (chunks.document, chunks.start, chunks.end)
+        coverage = Coverage.of(pool, *table, spans=gold[0], documents=gold[1])
+        sizes = _token_counts(pool, self.pipeline)
+        budget = getattr(spec.packer, "context_tokens", np.inf)
+        deepest = max(max(cuts) for _, _, cuts in self.parts)
+        gains: list[Gains] = [part.gains(self.lists) for _, part, _ in self.parts]
+        for block, order in pool.orders(gains, deepest):
+            tokens = np.where(order >= 0, np.take_along_axis(sizes[None], np.maximum(order, 0), 2), 0).cumsum(axis=2)
+            fits = tokens <= budget
+            recall = np.nanmean(coverage.recall(np.where(fits, order, -1)), axis=1)
+            packed = np.maximum.accumulate(np.where(fits, tokens, 0), axis=2).mean(axis=1)
+            for number, (kind, part, cuts) in enumerate(self.parts[block]):
+                for cut in cuts:
+                    at = min(cut, recall.shape[1]) - 1
+                    value = float(recall[number, at] - price * packed[number, at] / 1000)
+                    settings = {**_settings(part), "top_k": cut}
+                    yield value, float(recall[number, at]), float(packed[number, at]), {kind: settings}
+
+
+def _settings(part: Any) -> dict[str, Any]:
+    from rag_opt import config
+
+    return config.dump(part)
+
+
+def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question]) -> Iterator[_Group]:
+    """The settings of the space by the lists that they rearrange, where those indexes are built."""
+    groups: dict[str, list[tuple[str, Any, Sequence[int]]]] = {}
+    for kind, part, cuts in itertools.islice(_retrievers(space), _MOST_SETTINGS):
+        groups.setdefault(repr((sorted(part.indexes().items()), part.depth)), []).append((kind, part, cuts))
+    for parts in groups.values():
+        here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: _settings(parts[0][1])}})
+        if workshop.has_indexes(here):
+            pipeline = workshop.pipeline(here)
+            yield _Group(pipeline, questions, pipeline.lists(questions), parts)
+
+
+def _retrievers(space: Space) -> Iterator[tuple[str, Any, Sequence[int]]]:
+    """(kind, part, values of top_k) for every combination of the other settings, for parts that sum `gains`."""
+    for kind, parameters in space.tree["retriever"].items():
+        part = lookup("retriever", kind)
+        if not hasattr(part, "gains"):
+            continue
+        cuts = [
+            int(v) for v in _values(parameters.get("top_k", Choice((part().top_k,)))) if isinstance(v, (int, float))
+        ]
+        others = {name: _values(domain) for name, domain in parameters.items() if name != "top_k"}
+        for values in itertools.product(*others.values()):
+            yield kind, part(top_k=max(cuts), **dict(zip(others, values, strict=True))), cuts
+
+
+def _values(domain: Domain) -> list[Scalar]:
+    """All values of a choice or of a short range; of a long or continuous one some, evenly spaced."""
+    if isinstance(domain, Choice):
+        return list(domain.values)
+    if domain.continuous:
+        return [domain.clean(float(v)) for v in np.linspace(domain.low, domain.high, _VALUES_OF_A_RANGE)]
+    count = len(domain)
+    picked = np.unique(np.linspace(0, count - 1, min(count, _VALUES_OF_A_RANGE)).round().astype(int))
+    return [domain.at(int(index)) for index in picked]
+
+
+def _token_counts(pool: Pool, pipeline: Pipeline) -> FloatArray:
+    """[questions, width]: size of each candidate in tokens of the budget."""
+    chunks, documents = pipeline.chunks, pipeline.corpus.documents
+    used: IntArray = np.unique(pool.chunks[pool.chunks >= 0])
+    counts = np.zeros(len(chunks) + 1)
+    for row in used.tolist():
+        span = Span(documents[chunks.document[row]].id, int(chunks.start[row]), int(chunks.end[row]))
+        counts[row] = pipeline.texts.tokens(span)
+    return counts[pool.chunks]

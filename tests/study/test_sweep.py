@@ -1,0 +1,96 @@
+"""A sweep proposes by what trials would score, from lists that are there, and builds nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_opt.evaluation.run import ask
+from rag_opt.evidence import score_spans, span_gold
+from rag_opt.parts.embedders.cards import Cards
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Dataset
+from rag_opt.store import Store
+from rag_opt.study.space import Space
+from rag_opt.study.sweep import PROPOSED, sweep
+
+RETRIEVERS = {
+    "dense": {"top_k": "1..4", "depth": 10},
+    "lexical": {"top_k": "1..4", "depth": 10, "k1": [0.9, 1.2]},
+    "weighted": {"top_k": [1, 3], "depth": 10, "weight": "0.1..0.9:0.4"},
+}
+
+
+@pytest.fixture(scope="module")
+def space(default_pipeline: dict[str, object]) -> Space:
+    return Space.from_dict({"retriever": RETRIEVERS}, rest=default_pipeline, only={})
+
+
+def test_every_row_is_what_the_pipeline_would_score(
+    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+) -> None:
+    ask(workshop.pipeline(spec), dataset.questions)
+    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.5)
+    assert found is not None
+    kinds = {row[0] for row in found.data}
+    assert kinds == {"dense", "lexical", "weighted"}
+    # dense at 4 cuts, BM25 only with the k1 whose index is built at 4, three weights at 2
+    assert len(found.data) == 4 + 4 + 3 * 2
+    assert [row[4] for row in found.data] == sorted((row[4] for row in found.data), reverse=True)
+    answerable = [question for question in dataset.questions if question.answerable]
+    for kind, words, recall, tokens, value in found.data:
+        settings = {name: float(v) if "." in v else int(v) for name, v in (w.split("=") for w in words.split())}
+        one = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {kind: settings}})
+        run = ask(workshop.pipeline(one), answerable)
+        scored = score_spans(run.responses.hits, span_gold(answerable, dataset.corpus)).recall
+        assert recall == pytest.approx(float(scored.mean()), abs=1e-4), words
+        assert tokens == pytest.approx(float(run.responses.context_tokens.mean()), abs=0.1), words
+        assert value == pytest.approx(recall - 0.5 * tokens / 1000, abs=2e-4)
+
+
+def test_it_proposes_the_best_distinct_pipelines_of_the_space(
+    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+) -> None:
+    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.0)
+    assert found is not None and len(found.specs) == PROPOSED
+    assert all(proposed in space for proposed in found.specs)
+    retrievers = [next(iter(proposed["retriever"].items())) for proposed in found.specs]
+    apart = {(kind, settings.get("weight"), settings.get("k1")) for kind, settings in retrievers}
+    assert len(apart) == PROPOSED, "top_k alone does not make another proposal"
+    forbidden = dataclasses.replace(space, forbid=({"retriever": ["weighted", "dense"]},))
+    found = sweep(workshop, spec, forbidden, dataset.questions, price_per_1000_tokens=0.0)
+    assert found is not None and {kind for s in found.specs for kind in s["retriever"]} == {"lexical"}
+
+
+def test_what_is_not_built_is_not_swept(
+    tmp_path: Path, spec: PipelineSpec, space: Space, dataset: Dataset, cards: Cards
+) -> None:
+    store = Store(tmp_path)
+    workshop = Workshop(dataset.corpus, store, cards)
+    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.0)
+    assert found is not None and not found.data and not found.specs
+    assert workshop.encoded() == 0 and not store.built
+    store.close()
+
+
+def test_without_evidence_there_is_nothing_to_sweep_by(
+    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+) -> None:
+    unanswerable = [question for question in dataset.questions if not question.answerable]
+    assert sweep(workshop, spec, space, unanswerable, price_per_1000_tokens=0.0) is None
+
+
+def test_a_context_that_is_full_ends_what_counts(
+    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+) -> None:
+    short = PipelineSpec.from_dict({**spec.to_dict(), "packer": {"ranked": {"context_tokens": 40}}})
+    ask(workshop.pipeline(short), dataset.questions)
+    found = sweep(workshop, short, space, dataset.questions, price_per_1000_tokens=0.0)
+    assert found is not None
+    assert max(row[3] for row in found.data) <= 40
+    by_cut = {row[1]: row[2] for row in found.data if row[0] == "dense"}
+    assert by_cut["top_k=4 depth=10"] == by_cut["top_k=2 depth=10"]
+    assert np.isfinite(list(by_cut.values())).all()
