@@ -128,13 +128,6 @@ class Workshop:
             open_index=lambda name: self._index(parts[name], keys[name], spec, chunks_key, encoder),
         )
 
-    def has_indexes(self, spec: PipelineSpec) -> bool:
-        """Whether all indexes that its retriever searches are built."""
-        encoder = self.encoder(spec.embedder.name)
-        chunks_key = self._chunks_key(spec, encoder)
-        parts = [lookup("index", kind)(**settings) for kind, settings in spec.retriever.indexes().values()]
-        return all(self.store.has("indexes", self._index_key(part, chunks_key, encoder)) for part in parts)
-
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """How many chunks are longer than the model reads, the prompt before them included."""
         encoder = self.encoder(spec.embedder.name)

@@ -46,7 +46,8 @@ def sweep(
 ) -> Sweep | None:
     """Sweep the retrievers of the space over the lists of a pipeline's index; None where no question has evidence.
 
-    Only lists of indexes that are built already are rearranged: a sweep builds nothing and loads no model.
+    Only the lists that a hybrid of the space fuses are rearranged (without a hybrid, those of the pipeline itself):
+    what is swept must not depend on what else happens to be stored. BM25 with other settings is another index.
     """
     asked = [question for question in questions if question.answerable and question.evidence]
     if not asked:
@@ -113,15 +114,24 @@ def _settings(part: Any) -> dict[str, Any]:
 
 
 def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question]) -> Iterator[_Group]:
-    """The settings of the space by the lists that they rearrange, where those indexes are built."""
-    groups: dict[str, list[tuple[str, Any, Sequence[int]]]] = {}
-    for kind, part, cuts in itertools.islice(_retrievers(space), _MOST_SETTINGS):
-        groups.setdefault(repr((sorted(part.indexes().items()), part.depth)), []).append((kind, part, cuts))
+    """The settings of the space by the lists that they rearrange."""
+    found = list(itertools.islice(_retrievers(space), _MOST_SETTINGS))
+    hybrids = [_indexes(part) for _, part, _ in found if len(part.indexes()) > 1] or [_indexes(spec.retriever)]
+    fused = frozenset[str]().union(*hybrids)
+    groups: dict[tuple[frozenset[str], int], list[tuple[str, Any, Sequence[int]]]] = {}
+    for kind, part, cuts in found:
+        if _indexes(part) <= fused:
+            groups.setdefault((_indexes(part), part.depth), []).append((kind, part, cuts))
     for parts in groups.values():
         here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: _settings(parts[0][1])}})
-        if workshop.has_indexes(here):
-            pipeline = workshop.pipeline(here)
-            yield _Group(pipeline, questions, pipeline.lists(questions), parts)
+        pipeline = workshop.pipeline(here)
+        yield _Group(pipeline, questions, pipeline.lists(questions), parts)
+
+
+def _indexes(retriever: Any) -> frozenset[str]:
+    """The lists that a retriever wants, in words: name, index and all its settings."""
+    wanted = retriever.indexes().items()
+    return frozenset(f"{name}: {lookup('index', kind)(**settings)!r}" for name, (kind, settings) in wanted)
 
 
 def _retrievers(space: Space) -> Iterator[tuple[str, Any, Sequence[int]]]:

@@ -1,4 +1,4 @@
-"""A sweep proposes by what trials would score, from lists that are there, and builds nothing."""
+"""A sweep proposes by what trials would score, from the lists of one index."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_row_is_what_the_pipeline_would_score(
     assert found is not None
     kinds = {row[0] for row in found.data}
     assert kinds == {"dense", "lexical", "weighted"}
-    # dense at 4 cuts, BM25 only with the k1 whose index is built at 4, three weights at 2
+    # dense at 4 cuts, BM25 only with the settings that the hybrid fuses at 4, three weights at 2
     assert len(found.data) == 4 + 4 + 3 * 2
     assert [row[4] for row in found.data] == sorted((row[4] for row in found.data), reverse=True)
     answerable = [question for question in dataset.questions if question.answerable]
@@ -65,14 +65,17 @@ def test_it_proposes_the_best_distinct_pipelines_of_the_space(
     assert found is not None and {kind for s in found.specs for kind in s["retriever"]} == {"lexical"}
 
 
-def test_what_is_not_built_is_not_swept(
-    tmp_path: Path, spec: PipelineSpec, space: Space, dataset: Dataset, cards: Cards
+def test_what_else_is_stored_changes_nothing(
+    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset, cards: Cards
 ) -> None:
+    other = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {"lexical": {"k1": 0.9, "depth": 10}}})
+    ask(workshop.pipeline(other), dataset.questions)
     store = Store(tmp_path)
-    workshop = Workshop(dataset.corpus, store, cards)
-    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.0)
-    assert found is not None and not found.data and not found.specs
-    assert workshop.encoded() == 0 and not store.built
+    empty = Workshop(dataset.corpus, store, cards)
+    found = [sweep(w, spec, space, dataset.questions, price_per_1000_tokens=0.1) for w in (workshop, empty)]
+    assert found[0] == found[1] and found[0] is not None
+    assert all("k1=0.9" not in row[1] for row in found[0].data)
+    empty.close()
     store.close()
 
 
