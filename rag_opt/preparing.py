@@ -168,8 +168,8 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
 
 
 def _sweep(sampler: Mapping[str, Any]) -> bool:
-    words = {True: True, False: False, "on": True, "off": False}
-    given = sampler.get("sweep", False)
+    words = {"on": True, "true": True, "off": False, "false": False}
+    given = str(sampler.get("sweep", False)).lower()
     if given not in words:
         raise BadInput([Problem("sampler.sweep", f"is {given!r}; should be on or off")])
     return words[given]

@@ -90,7 +90,8 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
             display.note_best(log.trials)
             search.workshop.progress = stop.before(display.embedding)
             drive(search, log, _Watchers(stop, display, outbox))
-            result = _finished(prepared, log, display, outbox)
+            result = _finished(prepared, log, display, outbox, stop)
+            stop.check()
         _conclude(prepared, log.trials, result, display)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
@@ -106,7 +107,7 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
         sys.exit(1)
 
 
-def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbox) -> Result | None:
+def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbox, stop: Stop) -> Result | None:
     from rag_opt.store.artifacts import write_atomically
     from rag_opt.study.finals import finish
 
@@ -117,7 +118,9 @@ def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbo
         prepared.held_out,
         count=study.finalists,
         min_coverage=study.min_coverage,
-        started=lambda done, total: display.say(f"finalist {done + 1} of {total} on the untouched questions"),
+        started=stop.before(
+            lambda done, total: display.say(f"finalist {done + 1} of {total} on the untouched questions")
+        ),
     )
     if result is not None:
         content = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
@@ -221,16 +224,18 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def trial_started(self, number: int, spec: Any, origin: str) -> None:
+    def check(self) -> None:
         if self.asked:
             raise KeyboardInterrupt
 
+    def trial_started(self, number: int, spec: Any, origin: str) -> None:
+        self.check()
+
     def before(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        """The same watcher of embedding, which stops when that was asked for."""
+        """The same watcher of progress, which stops when that was asked for."""
 
         def told(done: int, total: int) -> None:
-            if self.asked:
-                raise KeyboardInterrupt
+            self.check()
             progress(done, total)
 
         return told

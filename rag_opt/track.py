@@ -32,8 +32,7 @@ def _once(folder: StudyFolder) -> int:
     delivery = Delivery(folder)
     try:
         delivery.deliver_waiting()
-        if not folder.busy:
-            delivery.search_is_gone()
+        delivery.search_is_gone()
     except Exception as error:  # whatever MLflow raises, the notes stay and the person is told
         print(f"{delivery.delivered} delivered, then: {type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -89,7 +89,7 @@ def _components(questions: Sequence[Question], linked: Callable[[Question], set[
 def _assigned(units: Sequence[str], search_share: float, basis: str) -> Split:
     place = {unit: int(digest(["part", unit])[:12], 16) / 16**12 for unit in units}
     if len(place) < _FEWEST_UNITS:  # chance would miss the share by far, up to leaving one side empty
-        count = min(max(round(search_share * len(place)), 1), len(place) - (search_share < 1))
+        count = max(min(round(search_share * len(place)), len(place) - (search_share < 1)), 1)
         chosen = set(sorted(place, key=lambda unit: place[unit])[:count])
         basis += ", too few to leave the share to chance"
     else:

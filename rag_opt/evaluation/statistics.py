@@ -15,6 +15,7 @@ from rag_opt.records import FloatArray, Question
 ASSUMED_DEVIATION = 0.4
 ALIKE, UNLIKE = 0.8, 0.4
 _BOOTSTRAPS = 4000
+_FEWEST_DEGREES = 7  # below it the signs of so few clusters have too few patterns
 
 
 def clusters_of(questions: Sequence[Question]) -> tuple[str, ...]:
@@ -37,8 +38,8 @@ def mean_interval(values: FloatArray, clusters: Sequence[str], *, confidence: fl
     """Mean over questions with a cluster-robust error: questions of one cluster may move together.
 
     error^2 = G/(G-1) * sum over clusters of (sum of deviations in one)^2 / n^2 (Liang & Zeger, 1986, for a
-    mean); ends from Student's t with G-1 degrees of freedom. NaN values are left out; with fewer than two clusters
-    the interval is infinitely wide.
+    mean); ends from Student's t with the effective number of clusters less one as degrees of freedom. NaN values are
+    left out; with fewer than two clusters the interval is infinitely wide.
     """
     (interval,) = mean_intervals([values], clusters, confidence=confidence)
     return interval
@@ -51,48 +52,72 @@ def mean_intervals(
 
     They reach as far as the largest of the columns' t statistics does with probability `confidence`, by the
     wild bootstrap-t over clusters (Cameron, Gelbach & Miller, 2008; Rademacher weights, one for all columns), never
-    less far than Student's t. For one column it is `mean_interval`.
+    less far than Student's t; with few clusters, where signs have few patterns, by Bonferroni's inequality instead.
+    Degrees of freedom: the effective number of clusters less one (Carter, Schnepel & Steigerwald, 2017), so that one
+    large document does not pass for many. For one column it is `mean_interval`.
     """
     means = [_clustered(column, clusters) for column in columns]
     able = [one for one in means if one.groups >= 2]
     if not able:
         return tuple(Interval(one.mean, np.inf, -np.inf, np.inf) for one in means)
-    from scipy.special import stdtrit
-
-    far = float(stdtrit(min(one.groups for one in able) - 1, 0.5 + confidence / 2))
-    spread = [one for one in able if one.error > 0]
-    if len(spread) > 1:
-        groups = np.array([[one.groups] for one in spread])
-        shares = np.stack([one.shares / np.linalg.norm(one.shares) for one in spread])
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(shares.shape[1], _BOOTSTRAPS))
-        moved = shares @ signs
-        # each draw is divided by its own error, as the statistic itself is: few clusters have heavy tails
-        drawn = moved / np.sqrt(groups / (groups - 1) * np.maximum(1 - moved**2 / groups, 1e-12))
-        far = max(far, float(np.quantile(np.abs(drawn).max(axis=0), confidence)))
+    far = _reach([one for one in able if one.error > 0] or able, confidence)
     reach = [far * one.error if one.groups >= 2 else np.inf for one in means]
     return tuple(Interval(one.mean, one.error, one.mean - r, one.mean + r) for one, r in zip(means, reach, strict=True))
 
 
 @dataclass(frozen=True)
 class _Clustered:
-    """`shares`: what each cluster moves the mean away from its value, one number per cluster of all columns."""
+    """`shares`: what each cluster moves the mean away from its value, `weights` which share of the questions it has,
+    a number per cluster of all columns.
+    """
 
     mean: float
     error: float
     shares: FloatArray
-    groups: int
+    weights: FloatArray
+
+    @property
+    def groups(self) -> int:
+        return int((self.weights > 0).sum())
+
+    @property
+    def degrees(self) -> float:
+        return max(float(1 / (self.weights**2).sum()) - 1, 1.0)
 
 
 def _clustered(values: FloatArray, clusters: Sequence[str]) -> _Clustered:
     known = ~np.isnan(values)
     names, group = np.unique(clusters, return_inverse=True)
-    groups = len(np.unique(group[known]))
-    mean = float(values[known].mean()) if groups else np.nan
+    count = int(known.sum())
+    weights = np.bincount(group[known], minlength=len(names)) / max(count, 1)
+    groups = int((weights > 0).sum())
+    mean = float(values[known].mean()) if count else np.nan
     if groups < 2:
-        return _Clustered(mean, np.inf, np.zeros(len(names)), groups)
-    shares = np.bincount(group[known], values[known] - mean, len(names)) / known.sum()
-    shares *= np.sqrt(groups / (groups - 1))
-    return _Clustered(mean, float(np.sqrt((shares**2).sum())), shares, groups)
+        return _Clustered(mean, np.inf, np.zeros(len(names)), weights)
+    shares = np.bincount(group[known], values[known] - mean, len(names)) / count
+    return _Clustered(mean, float(np.sqrt(groups / (groups - 1) * (shares**2).sum())), shares, weights)
+
+
+def _reach(columns: Sequence[_Clustered], confidence: float) -> float:
+    """How many standard errors the intervals of all columns reach to both sides."""
+    from scipy.special import stdtrit
+
+    degrees = min(one.degrees for one in columns)
+    beside = (1 - confidence) / 2
+    alone = float(stdtrit(degrees, 1 - beside))
+    if len(columns) == 1:
+        return alone
+    if degrees < _FEWEST_DEGREES:
+        return float(stdtrit(degrees, 1 - beside / len(columns)))
+    groups = np.array([[one.groups] for one in columns])
+    shares = np.stack([one.shares / np.linalg.norm(one.shares) for one in columns])
+    weights = np.stack([one.weights for one in columns])
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(shares.shape[1], _BOOTSTRAPS))
+    moved = shares @ signs
+    # each draw is divided by its own error, as the statistic itself is: few clusters have heavy tails
+    own = 1 - 2 * moved * ((shares * weights) @ signs) + moved**2 * (weights**2).sum(axis=1)[:, None]
+    drawn = np.abs(moved) / np.sqrt(groups / (groups - 1) * np.maximum(own, 1e-12))
+    return max(alone, float(np.quantile(drawn.max(axis=0), confidence)))
 
 
 def paired_gains(

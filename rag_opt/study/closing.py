@@ -63,7 +63,8 @@ def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str
     for number in shown:
         table.add_column("winner" if number == result.winner else "baseline", justify="right")
     table.add_row(objective, *(f"{result.held_out_means[number]:.4f}" for number in shown), style="bold")
-    table.add_row("the same in the search", *(f"{by_number[number].value or float('nan'):.4f}" for number in shown))
+    searched = [by_number[number].value for number in shown]
+    table.add_row("the same in the search", *("unknown" if value is None else f"{value:.4f}" for value in searched))
     for metric, name, written in _BESIDE:
         numbers = [result.metrics[number].get(metric) for number in shown]
         known = [number for number in numbers if number is not None]

@@ -110,7 +110,7 @@ class Search:
     trials: int
     seed: int
     max_failures: int = 5
-    sweep: bool = True
+    sweep: bool = False
 
 
 def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
@@ -159,10 +159,12 @@ def _sweep_new_indexes(
     """
     best: Trial | None = None
     for trial in log.trials:
-        if trial.value is not None and (best is None or search.panel.sign * (trial.value - (best.value or 0.0)) > 0):
+        if trial.value is None or trial.spec not in search.space:
+            continue
+        if best is None or search.panel.sign * (trial.value - (best.value or 0.0)) > 0:
             best = trial
         index = digest([trial.spec.get(slot) for slot in ("chunker", "embedder")])
-        if trial.state != "COMPLETE" or index in sweeps or best is None:
+        if index in sweeps:
             continue
         spec = PipelineSpec.from_dict({**trial.spec, **{slot: best.spec[slot] for slot in ("packer", "generator")}})
         if "dense" not in spec.retriever.indexes():  # nothing was embedded for it yet
@@ -170,7 +172,7 @@ def _sweep_new_indexes(
         price = float(getattr(search.panel.optimised, "price_per_1000_tokens", 0.0))
         found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)
         sweeps[index] = found.specs if found is not None else ()
-        if found is not None and found.specs:
+        if found is not None and found.specs and not search.folder.sweep_path(trial.number).exists():
             search.folder.save_sweep(trial.number, found.to_dict())
             watcher.swept(trial.number, found)
 

@@ -5,6 +5,7 @@ It never gives a trial its value. Its best settings become ordinary trials, aske
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from rag_opt.study.space import Choice, Domain, Scalar, Space, SpecDict
 PROPOSED = 3
 _VALUES_OF_A_RANGE = 21
 _MOST_SETTINGS = 5000
+_MOST_LOOKED_AT = 50_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Sweep:
     """`columns` and `data`: a row per setting, best first. `specs`: the best as pipelines of the space, of settings
     that differ only in `top_k` the best one.
 
-    `value` of a row is evidence recall minus the price of the context. Tokens of overlapping chunks count twice
-    here, and no reranker is applied: good enough to propose by, not to report.
+    `value` of a row is evidence recall minus the price of the context, whatever the objective is. Tokens of
+    overlapping chunks and characters that two needs share count twice here, and no reranker is applied: good enough
+    to propose by, not to report.
     """
 
     columns: tuple[str, ...]
@@ -115,13 +118,15 @@ def _settings(part: Any) -> dict[str, Any]:
 
 def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question]) -> Iterator[_Group]:
     """The settings of the space by the lists that they rearrange."""
-    found = list(itertools.islice(_retrievers(space), _MOST_SETTINGS))
+    # the kinds by turns, so that where there are too many settings no kind is left out
+    turns = itertools.zip_longest(*_retrievers(space))
+    found = list(itertools.islice((one for turn in turns for one in turn if one is not None), _MOST_LOOKED_AT))
     hybrids = [_indexes(part) for _, part, _ in found if len(part.indexes()) > 1] or [_indexes(spec.retriever)]
     fused = frozenset[str]().union(*hybrids)
     groups: dict[tuple[frozenset[str], int], list[tuple[str, Any, Sequence[int]]]] = {}
-    for kind, part, cuts in found:
-        if _indexes(part) <= fused:
-            groups.setdefault((_indexes(part), part.depth), []).append((kind, part, cuts))
+    fitting = ((kind, part, cuts) for kind, part, cuts in found if _indexes(part) <= fused)
+    for kind, part, cuts in itertools.islice(fitting, _MOST_SETTINGS):
+        groups.setdefault((_indexes(part), part.depth), []).append((kind, part, cuts))
     for parts in groups.values():
         here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: _settings(parts[0][1])}})
         pipeline = workshop.pipeline(here)
@@ -134,17 +139,18 @@ def _indexes(retriever: Any) -> frozenset[str]:
     return frozenset(f"{name}: {lookup('index', kind)(**settings)!r}" for name, (kind, settings) in wanted)
 
 
-def _retrievers(space: Space) -> Iterator[tuple[str, Any, Sequence[int]]]:
-    """(kind, part, values of top_k) for every combination of the other settings, for parts that sum `gains`."""
-    for kind, parameters in space.tree["retriever"].items():
-        part = lookup("retriever", kind)
-        if not hasattr(part, "gains"):
-            continue
-        cuts = [
-            int(v) for v in _values(parameters.get("top_k", Choice((part().top_k,)))) if isinstance(v, (int, float))
-        ]
-        others = {name: _values(domain) for name, domain in parameters.items() if name != "top_k"}
-        for values in itertools.product(*others.values()):
+def _retrievers(space: Space) -> list[Iterator[tuple[str, Any, Sequence[int]]]]:
+    """Per kind whose part sums `gains`: (kind, part, values of top_k) for every combination of the other settings."""
+    kinds = space.tree["retriever"].items()
+    return [_settings_of(kind, parameters) for kind, parameters in kinds if hasattr(lookup("retriever", kind), "gains")]
+
+
+def _settings_of(kind: str, parameters: Mapping[str, Domain]) -> Iterator[tuple[str, Any, Sequence[int]]]:
+    part = lookup("retriever", kind)
+    cuts = [int(v) for v in _values(parameters.get("top_k", Choice((part().top_k,)))) if isinstance(v, (int, float))]
+    others = {name: _values(domain) for name, domain in parameters.items() if name != "top_k"}
+    for values in itertools.product(*others.values()):
+        with contextlib.suppress(ValueError):  # a rule between settings that only the part knows
             yield kind, part(top_k=max(cuts), **dict(zip(others, values, strict=True))), cuts
 
 

@@ -66,8 +66,9 @@ class Delivery:
         if not (self._folder.path / "delivered").exists():
             return
         runs = self._runs or MlflowStudy(self._folder)
-        if runs.is_running():
-            runs.result("KILLED", None)
+        with filelock.FileLock(self._folder.path / "tracking.lock"):
+            if runs.is_running() and not self._folder.busy:  # asked last: a search may have begun meanwhile
+                runs.result("KILLED", None)
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
@@ -90,13 +91,13 @@ def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s:
             give_up, pause = time.monotonic() + patience_s, 0.3
         try:
             delivery.deliver_waiting()
+            if not alive and not list(folder.outbox.glob("*.json")):
+                delivery.search_is_gone()
             pause = 0.3
         except Exception as error:  # whatever the server does, the search must not notice
             print(f"not delivered, will try again: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         left = len(list(folder.outbox.glob("*.json")))
-        if not alive and not left:
-            delivery.search_is_gone()
         if not alive and (not left or (give_up is not None and time.monotonic() > give_up)):
             return left
         deadline = time.monotonic() + pause

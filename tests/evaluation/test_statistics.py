@@ -77,6 +77,27 @@ def test_intervals_that_hold_at_once_cover_the_best_of_many() -> None:
     assert alone / 300 > 0.1, "each alone would have been too sure"
 
 
+@pytest.mark.parametrize("sizes", [[40, *[2] * 29], [40, *[4] * 9], [5] * 4, [5] * 3])
+def test_one_large_document_does_not_pass_for_many(sizes: list[int]) -> None:
+    """Six columns without any effect again, with clusters of unequal size, or with few of them."""
+    generator = np.random.default_rng(4)
+    units = [f"d{i}" for i, size in enumerate(sizes) for _ in range(size)]
+
+    def drawn() -> np.ndarray:
+        return np.repeat(generator.normal(size=len(sizes)), sizes) * 0.55 + generator.normal(size=len(units)) * 0.84
+
+    missed = one_missed = 0
+    for _ in range(200):
+        common = drawn()
+        columns = [common + drawn() for _ in range(6)]
+        intervals = mean_intervals(columns, units)
+        missed += any(interval.low > 0 or interval.high < 0 for interval in intervals)
+        alone = mean_interval(columns[0], units)
+        one_missed += alone.low > 0 or alone.high < 0
+        assert all(interval.high - interval.mean < 20 * interval.error for interval in intervals)
+    assert missed / 200 < 0.09 and one_missed / 200 < 0.1
+
+
 def test_one_column_alone_has_its_own_interval_and_a_constant_one_none() -> None:
     generator = np.random.default_rng(3)
     column, units = generator.normal(size=40), [str(i // 2) for i in range(40)]
