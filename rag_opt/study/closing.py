@@ -39,7 +39,7 @@ def closing(result: Result, trials: Sequence[Trial], *, objective: str, places: 
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)
-    return Group(table, _side_by_side(result, by_number, objective), after)
+    return Group(table, "", _side_by_side(result, by_number, objective), "", after)
 
 
 def _gain(result: Result) -> str:
