@@ -141,9 +141,8 @@ class Coverage:
         piece_owner, size = piece_owner[same], np.diff(points)[same]
         asked = question[piece_owner]
         first_of_question = np.searchsorted(asked, np.arange(len(pool.chunks)))
-        bit = (
-            np.arange(len(asked)) - first_of_question[asked]
-        )  # pieces are in the order of alternatives, so of questions
+        # pieces are in the order of alternatives, and those in the order of questions
+        bit = np.arange(len(asked)) - first_of_question[asked]
         most = int(bit.max(initial=0)) + 1
 
         first = before[np.searchsorted(points, owner * length + low[touch])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,10 @@ DOCUMENTS = 3
 CORPUS = Corpus(tuple(Document(f"d{i}", "x" * 400) for i in range(DOCUMENTS)))
 
 
-def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> tuple[dict[str, Candidates], ...]:
+Table = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> tuple[dict[str, Candidates], Table]:
     """Two random lists a question, and a table of chunks that overlap one another."""
     dice = np.random.default_rng(seed)
     lists = {}
@@ -29,7 +34,7 @@ def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> 
         )
     start = dice.integers(0, 350, chunks)
     table = (dice.integers(0, DOCUMENTS, chunks), start, start + dice.integers(1, 50, chunks))
-    return lists, table  # type: ignore[return-value]
+    return lists, table
 
 
 def asked(seed: int, count: int = 6, *, alternatives: int) -> list[Question]:
@@ -88,8 +93,8 @@ def test_where_one_list_counts_nothing_the_sums_are_the_same(seed: int, weight: 
         np.testing.assert_allclose(ours, fused.scores[row][fused.chunks[row] >= 0], atol=1e-6)
 
 
-def _all(part: object, lists: dict[str, Candidates]) -> tuple[np.ndarray, np.ndarray]:
-    whole = combine(lists, part.gains(lists), 18)  # type: ignore[attr-defined]
+def _all(part: Any, lists: dict[str, Candidates]) -> tuple[np.ndarray, np.ndarray]:
+    whole = combine(lists, part.gains(lists), 18)
     return whole.chunks, whole.scores
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bookkeeping, encoding, evidence, killing, searching, sweeping
+from tests.benchmarks import bookkeeping, encoding, evidence, intervals, killing, searching, sweeping
 
 Row = tuple[str, str, str]
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "bookkeeping": bookkeeping.measure,
     "evidence": evidence.measure,
     "sweep": sweeping.measure,
+    "intervals": intervals.measure,
     "encoding": encoding.measure,
     "kill": killing.measure,
 }

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.rankings import min_max
 from rag_opt.records import Candidates
 from rag_opt.registry import register
 
@@ -37,7 +36,7 @@ class MaximalMarginalRelevance:
         if known.size and known[0] < 0:  # row 0 stands for "no chunk"
             vectors = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors])
         place = place.reshape(candidates.chunks.shape)
-        relevance = min_max(candidates)
+        relevance = candidates.scaled
         blocks = [slice(i, i + _QUESTIONS_AT_ONCE) for i in range(0, len(place), _QUESTIONS_AT_ONCE)]
         parts = [self._order(vectors[place[b]], relevance[b], candidates.chunks[b] >= 0) for b in blocks]
         order, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
