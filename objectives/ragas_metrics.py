@@ -23,7 +23,7 @@ def semantic_similarities(pairs: Sequence[tuple[str, str]], encoder: Encoder) ->
     from ragas.metrics.collections import SemanticSimilarity
 
     texts = sorted({text for pair in pairs for text in pair})
-    known = dict(zip(texts, encoder.vectors(texts, "document"), strict=True))
+    known = dict(zip(texts, encoder.vectors(texts, "sentence"), strict=True))
 
     class StoredEmbedding(BaseRagasEmbedding):  # type: ignore[misc]  # ragas is untyped here
         def embed_text(self, text: str, **_: Any) -> Any:

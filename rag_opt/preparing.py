@@ -16,6 +16,7 @@ from rag_opt.evaluation.feeding import feeds_some, lacking
 from rag_opt.evaluation.run import Objective
 from rag_opt.evaluation.statistics import clusters_of
 from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Dataset
@@ -84,7 +85,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         store = Store(outputs / "store")
     except OSError as error:
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
-    workshop = Workshop(dataset.corpus, store, card_folders(conf_folders), device=settings.device)
+    workshop = Workshop(dataset.corpus, store, card_folders(conf_folders), machine=_machine(settings))
     problems += _impossible(space, baseline, workshop)
     problems += _similarity_models(panel, workshop)
     if not name or name != Path(name).name or name.startswith("."):
@@ -165,6 +166,10 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
         objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
         fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
     return Panel(one, *fed)
+
+
+def _machine(settings: Settings) -> Machine:
+    return Machine(settings.device, settings.runtime, settings.document_precision)
 
 
 def _sweep(sampler: Mapping[str, Any]) -> bool:

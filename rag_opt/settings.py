@@ -68,5 +68,7 @@ class Settings:
     only: OnlySettings
     baseline: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    document_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     plugins: list[str] = field(default_factory=lambda: ["objectives"])
     outputs: str = "outputs"

@@ -208,7 +208,7 @@ class _Clock:
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         started = time.perf_counter()
-        vectors, took_ms = self._encoder.timed_vectors(texts, "document")
+        vectors, took_ms = self._encoder.timed_vectors(texts, "sentence")
         self._vectors_ms += float(took_ms.sum())
         self._waited += time.perf_counter() - started
         return vectors

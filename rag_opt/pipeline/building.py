@@ -18,6 +18,7 @@ from rag_opt import config
 from rag_opt.errors import ImpossiblePipeline
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline.asking import Pipeline
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
@@ -71,13 +72,13 @@ class ChunkTable:
 class Workshop:
     """Builds pipelines over one corpus. Shares encoders, chunk tables and open indexes between them."""
 
-    def __init__(self, corpus: Corpus, store: Store, cards: Cards, *, device: str = "auto") -> None:
+    def __init__(self, corpus: Corpus, store: Store, cards: Cards, *, machine: Machine = Machine()) -> None:
         self.corpus = corpus
         self.store = store
         self.cards = cards
         self.texts = Texts(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
-        self._device = device
+        self._machine = machine
         self._encoders: dict[str, Encoder] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
@@ -86,7 +87,7 @@ class Workshop:
         """The encoder of a card, the same object every time."""
         if name not in self._encoders:
             card = self.cards.read(name)
-            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, device=self._device)
+            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self._machine)
             encoder.progress = self._tell_progress
             self._encoders[name] = encoder
         return self._encoders[name]

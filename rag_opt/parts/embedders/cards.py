@@ -45,8 +45,9 @@ class Card:
             folder = package_folder(self.path.removeprefix("package:")) if inside else Path(self.path)
         except FileNotFoundError as error:
             raise BadInput([Problem(f"embedder {self.id}", str(error))]) from None
-        if not (folder / "config.json").is_file():
-            raise BadInput([Problem(f"embedder {self.id}", f"there is no model in {folder} (no config.json)")])
+        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+            what = f"there is no model in {folder} (neither config.json nor modules.json)"
+            raise BadInput([Problem(f"embedder {self.id}", what)])
         return folder
 
     def _downloaded(self) -> Path:

@@ -8,28 +8,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from rag_opt.errors import ModelRefused
 from rag_opt.parts.embedders.cards import Card
+from rag_opt.parts.embedders.runtimes import Machine, Runtime, decide, halving, loaded
 from rag_opt.records import FloatArray
-from rag_opt.store.keys import canonical, digest, file_digest, item_key, versions
+from rag_opt.store.keys import canonical, digest, file_digest, item_key
 from rag_opt.store.values import Values
 from rag_opt.tokens import Tokenizer
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-Purpose = Literal["query", "document"]
+Purpose = Literal["query", "document", "sentence"]
 Vectors = NDArray[np.float32]
 
-# Rows of a batch times its longest text. Measured on two cores (docs/benchmarks.md): larger is slower.
-_TOKENS_PER_BATCH = 2048
-_TEXTS_PER_BATCH = 64
 _BATCHES_PER_COMMIT = 8
 _SHELF = "vectors"
 
@@ -47,14 +41,14 @@ class Encoder:
         *,
         values: Values,
         lock: Callable[[str], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
-        device: str = "auto",
+        machine: Machine = Machine(),
     ) -> None:
         self.card = card
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.encoded = 0
         self._values = values
         self._lock = lock
-        self._device = device
+        self._machine = machine
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -81,21 +75,31 @@ class Encoder:
         return _files_digest(self.card.folder, self._values)
 
     @functools.cached_property
-    def identity(self) -> str:
-        """Hash of the model's files, its prompts, and the libraries that run it; not of the card's name."""
-        facts = {
-            "files": self.files_digest,
-            "dtype": "float32",
-            "reads_tokens": self.card.reads_tokens,
-            "versions": versions("sentence-transformers", "transformers", "torch", "tokenizers"),
-        }
-        return digest(facts)
+    def runtime(self) -> Runtime:
+        """What encodes documents on this machine."""
+        return decide(self._machine, self.card.folder, self._values)
 
-    @property
+    def _runs_on(self, purpose: Purpose) -> Runtime:
+        return self.runtime if purpose == "document" else self.runtime.exact
+
+    def _identity(self, purpose: Purpose) -> str:
+        """Hash of the model's files and of what runs it for a purpose; not of the card's name."""
+        facts = {"files": self.files_digest, "reads_tokens": self.card.reads_tokens}
+        return digest({**facts, **self._runs_on(purpose).facts})
+
+    @functools.cached_property
     def vectors_key(self) -> str:
         """What every key that depends on this encoder's vectors must contain."""
         prompts = [self.card.query_prompt, self.card.document_prompt]
-        return digest([self.identity, prompts, self.card.vector_dimensions])
+        return digest([self._identity("query"), self._identity("document"), prompts, self.card.vector_dimensions])
+
+    def keys(self, texts: Sequence[str], purpose: Purpose) -> list[bytes]:
+        """Under what the vectors of the texts are stored; no model is loaded for it."""
+        identity, prompt = self._identity(purpose), self._prompt(purpose)
+        return [item_key(identity, [purpose, prompt + text]) for text in texts]
+
+    def _prompt(self, purpose: Purpose) -> str:
+        return self.card.query_prompt if purpose == "query" else self.card.document_prompt
 
     def vectors(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         """[texts, dimensions]. Each distinct input that is not stored is run through the model once."""
@@ -105,14 +109,13 @@ class Encoder:
         """The vectors, and the milliseconds that each took: its share of the batch it was first encoded in."""
         if not texts:
             return np.zeros((0, self.card.vector_dimensions), np.float32), np.zeros(0)
-        prompt = self.card.query_prompt if purpose == "query" else self.card.document_prompt
-        keys = [item_key(self.identity, [purpose, prompt + text]) for text in texts]
+        keys = self.keys(texts, purpose)
         known = self._values.get(_SHELF, keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
-            with self._lock(f"encoder-{self.identity}"):
+            with self._lock(f"encoder-{self.files_digest}"):
                 known |= self._values.get(_SHELF, list(missing))  # another process may have been here
-                known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, prompt)
+                known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, purpose)
         rows: Any = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
         return self._cut(rows["vector"]), rows["ms"].astype(float)
 
@@ -122,18 +125,18 @@ class Encoder:
         cut = full[:, : self.card.truncate_dimensions]
         return _unit(cut)
 
-    def _encode_missing(self, missing: dict[bytes, str], prompt: str) -> dict[bytes, bytes]:
+    def _encode_missing(self, missing: dict[bytes, str], purpose: Purpose) -> dict[bytes, bytes]:
         if not missing:
             return {}
         keys, texts = list(missing), list(missing.values())
-        lengths = self.tokenizer.lengths([prompt + text for text in texts])
-        self._model()  # loading is not part of what a vector takes
+        lengths = self.tokenizer.lengths([self._prompt(purpose) + text for text in texts])
+        self._model(purpose)  # loading is not part of what a vector takes
         made: dict[bytes, bytes] = {}
         unsaved: dict[bytes, bytes] = {}
-        for number, batch in enumerate(_batches(np.minimum(lengths, self.card.reads_tokens))):
+        for number, batch in enumerate(_batches(np.minimum(lengths, self.card.reads_tokens), *self.runtime.batch)):
             started = time.perf_counter()
             rows = np.zeros(len(batch), _entry(self.card.dimensions))
-            rows["vector"] = self._run([texts[i] for i in batch], prompt)
+            rows["vector"] = self._run([texts[i] for i in batch], purpose)
             rows["ms"] = (time.perf_counter() - started) * 1000 / len(batch)
             for i, row in zip(batch, rows, strict=True):
                 made[keys[i]] = unsaved[keys[i]] = row.tobytes()
@@ -144,13 +147,18 @@ class Encoder:
         self._values.put(_SHELF, unsaved)
         return made
 
-    def _model(self) -> SentenceTransformer:
-        return _loaded(self.card.folder, self.card.reads_tokens, self._device)
+    def _model(self, purpose: Purpose) -> Any:
+        return loaded(self.card.folder, self.card.reads_tokens, self._runs_on(purpose))
 
-    def _run(self, texts: list[str], prompt: str) -> Vectors:
+    def _run(self, texts: list[str], purpose: Purpose) -> Vectors:
         self.encoded += len(texts)
-        raw = self._model().encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
-        vectors = np.asarray(raw, np.float32)
+        model, prompt = self._model(purpose), self._prompt(purpose)
+
+        def run(some: Sequence[str]) -> Sequence[Vectors]:
+            found: Vectors = model.encode(list(some), prompt=prompt, batch_size=len(some), show_progress_bar=False)
+            return list(found)
+
+        vectors = np.asarray(halving(run, texts), np.float32)
         if vectors.shape[1] != self.card.dimensions:
             raise ModelRefused(
                 f"{self.card.id} gives {vectors.shape[1]} dimensions; its card says {self.card.dimensions}"
@@ -168,39 +176,13 @@ def _entry(dimensions: int) -> np.dtype[np.void]:
     return np.dtype([("ms", "<f4"), ("vector", "<f4", (dimensions,))])
 
 
-def _batches(lengths: NDArray[np.int64]) -> Iterator[list[int]]:
+def _batches(lengths: NDArray[np.int64], most_tokens: int, most_texts: int) -> Iterator[list[int]]:
     """Positions in batches of alike length, longest first, so that memory runs out early or never."""
     order = np.argsort(-lengths, kind="stable").tolist()
     while order:
-        size = max(1, min(_TEXTS_PER_BATCH, _TOKENS_PER_BATCH // max(int(lengths[order[0]]), 1)))
+        size = max(1, min(most_texts, most_tokens // max(int(lengths[order[0]]), 1)))
         yield order[:size]
         order = order[size:]
-
-
-@functools.cache
-def _loaded(folder: Path, reads_tokens: int, device: str) -> SentenceTransformer:
-    """One model in memory per process, whoever asks for it."""
-    refuse_unsafe(folder)
-    import transformers
-    from sentence_transformers import SentenceTransformer
-
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    model = SentenceTransformer(str(folder), device=None if device == "auto" else device)
-    model.max_seq_length = reads_tokens
-    model.eval()
-    return model
-
-
-def refuse_unsafe(folder: Path) -> None:
-    """Raise ModelRefused for a model that needs custom code, or whose weights are not safetensors."""
-    configuration = orjson.loads((folder / "config.json").read_bytes())
-    if "auto_map" in configuration:
-        raise ModelRefused(
-            f"{folder}: config.json names custom code (auto_map). Without it the model loads and gives wrong "
-            "vectors, with it anything may run here; serve it with text-embeddings-inference instead"
-        )
-    if not any(folder.rglob("*.safetensors")):
-        raise ModelRefused(f"{folder}: there are no safetensors weights; other formats can run code when loaded")
 
 
 def _files_digest(folder: Path, values: Values) -> str:

@@ -1,0 +1,231 @@
+"""What runs an embedding model on this machine: plain torch, or OpenVINO where it is installed and there is no GPU.
+
+Documents are encoded by the fastest, in bfloat16 where the hardware is made for it; queries, and sentences that an
+answer is chosen from, by plain torch in float32, as in production: their vectors must not depend on their batch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import orjson
+
+from rag_opt.errors import ModelRefused
+from rag_opt.store.keys import item_key, versions
+from rag_opt.store.values import Values
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Precision = Literal["float32", "bfloat16"]
+Library = Literal["torch", "openvino"]
+_PAYS_FROM = 1.5  # times faster that bare bfloat16 products must be; seen: 7 with the instructions, 0.01 without
+_FREE_SHARE = 2.0  # times its weights that a GPU must have free
+_FREE_BYTES = 2**30
+_SAME_COSINE = 0.999
+_PROBES = (
+    "A probe.",
+    "Another library must give the same vectors, for texts of any length. " * 12,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a person may set about where models run; `auto` is decided by what is there."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    document_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What was decided for one model."""
+
+    device: str
+    library: Library = "torch"
+    precision: Precision = "float32"
+
+    @property
+    def exact(self) -> Runtime:
+        """The same device with plain torch in float32."""
+        return Runtime(self.device)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What of it determines a vector."""
+        libraries = {"sentence-transformers", "transformers", "torch", "tokenizers", self.library}
+        return {"dtype": self.precision, "library": self.library, "versions": versions(*sorted(libraries))}
+
+    @property
+    def batch(self) -> tuple[int, int]:
+        """Most tokens and most texts of a batch. Measured on two cores (docs/benchmarks.md): larger is slower."""
+        return (2048, 64) if self.device == "cpu" else (65_536, 1024)
+
+
+def decide(machine: Machine, folder: Path, values: Values) -> Runtime:
+    """What encodes documents with the model in `folder`. Without a GPU, nothing heavy is imported."""
+    device = machine.device if machine.device != "auto" else _device(_weights_bytes(folder))
+    library: Library = "torch"
+    if device == "cpu" and machine.runtime != "torch":
+        found = importlib.util.find_spec("openvino") is not None
+        if machine.runtime == "openvino" and not found:
+            raise ModelRefused("runtime=openvino: openvino is not installed; pip install 'rag-opt[openvino]'")
+        library = "openvino" if found else "torch"
+    if machine.document_precision != "auto":
+        return Runtime(device, library, machine.document_precision)
+    pays = device == "cuda" or (device == "cpu" and _bfloat16_pays(values))
+    return Runtime(device, library, "bfloat16" if pays else "float32")
+
+
+def _device(weights_bytes: int) -> str:
+    """A GPU only where the model fits into what is free of it."""
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return "cuda" if free > _FREE_SHARE * weights_bytes + _FREE_BYTES else "cpu"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _bfloat16_pays(values: Values) -> bool:
+    """Whether this processor multiplies bfloat16 much faster: tried once, then remembered, so that keys stay."""
+    key = item_key("bfloat16 pays", [_processor(), versions("torch")])
+    return values.fill("models", [key], lambda _: [b"yes" if _product_speedup() > _PAYS_FROM else b"no"])[0] == b"yes"
+
+
+def _product_speedup() -> float:
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    kept = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    return "\n".join(dict.fromkeys(kept)) or platform.processor()
+
+
+def _weights_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+_LOADED: OrderedDict[tuple[Any, ...], tuple[SentenceTransformer, int]] = OrderedDict()
+
+
+def loaded(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransformer:
+    """One model in memory per process and runtime, whoever asks for it; those used longest ago make room."""
+    key = (folder, reads_tokens, runtime)
+    if key not in _LOADED:
+        weighs = _weights_bytes(folder)
+        while _LOADED and sum(size for _, size in _LOADED.values()) + weighs > _most_bytes():
+            _LOADED.popitem(last=False)
+        _LOADED[key] = _load(folder, reads_tokens, runtime), weighs
+    _LOADED.move_to_end(key)
+    return _LOADED[key][0]
+
+
+@functools.cache
+def _most_bytes() -> int:
+    """A quarter of the memory for models; one larger than that is still loaded, alone."""
+    names = getattr(os, "sysconf_names", {})
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 if "SC_PHYS_PAGES" in names else 2**32
+
+
+def _load(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransformer:
+    refuse_unsafe(folder)
+    import transformers
+    from sentence_transformers import SentenceTransformer
+
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    model = SentenceTransformer(str(folder), device=runtime.device)
+    model.eval()
+    first: Any = model[0]
+    if not hasattr(first, "auto_model"):  # static vectors: nothing to multiply, no longest text
+        return model
+    model.max_seq_length = reads_tokens
+    if runtime.library == "openvino" and _compiled(model, runtime.precision):
+        return model
+    if runtime.precision == "bfloat16":
+        first.bfloat16()
+        # pooling and norm in fp32
+        first.register_forward_hook(lambda _, __, out: {**out, "token_embeddings": out["token_embeddings"].float()})
+    return model
+
+
+def _compiled(model: SentenceTransformer, precision: Precision) -> bool:
+    """Have OpenVINO run the transformer of `model`; False, and `model` as it was, where the vectors do not agree."""
+    import warnings
+
+    import numpy as np
+
+    from rag_opt.parts.embedders.openvino_model import OpenVinoModel
+
+    first: Any = model[0]
+    plain = first.model
+    expected = model.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+    try:
+        example = first.preprocess(list(_PROBES))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tracing: that the trace holds for other inputs is tried below
+            first.model = OpenVinoModel(plain, example, precision)
+        got = model.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+        agrees = bool((np.sum(expected * got, axis=1) > _SAME_COSINE).all())
+    except Exception:  # whatever an export stumbles over: plain torch runs every model
+        agrees = False
+    if not agrees:
+        first.model = plain
+    return agrees
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Raise ModelRefused for a model that needs custom code, or whose weights are not safetensors."""
+    path = folder / "config.json"
+    if path.exists() and "auto_map" in orjson.loads(path.read_bytes()):  # static vectors have none
+        raise ModelRefused(
+            f"{folder}: config.json names custom code (auto_map). Without it the model loads and gives wrong "
+            "vectors, with it anything may run here; serve it with text-embeddings-inference instead"
+        )
+    if not any(folder.rglob("*.safetensors")):
+        raise ModelRefused(f"{folder}: there are no safetensors weights; other formats can run code when loaded")
+
+
+def halving(run: Callable[[Sequence[str]], Sequence[T]], texts: Sequence[str]) -> list[T]:
+    """`run(texts)`, in halves while memory does not suffice."""
+    try:
+        return list(run(texts))
+    except Exception as error:
+        if len(texts) == 1 or not _out_of_memory(error):
+            raise
+    middle = len(texts) // 2
+    return halving(run, texts[:middle]) + halving(run, texts[middle:])
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
