@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Answer, Candidates, FloatArray, IntArray, Question, Span
@@ -56,8 +57,9 @@ class Pipeline:
         encoder: Encoder,
         values: Values,
         index_keys: Mapping[str, str],
-        index_reads: Mapping[str, str],
+        index_parts: Mapping[str, Any],
         open_index: OpenIndex,
+        ledger: Ledger,
     ) -> None:
         self.spec = spec
         self.texts = texts
@@ -67,7 +69,8 @@ class Pipeline:
         self.index_keys = dict(index_keys)
         self.open_index = open_index
         self._values = values
-        self._reads = dict(index_reads)
+        self._parts = dict(index_parts)
+        self._ledger = ledger
 
     def ask(self, questions: Sequence[Question]) -> Responses:
         """Answer the questions; a question's filters limit what may be returned for it."""
@@ -86,8 +89,11 @@ class Pipeline:
 
     def lists(self, questions: Sequence[Question]) -> dict[str, Candidates]:
         """What each index returns for the questions, to the retriever's depth, before anything is made of it."""
-        vectors = self.encoder.vectors([question.text for question in questions], "query")
-        return self._lists(questions, vectors)[0]
+        return self.timed_lists(questions)[0]
+
+    def timed_lists(self, questions: Sequence[Question]) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
+        """The lists, and the milliseconds that each question took when it was first searched for."""
+        return self._lists(questions, self.encoder.vectors([question.text for question in questions], "query"))
 
     def _lists(
         self, questions: Sequence[Question], vectors: NDArray[np.float32]
@@ -100,10 +106,14 @@ class Pipeline:
         self, name: str, questions: Sequence[Question], vectors: NDArray[np.float32]
     ) -> tuple[Candidates, FloatArray]:
         depth = self.spec.retriever.depth
-        reads_vectors = self._reads[name] == "vectors"
-        keys = [item_key(self.index_keys[name], [depth, q.text, dict(q.filters)]) for q in questions]
+        reads_vectors = self._parts[name].reads == "vectors"
+        keys = list_keys(self.index_keys[name], depth, questions)
 
         def compute(positions: list[int]) -> list[bytes]:
+            with self._ledger.timed(f"search {self._parts[name].kind}", len(positions)):
+                return search(positions)
+
+        def search(positions: list[int]) -> list[bytes]:
             index = self.open_index(name)
             found = []
             for position in positions:
@@ -136,7 +146,8 @@ class Pipeline:
             some = Candidates(candidates.chunks[positions], candidates.scores[positions])
             index = self.open_index("dense")
             started = time.perf_counter()
-            done = part.rerank(some, chunk_vectors=index.vectors)
+            with self._ledger.timed(f"rerank {part.kind}", len(positions)):
+                done = part.rerank(some, chunk_vectors=index.vectors)
             elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
             return [_pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
 
@@ -178,13 +189,14 @@ class Pipeline:
 
         def compute(positions: list[int]) -> list[bytes]:
             clock = _Clock(self.encoder)
-            made = part.answer(
-                vectors[positions],
-                [contexts[position] for position in positions],
-                sentences=self._sentences,
-                text=self.texts.of,
-                vectors=clock.vectors,
-            )
+            with self._ledger.timed(f"answer {part.kind}", len(positions)):
+                made = part.answer(
+                    vectors[positions],
+                    [contexts[position] for position in positions],
+                    sentences=self._sentences,
+                    text=self.texts.of,
+                    vectors=clock.vectors,
+                )
             elapsed_ms = clock.elapsed_ms() / len(positions)
             return [orjson.dumps([a.text, a.refused, [[*_plain(s)] for s in a.cited], elapsed_ms]) for a in made]
 
@@ -195,6 +207,11 @@ class Pipeline:
     def _sentences(self, span: Span) -> list[Span]:
         """The sentences of a span, none longer than the model reads."""
         return self.texts.sentences(span, tokenizer=self.encoder.tokenizer, most_tokens=self.encoder.document_tokens)
+
+
+def list_keys(index_key: str, depth: int, questions: Sequence[Question]) -> list[bytes]:
+    """Under what an index's lists are stored, one per question."""
+    return [item_key(index_key, [depth, q.text, dict(q.filters)]) for q in questions]
 
 
 class _Clock:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -20,6 +20,7 @@ from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline.asking import Pipeline
+from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Corpus
@@ -29,6 +30,13 @@ from rag_opt.store.keys import digest, versions
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
+
+
+class Keys(NamedTuple):
+    """`indexes` by name: the part that builds the index, and its key."""
+
+    chunks: str
+    indexes: dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ class Workshop:
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self._machine = machine
         self._encoders: dict[str, Encoder] = {}
+        self.ledger = Ledger()
+        self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
 
@@ -89,6 +99,7 @@ class Workshop:
             card = self.cards.read(name)
             encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self._machine)
             encoder.progress = self._tell_progress
+            encoder.spend = self.ledger.add
             self._encoders[name] = encoder
         return self._encoders[name]
 
@@ -111,23 +122,49 @@ class Workshop:
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         self.check(spec)
+        encoder, keys = self.encoder(spec.embedder.name), self.keys(spec)
+        return Pipeline(
+            spec=spec,
+            texts=self.texts,
+            chunks=self._chunks(spec, keys.chunks, encoder),
+            encoder=encoder,
+            values=self.store.values,
+            index_keys={name: key for name, (_, key) in keys.indexes.items()},
+            index_parts={name: part for name, (part, _) in keys.indexes.items()},
+            open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
+            ledger=self.ledger,
+        )
+
+    def keys(self, spec: PipelineSpec) -> Keys:
+        """Under what the artifacts of a pipeline are stored, built or not."""
         encoder = self.encoder(spec.embedder.name)
         chunks_key = self._chunks_key(spec, encoder)
         wanted = dict(spec.retriever.indexes())
         if "chunk_vectors" in spec.reranker.needs:
             wanted.setdefault("dense", ("chroma", {}))
         parts = {name: lookup("index", kind)(**settings) for name, (kind, settings) in wanted.items()}
-        keys = {name: self._index_key(part, chunks_key, encoder) for name, part in parts.items()}
-        return Pipeline(
-            spec=spec,
-            texts=self.texts,
-            chunks=self._chunks(spec, chunks_key, encoder),
-            encoder=encoder,
-            values=self.store.values,
-            index_keys=keys,
-            index_reads={name: part.reads for name, part in parts.items()},
-            open_index=lambda name: self._index(parts[name], keys[name], spec, chunks_key, encoder),
-        )
+        indexes = {name: (part, self._index_key(part, chunks_key, encoder)) for name, part in parts.items()}
+        return Keys(chunks_key, indexes)
+
+    def stored_chunks(self, spec: PipelineSpec) -> ChunkTable | None:
+        """The chunk table of a pipeline if it is stored."""
+        encoder = self.encoder(spec.embedder.name)
+        key = self._chunks_key(spec, encoder)
+        return self._chunks(spec, key, encoder) if self.store.has("chunks", key) else None
+
+    def corpus_tokens(self, encoder: Encoder, *, most_characters: int) -> float:
+        """About how many tokens the corpus has, by those of its first characters."""
+        if encoder.tokenizer.identity not in self._tokens_per_character:
+            sample, length = [], 0
+            for document in self.corpus.documents:
+                sample.append(document.text[:most_characters])
+                length += len(sample[-1])
+                if length >= most_characters:
+                    break
+            tokens = encoder.tokenizer.lengths(sample) - encoder.tokenizer.special_tokens
+            self._tokens_per_character[encoder.tokenizer.identity] = float(tokens.sum()) / max(length, 1)
+        characters = sum(len(document.text) for document in self.corpus.documents)
+        return self._tokens_per_character[encoder.tokenizer.identity] * characters
 
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """How many chunks are longer than the model reads, the prompt before them included."""
@@ -163,9 +200,13 @@ class Workshop:
 
     def _chunks(self, spec: PipelineSpec, key: str, encoder: Encoder) -> ChunkTable:
         if key not in self._tables:
-            folder = self.store.entry("chunks", key, lambda aside: self._cut(spec, encoder).save(aside))
+            folder = self.store.entry("chunks", key, lambda aside: self._cut_timed(spec, encoder).save(aside))
             _keep(self._tables, key, ChunkTable.load(folder), most=_CHUNK_TABLES)
         return self._tables[key]
+
+    def _cut_timed(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
+        with self.ledger.timed(f"chunk {spec.chunker.kind}", sum(len(d.text) for d in self.corpus.documents)):
+            return self._cut(spec, encoder)
 
     def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
         rows: list[tuple[int, int, int]] = []
@@ -186,7 +227,8 @@ class Workshop:
 
             def build(folder: Path) -> None:
                 texts = self._chunks(spec, chunks_key, encoder).texts(self.corpus)
-                part.build(folder, encoder.vectors(texts, "document") if part.reads == "vectors" else texts)
+                with self.ledger.timed(f"index {part.kind}", len(texts)):
+                    part.build(folder, encoder.vectors(texts, "document") if part.reads == "vectors" else texts)
 
             folder = self.store.entry("indexes", key, build)
             _keep(self._open, key, part.open(folder), most=_OPEN_INDEXES)

@@ -25,6 +25,7 @@ from rag_opt.parts.embedders.cards import Card
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
 from rag_opt.pipeline.building import ChunkTable
+from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Corpus, Document, Question, Span
 from rag_opt.registry import load_parts, lookup
@@ -142,8 +143,9 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
         encoder=encoder,
         values=values,
         index_keys={name: f"bundle {name}" for name in names},
-        index_reads={name: part.reads for name, part in parts.items()},
+        index_parts=parts,
         open_index=open_index,
+        ledger=Ledger(),
     )
     return Bundle(pipeline, manifest)
 

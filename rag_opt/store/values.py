@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class Values(Protocol):
     reused: dict[str, int]
 
     def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]: ...
+
+    def known(self, shelf: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of the keys have a value, without reading it."""
+        ...
 
     def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None: ...
 
@@ -56,6 +60,9 @@ class MemoryValues:
 
     def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return {key: self._values[shelf, key] for key in keys if (shelf, key) in self._values}
+
+    def known(self, shelf: str, keys: Sequence[bytes]) -> set[bytes]:
+        return {key for key in keys if (shelf, key) in self._values}
 
     def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
         for key, value in values.items():
@@ -96,18 +103,20 @@ class SqliteValues:
 
     def _get(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
-        unique = list(dict.fromkeys(keys))
-        for start in range(0, len(unique), _KEYS_PER_QUERY):
-            part = unique[start : start + _KEYS_PER_QUERY]
-            marks = ",".join("?" * len(part))
-            rows = connection.execute(f"SELECT key, value FROM entry WHERE key IN ({marks})", part)
-            for key, value in rows:
-                content = value[_CHECKSUM_BYTES:]
-                if checksum(content) == value[:_CHECKSUM_BYTES]:
-                    found[key] = content
-                else:
-                    self.damaged += 1
+        for key, value in _rows(connection, "key, value", keys):
+            content = value[_CHECKSUM_BYTES:]
+            if checksum(content) == value[:_CHECKSUM_BYTES]:
+                found[key] = content
+            else:
+                self.damaged += 1
         return found
+
+    def known(self, shelf: str, keys: Sequence[bytes]) -> set[bytes]:
+        try:
+            return {key for (key,) in _rows(self._open(shelf), "key", keys)}
+        except sqlite3.DatabaseError as error:
+            self._refuse_or_set_aside(shelf, error)
+            return set()
 
     def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
         connection = self._open(shelf)
@@ -140,6 +149,14 @@ class SqliteValues:
         for path in self._folder.glob(f"{shelf}.sqlite*"):
             path.replace(self._set_aside / f"{time.time_ns()}-{path.name}")
         self.damaged += 1
+
+
+def _rows(connection: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+    unique = list(dict.fromkeys(keys))
+    for start in range(0, len(unique), _KEYS_PER_QUERY):
+        part = unique[start : start + _KEYS_PER_QUERY]
+        marks = ",".join("?" * len(part))
+        yield from connection.execute(f"SELECT {columns} FROM entry WHERE key IN ({marks})", part)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

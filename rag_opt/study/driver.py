@@ -209,7 +209,7 @@ def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
 def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
     """Evaluate one proposal. Whatever goes wrong becomes a finished trial with its reason."""
     clock = time.perf_counter()
-    before = _counts(search.workshop)
+    before, spent = _counts(search.workshop), dict(search.workshop.ledger.spent)
     trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
     try:
         spec = PipelineSpec.from_dict(asked.spec)
@@ -235,6 +235,7 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
         metrics=done.metrics,
         seconds=round(time.perf_counter() - clock, 3),
         truncated_chunks=search.workshop.truncated_chunks(spec),
+        stages=_stages(search, spent, time.perf_counter() - clock),
         **_spent(before, _counts(search.workshop)),
     )
     if done.coverage == 0:
@@ -242,6 +243,16 @@ def _tried(search: Search, number: int, asked: Proposal, origin: str) -> Trial:
     interval = mean_interval(done.optimised, search.clusters)
     spread = interval.error if np.isfinite(interval.error) else None
     return dataclasses.replace(measured, state="COMPLETE", value=interval.mean, error=spread)
+
+
+def _stages(
+    search: Search, before: Mapping[str, tuple[float, float]], seconds: float
+) -> dict[str, tuple[float, float]]:
+    """Work and seconds by stage; "rest" is what no stage names: fusing, packing, scoring, writing."""
+    stages = search.workshop.ledger.since(before)
+    rest = seconds - sum(took for _, took in stages.values())
+    rounded = {name: (work, round(took, 4)) for name, (work, took) in stages.items()}
+    return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
 
 
 def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:

@@ -93,7 +93,7 @@ class _Group:
         gold = span_gold(self.questions, corpus), document_gold(self.questions, corpus)
         table = (chunks.document, chunks.start, chunks.end)
         coverage = Coverage.of(pool, *table, spans=gold[0], documents=gold[1])
-        sizes = _token_counts(pool, self.pipeline)
+        sizes = token_counts(pool, self.pipeline)
         budget = getattr(spec.packer, "context_tokens", np.inf)
         deepest = max(max(cuts) for _, _, cuts in self.parts)
         gains: list[Gains] = [part.gains(self.lists) for _, part, _ in self.parts]
@@ -165,7 +165,7 @@ def _values(domain: Domain) -> list[Scalar]:
     return [domain.at(int(index)) for index in picked]
 
 
-def _token_counts(pool: Pool, pipeline: Pipeline) -> FloatArray:
+def token_counts(pool: Pool, pipeline: Pipeline) -> FloatArray:
     """[questions, width]: size of each candidate in tokens of the budget."""
     chunks, documents = pipeline.chunks, pipeline.corpus.documents
     used: IntArray = np.unique(pool.chunks[pool.chunks >= 0])

@@ -30,7 +30,8 @@ class Trial:
 
     `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
     of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
-    `truncated_chunks`: chunks longer than the model reads.
+    `stages`: work and seconds per stage of the plan, "rest" for all else; `truncated_chunks`: chunks longer than
+    the model reads.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Trial:
     seconds: float = 0.0
     computed: dict[str, int] = field(default_factory=dict)
     reused: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
     truncated_chunks: int = 0
     reason: str = ""
     started: str = ""

@@ -77,7 +77,7 @@ def test_grounded_answer_is_what_the_issue_says(run: Run, tools: Tools, cards: C
 
     class Plain:
         def embed_text(self, text: str) -> np.ndarray:
-            return encoder.vectors([text], "document")[0]
+            return encoder.vectors([text], "sentence")[0]
 
     metric = SemanticSimilarity.__new__(SemanticSimilarity)
     metric.embeddings, metric.threshold = Plain(), None

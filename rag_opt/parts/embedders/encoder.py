@@ -45,6 +45,7 @@ class Encoder:
     ) -> None:
         self.card = card
         self.progress: Callable[[int, int], None] = lambda done, total: None
+        self.spend: Callable[[str, float, float], None] = lambda stage, work, seconds: None
         self.encoded = 0
         self._values = values
         self._lock = lock
@@ -129,11 +130,16 @@ class Encoder:
         if not missing:
             return {}
         keys, texts = list(missing), list(missing.values())
-        lengths = self.tokenizer.lengths([self._prompt(purpose) + text for text in texts])
+        lengths = np.minimum(
+            self.tokenizer.lengths([self._prompt(purpose) + text for text in texts]), self.card.reads_tokens
+        )
+        begun = time.perf_counter()
         self._model(purpose)  # loading is not part of what a vector takes
+        self.spend(f"load {self.card.id}", 1, time.perf_counter() - begun)
+        begun = time.perf_counter()
         made: dict[bytes, bytes] = {}
         unsaved: dict[bytes, bytes] = {}
-        for number, batch in enumerate(_batches(np.minimum(lengths, self.card.reads_tokens), *self.runtime.batch)):
+        for number, batch in enumerate(_batches(lengths, *self.runtime.batch)):
             started = time.perf_counter()
             rows = np.zeros(len(batch), _entry(self.card.dimensions))
             rows["vector"] = self._run([texts[i] for i in batch], purpose)
@@ -145,6 +151,7 @@ class Encoder:
                 unsaved = {}
             self.progress(len(made), len(missing))
         self._values.put(_SHELF, unsaved)
+        self.spend(f"embed {self.card.id}", float(lengths.sum()), time.perf_counter() - begun)
         return made
 
     def _model(self, purpose: Purpose) -> Any:

@@ -1,0 +1,171 @@
+"""What a pipeline would have to compute, known from keys alone, before a model is loaded or an index opened."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rag_opt.records import Question
+
+if TYPE_CHECKING:
+    from rag_opt.parts.embedders.encoder import Encoder
+    from rag_opt.pipeline.building import Workshop
+    from rag_opt.pipeline.spec import PipelineSpec
+
+_SAMPLE_CHARACTERS = 100_000  # of a corpus that was not cut yet, to know how many tokens it has
+_USUAL_SIZE_TOKENS = 200  # of chunks whose chunker has no size
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`missing` of `total` values or artifacts. `work` of the missing is what its time grows with: characters to
+    chunk, tokens to embed, chunks to index, questions to search, rerank and answer.
+
+    `counted` False: what comes before it is missing itself, so that this is an expectation or an upper bound.
+    """
+
+    name: str
+    missing: int
+    total: int
+    work: float
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every stage of a pipeline, in the order of the work."""
+
+    stages: tuple[Stage, ...]
+
+    @property
+    def missing(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if stage.missing)
+
+    def __getitem__(self, name: str) -> Stage:
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+class Ledger:
+    """Work done and seconds spent by stage, by the names of a plan."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, tuple[float, float]] = {}
+
+    def add(self, stage: str, work: float, seconds: float) -> None:
+        before = self.spent.get(stage, (0.0, 0.0))
+        self.spent[stage] = (before[0] + work, before[1] + seconds)
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.spent.values())
+
+    @contextlib.contextmanager
+    def timed(self, stage: str, work: float) -> Iterator[None]:
+        """Adds what the block takes, less what stages inside it add themselves."""
+        started, before = time.perf_counter(), self.seconds
+        yield
+        self.add(stage, work, time.perf_counter() - started - (self.seconds - before))
+
+    def since(self, before: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        grown = {
+            name: (work - before.get(name, (0, 0))[0], seconds - before.get(name, (0, 0))[1])
+            for name, (work, seconds) in self.spent.items()
+        }
+        return {name: pair for name, pair in grown.items() if pair[0] > 0}
+
+
+class Planner:
+    """Plans pipelines of one workshop for some questions. What was found complete is not looked up again."""
+
+    def __init__(self, workshop: Workshop, questions: Sequence[Question]) -> None:
+        self._workshop = workshop
+        self._questions = tuple(questions)
+        self._complete: dict[tuple[str, ...], Stage] = {}
+
+    def plan(self, spec: PipelineSpec) -> Plan:
+        """Raises BadInput for an embedding model without a card. Nothing is built and no model is loaded."""
+        shop, encoder = self._workshop, self._workshop.encoder(spec.embedder.name)
+        keys = shop.keys(spec)
+        stages = [self._once(("chunk", keys.chunks), lambda: self._chunk(spec, keys.chunks))]
+        stages.append(self._once(("ask", encoder.vectors_key), lambda: self._embed_questions(encoder)))
+        for name, (part, key) in keys.indexes.items():
+            if part.reads == "vectors":
+                stages.append(self._once(("embed", key), lambda key=key: self._embed(spec, key, encoder)))
+            stages.append(self._once(("index", key), lambda part=part, key=key: self._index(spec, part, key)))
+            if name in spec.retriever.indexes():
+                depth = spec.retriever.depth
+                look = lambda part=part, key=key, depth=depth: self._search(part, key, depth)  # noqa: E731
+                stages.append(self._once(("search", key, str(depth)), look))
+        count = len(self._questions)
+        if spec.reranker.needs:
+            stages.append(Stage(f"rerank {spec.reranker.kind}", count, count, count, counted=False))
+        stages.append(Stage(f"answer {spec.generator.kind}", count, count, count, counted=False))
+        return Plan(tuple(stages))
+
+    def _once(self, key: tuple[str, ...], look: Any) -> Stage:
+        if key in self._complete:
+            return self._complete[key]
+        stage: Stage = look()
+        if not stage.missing:
+            self._complete[key] = stage
+        return stage
+
+    def _chunk(self, spec: PipelineSpec, key: str) -> Stage:
+        done = self._workshop.store.has("chunks", key)
+        documents = self._workshop.corpus.documents
+        work = 0 if done else sum(len(document.text) for document in documents)
+        return Stage(f"chunk {spec.chunker.kind}", 0 if done else len(documents), len(documents), work)
+
+    def _embed_questions(self, encoder: Encoder) -> Stage:
+        texts = list(dict.fromkeys(question.text for question in self._questions))
+        keys = encoder.keys(texts, "query")
+        known = self._workshop.store.values.known("vectors", keys)
+        missing = [text for text, key in zip(texts, keys, strict=True) if key not in known]
+        tokens = int(encoder.tokenizer.lengths(missing).sum()) if missing else 0
+        return Stage(f"embed {encoder.card.id}", len(missing), len(texts), tokens)
+
+    def _embed(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
+        shop, name = self._workshop, f"embed {encoder.card.id}"
+        if shop.store.has("indexes", key):
+            return Stage(name, 0, 0, 0)
+        table = shop.stored_chunks(spec)
+        if table is None:
+            count, tokens = self._expected(spec, encoder)
+            return Stage(name, count, count, tokens, counted=False)
+        texts = table.texts(shop.corpus)
+        sizes = dict(zip(encoder.keys(texts, "document"), table.tokens.tolist(), strict=True))
+        missing = sizes.keys() - shop.store.values.known("vectors", list(sizes))
+        read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
+        return Stage(name, len(missing), len(sizes), read)
+
+    def _index(self, spec: PipelineSpec, part: Any, key: str) -> Stage:
+        name, done = f"index {part.kind}", self._workshop.store.has("indexes", key)
+        if done:
+            return Stage(name, 0, 1, 0)
+        table = self._workshop.stored_chunks(spec)
+        if table is not None:
+            return Stage(name, 1, 1, len(table))
+        count, _ = self._expected(spec, self._workshop.encoder(spec.embedder.name))
+        return Stage(name, 1, 1, count, counted=False)
+
+    def _search(self, part: Any, key: str, depth: int) -> Stage:
+        from rag_opt.pipeline.asking import list_keys
+
+        keys = list_keys(key, depth, self._questions)
+        missing = len(set(keys) - self._workshop.store.values.known("candidates", keys))
+        return Stage(f"search {part.kind}", missing, len(set(keys)), missing)
+
+    def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
+        """(chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker's settings."""
+        size, overlap = getattr(spec.chunker, "size", _USUAL_SIZE_TOKENS), getattr(spec.chunker, "overlap", 0.0)
+        tokens = self._workshop.corpus_tokens(encoder, most_characters=_SAMPLE_CHARACTERS) / (1 - overlap)
+        count = max(round(tokens / size), 1)
+        return count, tokens + count * encoder.tokenizer.special_tokens
+
+
+def plan(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> Plan:
+    """Which artifacts of a pipeline are missing, and how much work they are; no model is loaded for it."""
+    return Planner(workshop, questions).plan(spec)
