@@ -4,6 +4,7 @@ COMMANDS = {
     "search": ("key=value …", "find the best pipeline; the same command resumes"),
     "check": ("key=value …", "everything that search would refuse, and the machine, without searching"),
     "export": ("outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
+    "store": ("list | verify | evict", "what is stored, whether it is sound, and how to make room"),
     "track": ("outputs/<study>", "deliver to MLflow what still waits"),
 }
 

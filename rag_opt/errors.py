@@ -7,6 +7,7 @@ RagOptError
 ├── ModelRefused        a model that would give silently wrong vectors
 ├── StudyMismatch       the study on disk was made for other documents, questions, space or objective
 ├── StudyBusy           another search drives this study right now
+├── BadStore            a store that is not there, or is in use
 ├── BadBundle           a bundle that is not whole, or does not answer as the search saw
 └── TooManyFailures     trials keep crashing; the search stops and says why
 """
@@ -53,6 +54,10 @@ class ImpossiblePipeline(RagOptError):
 
 
 class ModelRefused(RagOptError):
+    pass
+
+
+class BadStore(RagOptError):
     pass
 
 

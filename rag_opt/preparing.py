@@ -26,7 +26,8 @@ from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.driver import Panel, Search, reference_pipelines
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import Choice, Scalar, Space
+from rag_opt.study.prospect import model_names
+from rag_opt.study.space import Choice, Space
 from rag_opt.tracking.mlflow_runs import unusable
 
 
@@ -107,6 +108,8 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         trials=settings.study.trials,
         seed=settings.study.seed,
         max_failures=settings.study.max_failures,
+        minutes=settings.study.minutes,
+        stop=settings.study.stop,
         sweep=swept,
     )
     if not search.questions:
@@ -128,6 +131,7 @@ def _load_built_in() -> None:
     import rag_opt.data.folder
     import rag_opt.data.python_reference
     import rag_opt.data.squad
+    import rag_opt.study.cost_aware
     import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
 
     load_parts()
@@ -210,7 +214,7 @@ def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> lis
     """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
     problems: list[Problem] = []
     cards = {}
-    for name in _models(space):
+    for name in model_names(space):
         try:
             cards[name] = workshop.encoder(name).card
         except BadInput as error:
@@ -236,7 +240,7 @@ def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> lis
 def _read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str]:
     """A note per model that reads only the beginning of some questions."""
     notes = []
-    for name in _models(space):
+    for name in model_names(space):
         encoder = workshop.encoder(name)
         cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
         if cut:
@@ -244,15 +248,6 @@ def _read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[st
                 f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
             )
     return notes
-
-
-def _models(space: Space) -> list[str]:
-    """The names of the cards that the space can choose."""
-    names: list[Scalar] = []
-    for kind, parameters in space.tree["embedder"].items():
-        domain = parameters.get("name")
-        names += domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]
-    return [str(name) for name in dict.fromkeys(names)]
 
 
 def _number(value: object) -> float:

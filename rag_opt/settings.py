@@ -15,6 +15,8 @@ from rag_opt.config import STRICT
 class StudySettings:
     name: str | None = None
     trials: Annotated[int, Ge(1), Le(1_000_000)] = 40
+    minutes: Annotated[float, Gt(0)] | None = None
+    stop: Literal["trials", "auto"] = "trials"
     seed: Annotated[int, Ge(0)] = 0
     search_share: Annotated[float, Gt(0), Le(1)] = 0.6
     finalists: Annotated[int, Ge(1), Le(1000)] = 5

@@ -12,7 +12,7 @@ from rag_opt.records import Question
 
 if TYPE_CHECKING:
     from rag_opt.parts.embedders.encoder import Encoder
-    from rag_opt.pipeline.building import Workshop
+    from rag_opt.pipeline.building import ChunkTable, Workshop
     from rag_opt.pipeline.spec import PipelineSpec
 
 _SAMPLE_CHARACTERS = 100_000  # of a corpus that was not cut yet, to know how many tokens it has
@@ -84,9 +84,11 @@ class Planner:
         self._workshop = workshop
         self._questions = tuple(questions)
         self._complete: dict[tuple[str, ...], Stage] = {}
+        self._tokens: dict[tuple[str, str], dict[bytes, int]] = {}
 
     def plan(self, spec: PipelineSpec) -> Plan:
-        """Raises BadInput for an embedding model without a card. Nothing is built and no model is loaded."""
+        """Raises ImpossiblePipeline, and BadInput for a model without a card. Nothing is built, no model loaded."""
+        self._workshop.check(spec)
         shop, encoder = self._workshop, self._workshop.encoder(spec.embedder.name)
         keys = shop.keys(spec)
         stages = [self._once(("chunk", keys.chunks), lambda: self._chunk(spec, keys.chunks))]
@@ -135,11 +137,18 @@ class Planner:
         if table is None:
             count, tokens = self._expected(spec, encoder)
             return Stage(name, count, count, tokens, counted=False)
-        texts = table.texts(shop.corpus)
-        sizes = dict(zip(encoder.keys(texts, "document"), table.tokens.tolist(), strict=True))
+        sizes = self._sizes(table, encoder)
         missing = sizes.keys() - shop.store.values.known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
         return Stage(name, len(missing), len(sizes), read)
+
+    def _sizes(self, table: ChunkTable, encoder: Encoder) -> dict[bytes, int]:
+        """Tokens by the key of each chunk's vector, worked out once: it hashes every text."""
+        known = (table.digest, encoder.vectors_key)
+        if known not in self._tokens:
+            keys = encoder.keys(table.texts(self._workshop.corpus), "document")
+            self._tokens[known] = dict(zip(keys, table.tokens.tolist(), strict=True))
+        return self._tokens[known]
 
     def _index(self, spec: PipelineSpec, part: Any, key: str) -> Stage:
         name, done = f"index {part.kind}", self._workshop.store.has("indexes", key)

@@ -16,6 +16,7 @@ from rag_opt.store.keys import file_digest
 from rag_opt.store.values import SqliteValues
 
 MANIFEST = "manifest.json"
+IN_USE = "in-use"
 
 
 class Store:
@@ -23,7 +24,7 @@ class Store:
 
     <root>/<stage>/<key>/        files of one artifact and their manifest
     <root>/values/<shelf>.sqlite many small values by key
-    <root>/locks/                one lock file per key that is being built
+    <root>/locks/                one lock file per key that is being built, and per process that has the store open
     <root>/damaged/              entries that did not match their checksum, set aside
     """
 
@@ -35,9 +36,19 @@ class Store:
         self.built: dict[str, int] = {}
         self.reused: dict[str, int] = {}
         self.notes: list[str] = []
+        self._in_use = self._say_in_use()
 
     def close(self) -> None:
         self.values.close()
+        self._in_use.release()
+
+    def _say_in_use(self) -> filelock.FileLock:
+        """A lock of this process's own: whoever wants to make room sees that it is held."""
+        folder = self.root / "locks" / IN_USE
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{os.getpid()}.lock", is_singleton=True)
+        lock.acquire()
+        return lock
 
     def has(self, stage: str, key: str) -> bool:
         return (self.root / stage / key / MANIFEST).exists()
@@ -88,6 +99,7 @@ class Store:
             self.notes.append(f"{path} was damaged ({wrong}); set aside as {aside} and built again")
             return False
         self._checked.add(path)
+        (path / MANIFEST).touch()  # its time says when it was used last
         return True
 
 

@@ -104,9 +104,8 @@ class SqliteValues:
     def _get(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         for key, value in _rows(connection, "key, value", keys):
-            content = value[_CHECKSUM_BYTES:]
-            if checksum(content) == value[:_CHECKSUM_BYTES]:
-                found[key] = content
+            if sound(value):
+                found[key] = value[_CHECKSUM_BYTES:]
             else:
                 self.damaged += 1
         return found
@@ -149,6 +148,11 @@ class SqliteValues:
         for path in self._folder.glob(f"{shelf}.sqlite*"):
             path.replace(self._set_aside / f"{time.time_ns()}-{path.name}")
         self.damaged += 1
+
+
+def sound(value: bytes) -> bool:
+    """Whether a stored value matches the checksum before it."""
+    return checksum(value[_CHECKSUM_BYTES:]) == value[:_CHECKSUM_BYTES]
 
 
 def _rows(connection: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -18,13 +19,16 @@ from rag_opt.evaluation.statistics import mean_interval
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import FloatArray, Question
 from rag_opt.store.keys import digest
+from rag_opt.study.costs import Outlook
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.prospect import Prospect
 from rag_opt.study.samplers import Proposal, Sampler, spec_digest, unseen
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.sweep import Sweep, sweep
 from rag_opt.study.trials import Trial, TrialLog
 
 _REDRAWS = 20
+_TELLS_APART = 0.05  # of the smallest standard error: what a trial must promise for stop=auto (docs/benchmarks.md)
 
 
 class Watcher(Protocol):
@@ -111,6 +115,18 @@ class Search:
     seed: int
     max_failures: int = 5
     sweep: bool = False
+    minutes: float | None = None
+    stop: Literal["trials", "auto"] = "trials"
+
+    def spent(self, log: TrialLog) -> float:
+        """Share of the budget that finished trials have used, in [0, 1]."""
+        trials = sum(trial.counts for trial in log.trials) / self.trials
+        minutes = sum(trial.seconds for trial in log.trials) / 60 / self.minutes if self.minutes else 0.0
+        return min(max(trials, minutes), 1.0)
+
+    @functools.cached_property
+    def prospect(self) -> Prospect:
+        return Prospect(self.workshop, self.space, self.questions, self.baseline)
 
 
 def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
@@ -131,12 +147,12 @@ def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
 
 def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) -> Iterator[tuple[Proposal, str]]:
     for origin, spec in reference_pipelines(search.baseline).items():
-        if sum(t.counts for t in log.trials) >= search.trials:
+        if search.spent(log) >= 1:
             return
         if spec.digest not in seen:
             yield Proposal(spec.to_dict()), origin
     sweeps: dict[str, tuple[SpecDict, ...]] = {}
-    while sum(t.counts for t in log.trials) < search.trials:
+    while search.spent(log) < 1:
         if search.sweep:
             _sweep_new_indexes(search, log, sweeps, watcher)
         waiting = [spec for specs in sweeps.values() for spec in specs if spec_digest(spec) not in seen]
@@ -144,7 +160,7 @@ def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) 
             yield Proposal(waiting[0]), "sweep"
             continue
         proposal = _next(search, log, seen)
-        if proposal is None:
+        if proposal is None or (search.stop == "auto" and _enough(log, proposal)):
             return
         yield proposal, "sampler"
 
@@ -187,16 +203,25 @@ def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
     return {"baseline": baseline, "BM25 alone": alone("lexical"), "dense alone": alone("dense")}
 
 
+def _enough(log: TrialLog, proposal: Proposal) -> bool:
+    """Whether the best that a sampler can promise is less than the questions can tell apart."""
+    errors = [trial.error for trial in log.trials if trial.error]
+    return bool(errors) and proposal.promise is not None and proposal.promise < _TELLS_APART * min(errors)
+
+
 def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
     """A pipeline that was not tried: redrawn while it is known, then any that is left, else None.
 
     A sampler that proposes nothing but what cannot exist, twenty times in a row, is not asked this time.
     """
     number = len(log.trials)
+    outlook = Outlook()
+    if getattr(search.sampler, "reads_costs", False):
+        outlook = search.prospect.outlook((trial.stages for trial in log.trials), spent=search.spent(log))
     stuck = number >= _REDRAWS and all(trial.state == "PRUNED" for trial in log.trials[-_REDRAWS:])
     for attempt in range(0 if stuck else _REDRAWS):
         seed = int(digest([search.seed, number, attempt])[:8], 16)
-        proposal = search.sampler.propose(search.space, log.sampling, seed=seed, seen=seen)
+        proposal = search.sampler.propose(search.space, log.sampling, seed=seed, seen=seen, outlook=outlook)
         if proposal is None:
             return None
         if spec_digest(proposal.spec) not in seen:

@@ -22,6 +22,7 @@ from rag_opt.errors import BadInput, Problem
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.registry import register
 from rag_opt.store.keys import digest
+from rag_opt.study.costs import Outlook
 from rag_opt.study.space import Choice, Domain, Range, Space, SpecDict
 
 if TYPE_CHECKING:
@@ -32,14 +33,19 @@ LARGEST_GRID = 1_000_000
 
 @plain_dataclass(frozen=True)
 class Proposal:
-    """`trial` is the open Optuna trial it came from, if it came from one."""
+    """`trial` is the open Optuna trial it came from, if it came from one; `promise` the improvement it is expected to
+    bring, from a sampler that knows.
+    """
 
     spec: SpecDict
     trial: optuna.Trial | None = None
+    promise: float | None = None
 
 
 class Sampler(Protocol):
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
+    ) -> Proposal | None:
         """The next pipeline to try, which may be a known one; None when everything was tried."""
         ...
 
@@ -51,7 +57,9 @@ class Tpe:
 
     startup_trials: Annotated[int, Ge(1)] = 10
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
+    ) -> Proposal | None:
         import warnings
 
         with warnings.catch_warnings():
@@ -60,7 +68,7 @@ class Tpe:
             sampler = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=self.startup_trials, multivariate=True, group=True
             )
-        return _asked(space, study, sampler)
+        return asked(space, study, sampler)
 
 
 @register("sampler", "random")
@@ -68,8 +76,10 @@ class Tpe:
 class Random:
     """Every parameter uniformly at random."""
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
-        return _asked(space, study, optuna.samplers.RandomSampler(seed=seed))
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
+    ) -> Proposal | None:
+        return asked(space, study, optuna.samplers.RandomSampler(seed=seed))
 
 
 @register("sampler", "grid")
@@ -84,11 +94,13 @@ class Grid:
             count = "endless" if size is None else f"{size:,} pipelines"
             raise BadInput([Problem("sampler", f"a grid over this space is {count}; at most {LARGEST_GRID:,}")])
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str]) -> Proposal | None:
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
+    ) -> Proposal | None:
         return unseen(space, seed=0, seen=seen)
 
 
-def _asked(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
+def asked(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
     study.sampler = sampler
     trial = study.ask()
     spec: SpecDict = {}
@@ -112,7 +124,7 @@ def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> object:
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """The Optuna distribution that `_asked` samples this domain from."""
+    """The Optuna distribution that `asked` samples this domain from."""
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
     if isinstance(domain.low, int):
@@ -140,7 +152,7 @@ def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None
     if size is None or size > LARGEST_GRID:
         for _ in range(1000):
             sampler = optuna.samplers.RandomSampler(seed=int(generator.integers(2**31)))
-            drawn = _asked(space, optuna.create_study(), sampler)
+            drawn = asked(space, optuna.create_study(), sampler)
             if new(drawn.spec):
                 return Proposal(drawn.spec)
         return None

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rag_opt import config
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.pipeline.spec import SLOTS
 from rag_opt.registry import lookup
 
+_ABSENT = object()
 Scalar = str | int | float | bool | None
 SpecDict = dict[str, dict[str, dict[str, Any]]]
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -108,20 +111,21 @@ class Space:
     @property
     def size(self) -> int | None:
         """Number of pipelines, forbidden ones included; None when a range is continuous."""
-        if any(
-            isinstance(d, Range) and d.continuous for *_, parameters in self.branches() for d in parameters.values()
-        ):
-            return None
-        return math.prod(self._slot_size(slot) for slot in self.tree)
+        sizes = [self.slot_size(slot) for slot in self.tree]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
-    def _slot_size(self, slot: str) -> int:
-        return sum(_branch_size(parameters) for parameters in self.tree[slot].values())
+    def slot_size(self, slot: str) -> int | None:
+        """How many settings a slot has; None when a range is continuous."""
+        kinds = self.tree[slot].values()
+        if any(isinstance(d, Range) and d.continuous for parameters in kinds for d in parameters.values()):
+            return None
+        return sum(_branch_size(parameters) for parameters in kinds)
 
     def at(self, index: int) -> SpecDict:
         """The pipeline with this number, from 0 to size - 1."""
         spec: SpecDict = {}
         for slot, kinds in self.tree.items():
-            index, place = divmod(index, self._slot_size(slot))
+            index, place = divmod(index, sum(_branch_size(parameters) for parameters in kinds.values()))
             for kind, parameters in kinds.items():
                 size = _branch_size(parameters)
                 if place >= size:
@@ -133,6 +137,31 @@ class Space:
                     settings[name] = domain.at(at)
                 spec[slot] = {kind: settings}
                 break
+        return spec
+
+    def draw(self, random: np.random.Generator) -> SpecDict:
+        """A pipeline at random: each kind of a slot, then each value of its parameters, as likely as the others."""
+        spec: SpecDict = {}
+        for slot, kinds in self.tree.items():
+            kind = list(kinds)[random.integers(len(kinds))]
+            spec[slot] = {kind: {name: _drawn(domain, random) for name, domain in kinds[kind].items()}}
+        return spec
+
+    def spec_of(self, parameters: Mapping[str, Any]) -> SpecDict | None:
+        """The pipeline that these values by path stand for, as `parameters` gives them; None if some are missing."""
+        spec: SpecDict = {}
+        for slot, kinds in self.tree.items():
+            kind = next(iter(kinds)) if len(kinds) == 1 else parameters.get(slot)
+            if kind not in kinds:
+                return None
+            settings = {}
+            for name, domain in kinds[kind].items():
+                fixed = isinstance(domain, Choice) and len(domain) == 1
+                value = domain.at(0) if fixed else parameters.get(f"{slot}.{kind}.{name}", _ABSENT)
+                if value is _ABSENT:
+                    return None
+                settings[name] = value
+            spec[slot] = {kind: settings}
         return spec
 
     def forbidden(self, spec: SpecDict) -> str:
@@ -172,6 +201,18 @@ class Space:
             for slot, kinds in self.tree.items()
         }
         return {**tree, "forbid": [dict(partial) for partial in self.forbid]}
+
+
+def _drawn(domain: Domain, random: np.random.Generator) -> Scalar:
+    if isinstance(domain, Choice):
+        return domain.at(int(random.integers(len(domain))))
+    if domain.log:
+        low, high = np.log(domain.low), np.log(domain.high + (0 if domain.continuous else 1))
+        drawn = float(np.exp(random.uniform(low, high)))
+        return domain.clean(drawn) if domain.continuous else int(min(drawn, domain.high))
+    if domain.continuous:
+        return domain.clean(float(random.uniform(domain.low, domain.high)))
+    return domain.at(int(random.integers(len(domain))))
 
 
 def _branch_size(parameters: Mapping[str, Domain]) -> int:

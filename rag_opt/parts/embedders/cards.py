@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt import config
@@ -19,7 +19,8 @@ from rag_opt.tokens import package_folder
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Card:
     """`path` is a folder, or `package:name/folder` inside an installed package; without it `id` is loaded
-    from the hub at `revision`. Prompts are put before every query and document.
+    from the hub at `revision`. Prompts are put before every query and document. `parameters_millions` and
+    `prior_quality` (nDCG@10 of MTEB retrieval, in points) say which models a search tries first.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Card:
     query_prompt: str = ""
     document_prompt: str = ""
     truncate_dimensions: Annotated[int, Ge(2)] | None = None
+    parameters_millions: Annotated[float, Ge(0)] | None = None
+    prior_quality: Annotated[float, Ge(0), Le(100)] | None = None
 
     @property
     def vector_dimensions(self) -> int:

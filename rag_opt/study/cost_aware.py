@@ -1,0 +1,203 @@
+"""A sampler that spends money where it teaches: expected improvement of an additive model against predicted cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import optuna
+from annotated_types import Ge, Le
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import FloatArray
+from rag_opt.registry import register
+from rag_opt.study.costs import Outlook, Prior
+from rag_opt.study.samplers import Proposal, Tpe, asked, distribution, spec_digest
+from rag_opt.study.space import Choice, Domain, Scalar, Space, SpecDict
+from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
+
+INDEX_SLOTS = ("chunker", "embedder")  # what must be built anew when it changes; all else rearranges what is stored
+_RANDOM, _NEAR_EACH, _ON_EACH_INDEX = 400, 60, 12
+_BEST, _INDEXES = 5, 40
+_LARGE_MILLIONS = 500.0  # parameters from which a model waits until smaller ones were tried
+_FEWEST_TO_FIT = 6
+
+
+@register("sampler", "cost_aware")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CostAware:
+    """Maximises log expected improvement - `eta` * log(predicted seconds); `eta` cools as the budget is spent.
+
+    Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. Where its
+    model cannot be fitted, TPE proposes.
+    """
+
+    eta: Annotated[float, Ge(0), Le(5)] = 0.5
+    design: Annotated[int, Ge(1), Le(100)] = 6
+
+    reads_costs: ClassVar[bool] = True
+
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
+    ) -> Proposal | None:
+        sampler = CostAwareSampler(space, outlook, seed=seed, seen=seen, eta=self.eta, design=self.design)
+        try:
+            if space.slot_size("chunker") == space.slot_size("embedder") == 1:
+                raise CannotModel  # one index: nothing to save
+            found = asked(space, study, sampler)
+        except CannotModel:
+            return Tpe().propose(space, study, seed=seed, seen=seen, outlook=outlook)
+        return Proposal(found.spec, found.trial, sampler.promise)
+
+
+class CannotModel(Exception):
+    """The scores so far do not allow a model: all alike, or too few."""
+
+
+class CostAwareSampler(optuna.samplers.BaseSampler):
+    """The same as an Optuna sampler over one `Space`, made for one ask. Raises CannotModel from `study.ask`."""
+
+    def __init__(
+        self, space: Space, outlook: Outlook, *, seed: int, seen: Collection[str], eta: float = 0.5, design: int = 6
+    ) -> None:
+        self._space, self._outlook, self._seen = space, outlook, seen
+        self._eta, self._design = eta, design
+        self._random = np.random.default_rng(seed)
+        self._independent = optuna.samplers.RandomSampler(seed=seed)
+        self._chosen: dict[str, tuple[Scalar, Domain]] = {}
+        self.promise: float | None = None
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        spec = self._choose(study)
+        self._chosen = (self._space.parameters(spec) if spec is not None else None) or {}
+        return {path: distribution(domain) for path, (_, domain) in self._chosen.items()}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {path: value for path, (value, _) in self._chosen.items()}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def _choose(self, study: optuna.Study) -> SpecDict | None:
+        known = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+        tried = [(spec, float(t.value or 0.0)) for t in known if (spec := self._space.spec_of(t.params)) is not None]
+        sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
+        specs, scores = [spec for spec, _ in tried], sign * np.array([score for _, score in tried])
+        first = self._first_design(specs, scores)
+        if first is not None:
+            return first
+        if len(specs) < _FEWEST_TO_FIT:
+            raise CannotModel
+        return self._by_model(specs, scores)
+
+    def _by_model(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
+        try:
+            model = Surrogate.fit(Features(self._space), specs, scores)
+        except (ValueError, np.linalg.LinAlgError):
+            raise CannotModel from None
+        candidates, seconds = self._possible(self._candidates(specs, scores))
+        mean, spread = model.predict(candidates)
+        gain = log_expected_improvement(mean, spread, float(scores.max()))
+        worth = gain - self._eta * (1 - self._outlook.spent) * np.log(seconds)
+        for place in np.argsort(-worth, kind="stable").tolist():
+            if self._is_new(candidates[place]):
+                self.promise = float(np.exp(gain[place]))
+                return candidates[place]
+        raise CannotModel
+
+    def _possible(self, specs: Iterable[SpecDict]) -> tuple[list[SpecDict], FloatArray]:
+        """Those that can exist, and the seconds that each would take."""
+        every = list(specs)
+        seconds = self._outlook.seconds(every)
+        kept = np.flatnonzero(np.isfinite(seconds))
+        return [every[i] for i in kept], np.maximum(seconds[kept], 1e-3)
+
+    def _is_new(self, spec: SpecDict) -> bool:
+        return spec_digest(spec) not in self._seen and not self._space.forbidden(spec)
+
+    def _first_design(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
+        """Varied query-time settings on one good index; then the best of them on a second model family."""
+        anchor, hedge = self._families()
+        drawn, _ = self._possible(self._space.draw(self._random) for _ in range(64))
+        drawn = [spec for spec in drawn if self._is_new(spec)]
+        if len(specs) < self._design:
+            ours = [spec for spec in drawn if _model(spec) in anchor]
+            return self._unlike(self._on_cheapest_index(ours), specs)
+        if hedge and specs and not any(_model(spec) in hedge for spec in specs):
+            best: SpecDict = specs[int(scores.argmax())]
+            moved, _ = self._possible({**best, "embedder": spec["embedder"]} for spec in drawn if _model(spec) in hedge)
+            new = [spec for spec in moved if self._is_new(spec)]
+            return new[int(self._outlook.seconds(new).argmin())] if new else None
+        return None
+
+    def _on_cheapest_index(self, specs: list[SpecDict]) -> list[SpecDict]:
+        """The query-time settings of all, on the index that costs least."""
+        if not specs:
+            return []
+        cheapest = specs[int(self._outlook.seconds(specs).argmin())]
+        moved = [{**spec, **{slot: cheapest[slot] for slot in INDEX_SLOTS}} for spec in specs]
+        return [spec for spec in moved if self._is_new(spec)]
+
+    def _unlike(self, specs: Sequence[SpecDict], tried: Sequence[SpecDict]) -> SpecDict | None:
+        """The one that shares least with any that was tried."""
+        if not specs:
+            return None
+        features = Features(self._space)
+        rows, others = features.rows(specs), features.rows(tried)
+        if not len(others):
+            return specs[0]
+        alike = ((rows[:, None] == others[None]) | (np.isnan(rows)[:, None] & np.isnan(others)[None])).mean(axis=2)
+        return specs[int(alike.max(axis=1).argmin())]
+
+    def _families(self) -> tuple[set[str], set[str]]:
+        """Names of the models of the anchor's family and of the second one: small before large, then by quality."""
+        names = [name for kind in self._space.tree["embedder"].values() for name in kind.get("name", Choice(("",)))]  # type: ignore[union-attr]
+        ranked = sorted((str(name) for name in names), key=lambda name: _rank(self._outlook.priors.get(name)))
+        by_family: dict[str, set[str]] = {}
+        for name in ranked:
+            prior = self._outlook.priors.get(name)
+            by_family.setdefault(prior.family if prior else name, set()).add(name)
+        families = list(by_family.values())
+        return families[0], families[1] if len(families) > 1 else set()
+
+    def _candidates(self, specs: Sequence[SpecDict], scores: FloatArray) -> Iterator[SpecDict]:
+        """Random pipelines, neighbours of the best, and other query-time settings on every index that is there."""
+        draws = [self._space.draw(self._random) for _ in range(_RANDOM)]
+        for place in np.argsort(-scores, kind="stable")[:_BEST]:
+            draws += [self._moved(specs[place]) for _ in range(_NEAR_EACH)]
+        built = {repr([spec[slot] for slot in INDEX_SLOTS]): spec for spec in specs}
+        for base in list(built.values())[-_INDEXES:]:
+            for _ in range(_ON_EACH_INDEX):
+                draws.append({**self._space.draw(self._random), **{slot: base[slot] for slot in INDEX_SLOTS}})
+        yield from {repr(spec): spec for spec in draws}.values()
+
+    def _moved(self, spec: SpecDict) -> SpecDict:
+        """One slot drawn anew, or one or two settings of the pipeline."""
+        other, moved = self._space.draw(self._random), {slot: dict(part) for slot, part in spec.items()}
+        for slot in self._random.permutation(list(moved))[: self._random.integers(1, 3)]:
+            ((kind, settings),) = moved[slot].items()
+            if kind in other[slot] and settings:
+                name = str(self._random.choice(list(settings)))
+                moved[slot] = {kind: {**settings, name: other[slot][kind][name]}}
+            else:
+                moved[slot] = other[slot]
+        return moved
+
+
+def _model(spec: Mapping[str, Any]) -> str:
+    ((_, settings),) = spec["embedder"].items()
+    return str(settings.get("name", ""))
+
+
+def _rank(prior: Prior | None) -> tuple[bool, float]:
+    if prior is None:
+        return False, 0.0
+    return (prior.parameters_millions or 0.0) > _LARGE_MILLIONS, -(prior.quality or 0.0)

@@ -1,0 +1,85 @@
+"""What the next trials would cost: plans of the workshop, priced by what its stages took so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rag_opt.errors import ImpossiblePipeline
+from rag_opt.pipeline import PipelineSpec, Planner, Workshop
+from rag_opt.pipeline.spec import part_from
+from rag_opt.records import Question
+from rag_opt.registry import lookup
+from rag_opt.study.costs import CostModel, Outlook, Prior, Stages
+from rag_opt.study.space import Choice, Space, SpecDict
+
+PROBED_CHUNKS = 64
+
+
+def model_names(space: Space) -> list[str]:
+    """The names of the cards that the space can choose."""
+    names: list[Any] = []
+    for kind, parameters in space.tree["embedder"].items():
+        domain = parameters.get("name")
+        names += domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]
+    return [str(name) for name in dict.fromkeys(names)]
+
+
+def probe(workshop: Workshop, spec: PipelineSpec, name: str) -> Stages:
+    """Tokens and seconds of some chunks of a pipeline through one model; run once, then read off the store."""
+    texts = workshop.pipeline(spec).chunks.texts(workshop.corpus)
+    encoder = workshop.encoder(name)
+    some = list(dict.fromkeys(texts[i] for i in np.linspace(0, len(texts) - 1, PROBED_CHUNKS).astype(int)))
+    _, took_ms = encoder.timed_vectors(some, "document")
+    tokens = np.minimum(encoder.tokenizer.lengths(some), encoder.card.reads_tokens).sum()
+    return {f"embed {encoder.card.id}": (float(tokens), float(took_ms.sum()) / 1000)}
+
+
+class Prospect:
+    """Makes the outlook of every ask. Models of the space that were never run are probed on the first."""
+
+    def __init__(self, workshop: Workshop, space: Space, questions: Sequence[Question], baseline: PipelineSpec) -> None:
+        self._workshop, self._space, self._questions, self._baseline = workshop, space, questions, baseline
+        self._planner = Planner(workshop, questions)
+        self._probes: list[Stages] | None = None
+        cards = {name: workshop.encoder(name).card for name in model_names(space)}
+        self.priors = {
+            name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
+        }
+
+    def outlook(self, measured: Iterable[Stages], *, spent: float) -> Outlook:
+        """`measured`: the stages of finished trials; `spent`: share of the budget."""
+        if self._probes is None:
+            self._probes = [probe(self._workshop, self._baseline, name) for name in self.priors]
+        costs = CostModel([*self._probes, *measured])
+        return Outlook(_Work(self._planner, len(self._questions)), costs, spent, self.priors)
+
+
+class _Work:
+    """The missing work of pipelines as of now; those that differ only in what rearranges lists are planned once."""
+
+    def __init__(self, planner: Planner, questions: int) -> None:
+        self._planner, self._questions = planner, questions
+        self._planned: dict[str, list[tuple[str, float]]] = {}
+        self._retrievers: dict[str, tuple[Any, ...]] = {}
+
+    def __call__(self, spec: SpecDict) -> Iterator[tuple[str, float]]:
+        yield "rest", float(self._questions)
+        written = repr(spec["retriever"])
+        if written not in self._retrievers:
+            part = part_from("retriever", spec["retriever"], where="retriever")
+            self._retrievers[written] = (part.indexes(), part.depth)
+        reranks, answers = (next(iter(spec[slot])) for slot in ("reranker", "generator"))
+        key = repr([spec["chunker"], spec["embedder"], self._retrievers[written], reranks, answers])
+        if key not in self._planned:
+            self._planned[key] = self._missing(PipelineSpec.from_dict(spec))
+        yield from self._planned[key]
+
+    def _missing(self, spec: PipelineSpec) -> list[tuple[str, float]]:
+        try:
+            return [(stage.name, stage.work) for stage in self._planner.plan(spec).missing]
+        except ImpossiblePipeline:
+            return [("impossible", math.inf)]
