@@ -21,11 +21,12 @@ _ASIDE = ("values", "locks", "damaged")
 # the order in which values make room: those that are made again soonest first, vectors last
 _SHELVES = ("reranked", "candidates", "scores", "answers")
 _ROWS_AT_ONCE = 1000
+_OLDEST = "SELECT rowid FROM entry ORDER BY rowid LIMIT ?"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One artifact, or one shelf of values. `used`: seconds since 1970; `seconds` that building took, NaN: not known."""
+    """One artifact, or one shelf of values. `used`: seconds since 1970; `seconds` to build, NaN: not known."""
 
     stage: str
     key: str
@@ -100,7 +101,8 @@ def evict(root: Path, *, to_bytes: int) -> list[str]:
     First artifacts, those used longest ago first: they are built again from stored values. Then values, oldest first.
     """
     _refuse_in_use(root)
-    said, excess = [], size(root) - to_bytes
+    said: list[str] = []
+    excess = size(root) - to_bytes
     for entry in artifacts(root):
         if excess <= 0:
             return said
@@ -121,9 +123,7 @@ def _thin(shelf: Entry, excess: int) -> str:
     gone = min(-(-int(shelf.count * share) // _ROWS_AT_ONCE) * _ROWS_AT_ONCE, shelf.count)
     with contextlib.closing(sqlite3.connect(shelf.path)) as connection:
         with connection:
-            connection.execute(
-                "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM entry ORDER BY rowid LIMIT ?)", [gone]
-            )
+            connection.execute(f"DELETE FROM entry WHERE rowid IN ({_OLDEST})", [gone])
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return f"values/{shelf.key}: the {gone:,} oldest of {shelf.count:,}"

@@ -107,10 +107,11 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         mean, spread = model.predict(candidates)
         gain = log_expected_improvement(mean, spread, float(scores.max()))
         worth = gain - self._eta * (1 - self._outlook.spent) * np.log(seconds)
-        for place in np.argsort(-worth, kind="stable").tolist():
-            if self._is_new(candidates[place]):
+        for place in np.argsort(-worth, kind="stable"):
+            chosen: SpecDict = candidates[int(place)]
+            if self._is_new(chosen):
                 self.promise = float(np.exp(gain[place]))
-                return candidates[place]
+                return chosen
         raise CannotModel
 
     def _possible(self, specs: Iterable[SpecDict]) -> tuple[list[SpecDict], FloatArray]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from rag_opt.records import FloatArray
 from rag_opt.study.space import Choice, Range, Scalar, Space, SpecDict
@@ -99,6 +98,8 @@ class Surrogate:
         """Raises ValueError with fewer than four scores, or where they do not differ."""
         if len(scores) < _FEWEST or float(np.ptp(scores)) <= 0:
             raise ValueError("too few different scores to learn from")
+        from scipy.linalg import cho_factor, cho_solve
+
         rows = features.rows(specs)
         mean, scale = float(scores.mean()), float(scores.std())
         targets = (scores - mean) / scale
@@ -116,6 +117,8 @@ class Surrogate:
         return Surrogate(features, rows, mean, scale, *best[1])
 
     def predict(self, specs: Sequence[SpecDict]) -> tuple[FloatArray, FloatArray]:
+        from scipy.linalg import cho_solve
+
         new = self.features.rows(specs)
         length, share, _ = self.hyper
         cross = _mixed(*_kernels(self.features, new, self.rows, length), share)

@@ -10,6 +10,8 @@ from rag_opt.composing import conf_folder
 from rag_opt.errors import BadInput
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.registry import kinds
+from rag_opt.study.cost_aware import CostAware
+from rag_opt.study.costs import Outlook
 from rag_opt.study.samplers import Grid, Random, Tpe, distribution, spec_digest, unseen
 from rag_opt.study.space import Choice, Range, Space, read_domain
 from rag_opt.study.trials import Trial, freeze, thaw
@@ -121,13 +123,13 @@ def test_numbering_covers_the_space_and_every_spec_is_of_it(data: dict[str, obje
         assert len({spec_digest(made.at(i)) for i in range(made.size)}) == made.size
 
 
-@pytest.mark.parametrize("sampler", [Tpe(startup_trials=3), Random()])
-def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random) -> None:
+@pytest.mark.parametrize("sampler", [Tpe(startup_trials=3), Random(), CostAware(design=3)])
+def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random | CostAware) -> None:
     made = space(SMALL)
     study = optuna.create_study(direction="maximize")
     digests = []
     for seed in range(12):
-        proposal = sampler.propose(made, study, seed=seed, seen=())
+        proposal = sampler.propose(made, study, seed=seed, seen=(), outlook=Outlook())
         assert proposal is not None and proposal.trial is not None
         chosen = made.parameters(PipelineSpec.from_dict(proposal.spec).to_dict())
         assert chosen is not None and {name: value for name, (value, _) in chosen.items()} == {
@@ -141,12 +143,12 @@ def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random) -> None:
 
 def test_the_same_seed_and_history_propose_the_same() -> None:
     made = space(SMALL)
-    for sampler in (Tpe(startup_trials=1), Random()):
+    for sampler in (Tpe(startup_trials=1), Random(), CostAware(design=2)):
         specs = []
         for _ in range(2):
             study = optuna.create_study(direction="maximize")
             for seed in range(4):
-                proposal = sampler.propose(made, study, seed=seed, seen=())
+                proposal = sampler.propose(made, study, seed=seed, seen=(), outlook=Outlook())
                 assert proposal is not None and proposal.trial is not None
                 study.tell(proposal.trial, float(seed))
             specs.append(proposal.spec)
@@ -156,7 +158,7 @@ def test_the_same_seed_and_history_propose_the_same() -> None:
 def test_a_grid_tries_everything_once() -> None:
     made = space({"chunker": {"fixed": {"size": [32, 64, 96]}}, "retriever": {"dense": {"top_k": "1..4"}}})
     seen: set[str] = set()
-    while (proposal := Grid().propose(made, optuna.create_study(), seed=1, seen=seen)) is not None:
+    while (proposal := Grid().propose(made, optuna.create_study(), seed=1, seen=seen, outlook=Outlook())) is not None:
         assert spec_digest(proposal.spec) not in seen
         seen.add(spec_digest(proposal.spec))
     assert len(seen) == made.size == 12

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from rag_opt.study.cost_aware import CostAware, CostAwareSampler
+from rag_opt.study.costs import CostModel, Outlook, Prior
+from rag_opt.study.samplers import distribution, spec_digest
+from rag_opt.study.space import Space, SpecDict
+from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
+
+SPACE = {
+    "chunker": {"recursive": {"size": [64, 128, 224], "overlap": [0.0, 0.2]}, "sentence": {"size": [64, 128, 224]}},
+    "embedder": {"model": {"name": ["minilm", "minilm_128"]}},
+    "retriever": {"dense": {"top_k": "1..12"}, "weighted": {"top_k": "1..12", "weight": "0.0..1.0:0.1"}},
+    "reranker": {"none": {}, "mmr": {"trade_off": [0.5, 0.8]}},
+}
+REST = {"packer": {"ranked": {}}, "generator": {"extractive": {}}}
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return Space.from_dict(SPACE, rest=REST, only={})
+
+
+def truth(spec: SpecDict) -> float:
+    """Additive, with one interaction: long chunks want a smaller cut."""
+    ((_, cut),) = spec["chunker"].items()
+    ((kind, retriever),) = spec["retriever"].items()
+    score = 0.1 * (cut["size"] == 128) + 0.2 * (kind == "weighted") - 0.05 * ("mmr" in spec["reranker"])
+    score -= 0.01 * abs(retriever["top_k"] - 800 / cut["size"]) + 0.1 * abs(retriever.get("weight", 0.3) - 0.6)
+    return 0.5 + score
+
+
+def told(space: Space, specs: list[SpecDict]) -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    for spec in specs:
+        chosen = space.parameters(spec) or {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=truth(spec),
+                params={path: value for path, (value, _) in chosen.items()},
+                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+            )
+        )
+    return study
+
+
+def drawn(space: Space, count: int, seed: int = 0) -> list[SpecDict]:
+    random = np.random.default_rng(seed)
+    return [space.draw(random) for _ in range(count)]
+
+
+def test_a_draw_is_of_the_space_and_comes_back_from_its_parameters(space: Space) -> None:
+    for spec in drawn(space, 200):
+        chosen = space.parameters(spec)
+        assert chosen is not None
+        assert space.spec_of({path: value for path, (value, _) in chosen.items()}) == spec
+    assert space.spec_of({"retriever": "dense"}) is None
+
+
+def test_the_surrogate_learns_an_additive_score(space: Space) -> None:
+    known, new = drawn(space, 60), drawn(space, 200, seed=1)
+    scores = np.array([truth(spec) for spec in known])
+    model = Surrogate.fit(Features(space), known, scores)
+    mean, spread = model.predict(new)
+    expected = np.array([truth(spec) for spec in new])
+    assert 1 - ((mean - expected) ** 2).mean() / expected.var() > 0.8
+    assert (np.abs(mean - expected) < 3 * spread).mean() > 0.9
+    at_known, sure = model.predict(known)
+    assert np.abs(at_known - scores).max() < 0.2 * scores.std() and sure.mean() < spread.mean()
+
+
+@pytest.mark.parametrize("scores", [[0.5, 0.5, 0.5, 0.5, 0.5], [0.1, 0.2]])
+def test_what_teaches_nothing_is_refused(space: Space, scores: list[float]) -> None:
+    with pytest.raises(ValueError, match="too few different scores"):
+        Surrogate.fit(Features(space), drawn(space, len(scores)), np.array(scores))
+
+
+@settings(deadline=None)
+@given(mean=st.floats(-2, 2), spread=st.floats(0.01, 2), best=st.floats(-2, 2))
+def test_expected_improvement_is_the_integral(mean: float, spread: float, best: float) -> None:
+    found = log_expected_improvement(np.array([mean]), np.array([spread]), best)[0]
+    z = (mean - best) / spread
+    if z > -6:
+        area, _ = quad(lambda x: (x - best) * norm.pdf(x, mean, spread), best, max(best, mean) + 12 * spread, limit=200)
+        assert found == pytest.approx(math.log(area), abs=1e-3)
+    assert np.isfinite(found)
+
+
+def test_expected_improvement_far_below_the_best_still_orders() -> None:
+    gains = log_expected_improvement(np.linspace(-30, 0, 50), np.ones(50), 0.5)
+    assert np.isfinite(gains).all() and (np.diff(gains) > 0).all()
+
+
+@given(intercept=st.floats(-9, 0), slope=st.floats(0.9, 1.1), count=st.integers(3, 30), seed=st.integers(0, 99))
+def test_costs_are_learned(intercept: float, slope: float, count: int, seed: int) -> None:
+    work = np.exp(np.random.default_rng(seed).uniform(2, 12, count))
+    seconds = np.exp(intercept + slope * np.log(work))
+    model = CostModel([{"embed a": (float(w), float(s))} for w, s in zip(work, seconds, strict=True)])
+    asked = float(np.exp(np.log(work).mean()))
+    assert model.seconds("embed a", asked) == pytest.approx(np.exp(intercept + slope * np.log(asked)), rel=0.25)
+    assert model.knows("embed a") and not model.knows("embed b")
+    assert model.seconds("embed b", asked) == pytest.approx(model.seconds("embed a", asked))
+    assert model.seconds("embed a", 0) == 0
+
+
+def by_size(dear: int, price: float) -> Outlook:
+    """Chunks of one size cost `price` seconds, all else one."""
+    costs = CostModel([{"cut": (1.0, 1.0), "dear": (1.0, price)}] * 50)
+
+    def work(spec: SpecDict) -> Iterator[tuple[str, float]]:
+        ((_, cut),) = spec["chunker"].items()
+        yield ("dear" if cut["size"] == dear else "cut"), 1.0
+
+    return Outlook(work, costs)
+
+
+def proposed(space: Space, outlook: Outlook, known: list[SpecDict], **settings: Any) -> list[SpecDict]:
+    seen = {spec_digest(spec) for spec in known}
+    sampler = CostAware(**settings)
+    found = [
+        sampler.propose(space, told(space, known), seed=seed, seen=seen, outlook=outlook).spec  # type: ignore[union-attr]
+        for seed in range(8)
+    ]
+    assert not {spec_digest(spec) for spec in found} & seen
+    return found
+
+
+def test_what_is_dear_must_promise_more(space: Space) -> None:
+    known = drawn(space, 40)
+
+    def sizes(price: float) -> int:
+        return sum(
+            next(iter(spec["chunker"].values()))["size"] == 128 for spec in proposed(space, by_size(128, price), known)
+        )
+
+    assert sizes(1.0) >= 6, "the best size when it costs no more than others"
+    assert sizes(1e9) == 0
+
+
+def test_at_the_end_of_the_budget_costs_weigh_nothing(space: Space) -> None:
+    known = drawn(space, 40)
+    dear = by_size(128, 1e9)
+    late = Outlook(dear.work, dear.costs, spent=1.0)
+    assert any(next(iter(s["chunker"].values()))["size"] == 128 for s in proposed(space, late, known))
+
+
+def test_the_first_design_varies_query_time_settings_on_one_cheap_index(space: Space) -> None:
+    known: list[SpecDict] = []
+    for number in range(5):
+        outlook = by_size(64, 0.01)
+        found = CostAware(design=5).propose(
+            space, told(space, known), seed=number, seen={spec_digest(s) for s in known}, outlook=outlook
+        )
+        assert found is not None
+        known.append(found.spec)
+    assert {next(iter(spec["chunker"].values()))["size"] for spec in known} == {64}
+    assert len({repr(spec["retriever"]) for spec in known}) == 5
+    assert {next(iter(spec["retriever"])) for spec in known} == {"dense", "weighted"}
+
+
+def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Space) -> None:
+    priors = {"minilm": Prior("large", 7000, 60.0), "minilm_128": Prior("small", 20, 40.0)}
+    outlook = Outlook(priors=priors)
+    known: list[SpecDict] = []
+    for number in range(5):
+        seen = {spec_digest(spec) for spec in known}
+        found = CostAware(design=4).propose(space, told(space, known), seed=number, seen=seen, outlook=outlook)
+        assert found is not None
+        known.append(found.spec)
+    assert [spec["embedder"]["model"]["name"] for spec in known] == ["minilm_128"] * 4 + ["minilm"]
+
+
+def test_what_cannot_exist_is_not_proposed(space: Space) -> None:
+    def work(spec: SpecDict) -> Iterator[tuple[str, float]]:
+        ((_, cut),) = spec["chunker"].items()
+        yield "cut", (math.inf if cut["size"] > 100 else 1.0)
+
+    for known in ([], drawn(space, 20)):
+        for spec in proposed(space, Outlook(work), known):
+            assert next(iter(spec["chunker"].values()))["size"] == 64
+
+
+def test_equal_scores_fall_back_to_tpe(space: Space) -> None:
+    study = optuna.create_study(direction="maximize")
+    for spec in drawn(space, 12):
+        chosen = space.parameters(spec) or {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=0.5,
+                params={path: value for path, (value, _) in chosen.items()},
+                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+            )
+        )
+    found = CostAware(design=2).propose(space, study, seed=0, seen=(), outlook=Outlook())
+    assert found is not None and found.promise is None and found.spec in space
+
+
+def test_it_finds_the_best_with_few_trials(space: Space) -> None:
+    best = max(truth(space.draw(np.random.default_rng(seed))) for seed in range(3000))
+    study, seen = optuna.create_study(direction="maximize"), set[str]()
+    values = []
+    for seed in range(35):
+        found = CostAware().propose(space, study, seed=seed, seen=seen, outlook=Outlook())
+        assert found is not None and found.trial is not None
+        study.tell(found.trial, truth(found.spec))
+        seen.add(spec_digest(found.spec))
+        values.append(truth(found.spec))
+    assert max(values) > best - 0.02
+
+
+def test_it_is_an_optuna_sampler(space: Space) -> None:
+    study = told(space, drawn(space, 10))
+    study.sampler = CostAwareSampler(space, Outlook(), seed=0, seen=())
+    trial = study.ask()
+    trial.suggest_categorical("retriever", ["dense", "weighted"])
+    trial.suggest_float("something else", 0, 1)
+    study.tell(trial, 1.0)
