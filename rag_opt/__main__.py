@@ -3,6 +3,7 @@
 COMMANDS = {
     "search": ("key=value …", "find the best pipeline; the same command resumes"),
     "check": ("key=value …", "everything that search would refuse, and the machine, without searching"),
+    "estimate": ("key=value …", "what a search would build, take and be able to show, before it is begun"),
     "export": ("outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
     "store": ("list | verify | evict", "what is stored, whether it is sound, and how to make room"),
     "track": ("outputs/<study>", "deliver to MLflow what still waits"),
@@ -11,5 +12,5 @@ COMMANDS = {
 if __name__ == "__main__":
     print("Find the best RAG pipeline for your own documents.\n")
     for name, (arguments, what) in COMMANDS.items():
-        print(f"  python -m rag_opt.{name:<7} {arguments:<31} {what}")
+        print(f"  python -m rag_opt.{name:<8} {arguments:<31} {what}")
     print("\n--help after any of them says more.")

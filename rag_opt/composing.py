@@ -30,6 +30,7 @@ def run(main: Main) -> None:
     Exits with 2 and every problem listed when the input cannot be used.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and we say them better
+    _offline_quiet()
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -153,3 +154,10 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
             return Problem(key, f"there is no setting {step!r}{among(step, names)}")
         inside = inside[step]
     return None
+
+
+def _offline_quiet() -> None:
+    """Libraries that would talk to somebody or over the display are told not to."""
+    os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -31,7 +31,6 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     """Prepare, drive, finish. Exits with 2 for input that cannot be used, 130 when stopped."""
     from rag_opt.preparing import prepare
 
-    _offline_quiet()
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
     folder = prepared.search.folder
     try:
@@ -270,13 +269,6 @@ def stoppable() -> Iterator[Stop]:
         sys.unraisablehook = shown
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _offline_quiet() -> None:
-    """Libraries that would talk to somebody or over the display are told not to."""
-    os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*(ROOT / "rag_opt").rglob("*.py"), *(ROOT / "objectives").rglob("*.py")])
 GROUND = {"records", "evidence", "registry", "errors", "config", "coverage", "rankings", "sentences", "tokens"}
-COMMANDS = {"search", "check", "export", "track", "composing", "preparing", "settings", "__main__", "__init__"}
+COMMANDS = {
+    "search",
+    "estimate",
+    "check",
+    "export",
+    "track",
+    "composing",
+    "preparing",
+    "settings",
+    "__main__",
+    "__init__",
+}
 LEVEL = {"store": 1, "parts": 1, "data": 1, "pipeline": 2, "evaluation": 3, "objectives": 3, "study": 4}
 LEVEL |= {"tracking": 5, "production": 4, **dict.fromkeys(GROUND, 0), **dict.fromkeys(COMMANDS, 6)}
 # the keys and token offsets of the ground are hashes and arrays; they need the key functions of the store

@@ -86,7 +86,7 @@ class Workshop:
         self.cards = cards
         self.texts = Texts(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
-        self._machine = machine
+        self.machine = machine
         self._encoders: dict[str, Encoder] = {}
         self.ledger = Ledger()
         self._tokens_per_character: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Workshop:
         """The encoder of a card, the same object every time."""
         if name not in self._encoders:
             card = self.cards.read(name)
-            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self._machine)
+            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self.machine)
             encoder.progress = self._tell_progress
             encoder.spend = self.ledger.add
             self._encoders[name] = encoder
@@ -152,7 +152,7 @@ class Workshop:
         key = self._chunks_key(spec, encoder)
         return self._chunks(spec, key, encoder) if self.store.has("chunks", key) else None
 
-    def corpus_tokens(self, encoder: Encoder, *, most_characters: int) -> float:
+    def corpus_tokens(self, encoder: Encoder, *, most_characters: int = 100_000) -> float:
         """About how many tokens the corpus has, by those of its first characters."""
         if encoder.tokenizer.identity not in self._tokens_per_character:
             sample, length = [], 0

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rag_opt.pipeline.building import ChunkTable, Workshop
     from rag_opt.pipeline.spec import PipelineSpec
 
-_SAMPLE_CHARACTERS = 100_000  # of a corpus that was not cut yet, to know how many tokens it has
 _USUAL_SIZE_TOKENS = 200  # of chunks whose chunker has no size
 
 
@@ -24,10 +23,12 @@ class Stage:
     """`missing` of `total` values or artifacts. `work` of the missing is what its time grows with: characters to
     chunk, tokens to embed, chunks to index, questions to search, rerank and answer.
 
-    `counted` False: what comes before it is missing itself, so that this is an expectation or an upper bound.
+    `key`: what it makes, the same in every pipeline that needs the same. `counted` False: what comes before it is
+    missing itself, so that this is an expectation or an upper bound.
     """
 
     name: str
+    key: str
     missing: int
     total: int
     work: float
@@ -102,9 +103,9 @@ class Planner:
                 look = lambda part=part, key=key, depth=depth: self._search(part, key, depth)  # noqa: E731
                 stages.append(self._once(("search", key, str(depth)), look))
         count = len(self._questions)
-        if spec.reranker.needs:
-            stages.append(Stage(f"rerank {spec.reranker.kind}", count, count, count, counted=False))
-        stages.append(Stage(f"answer {spec.generator.kind}", count, count, count, counted=False))
+        for name, part in (("rerank", spec.reranker), ("answer", spec.generator)):
+            if part.needs:
+                stages.append(Stage(f"{name} {part.kind}", spec.digest, count, count, count, counted=False))
         return Plan(tuple(stages))
 
     def _once(self, key: tuple[str, ...], look: Any) -> Stage:
@@ -119,7 +120,7 @@ class Planner:
         done = self._workshop.store.has("chunks", key)
         documents = self._workshop.corpus.documents
         work = 0 if done else sum(len(document.text) for document in documents)
-        return Stage(f"chunk {spec.chunker.kind}", 0 if done else len(documents), len(documents), work)
+        return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else len(documents), len(documents), work)
 
     def _embed_questions(self, encoder: Encoder) -> Stage:
         texts = list(dict.fromkeys(question.text for question in self._questions))
@@ -127,20 +128,21 @@ class Planner:
         known = self._workshop.store.values.known("vectors", keys)
         missing = [text for text, key in zip(texts, keys, strict=True) if key not in known]
         tokens = int(encoder.tokenizer.lengths(missing).sum()) if missing else 0
-        return Stage(f"embed {encoder.card.id}", len(missing), len(texts), tokens)
+        return Stage(encoder.stage("query"), encoder.vectors_key, len(missing), len(texts), tokens)
 
     def _embed(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
-        shop, name = self._workshop, f"embed {encoder.card.id}"
+        shop, name = self._workshop, encoder.stage("document")
+        made = f"{shop.keys(spec).chunks} {encoder.files_digest}"  # cuts of one model's vectors are made of the same
         if shop.store.has("indexes", key):
-            return Stage(name, 0, 0, 0)
+            return Stage(name, made, 0, 0, 0)
         table = shop.stored_chunks(spec)
         if table is None:
             count, tokens = self._expected(spec, encoder)
-            return Stage(name, count, count, tokens, counted=False)
+            return Stage(name, made, count, count, tokens, counted=False)
         sizes = self._sizes(table, encoder)
         missing = sizes.keys() - shop.store.values.known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
-        return Stage(name, len(missing), len(sizes), read)
+        return Stage(name, made, len(missing), len(sizes), read)
 
     def _sizes(self, table: ChunkTable, encoder: Encoder) -> dict[bytes, int]:
         """Tokens by the key of each chunk's vector, worked out once: it hashes every text."""
@@ -153,24 +155,24 @@ class Planner:
     def _index(self, spec: PipelineSpec, part: Any, key: str) -> Stage:
         name, done = f"index {part.kind}", self._workshop.store.has("indexes", key)
         if done:
-            return Stage(name, 0, 1, 0)
+            return Stage(name, key, 0, 1, 0)
         table = self._workshop.stored_chunks(spec)
         if table is not None:
-            return Stage(name, 1, 1, len(table))
+            return Stage(name, key, 1, 1, len(table))
         count, _ = self._expected(spec, self._workshop.encoder(spec.embedder.name))
-        return Stage(name, 1, 1, count, counted=False)
+        return Stage(name, key, 1, 1, count, counted=False)
 
     def _search(self, part: Any, key: str, depth: int) -> Stage:
         from rag_opt.pipeline.asking import list_keys
 
         keys = list_keys(key, depth, self._questions)
         missing = len(set(keys) - self._workshop.store.values.known("candidates", keys))
-        return Stage(f"search {part.kind}", missing, len(set(keys)), missing)
+        return Stage(f"search {part.kind}", f"{key} {depth}", missing, len(set(keys)), missing)
 
     def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
         """(chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker's settings."""
         size, overlap = getattr(spec.chunker, "size", _USUAL_SIZE_TOKENS), getattr(spec.chunker, "overlap", 0.0)
-        tokens = self._workshop.corpus_tokens(encoder, most_characters=_SAMPLE_CHARACTERS) / (1 - overlap)
+        tokens = self._workshop.corpus_tokens(encoder) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
 

@@ -36,7 +36,7 @@ class CostAware:
     model cannot be fitted, TPE proposes.
     """
 
-    eta: Annotated[float, Ge(0), Le(5)] = 0.5
+    eta: Annotated[float, Ge(0), Le(5)] = 1.0
     design: Annotated[int, Ge(1), Le(100)] = 6
 
     reads_costs: ClassVar[bool] = True
@@ -62,7 +62,14 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
     """The same as an Optuna sampler over one `Space`, made for one ask. Raises CannotModel from `study.ask`."""
 
     def __init__(
-        self, space: Space, outlook: Outlook, *, seed: int, seen: Collection[str], eta: float = 0.5, design: int = 6
+        self,
+        space: Space,
+        outlook: Outlook,
+        *,
+        seed: int,
+        seen: Collection[str],
+        eta: float = 1.0,
+        design: int = 6,
     ) -> None:
         self._space, self._outlook, self._seen = space, outlook, seen
         self._eta, self._design = eta, design

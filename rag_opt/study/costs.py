@@ -13,10 +13,19 @@ from rag_opt.study.space import SpecDict
 
 Stages = Mapping[str, tuple[float, float]]
 _SPREAD = 0.3  # of log seconds around what work alone says
-_SLOPE, _SLOPE_SPREAD = 1.0, 0.15  # of log seconds by log work: nearly all stages are linear
+_SLOPE, _SLOPE_SPREAD = 1.0, 0.3  # of log seconds by log work: nearly all stages are linear
 _START_SPREAD = 2.0
 # seconds per unit of work before anything was measured: a character cut, a token embedded, a chunk indexed, a question
-_START = {"chunk": 2e-6, "embed": 2e-4, "index": 5e-4, "search": 1e-3, "rerank": 2e-3, "answer": 5e-3, "rest": 1e-3}
+_START = {
+    "chunk": 2e-6,
+    "embed": 2e-4,
+    "compare": 2e-4,
+    "index": 5e-4,
+    "search": 1e-3,
+    "rerank": 2e-3,
+    "answer": 5e-3,
+    "rest": 1e-3,
+}
 _ELSE = 1e-3
 
 

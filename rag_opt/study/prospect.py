@@ -35,7 +35,7 @@ def probe(workshop: Workshop, spec: PipelineSpec, name: str) -> Stages:
     some = list(dict.fromkeys(texts[i] for i in np.linspace(0, len(texts) - 1, PROBED_CHUNKS).astype(int)))
     _, took_ms = encoder.timed_vectors(some, "document")
     tokens = np.minimum(encoder.tokenizer.lengths(some), encoder.card.reads_tokens).sum()
-    return {f"embed {encoder.card.id}": (float(tokens), float(took_ms.sum()) / 1000)}
+    return {encoder.stage("document"): (float(tokens), float(took_ms.sum()) / 1000)}
 
 
 class Prospect:

@@ -19,6 +19,7 @@ SPEC = {
     "generator": {"extractive": {}},
 }
 EMBED = "embed sentence-transformers/all-MiniLM-L6-v2"
+COMPARE = EMBED.replace("embed", "compare")
 
 
 def spec_of(**slots: object) -> PipelineSpec:

@@ -94,6 +94,10 @@ class Encoder:
         prompts = [self.card.query_prompt, self.card.document_prompt]
         return digest([self._identity("query"), self._identity("document"), prompts, self.card.vector_dimensions])
 
+    def stage(self, purpose: Purpose) -> str:
+        """The name of the work of encoding for a purpose: of documents, or of what is compared with them."""
+        return f"{'embed' if purpose == 'document' else 'compare'} {self.card.id}"
+
     def keys(self, texts: Sequence[str], purpose: Purpose) -> list[bytes]:
         """Under what the vectors of the texts are stored; no model is loaded for it."""
         identity, prompt = self._identity(purpose), self._prompt(purpose)
@@ -151,7 +155,7 @@ class Encoder:
                 unsaved = {}
             self.progress(len(made), len(missing))
         self._values.put(_SHELF, unsaved)
-        self.spend(f"embed {self.card.id}", float(lengths.sum()), time.perf_counter() - begun)
+        self.spend(self.stage(purpose), float(lengths.sum()), time.perf_counter() - begun)
         return made
 
     def _model(self, purpose: Purpose) -> Any:

@@ -1,0 +1,128 @@
+"""A small copy of a search, run to measure what its stages take here."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rag_opt.errors import RagOptError
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Corpus, Document, Question, Span
+from rag_opt.store import Store
+from rag_opt.study.costs import Stages
+from rag_opt.study.driver import Search, evaluate, reference_pipelines
+from rag_opt.study.prospect import model_names
+from rag_opt.study.space import SpecDict
+
+_CHARACTERS = 60_000  # about 64 chunks of 200 tokens
+_QUESTIONS = (12, 40)
+_MOST_DRAWN = 500
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Work and seconds by stage of each pipeline that was run: of trials, and of finalists on untouched questions.
+
+    `compared_per_question`: tokens of answers that a trial compares per question, when the sentences are known.
+    """
+
+    trials: tuple[Stages, ...]
+    finals: tuple[Stages, ...]
+    compared_per_question: float
+
+
+def probe(search: Search) -> Probed:
+    """Run the reference pipelines and every kind and model of the space on a few documents, in a store of their own."""
+    corpus, questions = _copy(search)
+    few, many = (questions[:count] for count in _QUESTIONS)
+    probed: list[Stages] = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        workshop = Workshop(corpus, store, search.workshop.cards, machine=search.workshop.machine)
+        specs = list(_covering(search))
+        _measured(workshop, specs[0], few[:2], search, finalist=True)  # imports and loading are not part of a stage
+        for spec in specs:
+            probed.append(_measured(workshop, spec, few, search))
+            probed.append(_measured(workshop, spec, many, search))
+        # once more on the same lists: what is compared now are answers, the sentences are known
+        again = [_measured(workshop, _other_answers(spec, search), many, search) for spec in specs[:3]]
+        finals = [_measured(workshop, _other_answers(specs[0], search), few, search, finalist=True)]
+        finals.append(_measured(workshop, specs[0], many, search, finalist=True))
+        workshop.close()
+        store.close()
+    tokens = [sum(work for name, (work, _) in one.items() if name.startswith("compare ")) for one in again]
+    return Probed((*probed, *again), tuple(finals), float(np.mean(tokens)) / len(many))
+
+
+def _copy(search: Search) -> tuple[Corpus, list[Question]]:
+    """Some documents, cut short, and questions with made-up evidence in them: only their cost is looked at."""
+    documents: list[Document] = []
+    for document in search.workshop.corpus.documents:
+        left = _CHARACTERS - sum(len(one.text) for one in documents)
+        if left <= 0:
+            break
+        documents.append(dataclasses.replace(document, text=document.text[:left]))
+    asked = [search.questions[i % len(search.questions)] for i in range(_QUESTIONS[1])]
+    questions = []
+    for number, question in enumerate(asked):
+        one = documents[number % len(documents)]
+        evidence = ((Span(one.id, 0, max(min(80, len(one.text)), 1)),),) if question.evidence else question.evidence
+        again = f"{question.text} " * (1 + number // max(len(search.questions), 1))
+        questions.append(dataclasses.replace(question, id=f"{number}", text=again, evidence=evidence, filters={}))
+    return Corpus(tuple(documents)), questions
+
+
+def _covering(search: Search) -> Iterator[PipelineSpec]:
+    """The reference pipelines, then others until every kind and every model of the space was there once."""
+    random, left = np.random.default_rng(0), _names(search)
+    for spec in reference_pipelines(search.baseline).values():
+        left -= _named(spec.to_dict())
+        yield spec
+    for _ in range(_MOST_DRAWN):
+        drawn = search.space.draw(random)
+        if left & _named(drawn):
+            try:
+                spec = PipelineSpec.from_dict(drawn)
+                search.workshop.check(spec)
+            except RagOptError:  # one that cannot exist teaches nothing
+                continue
+            left -= _named(spec.to_dict())
+            yield spec
+
+
+def _names(search: Search) -> set[str]:
+    kinds = {
+        f"{slot} {kind}"
+        for slot in ("chunker", "retriever", "reranker", "generator")
+        for kind in search.space.tree[slot]
+    }
+    return kinds | {f"model {name}" for name in model_names(search.space)}
+
+
+def _named(spec: SpecDict) -> set[str]:
+    kinds = {f"{slot} {next(iter(part))}" for slot, part in spec.items()}
+    return kinds | {f"model {next(iter(spec['embedder'].values())).get('name')}"}
+
+
+def _other_answers(spec: PipelineSpec, search: Search) -> PipelineSpec:
+    """The same with another cut, so that other contexts are answered."""
+    full = spec.to_dict()
+    ((kind, settings),) = full["retriever"].items()
+    return PipelineSpec.from_dict({**full, "retriever": {kind: {**settings, "top_k": max(settings["top_k"] - 1, 1)}}})
+
+
+def _measured(
+    workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question], search: Search, *, finalist: bool = False
+) -> Stages:
+    before, started = dict(workshop.ledger.spent), time.perf_counter()
+    evaluate(workshop, spec, questions, search.panel, finalist=finalist)
+    seconds = time.perf_counter() - started
+    stages = {name: one for name, one in workshop.ledger.since(before).items() if not name.startswith("load ")}
+    rest = seconds - sum(took for _, took in workshop.ledger.since(before).values())
+    return {**stages, "rest": (float(len(questions)), max(rest, 1e-4))}
