@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -158,6 +159,7 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
 
 def _offline_quiet() -> None:
     """Libraries that would talk to somebody or over the display are told not to."""
+    logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)  # it sets its own level
     os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

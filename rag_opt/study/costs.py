@@ -13,7 +13,7 @@ from rag_opt.study.space import SpecDict
 
 Stages = Mapping[str, tuple[float, float]]
 _SPREAD = 0.3  # of log seconds around what work alone says
-_SLOPE, _SLOPE_SPREAD = 1.0, 0.3  # of log seconds by log work: nearly all stages are linear
+_SLOPE, _SLOPE_SPREAD = 1.0, 0.1  # of log seconds by log work: nearly all stages are linear
 _START_SPREAD = 2.0
 # seconds per unit of work before anything was measured: a character cut, a token embedded, a chunk indexed, a question
 _START = {

@@ -23,6 +23,7 @@ from rag_opt.study.space import SpecDict
 _CHARACTERS = 60_000  # about 64 chunks of 200 tokens
 _QUESTIONS = (12, 40)
 _MOST_DRAWN = 500
+_AGAIN = 12
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def probe(search: Search) -> Probed:
         for spec in specs:
             probed.append(_measured(workshop, spec, few, search))
             probed.append(_measured(workshop, spec, many, search))
-        # once more on the same lists: what is compared now are answers, the sentences are known
-        again = [_measured(workshop, _other_answers(spec, search), many, search) for spec in specs[:3]]
-        finals = [_measured(workshop, _other_answers(specs[0], search), few, search, finalist=True)]
-        finals.append(_measured(workshop, specs[0], many, search, finalist=True))
+        # other settings on the same chunks: what is compared now are answers, the sentences are known
+        others = list(_same_index(specs[0], search))
+        again = [_measured(workshop, spec, many, search) for spec in others]
+        finals = [_measured(workshop, spec, some, search, finalist=True) for spec in others[:2] for some in (few, many)]
         workshop.close()
         store.close()
     tokens = [sum(work for name, (work, _) in one.items() if name.startswith("compare ")) for one in again]
@@ -110,11 +111,13 @@ def _named(spec: SpecDict) -> set[str]:
     return kinds | {f"model {next(iter(spec['embedder'].values())).get('name')}"}
 
 
-def _other_answers(spec: PipelineSpec, search: Search) -> PipelineSpec:
-    """The same with another cut, so that other contexts are answered."""
-    full = spec.to_dict()
-    ((kind, settings),) = full["retriever"].items()
-    return PipelineSpec.from_dict({**full, "retriever": {kind: {**settings, "top_k": max(settings["top_k"] - 1, 1)}}})
+def _same_index(spec: PipelineSpec, search: Search) -> Iterator[PipelineSpec]:
+    """Other pipelines of the space on the index of this one."""
+    random, full = np.random.default_rng(1), spec.to_dict()
+    for _ in range(_AGAIN):
+        yield PipelineSpec.from_dict(
+            {**search.space.draw(random), **{slot: full[slot] for slot in ("chunker", "embedder")}}
+        )
 
 
 def _measured(
