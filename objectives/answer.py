@@ -10,9 +10,9 @@ from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import rouge_scores, semantic_similarities
-from objectives.retrieval import covered_evidence
 from rag_opt.config import STRICT
 from rag_opt.evaluation.run import Run, Scores, Tools
+from rag_opt.evidence import covered
 from rag_opt.registry import register
 
 _SIMILARITY = "ragas/semantic_similarity"
@@ -58,7 +58,7 @@ class GroundedAnswer:
 
     def score(self, run: Run, tools: Tools) -> Scores:
         similar = similarities(run, tools, self.similarity_model)
-        answered = (covered_evidence(run) + similar[_SIMILARITY]) / 2
+        answered = (covered(run.responses.hits, run.questions, run.corpus) + similar[_SIMILARITY]) / 2
         refused = np.array([answer.refused for answer in run.responses.answers], float)
         answerable = np.array([question.answerable for question in run.questions], bool)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
 from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.evidence import document_gold, score_documents, score_spans, span_gold
-from rag_opt.records import FloatArray
+from rag_opt.evidence import covered, document_gold, score_documents, score_spans, span_gold
 from rag_opt.registry import register
-
-
-def covered_evidence(run: Run) -> FloatArray:
-    """Recall per question: of characters for span evidence, of documents for document evidence; NaN without."""
-    spans = score_spans(run.responses.hits, span_gold(run.questions, run.corpus)).recall
-    hits = run.responses.hits
-    documents = score_documents(hits, document_gold(run.questions, run.corpus), k=hits.document.shape[1]).recall
-    return np.where(np.isnan(spans), documents, spans)
 
 
 @register("objective", "evidence")
@@ -84,4 +74,4 @@ class EvidenceRecall:
 
     def score(self, run: Run, tools: Tools) -> Scores:
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        return {"quality/evidence_recall_after_price": covered_evidence(run) - price}
+        return {"quality/evidence_recall_after_price": covered(run.responses.hits, run.questions, run.corpus) - price}

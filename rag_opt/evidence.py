@@ -180,6 +180,13 @@ def score_documents(hits: Hits, gold: Gold, *, k: int) -> DocumentScores:
     )
 
 
+def covered(hits: Hits, questions: Sequence[Question], corpus: Corpus) -> FloatArray:
+    """Recall per question: of characters for span evidence, of documents for document evidence; NaN without."""
+    spans = score_spans(hits, span_gold(questions, corpus)).recall
+    documents = score_documents(hits, document_gold(questions, corpus), k=hits.document.shape[1]).recall
+    return np.where(np.isnan(spans), documents, spans)
+
+
 class _Line:
     """The integer line that all questions' documents are laid out on."""
 

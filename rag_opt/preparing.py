@@ -24,9 +24,9 @@ from rag_opt.registry import load_parts, lookup
 from rag_opt.settings import ObjectiveSettings, Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
-from rag_opt.study.driver import Panel, Search, reference_pipelines
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import model_names
+from rag_opt.study.search import Panel, Search, reference_pipelines
 from rag_opt.study.space import Choice, Space
 from rag_opt.tracking.mlflow_runs import unusable
 
@@ -77,6 +77,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         attempt(sampler.check, space)
     problems += unusable(config.dump(settings.tracking))
     panel: Panel | None = attempt(_panel, settings.objective, dataset, notes) if dataset else None
+    races = attempt(_races, settings, space, panel) if panel and space else None
     if problems or panel is None:
         raise BadInput(problems)
 
@@ -94,6 +95,8 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     if problems:
         raise BadInput(problems)
     notes += _read_in_part(dataset, space, workshop)
+    if panel.against and sampler.kind == "cost_aware":
+        notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
 
     parts = split(dataset.questions, search_share=settings.study.search_share)
     search = Search(
@@ -108,6 +111,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         trials=settings.study.trials,
         seed=settings.study.seed,
         max_failures=settings.study.max_failures,
+        races=bool(races),
         minutes=settings.study.minutes,
         stop=settings.study.stop,
         sweep=swept,
@@ -118,7 +122,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         "corpus": dataset.corpus.digest,
         "set of questions": dataset.questions_digest,
         "space": digest(space.to_dict()),
-        "objective": digest([panel.optimised.kind, config.dump(panel.optimised)]),
+        "objective": digest([[one.kind, config.dump(one)] for one in (panel.optimised, *panel.against)]),
         "baseline": baseline.digest,
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
@@ -165,11 +169,25 @@ def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> P
         why += lacks
     else:
         raise BadInput(why)
+    against = _objectives(settings.against, "objective.against")
+    lacks = [problem for other in against for problem in lacking(dataset, other.needs, where="objective.against")]
+    if lacks:
+        raise BadInput(lacks)
     fed = []
     for shelf in ("log", "finalists"):
         objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
         fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
-    return Panel(one, *fed)
+    return Panel(one, tuple(against), *fed)
+
+
+def _races(settings: Settings, space: Space, panel: Panel) -> bool:
+    """Whether to race: as asked for; by itself where answering calls a model. Several objectives have no one loser."""
+    wanted = {"on": True, "off": False}.get(str(settings.study.racing), settings.study.racing)
+    if wanted is True and panel.against:
+        what = "is on, but a race needs one objective; with objective.against no pipeline loses in all of them"
+        raise BadInput([Problem("study.racing", what)])
+    calls = any("model" in lookup("generator", kind).needs for kind in space.tree["generator"])
+    return (calls and not panel.against) if wanted == "auto" else bool(wanted)
 
 
 def _machine(settings: Settings) -> Machine:

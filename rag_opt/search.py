@@ -70,9 +70,7 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
     from rag_opt.tracking.outbox import Courier, Outbox
 
     search, settings = prepared.search, prepared.settings
-    log = TrialLog(
-        search.folder.database, search.folder.study_name, search.space, direction=search.panel.optimised.direction
-    )
+    log = TrialLog(search.folder.database, search.folder.study_name, search.space, directions=search.panel.directions)
     outbox = Outbox(search.folder, enabled=settings.tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     done = sum(trial.counts for trial in log.trials)
@@ -195,8 +193,9 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     places = {"look": look if settings.tracking.enabled else "tracking is off"}
     places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     display.console.print()
-    objective = next(iter(prepared.search.panel.optimised.kind.split(".")))
-    display.console.print(closing(result, trials, objective=objective, places=places))
+    panel = prepared.search.panel
+    objectives = [one.kind for one in (panel.optimised, *panel.against)]
+    display.console.print(closing(result, trials, objectives=objectives, places=places))
 
 
 def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:

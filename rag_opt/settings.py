@@ -21,6 +21,7 @@ class StudySettings:
     search_share: Annotated[float, Gt(0), Le(1)] = 0.6
     finalists: Annotated[int, Ge(1), Le(1000)] = 5
     min_coverage: Annotated[float, Ge(0), Le(1)] = 0.95
+    racing: Literal["auto", "on", "off"] | bool = "auto"
     max_failures: Annotated[int, Ge(1)] = 5
 
 
@@ -49,10 +50,11 @@ class TrackingSettings:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ObjectiveSettings:
     """Objectives by kind with their settings. `optimise` names one; without it the first of `auto` that the data
-    can feed is optimised.
+    can feed is optimised. `against`: what is optimised beside it, each for its own sake.
     """
 
     optimise: dict[str, dict[str, Any]] | None = None
+    against: dict[str, dict[str, Any]] = field(default_factory=dict)
     auto: dict[str, dict[str, Any]] = field(default_factory=dict)
     log: dict[str, dict[str, Any]] = field(default_factory=dict)
     finalists: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -47,6 +47,18 @@ class Responses:
     latency_ms: dict[str, FloatArray]
 
 
+@dataclass(frozen=True)
+class Retrieved:
+    """What is known before anything is answered: as in `Responses`, and the questions' vectors."""
+
+    vectors: NDArray[np.float32]
+    hits: Hits
+    scores: NDArray[np.float32]
+    contexts: list[tuple[Span, ...]]
+    context_tokens: IntArray
+    latency_ms: dict[str, FloatArray]
+
+
 class Pipeline:
     def __init__(
         self,
@@ -74,6 +86,13 @@ class Pipeline:
 
     def ask(self, questions: Sequence[Question]) -> Responses:
         """Answer the questions; a question's filters limit what may be returned for it."""
+        found = self.retrieve(questions)
+        answers, answer_ms = self._answer(questions, found.vectors, found.contexts)
+        latency = {**found.latency_ms, "answer": answer_ms}
+        return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency)
+
+    def retrieve(self, questions: Sequence[Question]) -> Retrieved:
+        """All that comes before answering."""
         vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
         lists, search_ms = self._lists(questions, vectors)
         latency = {"embed": embed_ms, **search_ms}
@@ -84,8 +103,7 @@ class Pipeline:
         started = time.perf_counter()
         hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
         latency["pack"] = _share(started, len(questions))
-        answers, latency["answer"] = self._answer(questions, vectors, contexts)
-        return Responses(hits, scores, contexts, tokens, answers, latency)
+        return Retrieved(vectors, hits, scores, contexts, tokens, latency)
 
     def lists(self, questions: Sequence[Question]) -> dict[str, Candidates]:
         """What each index returns for the questions, to the retriever's depth, before anything is made of it."""

@@ -23,7 +23,7 @@ _BESIDE = (
 )
 
 
-def closing(result: Result, trials: Sequence[Trial], *, objective: str, places: Mapping[str, str]) -> Group:
+def closing(result: Result, trials: Sequence[Trial], *, objectives: Sequence[str], places: Mapping[str, str]) -> Group:
     """Winner, baseline, gain with its interval; the two side by side; where to look and how to export."""
     by_number = {trial.number: trial for trial in trials}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -39,7 +39,26 @@ def closing(result: Result, trials: Sequence[Trial], *, objective: str, places: 
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)
-    return Group(table, "", _side_by_side(result, by_number, objective), "", after)
+    beside = _side_by_side(result, by_number, objectives[0])
+    return Group(table, "", beside, *_front(result, by_number, objectives), "", after)
+
+
+def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[str]) -> list[Table | str]:
+    """With several objectives: the trials that none beats in all of them."""
+    if not result.front:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
+    table.add_column("front")
+    for name in objectives:
+        table.add_column(name, justify="right")
+    table.add_column("", overflow="fold")
+    for number in result.front:
+        trial = by_number[number]
+        style = "bold" if number == result.winner else ""
+        table.add_row(
+            f"trial {number}", *(f"{value:,.4g}" for value in trial.values or ()), describe(trial.spec), style=style
+        )
+    return ["", table]
 
 
 def _gain(result: Result) -> str:

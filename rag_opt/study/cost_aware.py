@@ -25,6 +25,7 @@ _RANDOM, _NEAR_EACH, _ON_EACH_INDEX = 400, 60, 12
 _BEST, _INDEXES = 5, 40
 _LARGE_MILLIONS = 500.0  # parameters from which a model waits until smaller ones were tried
 _FEWEST_TO_FIT = 6
+_LEVELS = 3
 
 
 @register("sampler", "cost_aware")
@@ -33,10 +34,10 @@ class CostAware:
     """Maximises log expected improvement - `eta` * log(predicted seconds); `eta` cools as the budget is spent.
 
     Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. Where its
-    model cannot be fitted, TPE proposes.
+    model cannot be fitted, where there is but one index, and for several objectives TPE proposes.
     """
 
-    eta: Annotated[float, Ge(0), Le(5)] = 1.0
+    eta: Annotated[float, Ge(0), Le(5)] = 0.5
     design: Annotated[int, Ge(1), Le(100)] = 6
 
     reads_costs: ClassVar[bool] = True
@@ -46,8 +47,9 @@ class CostAware:
     ) -> Proposal | None:
         sampler = CostAwareSampler(space, outlook, seed=seed, seen=seen, eta=self.eta, design=self.design)
         try:
-            if space.slot_size("chunker") == space.slot_size("embedder") == 1:
-                raise CannotModel  # one index: nothing to save
+            one_index = space.slot_size("chunker") == space.slot_size("embedder") == 1
+            if one_index or len(study.directions) > 1:
+                raise CannotModel  # nothing to save, or no single best to improve on
             found = asked(space, study, sampler)
         except CannotModel:
             return Tpe().propose(space, study, seed=seed, seen=seen, outlook=outlook)
@@ -68,7 +70,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         *,
         seed: int,
         seen: Collection[str],
-        eta: float = 1.0,
+        eta: float = 0.5,
         design: int = 6,
     ) -> None:
         self._space, self._outlook, self._seen = space, outlook, seen
@@ -132,13 +134,17 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         return spec_digest(spec) not in self._seen and not self._space.forbidden(spec)
 
     def _first_design(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
-        """Varied query-time settings on one good index; then the best of them on a second model family."""
+        """Varied query-time settings on one good index, all slots of it; then the best of them on a second family."""
         anchor, hedge = self._families()
         drawn, _ = self._possible(self._space.draw(self._random) for _ in range(64))
         drawn = [spec for spec in drawn if self._is_new(spec)]
         if len(specs) < self._design:
-            ours = [spec for spec in drawn if _model(spec) in anchor]
-            return self._unlike(self._on_cheapest_index(ours), specs)
+            return self._unlike(self._on_one_index(drawn, specs, scores, anchor), specs)
+        few = [slot for slot in self._space.tree if slot not in INDEX_SLOTS and self._hardly_varied(slot, specs)]
+        if few and len(specs) < 2 * self._design:
+            base: SpecDict = specs[int(scores.argmax())]
+            other = [{**base, **{slot: spec[slot] for slot in few}} for spec in drawn]
+            return self._unlike([spec for spec in other if self._is_new(spec)], specs)
         if hedge and specs and not any(_model(spec) in hedge for spec in specs):
             best: SpecDict = specs[int(scores.argmax())]
             moved, _ = self._possible({**best, "embedder": spec["embedder"]} for spec in drawn if _model(spec) in hedge)
@@ -146,12 +152,21 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
             return new[int(self._outlook.seconds(new).argmin())] if new else None
         return None
 
-    def _on_cheapest_index(self, specs: list[SpecDict]) -> list[SpecDict]:
-        """The query-time settings of all, on the index that costs least."""
-        if not specs:
+    def _hardly_varied(self, slot: str, specs: Sequence[SpecDict]) -> bool:
+        """Whether fewer settings of a slot were tried than a model of it needs: a sweep varies one slot alone."""
+        size = self._space.slot_size(slot)
+        return len({repr(spec[slot]) for spec in specs}) < (_LEVELS if size is None else min(size, _LEVELS))
+
+    def _on_one_index(
+        self, drawn: Sequence[SpecDict], specs: Sequence[SpecDict], scores: FloatArray, anchor: set[str]
+    ) -> list[SpecDict]:
+        """The drawn query-time settings, on the best index of the anchor's models or else on the cheapest."""
+        there = [place for place in np.argsort(-scores) if _model(specs[place]) in anchor]
+        ours = [spec for spec in drawn if _model(spec) in anchor]
+        if not ours:
             return []
-        cheapest = specs[int(self._outlook.seconds(specs).argmin())]
-        moved = [{**spec, **{slot: cheapest[slot] for slot in INDEX_SLOTS}} for spec in specs]
+        index = specs[there[0]] if there else ours[int(self._outlook.seconds(ours).argmin())]
+        moved, _ = self._possible({**spec, **{slot: index[slot] for slot in INDEX_SLOTS}} for spec in drawn)
         return [spec for spec in moved if self._is_new(spec)]
 
     def _unlike(self, specs: Sequence[SpecDict], tried: Sequence[SpecDict]) -> SpecDict | None:

@@ -20,9 +20,9 @@ from rag_opt.pipeline import PipelineSpec, Plan, Planner, Stage
 from rag_opt.records import Question
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import CostModel, Outlook
-from rag_opt.study.driver import Search, reference_pipelines
 from rag_opt.study.probing import Probed, probe
 from rag_opt.study.samplers import Proposal, spec_digest, unseen
+from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features
 from rag_opt.study.trials import Trial, freeze

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from rag_opt.evaluation.selection import Finalist, choose
 from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gains
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.records import FloatArray, Question
-from rag_opt.study.driver import Evaluation, Search, evaluate
+from rag_opt.study.front import front
+from rag_opt.study.search import Evaluation, Search, evaluate
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
@@ -25,7 +26,8 @@ class Result:
 
     `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
     questions left aside, so every number is of questions that the search optimised.
-    `inputs_encoded`: texts that the process which finished the search ran through a model.
+    `inputs_encoded`: texts that the process which finished the search ran through a model. `front`: with several
+    objectives, the trials that none beats in all of them, on the search questions.
     """
 
     winner: int
@@ -39,6 +41,7 @@ class Result:
     untouched: bool
     metrics: dict[int, dict[str, float]]
     inputs_encoded: int
+    front: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -69,7 +72,8 @@ def finish(
     started: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result | None:
     """Evaluate the finalists and the baseline on the untouched questions and choose. None without a finalist."""
-    best = finalists(trials, search.space, count=count, min_coverage=min_coverage, sign=search.panel.sign)
+    several = front(trials, search.panel.directions) if search.panel.against else []
+    best = finalists(several or trials, search.space, count=count, min_coverage=min_coverage, sign=search.panel.sign)
     if not best:
         return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
@@ -84,7 +88,8 @@ def finish(
     able = [t.coverage >= min_coverage and one.coverage >= min_coverage for t, one in zip(entered, done, strict=True)]
     if not any(able):
         return None
-    return _result(search, entered, done, able, baseline, questions, untouched=bool(held_out))
+    result = _result(search, entered, done, able, baseline, questions, untouched=bool(held_out))
+    return replace(result, front=tuple(trial.number for trial in several))
 
 
 def _result(

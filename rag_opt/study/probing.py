@@ -16,8 +16,8 @@ from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Corpus, Document, Question, Span
 from rag_opt.store import Store
 from rag_opt.study.costs import Stages
-from rag_opt.study.driver import Search, evaluate, reference_pipelines
 from rag_opt.study.prospect import model_names
+from rag_opt.study.search import Search, evaluate, reference_pipelines
 from rag_opt.study.space import SpecDict
 
 _CHARACTERS = 60_000  # about 64 chunks of 200 tokens

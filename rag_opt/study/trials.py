@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,9 @@ _STATES: dict[TrialState, State] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One pipeline, tried. `value` is None unless COMPLETE; `reason` says why not.
+    """One pipeline, tried. `value` is None unless COMPLETE; `reason` says why not. `others`: of the objectives that
+    are optimised against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean
+    over those.
 
     `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
     of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
@@ -39,6 +42,10 @@ class Trial:
     spec: SpecDict
     origin: str
     value: float | None = None
+    others: tuple[float, ...] = ()
+    partial: float | None = None
+    asked: int = 0
+    raced: bool = False
     error: float | None = None
     coverage: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -53,7 +60,11 @@ class Trial:
     @property
     def counts(self) -> bool:
         """Whether it is one of the `study.trials` pipelines: a spec that cannot exist is not."""
-        return self.state != "PRUNED"
+        return self.state != "PRUNED" or self.raced
+
+    @property
+    def values(self) -> list[float] | None:
+        return None if self.value is None else [self.value, *self.others]
 
 
 def freeze(trial: Trial, space: Space) -> FrozenTrial:
@@ -65,7 +76,8 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
     attributes["record"] = {name: value for name, value in record.items() if name not in ("number", "state", "value")}
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
-        value=trial.value,
+        values=trial.values,
+        intermediate_values={} if trial.partial is None else {trial.asked: trial.partial},
         params={path: value for path, (value, _) in chosen.items()},
         distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
         user_attrs=attributes,
@@ -79,20 +91,21 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
 def thaw(frozen: FrozenTrial) -> Trial:
     attributes: dict[str, Any] = dict(frozen.user_attrs)
     attributes |= attributes.pop("record")
-    value = frozen.value if frozen.state == TrialState.COMPLETE else None
+    value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
+    attributes["others"] = tuple(attributes.get("others", ()))
     return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 
 
 class TrialLog:
     """The study's trials. On disk is only ever what is finished: each is added in one transaction."""
 
-    def __init__(self, database: Path, name: str, space: Space, *, direction: Direction) -> None:
+    def __init__(self, database: Path, name: str, space: Space, *, directions: Sequence[Direction]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._disk = optuna.create_study(
-            storage=storage(database), study_name=name, direction=direction, load_if_exists=True
+            storage=storage(database), study_name=name, directions=directions, load_if_exists=True
         )
-        self.sampling = optuna.create_study(direction=direction)
+        self.sampling = optuna.create_study(directions=directions)
         self.trials: list[Trial] = []
         for frozen in self._disk.get_trials(deepcopy=False):
             self.sampling.add_trial(frozen)
@@ -105,7 +118,9 @@ class TrialLog:
         if asked is None:
             self.sampling.add_trial(frozen)
         else:
-            self.sampling.tell(asked, trial.value, state=TrialState[trial.state])
+            if trial.partial is not None:
+                asked.report(trial.partial, step=trial.asked)
+            self.sampling.tell(asked, trial.values, state=TrialState[trial.state])
         self.trials.append(trial)
 
     def discard(self, asked: optuna.Trial) -> None:

@@ -65,7 +65,7 @@ class Stopwatch:
 
 def drive(prepared: Prepared) -> tuple[Stopwatch, Outbox]:
     search = prepared.search
-    log = TrialLog(search.folder.database, search.folder.name, search.space, direction="maximize")
+    log = TrialLog(search.folder.database, search.folder.name, search.space, directions=["maximize"])
     outbox = Outbox(search.folder)
     watch = Stopwatch(outbox)
     driver.evaluate = watch.evaluate

@@ -160,11 +160,11 @@ def test_a_text_of_nothing_but_stop_words_breaks_nothing(tmp_path: Path, cards: 
 def test_what_is_logged_never_replaces_what_is_optimised(
     workshop: Workshop, spec: PipelineSpec, dataset: Dataset
 ) -> None:
-    from rag_opt.study.driver import Panel, evaluate
+    from rag_opt.study.search import Panel, evaluate
 
     dear, cheap = EvidenceRecall(price_per_1000_tokens=0.5), EvidenceRecall(price_per_1000_tokens=0)
-    alone = evaluate(workshop, spec, dataset.questions, Panel(dear, (), ()))
-    logged = evaluate(workshop, spec, dataset.questions, Panel(dear, (cheap,), ()))
+    alone = evaluate(workshop, spec, dataset.questions, Panel(dear, (), (), ()))
+    logged = evaluate(workshop, spec, dataset.questions, Panel(dear, (), (cheap,), ()))
     np.testing.assert_array_equal(alone.optimised, logged.optimised)
     assert alone.metrics == logged.metrics
     np.testing.assert_array_equal(logged.scores["quality/evidence_recall_after_price"], logged.optimised)

@@ -55,7 +55,7 @@ def make_study(
     folder.path.mkdir(parents=True)
     folder.bind({"corpus": "x"}, {**SETTINGS, "tracking": {**SETTINGS["tracking"], **tracking}})  # type: ignore[dict-item]
     space = Space.from_dict({}, rest=default_pipeline, only={})
-    log, outbox = TrialLog(folder.database, folder.name, space, direction="maximize"), Outbox(folder)
+    log, outbox = TrialLog(folder.database, folder.name, space, directions=["maximize"]), Outbox(folder)
     run = ask(workshop.pipeline(spec), dataset.questions)
     folder.save_rows(0, run, {})
     started = "2026-01-01T00:00:00.000+00:00"

@@ -1,0 +1,58 @@
+"""Racing over questions: a pipeline that surely loses is not asked them all, where asking costs.
+
+One fixed shuffled order, blocks of 25, 50 and 100 %, one rule: stop when the upper 99 % bound of the paired gain over
+the incumbent is below the margin (Maron & Moore, 1997; paired on questions as in F-Race, Birattari et al., 2002).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rag_opt.evaluation.selection import MARGIN
+from rag_opt.evaluation.statistics import Interval, paired_gain
+from rag_opt.records import FloatArray, IntArray, Question
+from rag_opt.store.keys import digest
+
+BLOCKS = (0.25, 0.5, 1.0)
+_CONFIDENCE = 0.98  # two-sided: 99 % below the upper end
+_FEWEST_CLUSTERS = 5  # an interval over fewer says nothing
+
+
+@dataclass(frozen=True)
+class Race:
+    """`margin`: a pipeline that cannot gain so much over the incumbent has lost. `behind`: nor may it surely lose so
+    much evidence, seen before anything is answered.
+    """
+
+    margin: float = MARGIN
+    behind: float = 0.05
+
+    def blocks(self, questions: Sequence[Question]) -> Iterator[IntArray]:
+        """Ascending positions of the questions of each block; a block holds the ones before it, the last is all."""
+        order = np.array(sorted(range(len(questions)), key=lambda i: digest(["race", questions[i].id])), np.int64)
+        for share in BLOCKS:
+            yield np.sort(order[: math.ceil(share * len(questions))])
+
+    def lost(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
+        """The gain over the incumbent where it is surely below the margin; scores oriented, higher is better."""
+        return _below(ours, theirs, clusters, self.margin)
+
+    def left_behind(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
+        """The gain in evidence recall where it surely is a loss of more than `behind`."""
+        return _below(ours, theirs, clusters, -self.behind)
+
+
+def _below(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], margin: float) -> Interval | None:
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    if len({cluster for cluster, known in zip(clusters, both, strict=True) if known}) < _FEWEST_CLUSTERS:
+        return None
+    gain = paired_gain(ours, theirs, clusters, confidence=_CONFIDENCE)
+    return gain if gain.high < margin else None
+
+
+class Screened(Exception):
+    """A pipeline that leaves the evidence behind: nothing was answered. The message says by how much."""

@@ -1,0 +1,131 @@
+"""What is searched: a space, a baseline, questions and objectives; and the unit of work, one pipeline on questions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rag_opt.evaluation.run import Objective, Run, Scores, Tools, aggregate, ask, score
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import FloatArray, Question
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.prospect import Prospect
+from rag_opt.study.samplers import Sampler
+from rag_opt.study.space import Space
+from rag_opt.study.trials import Trial, TrialLog
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The objective that is optimised, those that are optimised against it, and those that are only logged."""
+
+    optimised: Objective
+    against: tuple[Objective, ...]
+    logged: tuple[Objective, ...]
+    finalists: tuple[Objective, ...]
+
+    @property
+    def sign(self) -> int:
+        """+1 when higher is better."""
+        return 1 if self.optimised.direction == "maximize" else -1
+
+    @property
+    def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
+        return tuple(one.direction for one in (self.optimised, *self.against))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A pipeline on some questions. `optimised`: the objective's value per question.
+
+    NaN: could not be scored, or (an unanswerable question) does not apply. `others`: means of what is optimised
+    against it.
+    """
+
+    run: Run
+    optimised: FloatArray
+    scores: Scores
+    metrics: dict[str, float]
+    others: tuple[float, ...] = ()
+
+    @property
+    def coverage(self) -> float:
+        """Share of the questions that it has a value for; an unanswerable one without a value is not missing."""
+        known = ~np.isnan(self.optimised)
+        applies = known | np.array([question.answerable for question in self.run.questions], bool)
+        return float(known.sum() / applies.sum()) if applies.any() else 0.0
+
+
+def evaluate(
+    workshop: Workshop,
+    spec: PipelineSpec,
+    questions: Sequence[Question],
+    panel: Panel,
+    *,
+    finalist: bool = False,
+) -> Evaluation:
+    """The unit of work: a function of its arguments and the store alone."""
+    run = ask(workshop.pipeline(spec), questions)
+    tools = Tools(workshop.encoder)
+    values = workshop.store.values
+    optimised = score(panel.optimised, run, tools, values)
+    scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
+    others = []
+    for objective in (*panel.against, *panel.logged, *(panel.finalists if finalist else ())):
+        more = score(objective, run, tools, values)
+        if objective in panel.against:
+            others.append(float(np.nanmean(next(iter(more.values())))))
+        # what is optimised is never replaced by what is only logged, whatever its name
+        metrics = {**aggregate(objective, more), **metrics}
+        scores = {**more, **scores}
+    return Evaluation(run, next(iter(optimised.values())), scores, metrics, tuple(others))
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything a search needs, checked and ready."""
+
+    folder: StudyFolder
+    space: Space
+    baseline: PipelineSpec
+    sampler: Sampler
+    panel: Panel
+    workshop: Workshop
+    questions: tuple[Question, ...]
+    clusters: tuple[str, ...]
+    trials: int
+    seed: int
+    max_failures: int = 5
+    sweep: bool = False
+    minutes: float | None = None
+    stop: Literal["trials", "auto"] = "trials"
+    races: bool = False
+
+    def spent(self, log: TrialLog) -> float:
+        """Share of the budget that finished trials have used, in [0, 1]."""
+        trials = sum(trial.counts for trial in log.trials) / self.trials
+        minutes = sum(trial.seconds for trial in log.trials) / 60 / self.minutes if self.minutes else 0.0
+        return min(max(trials, minutes), 1.0)
+
+    def best(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best complete trial of the space, or None."""
+        done = [trial for trial in trials if trial.value is not None and trial.spec in self.space]
+        return max(done, key=lambda trial: self.panel.sign * (trial.value or 0.0), default=None)
+
+    @functools.cached_property
+    def prospect(self) -> Prospect:
+        return Prospect(self.workshop, self.space, self.questions, self.baseline)
+
+
+def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
+    """Trials 0, 1 and 2: the baseline, and the same with BM25 alone and with vectors alone."""
+    settings = {"top_k": baseline.retriever.top_k, "depth": baseline.retriever.depth}
+
+    def alone(kind: str) -> PipelineSpec:
+        return PipelineSpec.from_dict({**baseline.to_dict(), "retriever": {kind: settings}, "reranker": {"none": {}}})
+
+    return {"baseline": baseline, "BM25 alone": alone("lexical"), "dense alone": alone("dense")}

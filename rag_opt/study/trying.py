@@ -1,0 +1,151 @@
+"""One proposal becomes one finished trial, whatever happens to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rag_opt.errors import BadInput, ImpossiblePipeline
+from rag_opt.evaluation.statistics import Interval, mean_interval
+from rag_opt.evidence import covered
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import FloatArray
+from rag_opt.study.racing import Race, Screened
+from rag_opt.study.samplers import Proposal
+from rag_opt.study.search import Evaluation, Search, evaluate
+from rag_opt.study.trials import Trial
+
+
+class Contest:
+    """Evaluates pipelines of one search, in a race against the best so far where the search races."""
+
+    def __init__(self, search: Search) -> None:
+        self._search, self._race = search, Race()
+        self._incumbent: tuple[int, FloatArray, FloatArray] | None = None
+
+    def evaluate(self, spec: PipelineSpec, trials: Sequence[Trial]) -> tuple[Evaluation, str]:
+        """The pipeline on all search questions, or on those it was asked before it had lost, and why it had."""
+        search, questions = self._search, self._search.questions
+        best = search.best(trials) if search.races else None
+        if best is None:
+            return evaluate(search.workshop, spec, questions, search.panel), ""
+        theirs, their_evidence = self._scores_of(best)
+        sign = search.panel.sign
+        behind = self._race.left_behind(self._evidence(spec), their_evidence, search.clusters)
+        if behind is not None:
+            raise Screened(f"screened before answering: {_words('evidence recall', behind, best)}")
+        for rows in self._race.blocks(questions):
+            asked = [questions[i] for i in rows]
+            done = evaluate(search.workshop, spec, asked, search.panel)
+            if len(rows) == len(questions):
+                break
+            clusters = [search.clusters[i] for i in rows]
+            lost = self._race.lost(sign * done.optimised, sign * theirs[rows], clusters)
+            if lost is not None:
+                return done, f"lost the race after {len(rows)} questions: {_words('score', lost, best)}"
+        return done, ""
+
+    def _scores_of(self, trial: Trial) -> tuple[FloatArray, FloatArray]:
+        """Of the incumbent, per question; all of it is stored."""
+        if self._incumbent is None or self._incumbent[0] != trial.number:
+            spec, search = PipelineSpec.from_dict(trial.spec), self._search
+            scores = evaluate(search.workshop, spec, search.questions, search.panel).optimised
+            self._incumbent = trial.number, scores, self._evidence(spec)
+        return self._incumbent[1:]
+
+    def _evidence(self, spec: PipelineSpec) -> FloatArray:
+        shop, questions = self._search.workshop, self._search.questions
+        return covered(shop.pipeline(spec).retrieve(questions).hits, questions, shop.corpus)
+
+
+def _words(what: str, gain: Interval, best: Trial) -> str:
+    return f"{what} {gain.mean * 100:+.1f} points against trial {best.number}, at most {gain.high * 100:+.1f}"
+
+
+def tried(
+    search: Search, number: int, asked: Proposal, origin: str, *, trials: Sequence[Trial], contest: Contest
+) -> Trial:
+    """Evaluate one proposal. Whatever goes wrong becomes a finished trial with its reason."""
+    clock = time.perf_counter()
+    before, spent = _counts(search.workshop), dict(search.workshop.ledger.spent)
+    trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
+    try:
+        spec = PipelineSpec.from_dict(asked.spec)
+    except BadInput as error:  # a rule between settings that only the part knows
+        return dataclasses.replace(trial, state="PRUNED", reason=str(error))
+    trial = dataclasses.replace(trial, spec=spec.to_dict())
+    try:
+        why = search.space.forbidden(trial.spec) if origin in ("sampler", "sweep") else ""
+        if why:
+            raise ImpossiblePipeline(why)
+        done, lost = contest.evaluate(spec, trials)
+        search.folder.save_rows(number, done.run, done.scores)
+    except ImpossiblePipeline as error:
+        return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - clock)
+    except Screened as error:
+        seconds = time.perf_counter() - clock
+        stages = _stages(search, spent, seconds)
+        return dataclasses.replace(
+            trial, state="PRUNED", raced=True, reason=str(error), seconds=round(seconds, 3), stages=stages
+        )
+    except BadInput:
+        raise  # the search itself is at fault, not this pipeline
+    except Exception as error:  # a crash is a finished trial with its reason; too many in a row stop the search
+        reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
+        return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - clock)
+    measured = dataclasses.replace(
+        trial,
+        asked=len(done.run.questions),
+        coverage=done.coverage,
+        metrics=done.metrics,
+        seconds=round(time.perf_counter() - clock, 3),
+        truncated_chunks=search.workshop.truncated_chunks(spec),
+        stages=_stages(search, spent, time.perf_counter() - clock),
+        **_spent(before, _counts(search.workshop)),
+    )
+    return _scored(search, measured, done, lost)
+
+
+def _scored(search: Search, trial: Trial, done: Evaluation, lost: str) -> Trial:
+    """The trial with its value, or as pruned with the mean of the questions it was asked."""
+    if done.coverage == 0:
+        return dataclasses.replace(trial, reason="not one question could be scored")
+    cluster = dict(zip((question.id for question in search.questions), search.clusters, strict=True))
+    interval = mean_interval(done.optimised, [cluster[question.id] for question in done.run.questions])
+    spread = interval.error if np.isfinite(interval.error) else None
+    if lost:
+        return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=spread, reason=lost)
+    return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=spread, others=done.others)
+
+
+def _stages(
+    search: Search, before: Mapping[str, tuple[float, float]], seconds: float
+) -> dict[str, tuple[float, float]]:
+    """Work and seconds by stage; "rest" is what no stage names: fusing, packing, scoring, writing."""
+    stages = search.workshop.ledger.since(before)
+    rest = seconds - sum(took for _, took in stages.values())
+    rounded = {name: (work, round(took, 4)) for name, (work, took) in stages.items()}
+    return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
+
+
+def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:
+    store = workshop.store
+    computed = {**store.values.computed, **store.built, "inputs encoded": workshop.encoded()}
+    return {"computed": computed, "reused": {**store.values.reused, **store.reused}}
+
+
+def _spent(before: Mapping[str, dict[str, int]], after: Mapping[str, dict[str, int]]) -> dict[str, Any]:
+    grown = {
+        side: {name: n - before[side].get(name, 0) for name, n in counts.items()} for side, counts in after.items()
+    }
+    return {side: {name: n for name, n in counts.items() if n} for side, counts in grown.items()}
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
