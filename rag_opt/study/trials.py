@@ -93,6 +93,7 @@ def thaw(frozen: FrozenTrial) -> Trial:
     attributes |= attributes.pop("record")
     value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
     attributes["others"] = tuple(attributes.get("others", ()))
+    attributes["stages"] = {name: tuple(pair) for name, pair in attributes.get("stages", {}).items()}
     return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 
 
