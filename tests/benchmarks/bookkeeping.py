@@ -14,13 +14,14 @@ from omegaconf import OmegaConf
 
 from rag_opt.composing import conf_folder
 from rag_opt.preparing import Prepared, prepare
-from rag_opt.study import driver
+from rag_opt.study import driver, trying
+from rag_opt.study.search import Evaluation
 from rag_opt.study.space import SpecDict
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.delivery import Delivery
 from rag_opt.tracking.outbox import Outbox
 
-REAL_EVALUATE = driver.evaluate
+REAL_EVALUATE = trying.evaluate
 
 
 def prepared_search(outputs: Path, name: str, *overrides: str) -> Prepared:
@@ -53,7 +54,7 @@ class Stopwatch:
     def swept(self, number: int, found: object) -> None:
         pass
 
-    def evaluate(self, *given: Any, **named: Any) -> driver.Evaluation:
+    def evaluate(self, *given: Any, **named: Any) -> Evaluation:
         started = time.perf_counter()
         if self._ended:
             self.between.append(started - self._ended)
@@ -68,11 +69,11 @@ def drive(prepared: Prepared) -> tuple[Stopwatch, Outbox]:
     log = TrialLog(search.folder.database, search.folder.name, search.space, directions=["maximize"])
     outbox = Outbox(search.folder)
     watch = Stopwatch(outbox)
-    driver.evaluate = watch.evaluate
+    trying.evaluate = watch.evaluate
     try:
         driver.drive(search, log, watch)
     finally:
-        driver.evaluate = REAL_EVALUATE
+        trying.evaluate = REAL_EVALUATE
         search.workshop.close()
     return watch, outbox
 

@@ -74,17 +74,18 @@ def rankings() -> list[tuple[str, dict[str, Any]]]:
 
 
 def datasets() -> dict[str, Callable[[], Dataset]]:
-    """Ten corpora or disjoint parts of one."""
+    """Thirteen corpora or disjoint parts of one."""
     made: dict[str, Callable[[], Dataset]] = {"python_reference": lambda: PythonReference().read()}
     chunking = SHARED / "chunking_evaluation"
     for name in ("chatlogs", "finance", "pubmed", "state_of_the_union", "wikitexts"):
         made[name] = lambda name=name: _some(_chunking(chunking), lambda d: d.startswith(name), 150)
-    for part in (0, 1):
+    for part in range(4):
         made[f"squad_{part}"] = lambda part=part: _some(
             Squad(file=str(SHARED / "squad" / "dev-v2.0.json")).read(), _every_seventh(part), 150
         )
     made["privacy_qa"] = lambda: _legal("privacy_qa", lambda d: True)
-    made["contract_nli"] = lambda: _legal("contractnli", _every_seventh(0))
+    for part in range(3):
+        made[f"contract_nli_{part}"] = lambda part=part: _legal("contractnli", _every_seventh(part))
     return made
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from rag_opt.evaluation.run import ask
 from rag_opt.evidence import score_spans, span_gold
@@ -42,7 +43,7 @@ def test_every_row_is_what_the_pipeline_would_score(
     assert [row[4] for row in found.data] == sorted((row[4] for row in found.data), reverse=True)
     answerable = [question for question in dataset.questions if question.answerable]
     for kind, words, recall, tokens, value in found.data:
-        settings = {name: float(v) if "." in v else int(v) for name, v in (w.split("=") for w in words.split())}
+        settings = {name: yaml.safe_load(v) for name, v in (w.split("=") for w in words.split())}
         one = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {kind: settings}})
         run = ask(workshop.pipeline(one), answerable)
         scored = score_spans(run.responses.hits, span_gold(answerable, dataset.corpus)).recall

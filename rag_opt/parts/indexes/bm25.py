@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -13,17 +13,20 @@ from rag_opt.config import STRICT
 from rag_opt.records import Candidates
 from rag_opt.registry import register
 
+StopWords = Literal["english", "none"]
+
 
 @register("index", "bm25")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BM25:
     """Okapi BM25 by bm25s (Lù, 2024): `k1` saturates term frequency, `b` in [0, 1] normalises length.
 
-    Words are lower-cased runs of two or more word characters, without English stop words.
+    Words are lower-cased runs of two or more word characters; `stop_words` says which are left out.
     """
 
     k1: Annotated[float, Ge(0), Le(5)] = 1.2
     b: Annotated[float, Ge(0), Le(1)] = 0.75
+    stop_words: StopWords = "english"
 
     libraries: ClassVar[tuple[str, ...]] = ("bm25s",)
     reads: ClassVar[str] = "texts"
@@ -32,10 +35,11 @@ class BM25:
         import bm25s
 
         index = bm25s.BM25(k1=self.k1, b=self.b, backend="numpy")
-        words = _words(list(texts))
+        words = _words(list(texts), self.stop_words)
         # an index without a single word cannot be built; a word nobody asks for stands in for it
         index.index(words if any(words) else [["\0"] for _ in words], show_progress=False)
         index.save(str(folder), corpus=None)
+        (folder / "stop_words.txt").write_text(self.stop_words)
 
     def open(self, folder: Path) -> OpenBM25:
         return OpenBM25(folder)
@@ -47,6 +51,7 @@ class OpenBM25:
 
         self._index: Any = bm25s.BM25.load(str(folder), load_corpus=False)
         self._size = int(self._index.scores["num_docs"])
+        self._stop_words = (folder / "stop_words.txt").read_text()
 
     def search(self, queries: Sequence[str], depth: int, *, allowed: NDArray[np.int32] | None = None) -> Candidates:
         """Best chunks of each query; a chunk that shares no word with it is not returned."""
@@ -55,7 +60,7 @@ class OpenBM25:
         if allowed is not None:
             mask = np.zeros(self._size, np.float32)
             mask[allowed] = 1
-        for words in _words(list(queries)):
+        for words in _words(list(queries), self._stop_words):
             scores = self._index.get_scores(words, weight_mask=mask) if words else np.zeros(self._size)
             kept = np.argpartition(-scores, depth - 1)[:depth] if depth < self._size else np.arange(self._size)
             kept = kept[scores[kept] > 0]
@@ -67,8 +72,9 @@ class OpenBM25:
         pass
 
 
-def _words(texts: list[str]) -> list[list[str]]:
+def _words(texts: list[str], stop_words: str) -> list[list[str]]:
     import bm25s
 
-    words: list[list[str]] = bm25s.tokenize(texts, stopwords="english", return_ids=False, show_progress=False)
+    left_out = "english" if stop_words == "english" else []
+    words: list[list[str]] = bm25s.tokenize(texts, stopwords=left_out, return_ids=False, show_progress=False)
     return words
