@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from rag_opt.store.keys import digest, versions
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
+_CHUNKS_AT_ONCE = 8192
 
 
 class Keys(NamedTuple):
@@ -61,9 +63,17 @@ class ChunkTable:
 
     def texts(self, corpus: Corpus) -> list[str]:
         """What is embedded and indexed, one text a chunk."""
-        rows = zip(self.document.tolist(), self.start.tolist(), self.end.tolist(), strict=True)
-        contents = [corpus.documents[document].text[start:end] for document, start, end in rows]
-        return [self.embed_texts.get(number, content) for number, content in enumerate(contents)]
+        return [text for block in self.blocks(corpus, _CHUNKS_AT_ONCE) for text in block]
+
+    def blocks(self, corpus: Corpus, size: int) -> Iterator[list[str]]:
+        """The same in blocks of so many chunks, so that not all need to be there at once."""
+        for first in range(0, len(self), size):
+            rows = slice(first, first + size)
+            columns = (self.document[rows].tolist(), self.start[rows].tolist(), self.end[rows].tolist())
+            contents = (
+                corpus.documents[document].text[start:end] for document, start, end in zip(*columns, strict=True)
+            )
+            yield [self.embed_texts.get(first + number, content) for number, content in enumerate(contents)]
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end, tokens=self.tokens)
@@ -209,26 +219,29 @@ class Workshop:
             return self._cut(spec, encoder)
 
     def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
-        rows: list[tuple[int, int, int]] = []
+        rows = array("q")
         embed_texts: dict[int, str] = {}
         for number, document in enumerate(self.corpus.documents):
             for chunk in spec.chunker.split(document, tokenizer=encoder.tokenizer):
                 if chunk.embed_text is not None:
-                    embed_texts[len(rows)] = chunk.embed_text
-                rows.append((number, chunk.start, chunk.end))
+                    embed_texts[len(rows) // 3] = chunk.embed_text
+                rows.extend((number, chunk.start, chunk.end))
         columns = np.array(rows, np.int64).reshape(-1, 3).T
         table = ChunkTable(
-            columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows), np.int64), embed_texts
+            columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows) // 3, np.int64), embed_texts
         )
-        return dataclasses.replace(table, tokens=encoder.tokenizer.lengths(table.texts(self.corpus)))
+        lengths = [encoder.tokenizer.lengths(block) for block in table.blocks(self.corpus, _CHUNKS_AT_ONCE)]
+        return dataclasses.replace(table, tokens=np.concatenate(lengths) if lengths else table.tokens)
 
     def _index(self, part: Any, key: str, spec: PipelineSpec, chunks_key: str, encoder: Encoder) -> Any:
         if key not in self._open:
 
             def build(folder: Path) -> None:
-                texts = self._chunks(spec, chunks_key, encoder).texts(self.corpus)
-                with self.ledger.timed(f"index {part.kind}", len(texts)):
-                    part.build(folder, encoder.vectors(texts, "document") if part.reads == "vectors" else texts)
+                table = self._chunks(spec, chunks_key, encoder)
+                texts = table.blocks(self.corpus, _CHUNKS_AT_ONCE)
+                blocks = (encoder.vectors(some, "document") for some in texts) if part.reads == "vectors" else texts
+                with self.ledger.timed(f"index {part.kind}", len(table)):
+                    part.build(folder, blocks, len(table))
 
             folder = self.store.entry("indexes", key, build)
             _keep(self._open, key, part.open(folder), most=_OPEN_INDEXES)

@@ -12,7 +12,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bookkeeping, encoding, evidence, intervals, killing, searching, sweeping
+from tests.benchmarks import (
+    bookkeeping,
+    encoding,
+    estimating,
+    evidence,
+    intervals,
+    killing,
+    large,
+    searching,
+    storing,
+    sweeping,
+)
 
 Row = tuple[str, str, str]
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +33,9 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "sweep": sweeping.measure,
     "intervals": intervals.measure,
     "encoding": encoding.measure,
+    "store": storing.measure,
+    "estimate": estimating.measure,
+    "large": large.measure,
     "kill": killing.measure,
 }
 

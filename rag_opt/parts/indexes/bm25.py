@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -31,13 +32,20 @@ class BM25:
     libraries: ClassVar[tuple[str, ...]] = ("bm25s",)
     reads: ClassVar[str] = "texts"
 
-    def build(self, folder: Path, texts: Sequence[str]) -> None:
+    def build(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
+        """`blocks` of texts, `count` texts together; only their words' numbers are held all at once."""
         import bm25s
 
+        numbers: dict[str, int] = {}
+        chunks = [
+            array("i", [numbers.setdefault(word, len(numbers)) for word in words])
+            for block in blocks
+            for words in _words(list(block), self.stop_words)
+        ]
+        if not numbers:  # an index without a single word cannot be built; a word nobody asks for stands in for it
+            numbers, chunks = {"\0": 0}, [array("i", [0]) for _ in range(count)]
         index = bm25s.BM25(k1=self.k1, b=self.b, backend="numpy")
-        words = _words(list(texts), self.stop_words)
-        # an index without a single word cannot be built; a word nobody asks for stands in for it
-        index.index(words if any(words) else [["\0"] for _ in words], show_progress=False)
+        index.index((chunks, numbers), show_progress=False)
         index.save(str(folder), corpus=None)
         (folder / "stop_words.txt").write_text(self.stop_words)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -37,7 +38,8 @@ class Chroma:
     libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
     reads: ClassVar[str] = "vectors"
 
-    def build(self, folder: Path, vectors: NDArray[np.float32]) -> None:
+    def build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
+        """`blocks` of vectors, [texts, dimensions] each, `count` rows together."""
         client = _client(folder)
         hnsw = {
             "space": "cosine",
@@ -46,14 +48,16 @@ class Chroma:
             "max_neighbors": self.max_neighbors,
             "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
             # the graph is written to disk when the last vector is in; otherwise every opening builds another one
-            "batch_size": max(len(vectors), 2),
-            "sync_threshold": max(len(vectors), 2),
+            "batch_size": max(count, 2),
+            "sync_threshold": max(count, 2),
         }
         collection = client.create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": hnsw})
-        step = client.get_max_batch_size()
-        for start in range(0, len(vectors), step):
-            part = vectors[start : start + step]
-            collection.upsert(ids=[str(start + i) for i in range(len(part))], embeddings=part)
+        step, done = client.get_max_batch_size(), 0
+        for block in blocks:
+            for start in range(0, len(block), step):
+                part = block[start : start + step]
+                collection.upsert(ids=[str(done + i) for i in range(len(part))], embeddings=part)
+                done += len(part)
         client.close()
 
     def open(self, folder: Path) -> OpenChroma:
