@@ -141,6 +141,10 @@ class _Watchers:
         for watcher in self._watchers:
             watcher.trial_finished(trial, done)
 
+    def note(self, text: str) -> None:
+        for watcher in self._watchers:
+            watcher.note(text)
+
     def swept(self, number: int, found: Any) -> None:
         for watcher in self._watchers:
             watcher.swept(number, found)
@@ -239,6 +243,9 @@ class Stop:
         return told
 
     def trial_finished(self, trial: Trial, done: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
     def swept(self, number: int, found: Any) -> None:

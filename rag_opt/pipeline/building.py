@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from array import array
@@ -32,6 +33,7 @@ from rag_opt.store.keys import digest, versions
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
 _CHUNKS_AT_ONCE = 8192
+_TOOK = "took.json"
 
 
 class Keys(NamedTuple):
@@ -100,6 +102,7 @@ class Workshop:
         self._encoders: dict[str, Encoder] = {}
         self.ledger = Ledger()
         self._tokens_per_character: dict[str, float] = {}
+        self._took: dict[str, dict[str, list[float]]] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
 
@@ -186,7 +189,7 @@ class Workshop:
         """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""
         pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder.name)
         key = self._chunks_key(spec, encoder)
-        folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut(spec, encoder).save(folder))}
+        folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut_into(folder, spec, encoder))}
         for name, index_key in pipeline.index_keys.items():
             pipeline.open_index(name)
             folders[f"index/{name}"] = self.store.root / "indexes" / index_key
@@ -210,13 +213,34 @@ class Workshop:
 
     def _chunks(self, spec: PipelineSpec, key: str, encoder: Encoder) -> ChunkTable:
         if key not in self._tables:
-            folder = self.store.entry("chunks", key, lambda aside: self._cut_timed(spec, encoder).save(aside))
+            folder = self.store.entry("chunks", key, lambda aside: self._cut_into(aside, spec, encoder))
             _keep(self._tables, key, ChunkTable.load(folder), most=_CHUNK_TABLES)
         return self._tables[key]
 
-    def _cut_timed(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
-        with self.ledger.timed(f"chunk {spec.chunker.kind}", sum(len(d.text) for d in self.corpus.documents)):
-            return self._cut(spec, encoder)
+    def took(self, spec: PipelineSpec) -> dict[str, tuple[float, float]]:
+        """Work and seconds of the stages that made a pipeline's chunks and indexes, whenever that was."""
+        keys, found = self.keys(spec), dict[str, tuple[float, float]]()
+        entries = [("chunks", keys.chunks), *(("indexes", key) for _, key in keys.indexes.values())]
+        for stage, key in entries:
+            path = self.store.root / stage / key / _TOOK
+            if key not in self._took and path.exists():
+                self._took[key] = orjson.loads(path.read_bytes())
+            found |= {name: (work, seconds) for name, (work, seconds) in self._took.get(key, {}).items()}
+        return found
+
+    @contextlib.contextmanager
+    def _timed(self, folder: Path, stage: str, work: float) -> Iterator[None]:
+        """Books what the block takes, and writes beside what it builds what that took."""
+        before = dict(self.ledger.spent)
+        with self.ledger.timed(stage, work):
+            yield
+        spent = {name: pair for name, pair in self.ledger.since(before).items() if not name.startswith("load ")}
+        (folder / _TOOK).write_bytes(orjson.dumps(spent))
+
+    def _cut_into(self, folder: Path, spec: PipelineSpec, encoder: Encoder) -> None:
+        characters = sum(len(document.text) for document in self.corpus.documents)
+        with self._timed(folder, f"chunk {spec.chunker.kind}", characters):
+            self._cut(spec, encoder).save(folder)
 
     def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
         rows = array("q")
@@ -240,7 +264,7 @@ class Workshop:
                 table = self._chunks(spec, chunks_key, encoder)
                 texts = table.blocks(self.corpus, _CHUNKS_AT_ONCE)
                 blocks = (encoder.vectors(some, "document") for some in texts) if part.reads == "vectors" else texts
-                with self.ledger.timed(f"index {part.kind}", len(table)):
+                with self._timed(folder, f"index {part.kind}", len(table)):
                     part.build(folder, blocks, len(table))
 
             folder = self.store.entry("indexes", key, build)

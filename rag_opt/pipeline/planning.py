@@ -102,11 +102,28 @@ class Planner:
                 depth = spec.retriever.depth
                 look = lambda part=part, key=key, depth=depth: self._search(part, key, depth)  # noqa: E731
                 stages.append(self._once(("search", key, str(depth)), look))
-        count = len(self._questions)
-        for name, part in (("rerank", spec.reranker), ("answer", spec.generator)):
-            if part.needs:
-                stages.append(Stage(f"{name} {part.kind}", spec.digest, count, count, count, counted=False))
-        return Plan(tuple(stages))
+        return Plan((*stages, *self._always(spec)))
+
+    def outline(self, spec: PipelineSpec) -> Plan:
+        """All stages, with the work expected of each if nothing were stored: it follows from the spec alone."""
+        self._workshop.check(spec)
+        shop, encoder, count = self._workshop, self._workshop.encoder(spec.embedder.name), len(self._questions)
+        keys, (chunks, tokens) = shop.keys(spec), self._expected(spec, encoder)
+        documents = shop.corpus.documents
+        characters = sum(len(document.text) for document in documents)
+        stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(documents), characters)]
+        for name, (part, key) in keys.indexes.items():
+            if part.reads == "vectors":
+                stages.append(_expected(encoder.stage("document"), _vectors_of(keys.chunks, encoder), chunks, tokens))
+            stages.append(_expected(f"index {part.kind}", key, 1, chunks))
+            if name in spec.retriever.indexes():
+                stages.append(_expected(f"search {part.kind}", f"{key} {spec.retriever.depth}", count, count))
+        return Plan((*stages, *self._always(spec)))
+
+    def _always(self, spec: PipelineSpec) -> list[Stage]:
+        """What cannot be known before the lists are there."""
+        parts, count = (("rerank", spec.reranker), ("answer", spec.generator)), len(self._questions)
+        return [_expected(f"{name} {part.kind}", spec.digest, count, count) for name, part in parts if part.needs]
 
     def _once(self, key: tuple[str, ...], look: Any) -> Stage:
         if key in self._complete:
@@ -132,7 +149,7 @@ class Planner:
 
     def _embed(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
         shop, name = self._workshop, encoder.stage("document")
-        made = f"{shop.keys(spec).chunks} {encoder.files_digest}"  # cuts of one model's vectors are made of the same
+        made = _vectors_of(shop.keys(spec).chunks, encoder)
         if shop.store.has("indexes", key):
             return Stage(name, made, 0, 0, 0)
         table = shop.stored_chunks(spec)
@@ -175,6 +192,15 @@ class Planner:
         tokens = self._workshop.corpus_tokens(encoder) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
+
+
+def _expected(name: str, key: str, count: int, work: float) -> Stage:
+    return Stage(name, key, count, count, work, counted=False)
+
+
+def _vectors_of(chunks_key: str, encoder: Encoder) -> str:
+    """The vectors of a chunking at a model's full width: variants cut from them are made of the same."""
+    return f"{chunks_key} {encoder.files_digest}"
 
 
 def plan(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
@@ -34,13 +34,15 @@ class CostAware:
     """Maximises log expected improvement - `eta` * log(predicted seconds); `eta` cools as the budget is spent.
 
     Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. Where its
-    model cannot be fitted, where there is but one index, and for several objectives TPE proposes.
+    model cannot be fitted, where there is but one index, and for several objectives TPE proposes. `paid`: "study"
+    counts what this study's trials built as paid, so that the same seed finds the same whatever is stored; "store"
+    counts everything that is stored.
     """
 
-    eta: Annotated[float, Ge(0), Le(5)] = 0.5
+    eta: Annotated[float, Ge(0), Le(5)] = 1.0
     design: Annotated[int, Ge(1), Le(100)] = 6
 
-    reads_costs: ClassVar[bool] = True
+    paid: Literal["study", "store"] = "study"
 
     def propose(
         self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
@@ -70,7 +72,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         *,
         seed: int,
         seen: Collection[str],
-        eta: float = 0.5,
+        eta: float = 1.0,
         design: int = 6,
     ) -> None:
         self._space, self._outlook, self._seen = space, outlook, seen

@@ -101,6 +101,9 @@ class Display:
         self.console.print(self._line(trial, best=self._consider(trial)), soft_wrap=self._live is None)
         self._refresh()
 
+    def note(self, text: str) -> None:
+        self.console.print(Text(f"      note: {text}", style="yellow"), soft_wrap=True)
+
     def swept(self, number: int, found: Sweep) -> None:
         kind, settings, *_ = found.data[0]
         words = f"{len(found.data)} settings of trial {number}'s lists swept; on evidence {kind}({settings}) is best"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rag_opt.errors import TooManyFailures
+from rag_opt.errors import BadInput, TooManyFailures
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import Outlook
-from rag_opt.study.samplers import Proposal, spec_digest, unseen
+from rag_opt.study.samplers import Proposal, ReadsCosts, spec_digest, unseen
 from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import SpecDict
 from rag_opt.study.sweep import Sweep, sweep
@@ -17,7 +17,7 @@ from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.study.trying import Contest, tried
 
 _REDRAWS = 20
-_TELLS_APART = 0.05  # of the smallest standard error: what a trial must promise for stop=auto (docs/benchmarks.md)
+_TELLS_APART = 0.1  # of the smallest standard error: what a trial must promise for stop=auto (docs/benchmarks.md)
 
 
 class Watcher(Protocol):
@@ -26,6 +26,8 @@ class Watcher(Protocol):
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None: ...
 
     def trial_finished(self, trial: Trial, done: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def swept(self, number: int, found: Sweep) -> None:
         """The lists of this trial's index were swept; what was found waits in the study's folder."""
@@ -89,7 +91,14 @@ def _sweep_new_indexes(
         if "dense" not in spec.retriever.indexes():  # nothing was embedded for it yet
             continue
         price = float(getattr(search.panel.optimised, "price_per_1000_tokens", 0.0))
-        found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)
+        sweeps[index] = ()
+        try:
+            found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)
+        except BadInput:
+            raise
+        except Exception as error:  # a sweep only proposes; the search goes on without it
+            watcher.note(f"the lists of trial {trial.number} could not be swept: {type(error).__name__}: {error}")
+            continue
         sweeps[index] = found.specs if found is not None else ()
         if found is not None and found.specs and not search.folder.sweep_path(trial.number).exists():
             search.folder.save_sweep(trial.number, found.to_dict())
@@ -109,8 +118,8 @@ def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
     """
     number = len(log.trials)
     outlook = Outlook()
-    if getattr(search.sampler, "reads_costs", False):
-        outlook = search.prospect.outlook((trial.stages for trial in log.trials), spent=search.spent(log))
+    if isinstance(search.sampler, ReadsCosts):
+        outlook = search.prospect.outlook(log.trials, spent=search.spent(log), paid=search.sampler.paid)
     stuck = number >= _REDRAWS and all(trial.state == "PRUNED" for trial in log.trials[-_REDRAWS:])
     for attempt in range(0 if stuck else _REDRAWS):
         seed = int(digest([search.seed, number, attempt])[:8], 16)

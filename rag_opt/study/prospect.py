@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from rag_opt.errors import ImpossiblePipeline
-from rag_opt.pipeline import PipelineSpec, Planner, Workshop
+from rag_opt.pipeline import PipelineSpec, Plan, Planner, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Question
 from rag_opt.registry import lookup
-from rag_opt.study.costs import CostModel, Outlook, Prior, Stages
+from rag_opt.study.costs import TRIAL, CostModel, Outlook, Prior, Stages
 from rag_opt.study.space import Choice, Space, SpecDict
+from rag_opt.study.trials import Trial
 
 PROBED_CHUNKS = 64
 
@@ -45,29 +46,41 @@ class Prospect:
         self._workshop, self._space, self._questions, self._baseline = workshop, space, questions, baseline
         self._planner = Planner(workshop, questions)
         self._probes: list[Stages] | None = None
+        self._done: set[str] = set()
+        self._counted = 0
         cards = {name: workshop.encoder(name).card for name in model_names(space)}
         self.priors = {
             name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
         }
 
-    def outlook(self, measured: Iterable[Stages], *, spent: float) -> Outlook:
-        """`measured`: the stages of finished trials; `spent`: share of the budget."""
+    def outlook(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> Outlook:
+        """`spent`: share of the budget. `paid`: whose work needs no paying, this study's or all that is stored."""
         if self._probes is None:
             self._probes = [probe(self._workshop, self._baseline, name) for name in self.priors]
-        costs = CostModel([*self._probes, *measured])
-        return Outlook(_Work(self._planner, len(self._questions)), costs, spent, self.priors)
+        costs = CostModel([*self._probes, *(trial.made for trial in trials)])
+        for trial in trials[self._counted :]:
+            if trial.made:
+                outline = self._planner.outline(PipelineSpec.from_dict(trial.spec))
+                self._done |= {stage.name + stage.key for stage in outline.stages}
+        self._counted = len(trials)
+        return Outlook(_Work(self._missing if paid == "study" else self._planner.plan), costs, spent, self.priors)
+
+    def _missing(self, spec: PipelineSpec) -> Plan:
+        """What of a pipeline no trial of the study has done."""
+        stages = self._planner.outline(spec).stages
+        return Plan(tuple(stage for stage in stages if stage.name + stage.key not in self._done))
 
 
 class _Work:
     """The missing work of pipelines as of now; those that differ only in what rearranges lists are planned once."""
 
-    def __init__(self, planner: Planner, questions: int) -> None:
-        self._planner, self._questions = planner, questions
+    def __init__(self, plan: Callable[[PipelineSpec], Plan]) -> None:
+        self._plan = plan
         self._planned: dict[str, list[tuple[str, float]]] = {}
         self._retrievers: dict[str, tuple[Any, ...]] = {}
 
     def __call__(self, spec: SpecDict) -> Iterator[tuple[str, float]]:
-        yield "rest", float(self._questions)
+        yield TRIAL, 1.0
         written = repr(spec["retriever"])
         if written not in self._retrievers:
             part = part_from("retriever", spec["retriever"], where="retriever")
@@ -80,6 +93,6 @@ class _Work:
 
     def _missing(self, spec: PipelineSpec) -> list[tuple[str, float]]:
         try:
-            return [(stage.name, stage.work) for stage in self._planner.plan(spec).missing]
+            return [(stage.name, stage.work) for stage in self._plan(spec).missing]
         except ImpossiblePipeline:
             return [("impossible", math.inf)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass as plain_dataclass
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import optuna
@@ -48,6 +48,13 @@ class Sampler(Protocol):
     ) -> Proposal | None:
         """The next pipeline to try, which may be a known one; None when everything was tried."""
         ...
+
+
+@runtime_checkable
+class ReadsCosts(Protocol):
+    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all."""
+
+    paid: Literal["study", "store"]
 
 
 @register("sampler", "tpe")

@@ -77,7 +77,7 @@ def evaluate(
     others = []
     for objective in (*panel.against, *panel.logged, *(panel.finalists if finalist else ())):
         more = score(objective, run, tools, values)
-        if objective in panel.against:
+        if len(others) < len(panel.against):  # those come first
             others.append(float(np.nanmean(next(iter(more.values())))))
         # what is optimised is never replaced by what is only logged, whatever its name
         metrics = {**aggregate(objective, more), **metrics}

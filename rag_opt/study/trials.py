@@ -33,7 +33,8 @@ class Trial:
 
     `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
     of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
-    `stages`: work and seconds per stage of the plan, "rest" for all else; `truncated_chunks`: chunks longer than
+    `stages`: work and seconds per stage of the plan, "rest" for all else; `made`: the same of all it
+    is made of, as it took when that was first done; `truncated_chunks`: chunks longer than
     the model reads.
     """
 
@@ -53,6 +54,7 @@ class Trial:
     computed: dict[str, int] = field(default_factory=dict)
     reused: dict[str, int] = field(default_factory=dict)
     stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    made: dict[str, tuple[float, float]] = field(default_factory=dict)
     truncated_chunks: int = 0
     reason: str = ""
     started: str = ""
@@ -93,7 +95,8 @@ def thaw(frozen: FrozenTrial) -> Trial:
     attributes |= attributes.pop("record")
     value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
     attributes["others"] = tuple(attributes.get("others", ()))
-    attributes["stages"] = {name: tuple(pair) for name, pair in attributes.get("stages", {}).items()}
+    for times in ("stages", "made"):
+        attributes[times] = {name: tuple(pair) for name, pair in attributes.get(times, {}).items()}
     return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 
 

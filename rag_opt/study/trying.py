@@ -14,7 +14,7 @@ import numpy as np
 from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.evaluation.statistics import Interval, mean_interval
 from rag_opt.evidence import covered
-from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.pipeline import PipelineSpec, Responses, Workshop
 from rag_opt.records import FloatArray
 from rag_opt.study.racing import Race, Screened
 from rag_opt.study.samplers import Proposal
@@ -107,6 +107,7 @@ def tried(
         seconds=round(time.perf_counter() - clock, 3),
         truncated_chunks=search.workshop.truncated_chunks(spec),
         stages=_stages(search, spent, time.perf_counter() - clock),
+        made=_made(search.workshop, spec, done.run.responses),
         **_spent(before, _counts(search.workshop)),
     )
     return _scored(search, measured, done, lost)
@@ -132,6 +133,18 @@ def _stages(
     rest = seconds - sum(took for _, took in stages.values())
     rounded = {name: (work, round(took, 4)) for name, (work, took) in stages.items()}
     return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
+
+
+def _made(workshop: Workshop, spec: PipelineSpec, responses: Responses) -> dict[str, tuple[float, float]]:
+    """Work and seconds by stage as each took when it was first done: the same whatever was stored before."""
+    questions, took = (
+        float(len(responses.answers)),
+        {name: ms.sum() / 1000 for name, ms in responses.latency_ms.items()},
+    )
+    kinds = {f"search_{name}": f"search {kind}" for name, (kind, _) in spec.retriever.indexes().items()}
+    kinds |= {"rerank": f"rerank {spec.reranker.kind}", "answer": f"answer {spec.generator.kind}"}
+    asked = {stage: (questions, round(float(took[name]), 4)) for name, stage in kinds.items() if took.get(name)}
+    return {**workshop.took(spec), **asked}
 
 
 def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:

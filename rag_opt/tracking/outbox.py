@@ -33,6 +33,9 @@ class Outbox:
     def trial_finished(self, trial: Trial, done: int) -> None:
         self._put(f"trial-{trial.number:05d}", {"trial": trial.number})
 
+    def note(self, text: str) -> None:
+        pass
+
     def swept(self, number: int, found: Sweep) -> None:
         """The trial has the table of a sweep."""
         self._put(f"trial-{number:05d}", {"trial": number})

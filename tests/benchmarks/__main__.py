@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    asking,
     bookkeeping,
     encoding,
     estimating,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "intervals": intervals.measure,
     "encoding": encoding.measure,
     "store": storing.measure,
+    "asking": asking.measure,
     "estimate": estimating.measure,
     "large": large.measure,
     "kill": killing.measure,

@@ -51,6 +51,9 @@ class Stopwatch:
     def trial_finished(self, trial: Trial, done: int) -> None:
         self._outbox.trial_finished(trial, done)
 
+    def note(self, text: str) -> None:
+        pass
+
     def swept(self, number: int, found: object) -> None:
         pass
 

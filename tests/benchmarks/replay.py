@@ -323,7 +323,7 @@ def strategies() -> dict[str, Callable[[Run, float, int], None]]:
         "cost_aware": by(CostAware()),
         "cost_aware sweep": by(CostAware(), sweep=True),
     }
-    for eta in (0.0, 0.25, 1.0):
+    for eta in (0.0, 0.25, 0.5):
         made[f"cost_aware eta={eta:g}"] = by(CostAware(eta=eta))
         made[f"cost_aware sweep eta={eta:g}"] = by(CostAware(eta=eta), sweep=True)
     return made

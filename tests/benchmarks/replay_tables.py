@@ -74,7 +74,7 @@ def rankings() -> list[tuple[str, dict[str, Any]]]:
 
 
 def datasets() -> dict[str, Callable[[], Dataset]]:
-    """Thirteen corpora or disjoint parts of one."""
+    """Fourteen corpora or disjoint parts of one."""
     made: dict[str, Callable[[], Dataset]] = {"python_reference": lambda: PythonReference().read()}
     chunking = SHARED / "chunking_evaluation"
     for name in ("chatlogs", "finance", "pubmed", "state_of_the_union", "wikitexts"):

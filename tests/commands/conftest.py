@@ -42,6 +42,7 @@ def tiny(workplace: Path) -> list[str]:
         "only.chunker=recursive",
         "only.embedder=model",
         "space.embedder.model.name=minilm",
+        "sampler=tpe",
         "sampler.tpe.startup_trials=2",  # with both reference pipelines TPE proposes from the first trial on
         "sampler.sweep=on",
         "tracking=none",
