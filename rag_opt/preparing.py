@@ -24,10 +24,11 @@ from rag_opt.registry import load_parts, lookup
 from rag_opt.settings import ObjectiveSettings, Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
+from rag_opt.study.domains import Choice
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import model_names
 from rag_opt.study.search import Panel, Search, reference_pipelines
-from rag_opt.study.space import Choice, Space
+from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
 
 

@@ -16,8 +16,9 @@ from rag_opt.config import STRICT
 from rag_opt.records import FloatArray
 from rag_opt.registry import register
 from rag_opt.study.costs import Outlook, Prior
+from rag_opt.study.domains import Choice, Domain, Scalar
 from rag_opt.study.samplers import Proposal, Tpe, asked, distribution, spec_digest
-from rag_opt.study.space import Choice, Domain, Scalar, Space, SpecDict
+from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
 
 INDEX_SLOTS = ("chunker", "embedder")  # what must be built anew when it changes; all else rearranges what is stored

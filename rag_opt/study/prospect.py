@@ -14,7 +14,8 @@ from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Question
 from rag_opt.registry import lookup
 from rag_opt.study.costs import TRIAL, CostModel, Outlook, Prior, Stages
-from rag_opt.study.space import Choice, Space, SpecDict
+from rag_opt.study.domains import Choice
+from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
 PROBED_CHUNKS = 64

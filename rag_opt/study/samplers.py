@@ -23,7 +23,8 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.registry import register
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import Outlook
-from rag_opt.study.space import Choice, Domain, Range, Space, SpecDict
+from rag_opt.study.domains import Choice, Domain, Range
+from rag_opt.study.space import Space, SpecDict
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

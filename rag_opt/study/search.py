@@ -74,7 +74,7 @@ def evaluate(
     values = workshop.store.values
     optimised = score(panel.optimised, run, tools, values)
     scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
-    others = []
+    others: list[float] = []
     for objective in (*panel.against, *panel.logged, *(panel.finalists if finalist else ())):
         more = score(objective, run, tools, values)
         if len(others) < len(panel.against):  # those come first

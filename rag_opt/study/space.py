@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,68 +14,12 @@ from rag_opt import config
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.pipeline.spec import SLOTS
 from rag_opt.registry import lookup
+from rag_opt.study.domains import Choice, Domain, Range, Scalar, drawn, read_domain, some_values, written
 
 _ABSENT = object()
-Scalar = str | int | float | bool | None
 SpecDict = dict[str, dict[str, dict[str, Any]]]
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
-_RANGE = re.compile(rf"^({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}|log))?$")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One of `values`; a single value is fixed."""
-
-    values: tuple[Scalar, ...]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def at(self, index: int) -> Scalar:
-        return self.values[index]
-
-    def __iter__(self) -> Iterator[Scalar]:
-        return iter(self.values)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self.values
-
-
-@dataclass(frozen=True)
-class Range:
-    """low to high, both included. `step` None and floats: continuous."""
-
-    low: int | float
-    high: int | float
-    step: int | float | None = None
-    log: bool = False
-
-    @property
-    def continuous(self) -> bool:
-        return self.step is None and isinstance(self.low, float)
-
-    def __len__(self) -> int:
-        if self.continuous:
-            raise OverflowError("a continuous range has no length")
-        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
-
-    def at(self, index: int) -> int | float:
-        return self.clean(self.low + index * (self.step or 1))
-
-    def clean(self, value: int | float) -> int | float:
-        """Without the rounding noise of sums of steps: 0.1 + 0.2 is 0.3."""
-        return value if isinstance(self.low, int) else round(float(value), 10)
-
-    def __contains__(self, value: object) -> bool:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not self.low <= value <= self.high:
-            return False
-        if self.continuous:
-            return True
-        steps = (value - self.low) / (self.step or 1)
-        return abs(steps - round(steps)) < 1e-6
-
-
-Domain = Choice | Range
 Tree = dict[str, dict[str, dict[str, Domain]]]
 
 
@@ -144,7 +87,7 @@ class Space:
         spec: SpecDict = {}
         for slot, kinds in self.tree.items():
             kind = list(kinds)[random.integers(len(kinds))]
-            spec[slot] = {kind: {name: _drawn(domain, random) for name, domain in kinds[kind].items()}}
+            spec[slot] = {kind: {name: drawn(domain, random) for name, domain in kinds[kind].items()}}
         return spec
 
     def spec_of(self, parameters: Mapping[str, Any]) -> SpecDict | None:
@@ -197,22 +140,10 @@ class Space:
     def to_dict(self) -> dict[str, Any]:
         """Plain data that determines the space: what a study is bound to."""
         tree = {
-            slot: {kind: {name: _written(domain) for name, domain in sorted(ps.items())} for kind, ps in kinds.items()}
+            slot: {kind: {name: written(domain) for name, domain in sorted(ps.items())} for kind, ps in kinds.items()}
             for slot, kinds in self.tree.items()
         }
         return {**tree, "forbid": [dict(partial) for partial in self.forbid]}
-
-
-def _drawn(domain: Domain, random: np.random.Generator) -> Scalar:
-    if isinstance(domain, Choice):
-        return domain.at(int(random.integers(len(domain))))
-    if domain.log:
-        low, high = np.log(domain.low), np.log(domain.high + (0 if domain.continuous else 1))
-        drawn = float(np.exp(random.uniform(low, high)))
-        return domain.clean(drawn) if domain.continuous else int(min(drawn, domain.high))
-    if domain.continuous:
-        return domain.clean(float(random.uniform(domain.low, domain.high)))
-    return domain.at(int(random.integers(len(domain))))
 
 
 def _branch_size(parameters: Mapping[str, Domain]) -> int:
@@ -228,13 +159,6 @@ def _fits(part: dict[str, dict[str, Any]], wanted: Any) -> bool:
 def _default(slot: str, kind: str, name: str) -> Choice:
     fields: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(lookup(slot, kind))}
     return Choice((fields[name],))
-
-
-def _written(domain: Domain) -> Any:
-    if isinstance(domain, Choice):
-        return list(domain.values) if len(domain) > 1 else domain.values[0]
-    tail = ":log" if domain.log else f":{domain.step}" if domain.step is not None else ""
-    return f"{domain.low}..{domain.high}{tail}"
 
 
 def _kinds(slot: str, given: Any, only: Any, problems: list[Problem]) -> dict[str, dict[str, Domain]]:
@@ -272,17 +196,17 @@ def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
     domains: dict[str, Domain] = {}
     names = config.field_names(part)
     real = {field.name for field in dataclasses.fields(part) if isinstance(field.default, float)}
-    for name, written in parameters.items():
+    for name, given in parameters.items():
         if name not in names:
             problems.append(Problem(f"{where}.{name}", f"{kind} has no parameter {name!r}{among(name, names)}"))
             continue
         try:
-            domains[name] = read_domain(written, where=f"{where}.{name}", real=name in real)
+            domains[name] = read_domain(given, where=f"{where}.{name}", real=name in real)
         except BadInput as error:
             problems += error.problems
-    some = {name: _checkable(domain)[0] for name, domain in domains.items()}
+    some = {name: some_values(domain)[0] for name, domain in domains.items()}
     for name, domain in domains.items():
-        for value in _checkable(domain):
+        for value in some_values(domain):
             try:
                 config.load(part, {**some, name: value}, path=where)
             except BadInput as error:
@@ -290,38 +214,6 @@ def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
     if problems:
         raise BadInput(problems)
     return domains
-
-
-def _checkable(domain: Domain) -> Sequence[Scalar]:
-    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
-
-
-def read_domain(written: Any, *, where: str, real: bool = False) -> Domain:
-    """A scalar is fixed, a list is a choice, `low..high`, `low..high:step` and `low..high:log` are ranges.
-
-    `real`: the parameter is a real number, so that 0..1 is all between 0 and 1, not two whole numbers.
-    """
-    if isinstance(written, list):
-        if not written:
-            raise BadInput([Problem(where, "is an empty list; there is nothing to choose from")])
-        if len(set(map(repr, written))) != len(written) or any(isinstance(v, (list, dict)) for v in written):
-            raise BadInput([Problem(where, f"is {written!r}; should be different scalars")])
-        return Choice(tuple(written))
-    if not isinstance(written, str) or ".." not in written:
-        return Choice((written,))
-    match = _RANGE.match(written.strip())
-    if match is None:
-        shapes = "low..high, low..high:step or low..high:log"
-        raise BadInput([Problem(where, f"is {written!r}; a range is written {shapes}")])
-    whole = not real and all(re.fullmatch(r"[-+]?\d+", part) for part in match.groups()[:2])
-    number = int if whole else float
-    low, high, tail = number(match[1]), number(match[2]), match[3]
-    log = tail == "log"
-    step = None if tail in (None, "log") else number(tail) if float(tail) == number(float(tail)) else float(tail)
-    if low > high or (step is not None and step <= 0) or (log and low <= 0) or (whole and isinstance(step, float)):
-        rule = "low <= high, step > 0 (whole for whole numbers), and low > 0 for log"
-        raise BadInput([Problem(where, f"is {written!r}; should have {rule}")])
-    return Range(low, high, step, log)
 
 
 def _bad_forbids(forbid: Sequence[Mapping[str, Any]]) -> list[Problem]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from rag_opt.records import FloatArray
-from rag_opt.study.space import Choice, Range, Scalar, Space, SpecDict
+from rag_opt.study.domains import Choice, Range, Scalar
+from rag_opt.study.space import Space, SpecDict
 
 # what the marginal likelihood chooses from
 _LENGTHS = (0.25, 0.6)  # of a numeric parameter's range

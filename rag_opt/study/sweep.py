@@ -18,7 +18,8 @@ from rag_opt.evidence import document_gold, span_gold
 from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
 from rag_opt.records import Candidates, FloatArray, IntArray, Question, Span
 from rag_opt.registry import lookup
-from rag_opt.study.space import Choice, Domain, Scalar, Space, SpecDict
+from rag_opt.study.domains import Choice, Domain, Scalar
+from rag_opt.study.space import Space, SpecDict
 
 PROPOSED = 3
 _VALUES_OF_A_RANGE = 21

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rag_opt.composing import conf_folder
 from rag_opt.errors import BadInput
 from rag_opt.preparing import Prepared, prepare
-from rag_opt.study.space import Choice, Range
+from rag_opt.study.domains import Choice, Range
 
 
 def composed(overrides: list[str]) -> dict[str, Any]:

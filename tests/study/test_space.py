@@ -12,8 +12,9 @@ from rag_opt.pipeline import PipelineSpec
 from rag_opt.registry import kinds
 from rag_opt.study.cost_aware import CostAware
 from rag_opt.study.costs import Outlook
+from rag_opt.study.domains import Choice, Range, read_domain
 from rag_opt.study.samplers import Grid, Random, Tpe, distribution, spec_digest, unseen
-from rag_opt.study.space import Choice, Range, Space, read_domain
+from rag_opt.study.space import Space
 from rag_opt.study.trials import Trial, freeze, thaw
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
