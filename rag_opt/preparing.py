@@ -113,6 +113,7 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
         seed=settings.study.seed,
         max_failures=settings.study.max_failures,
         races=bool(races),
+        min_coverage=settings.study.min_coverage,
         minutes=settings.study.minutes,
         stop=settings.study.stop,
         sweep=swept,
@@ -275,7 +276,7 @@ def _number(value: object) -> float:
 
 def _similarity_models(panel: Panel, workshop: Workshop) -> list[Problem]:
     problems = []
-    for objective in (panel.optimised, *panel.logged, *panel.finalists):
+    for objective in (panel.optimised, *panel.against, *panel.logged, *panel.finalists):
         name = getattr(objective, "similarity_model", None)
         if name is not None:
             try:

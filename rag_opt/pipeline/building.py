@@ -28,12 +28,11 @@ from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Corpus
 from rag_opt.registry import lookup, source_digest
 from rag_opt.store import Store
-from rag_opt.store.keys import digest, versions
+from rag_opt.store.keys import digest, item_key, versions
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
 _CHUNKS_AT_ONCE = 8192
-_TOOK = "took.json"
 
 
 class Keys(NamedTuple):
@@ -102,7 +101,6 @@ class Workshop:
         self._encoders: dict[str, Encoder] = {}
         self.ledger = Ledger()
         self._tokens_per_character: dict[str, float] = {}
-        self._took: dict[str, dict[str, list[float]]] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
 
@@ -189,7 +187,7 @@ class Workshop:
         """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""
         pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder.name)
         key = self._chunks_key(spec, encoder)
-        folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut_into(folder, spec, encoder))}
+        folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut_into(folder, key, spec, encoder))}
         for name, index_key in pipeline.index_keys.items():
             pipeline.open_index(name)
             folders[f"index/{name}"] = self.store.root / "indexes" / index_key
@@ -213,33 +211,30 @@ class Workshop:
 
     def _chunks(self, spec: PipelineSpec, key: str, encoder: Encoder) -> ChunkTable:
         if key not in self._tables:
-            folder = self.store.entry("chunks", key, lambda aside: self._cut_into(aside, spec, encoder))
+            folder = self.store.entry("chunks", key, lambda aside: self._cut_into(aside, key, spec, encoder))
             _keep(self._tables, key, ChunkTable.load(folder), most=_CHUNK_TABLES)
         return self._tables[key]
 
     def took(self, spec: PipelineSpec) -> dict[str, tuple[float, float]]:
         """Work and seconds of the stages that made a pipeline's chunks and indexes, whenever that was."""
         keys, found = self.keys(spec), dict[str, tuple[float, float]]()
-        entries = [("chunks", keys.chunks), *(("indexes", key) for _, key in keys.indexes.values())]
-        for stage, key in entries:
-            path = self.store.root / stage / key / _TOOK
-            if key not in self._took and path.exists():
-                self._took[key] = orjson.loads(path.read_bytes())
-            found |= {name: (work, seconds) for name, (work, seconds) in self._took.get(key, {}).items()}
-        return found
+        names = [item_key("took", key) for key in (keys.chunks, *(key for _, key in keys.indexes.values()))]
+        for stored in self.store.values.get("took", names).values():
+            found |= {stage: (work, seconds) for stage, (work, seconds) in orjson.loads(stored).items()}
+        return dict(sorted(found.items()))
 
     @contextlib.contextmanager
-    def _timed(self, folder: Path, stage: str, work: float) -> Iterator[None]:
-        """Books what the block takes, and writes beside what it builds what that took."""
+    def _timed(self, key: str, stage: str, work: float) -> Iterator[None]:
+        """Books what the block takes; what it took when the artifact was first made is remembered."""
         before = dict(self.ledger.spent)
         with self.ledger.timed(stage, work):
             yield
         spent = {name: pair for name, pair in self.ledger.since(before).items() if not name.startswith("load ")}
-        (folder / _TOOK).write_bytes(orjson.dumps(spent))
+        self.store.values.fill("took", [item_key("took", key)], lambda _: [orjson.dumps(spent)])
 
-    def _cut_into(self, folder: Path, spec: PipelineSpec, encoder: Encoder) -> None:
+    def _cut_into(self, folder: Path, key: str, spec: PipelineSpec, encoder: Encoder) -> None:
         characters = sum(len(document.text) for document in self.corpus.documents)
-        with self._timed(folder, f"chunk {spec.chunker.kind}", characters):
+        with self._timed(key, f"chunk {spec.chunker.kind}", characters):
             self._cut(spec, encoder).save(folder)
 
     def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
@@ -264,7 +259,7 @@ class Workshop:
                 table = self._chunks(spec, chunks_key, encoder)
                 texts = table.blocks(self.corpus, _CHUNKS_AT_ONCE)
                 blocks = (encoder.vectors(some, "document") for some in texts) if part.reads == "vectors" else texts
-                with self._timed(folder, f"index {part.kind}", len(table)):
+                with self._timed(key, f"index {part.kind}", len(table)):
                     part.build(folder, blocks, len(table))
 
             folder = self.store.entry("indexes", key, build)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,12 +43,15 @@ class Store:
     def close(self) -> None:
         self.values.close()
         self._in_use.release()
+        Path(self._in_use.lock_file).unlink(missing_ok=True)
 
     def _say_in_use(self) -> filelock.FileLock:
         """A lock of this process's own: whoever wants to make room sees that it is held."""
         folder = self.root / "locks" / IN_USE
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / f"{os.getpid()}.lock", is_singleton=True)
+        # processes of several containers may have one number
+        name = f"{os.getpid()}@{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        lock = filelock.FileLock(folder / f"{name}.lock")
         lock.acquire()
         return lock
 

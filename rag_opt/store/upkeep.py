@@ -20,6 +20,7 @@ from rag_opt.store.values import sound
 _ASIDE = ("values", "locks", "damaged")
 # the order in which values make room: those that are made again soonest first, vectors last
 _SHELVES = ("reranked", "candidates", "scores", "answers")
+_KEPT = ("models", "took")  # small, and what keys and choices of samplers hang on
 _ROWS_AT_ONCE = 1000
 _OLDEST = "SELECT rowid FROM entry ORDER BY rowid LIMIT ?"
 
@@ -63,7 +64,7 @@ def shelves(root: Path) -> list[Entry]:
             try:
                 count = int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])
             except sqlite3.DatabaseError:
-                count = 0
+                continue  # the next search sets it aside
         found.append(Entry("values", path.stem, path, size, path.stat().st_mtime, float("nan"), count))
     return found
 
@@ -102,6 +103,9 @@ def evict(root: Path, *, to_bytes: int) -> list[str]:
     """
     _refuse_in_use(root)
     said: list[str] = []
+    if size(root) > to_bytes:  # what is of no use to anybody
+        for useless in (*root.glob("damaged/*"), *root.glob("*/.building-*")):
+            shutil.rmtree(useless) if useless.is_dir() else useless.unlink()
     excess = size(root) - to_bytes
     for entry in artifacts(root):
         if excess <= 0:
@@ -110,7 +114,7 @@ def evict(root: Path, *, to_bytes: int) -> list[str]:
         excess -= entry.bytes
         said.append(f"{entry.stage}/{entry.key}: {entry.bytes / 1e6:.1f} MB")
     known = {shelf.key: shelf for shelf in shelves(root)}
-    for name in (*_SHELVES, *sorted(known.keys() - set(_SHELVES))):
+    for name in (*_SHELVES, *sorted(known.keys() - {*_SHELVES, *_KEPT})):
         excess = size(root) - to_bytes
         if excess > 0 and name in known:
             said.append(_thin(known[name], excess))
@@ -140,6 +144,6 @@ def _refuse_in_use(root: Path) -> None:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise BadStore(f"{root} is in use by process {path.stem}; let it finish first") from None
+            raise BadStore(f"{root} is in use by process {path.stem.partition('-')[0]}; let it finish first") from None
         lock.release()
         path.unlink(missing_ok=True)

@@ -13,11 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.errors import BadInput
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.records import FloatArray
 from rag_opt.registry import register
 from rag_opt.study.costs import Outlook, Prior
 from rag_opt.study.domains import Choice, Domain, Scalar
-from rag_opt.study.samplers import Proposal, Tpe, asked, distribution, spec_digest
+from rag_opt.study.samplers import Proposal, Tpe, asked, distribution
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
 
@@ -99,8 +101,9 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _choose(self, study: optuna.Study) -> SpecDict | None:
-        known = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-        tried = [(spec, float(t.value or 0.0)) for t in known if (spec := self._space.spec_of(t.params)) is not None]
+        scored = ((t, _score(t)) for t in study.get_trials(deepcopy=False))
+        known = [(self._space.spec_of(t.params), score) for t, score in scored if score is not None]
+        tried = [(spec, score) for spec, score in known if spec is not None]
         sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
         specs, scores = [spec for spec, _ in tried], sign * np.array([score for _, score in tried])
         first = self._first_design(specs, scores)
@@ -122,7 +125,8 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         for place in np.argsort(-worth, kind="stable"):
             chosen: SpecDict = candidates[int(place)]
             if self._is_new(chosen):
-                self.promise = float(np.exp(gain[place]))
+                # the best that any new pipeline promises, not only one that is worth its cost
+                self.promise = float(np.exp(gain.max()))
                 return chosen
         raise CannotModel
 
@@ -134,7 +138,11 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         return [every[i] for i in kept], np.maximum(seconds[kept], 1e-3)
 
     def _is_new(self, spec: SpecDict) -> bool:
-        return spec_digest(spec) not in self._seen and not self._space.forbidden(spec)
+        try:
+            full = PipelineSpec.from_dict(spec)
+        except BadInput:  # a rule between settings that only the part knows
+            return False
+        return full.digest not in self._seen and not self._space.forbidden(full.to_dict())
 
     def _first_design(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
         """Varied query-time settings on one good index, all slots of it; then the best of them on a second family."""
@@ -216,6 +224,15 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
             else:
                 moved[slot] = other[slot]
         return moved
+
+
+def _score(trial: FrozenTrial) -> float | None:
+    """Its value; of one that lost a race the mean of what it was asked; None where nothing was scored."""
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    if trial.state == TrialState.PRUNED and trial.intermediate_values:
+        return trial.intermediate_values[max(trial.intermediate_values)]
+    return None
 
 
 def _model(spec: Mapping[str, Any]) -> str:

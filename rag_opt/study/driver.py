@@ -17,7 +17,7 @@ from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.study.trying import Contest, tried
 
 _REDRAWS = 20
-_TELLS_APART = 0.1  # of the smallest standard error: what a trial must promise for stop=auto (docs/benchmarks.md)
+_TELLS_APART = 0.1  # of the best trial's standard error: what a trial must promise for stop=auto (docs/benchmarks.md)
 
 
 class Watcher(Protocol):
@@ -65,7 +65,7 @@ def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) 
             yield Proposal(waiting[0]), "sweep"
             continue
         proposal = _next(search, log, seen)
-        if proposal is None or (search.stop == "auto" and _enough(log, proposal)):
+        if proposal is None or (search.stop == "auto" and _enough(search, log, proposal)):
             return
         yield proposal, "sampler"
 
@@ -105,10 +105,12 @@ def _sweep_new_indexes(
             watcher.swept(trial.number, found)
 
 
-def _enough(log: TrialLog, proposal: Proposal) -> bool:
+def _enough(search: Search, log: TrialLog, proposal: Proposal) -> bool:
     """Whether the best that a sampler can promise is less than the questions can tell apart."""
-    errors = [trial.error for trial in log.trials if trial.error]
-    return bool(errors) and proposal.promise is not None and proposal.promise < _TELLS_APART * min(errors)
+    best = search.best(log.trials)
+    if best is None or not best.error or proposal.promise is None:
+        return False
+    return proposal.promise < _TELLS_APART * best.error
 
 
 def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:

@@ -72,8 +72,9 @@ def finish(
     started: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result | None:
     """Evaluate the finalists and the baseline on the untouched questions and choose. None without a finalist."""
-    several = front(trials, search.panel.directions) if search.panel.against else []
-    best = finalists(several or trials, search.space, count=count, min_coverage=min_coverage, sign=search.panel.sign)
+    eligible = finalists(trials, search.space, count=len(trials), min_coverage=min_coverage, sign=search.panel.sign)
+    several = front(eligible, search.panel.directions) if search.panel.against else []
+    best = (several or eligible)[:count]
     if not best:
         return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)

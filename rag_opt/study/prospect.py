@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rag_opt.errors import ImpossiblePipeline
+from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.pipeline import PipelineSpec, Plan, Planner, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Question
@@ -57,7 +57,7 @@ class Prospect:
     def outlook(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> Outlook:
         """`spent`: share of the budget. `paid`: whose work needs no paying, this study's or all that is stored."""
         if self._probes is None:
-            self._probes = [probe(self._workshop, self._baseline, name) for name in self.priors]
+            self._probes = [self._probe(name) for name in self.priors]
         costs = CostModel([*self._probes, *(trial.made for trial in trials)])
         for trial in trials[self._counted :]:
             if trial.made:
@@ -65,6 +65,12 @@ class Prospect:
                 self._done |= {stage.name + stage.key for stage in outline.stages}
         self._counted = len(trials)
         return Outlook(_Work(self._missing if paid == "study" else self._planner.plan), costs, spent, self.priors)
+
+    def _probe(self, name: str) -> Stages:
+        try:
+            return probe(self._workshop, self._baseline, name)
+        except Exception:  # a model that does not run fails in its own trials, with its reason
+            return {}
 
     def _missing(self, spec: PipelineSpec) -> Plan:
         """What of a pipeline no trial of the study has done."""
@@ -84,16 +90,20 @@ class _Work:
         yield TRIAL, 1.0
         written = repr(spec["retriever"])
         if written not in self._retrievers:
-            part = part_from("retriever", spec["retriever"], where="retriever")
+            try:
+                part = part_from("retriever", spec["retriever"], where="retriever")
+            except BadInput:  # a rule between settings that only the part knows
+                yield "impossible", math.inf
+                return
             self._retrievers[written] = (part.indexes(), part.depth)
         reranks, answers = (next(iter(spec[slot])) for slot in ("reranker", "generator"))
         key = repr([spec["chunker"], spec["embedder"], self._retrievers[written], reranks, answers])
         if key not in self._planned:
-            self._planned[key] = self._missing(PipelineSpec.from_dict(spec))
+            self._planned[key] = self._missing(spec)
         yield from self._planned[key]
 
-    def _missing(self, spec: PipelineSpec) -> list[tuple[str, float]]:
+    def _missing(self, spec: SpecDict) -> list[tuple[str, float]]:
         try:
-            return [(stage.name, stage.work) for stage in self._plan(spec).missing]
-        except ImpossiblePipeline:
+            return [(stage.name, stage.work) for stage in self._plan(PipelineSpec.from_dict(spec)).missing]
+        except (ImpossiblePipeline, BadInput):
             return [("impossible", math.inf)]

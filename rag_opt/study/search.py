@@ -104,6 +104,7 @@ class Search:
     minutes: float | None = None
     stop: Literal["trials", "auto"] = "trials"
     races: bool = False
+    min_coverage: float = 0.0
 
     def spent(self, log: TrialLog) -> float:
         """Share of the budget that finished trials have used, in [0, 1]."""
@@ -112,8 +113,9 @@ class Search:
         return min(max(trials, minutes), 1.0)
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """The best complete trial of the space, or None."""
-        done = [trial for trial in trials if trial.value is not None and trial.spec in self.space]
+        """The best complete trial that may win, or None."""
+        able = [trial for trial in trials if trial.value is not None and trial.coverage >= self.min_coverage]
+        done = [trial for trial in able if trial.spec in self.space]
         return max(done, key=lambda trial: self.panel.sign * (trial.value or 0.0), default=None)
 
     @functools.cached_property

@@ -103,7 +103,9 @@ class Space:
                 value = domain.at(0) if fixed else parameters.get(f"{slot}.{kind}.{name}", _ABSENT)
                 if value is _ABSENT:
                     return None
-                settings[name] = value
+                # a sampler's sum of steps, as everywhere without its rounding noise
+                number = isinstance(domain, Range) and isinstance(value, (int, float))
+                settings[name] = domain.clean(value) if number else value  # type: ignore[union-attr,arg-type]
             spec[slot] = {kind: settings}
         return spec
 

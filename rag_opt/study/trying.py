@@ -38,7 +38,7 @@ class Contest:
         theirs, their_evidence = self._scores_of(best)
         sign = search.panel.sign
         behind = self._race.left_behind(self._evidence(spec), their_evidence, search.clusters)
-        if behind is not None:
+        if behind is not None and "evidence" in search.panel.optimised.needs and sign > 0:
             raise Screened(f"screened before answering: {_words('evidence recall', behind, best)}")
         for rows in self._race.blocks(questions):
             asked = [questions[i] for i in rows]
@@ -92,7 +92,13 @@ def tried(
         seconds = time.perf_counter() - clock
         stages = _stages(search, spent, seconds)
         return dataclasses.replace(
-            trial, state="PRUNED", raced=True, reason=str(error), seconds=round(seconds, 3), stages=stages
+            trial,
+            state="PRUNED",
+            raced=True,
+            reason=str(error),
+            seconds=round(seconds, 3),
+            stages=stages,
+            made=search.workshop.took(spec),
         )
     except BadInput:
         raise  # the search itself is at fault, not this pipeline
@@ -120,6 +126,8 @@ def _scored(search: Search, trial: Trial, done: Evaluation, lost: str) -> Trial:
     cluster = dict(zip((question.id for question in search.questions), search.clusters, strict=True))
     interval = mean_interval(done.optimised, [cluster[question.id] for question in done.run.questions])
     spread = interval.error if np.isfinite(interval.error) else None
+    if not np.isfinite(done.others).all():
+        return dataclasses.replace(trial, reason="an objective of objective.against could not be scored")
     if lost:
         return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=spread, reason=lost)
     return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=spread, others=done.others)

@@ -77,7 +77,7 @@ class Runtime:
 
 def decide(machine: Machine, folder: Path, values: Values) -> Runtime:
     """What encodes documents with the model in `folder`. Without a GPU, nothing heavy is imported."""
-    device = machine.device if machine.device != "auto" else _device(_weights_bytes(folder))
+    device = machine.device if machine.device != "auto" else _device(folder, values)
     library: Library = "torch"
     if device == "cpu" and machine.runtime != "torch":
         found = importlib.util.find_spec("openvino") is not None
@@ -86,20 +86,33 @@ def decide(machine: Machine, folder: Path, values: Values) -> Runtime:
         library = "openvino" if found else "torch"
     if machine.document_precision != "auto":
         return Runtime(device, library, machine.document_precision)
-    pays = device == "cuda" or (device == "cpu" and _bfloat16_pays(values))
+    pays = (device == "cuda" and _gpu_multiplies_bfloat16()) or (device == "cpu" and _bfloat16_pays(values))
     return Runtime(device, library, "bfloat16" if pays else "float32")
 
 
-def _device(weights_bytes: int) -> str:
-    """A GPU only where the model fits into what is free of it."""
+def _device(folder: Path, values: Values) -> str:
+    """A GPU only where the model fits into what is free of it: looked at once, then remembered, so that keys stay."""
     if importlib.metadata.version("torch").endswith("+cpu"):
         return "cpu"
     import torch
 
     if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
-        return "cuda" if free > _FREE_SHARE * weights_bytes + _FREE_BYTES else "cpu"
+        key = item_key("device", [str(folder), torch.cuda.get_device_name()])
+        return values.fill("models", [key], lambda _: [b"cuda" if _fits(folder) else b"cpu"])[0].decode()
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _gpu_multiplies_bfloat16() -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability()[0] >= 8  # Ampere and later
+
+
+def _fits(folder: Path) -> bool:
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    return bool(free > _FREE_SHARE * _weights_bytes(folder) + _FREE_BYTES)
 
 
 def _bfloat16_pays(values: Values) -> bool:
@@ -228,4 +241,6 @@ def halving(run: Callable[[Sequence[str]], Sequence[T]], texts: Sequence[str]) -
 def _out_of_memory(error: Exception) -> bool:
     import torch
 
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory")
+    )
