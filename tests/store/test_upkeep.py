@@ -113,3 +113,12 @@ def test_sizes_are_read(number: int, unit: str) -> None:
 def test_other_words_are_refused(written: str) -> None:
     with pytest.raises(BadStore, match="is no size"):
         read_bytes(written)
+
+
+def test_what_is_of_no_use_makes_room_first(root: Path) -> None:
+    before = upkeep.size(root)
+    (root / "damaged").mkdir(exist_ok=True)
+    (root / "damaged" / "old").write_bytes(b"x" * 3_000_000)
+    upkeep.evict(root, to_bytes=before + 1000)
+    assert not (root / "damaged" / "old").exists()
+    assert len(upkeep.artifacts(root)) == 3 and upkeep.size(root) <= before + 1000

@@ -226,3 +226,28 @@ def test_it_is_an_optuna_sampler(space: Space) -> None:
     trial.suggest_categorical("retriever", ["dense", "weighted"])
     trial.suggest_float("something else", 0, 1)
     study.tell(trial, 1.0)
+
+
+def test_races_that_are_lost_teach_it_too(space: Space) -> None:
+    """With all but one pipeline stopped early it leaves its first index, and knows what lost."""
+    study = told(space, drawn(space, 1))
+    for spec in drawn(space, 20, seed=3):
+        chosen = space.parameters(spec) or {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.PRUNED,
+                intermediate_values={10: truth(spec) - 0.1},
+                params={path: value for path, (value, _) in chosen.items()},
+                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+            )
+        )
+    found = [CostAware().propose(space, study, seed=seed, seen=(), outlook=Outlook()) for seed in range(10)]
+    assert all(one is not None and one.promise is not None for one in found), "by its model, not by its first design"
+    assert len({repr([one.spec["chunker"], one.spec["embedder"]]) for one in found if one is not None}) > 1
+
+
+def test_a_value_with_rounding_noise_is_the_value(space: Space) -> None:
+    spec = space.draw(np.random.default_rng(0))
+    spec["retriever"] = {"weighted": {"top_k": 3, "weight": 0.3}}
+    chosen = {path: value for path, (value, _) in (space.parameters(spec) or {}).items()}
+    assert space.spec_of({**chosen, "retriever.weighted.weight": 0.1 + 0.2}) == spec
