@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(main: Main) -> None:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and we say them better
     _offline_quiet()
+    signal.signal(signal.SIGINT, _stopped_early)
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -155,6 +157,12 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
             return Problem(key, f"there is no setting {step!r}{among(step, names)}")
         inside = inside[step]
     return None
+
+
+def _stopped_early(number: int, frame: object) -> None:
+    """Ends at once while nothing is begun: an exception raised inside an import may be swallowed there."""
+    print("\nStopped before anything was begun.", flush=True)
+    os._exit(130)
 
 
 def _offline_quiet() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: st
     from rag_opt.preparing import prepare
     from rag_opt.study import estimating
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a probe builds is removed when it is stopped
     started = time.perf_counter()
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
     preparing = time.perf_counter() - started

@@ -45,6 +45,7 @@ def tiny(workplace: Path) -> list[str]:
         "sampler=tpe",
         "sampler.tpe.startup_trials=2",  # with both reference pipelines TPE proposes from the first trial on
         "sampler.sweep=on",
+        "runtime=torch",  # nothing to compile for so few texts
         "tracking=none",
     ]
 
