@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +21,13 @@ from rag_opt.records import Question
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import CostModel, Outlook
 from rag_opt.study.probing import Probed, probe
-from rag_opt.study.samplers import Proposal, spec_digest, unseen
+from rag_opt.study.samplers import Proposal, ReadsCosts, spec_digest, unseen
 from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features
 from rag_opt.study.trials import Trial, freeze
 
-_PLAYED, _REDRAWS = 8, 5
+_PLAYED, _REDRAWS = 4, 5
 _BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/benchmarks.md)
 _UNCERTAIN = 1.15  # factor by which what was probed may be off either way
 _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
@@ -108,14 +108,6 @@ class _Player:
             self._plans[written] = self._planner.plan(PipelineSpec.from_dict(spec))
         return [stage for stage in self._plans[written].missing if stage.name + stage.key not in self._done]
 
-    def work(self, spec: SpecDict) -> Iterator[tuple[str, float]]:
-        """As a sampler's outlook wants it."""
-        yield "rest", float(self._questions)
-        try:
-            yield from ((stage.name, stage.work) for stage in self.missing(spec))
-        except RagOptError:
-            yield "impossible", math.inf
-
     def play(self, spec: SpecDict) -> None:
         """Raises ImpossiblePipeline and BadInput."""
         for stage in self.missing(spec):
@@ -152,13 +144,18 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
     """One search, from the reference pipelines to the finalists."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     player = _Player(search, search.questions, CostModel(probed.trials), probed.compared_per_question)
-    study = optuna.create_study(direction="maximize")
-    score, seen = _made_up(search.space, seed), set[str]()
-    tried: list[tuple[float, SpecDict]] = []
+    study, prospect = optuna.create_study(direction="maximize"), search.new_prospect()
+    score, seen, tried = _made_up(search.space, seed), set[str](), list[Trial]()
     waiting = [spec.to_dict() for spec in reference_pipelines(search.baseline).values()][: search.trials]
     while len(tried) < search.trials:
-        outlook = Outlook(player.work, player.costs, len(tried) / search.trials, search.prospect.priors)
-        proposal = Proposal(waiting.pop(0)) if waiting else _proposed(search, study, outlook, [seed, len(seen)], seen)
+        if waiting:
+            proposal: Proposal | None = Proposal(waiting.pop(0))
+        else:
+            outlook = Outlook()
+            if isinstance(search.sampler, ReadsCosts):
+                asked = prospect.outlook(tried, spent=len(tried) / search.trials, paid=search.sampler.paid)
+                outlook = replace(asked, costs=player.costs)
+            proposal = _proposed(search, study, outlook, [seed, len(seen)], seen)
         if proposal is None:
             break
         seen.add(spec_digest(proposal.spec))
@@ -166,11 +163,16 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
             player.play(proposal.spec)
         except RagOptError:  # it cannot exist: pruned, at no cost
             continue
-        tried.append((score(proposal.spec), proposal.spec))
-        _tell(search.space, study, proposal, tried[-1][0])
+        full = PipelineSpec.from_dict(proposal.spec).to_dict()
+        made = {"played": (1.0, 1.0)}
+        tried.append(Trial(len(tried), "COMPLETE", full, "played", value=score(full), made=made))
+        if proposal.trial is not None:
+            study.tell(proposal.trial, tried[-1].value)
+        else:
+            study.add_trial(freeze(tried[-1], search.space))
     final = player.asks(held_out or search.questions, CostModel(probed.finals))
-    for _, spec in sorted(tried, key=lambda pair: -pair[0])[: finalists + 1]:
-        final.play(spec)
+    for trial in sorted(tried, key=lambda trial: -(trial.value or 0.0))[: finalists + 1]:
+        final.play(trial.spec)
     return player.played
 
 
@@ -185,14 +187,6 @@ def _proposed(
         if proposal.trial is not None:
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
     return unseen(search.space, seed=int(digest(seeds)[:8], 16), seen=seen)
-
-
-def _tell(space: Space, study: optuna.Study, proposal: Proposal, value: float) -> None:
-    if proposal.trial is not None:
-        study.tell(proposal.trial, value)
-    else:
-        full = PipelineSpec.from_dict(proposal.spec).to_dict()
-        study.add_trial(freeze(Trial(0, "COMPLETE", full, "played", value=value), space))
 
 
 def _made_up(space: Space, seed: int) -> Callable[[SpecDict], float]:

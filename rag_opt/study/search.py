@@ -120,6 +120,10 @@ class Search:
 
     @functools.cached_property
     def prospect(self) -> Prospect:
+        return self.new_prospect()
+
+    def new_prospect(self) -> Prospect:
+        """One that knows of no trial yet."""
         return Prospect(self.workshop, self.space, self.questions, self.baseline)
 
 
