@@ -16,8 +16,9 @@ import numpy as np
 import optuna
 
 from rag_opt.errors import RagOptError
+from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.pipeline import PipelineSpec, Plan, Planner, Stage
-from rag_opt.records import Question
+from rag_opt.records import Question, Span
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import CostModel, Outlook
 from rag_opt.study.probing import Probed, probe
@@ -31,6 +32,7 @@ _PLAYED, _REDRAWS = 4, 5
 _BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/benchmarks.md)
 _UNCERTAIN = 1.15  # factor by which what was probed may be off either way
 _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
+_SENTENCES_LOOKED_UP = 500
 _SAME_PLACE = 2.0  # so many contexts come from the same place
 
 
@@ -92,6 +94,7 @@ class _Player:
         self._questions, self._compared_per_question = len(questions), compared
         self._plans: dict[str, Plan] = {}
         self._done: set[str] = set()
+        self._stored: dict[str, float] = {}  # share of the corpus's sentences that was stored before, by stage
         self._read: dict[str, float] = {}  # share of the corpus whose sentences were compared, by stage
 
     def asks(self, questions: Sequence[Question], costs: CostModel) -> _Player:
@@ -134,10 +137,26 @@ class _Player:
         stage, corpus = encoder.stage("sentence"), self._shop.corpus_tokens(encoder)
         size = getattr(spec.chunker, "size", _USUAL_CONTEXT_TOKENS)
         context = min(spec.retriever.top_k * size, spec.packer.context_tokens)
+        if stage not in self._stored:
+            self._stored[stage] = self._read[stage] = self._share_stored(encoder)
         # as many places as there are contexts, drawn with repetition: of what is left, this share is new
         new = (1 - self._read.get(stage, 0.0)) * -math.expm1(-self._questions * context / corpus / _SAME_PLACE)
         self._read[stage] = self._read.get(stage, 0.0) + new
-        self._spend(stage, new * corpus + self._questions * self._compared_per_question)
+        # where sentences were compared before, most answers made of them were too
+        answers = self._questions * self._compared_per_question * (1 - self._stored[stage])
+        self._spend(stage, new * corpus + answers)
+
+    def _share_stored(self, encoder: Encoder) -> float:
+        """How many of the corpus's sentences an earlier search has compared, by some of them."""
+        texts, some = self._shop.texts, list[str]()
+        for document in self._shop.corpus.documents:
+            whole = Span(document.id, 0, len(document.text))
+            found = texts.sentences(whole, tokenizer=encoder.tokenizer, most_tokens=encoder.document_tokens)
+            some += [texts.of(span) for span in found]
+            if len(some) >= _SENTENCES_LOOKED_UP:
+                break
+        keys = set(encoder.keys(some, "sentence"))
+        return len(self._shop.store.values.known("vectors", list(keys))) / max(len(keys), 1)
 
 
 def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: Probed, seed: int) -> _Played:
