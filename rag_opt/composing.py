@@ -161,7 +161,7 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
 
 def _stopped_early(number: int, frame: object) -> None:
     """Ends at once while nothing is begun: an exception raised inside an import may be swallowed there."""
-    print("\nStopped before anything was begun.", flush=True)
+    print("\nStopped before anything was started.", file=sys.stderr, flush=True)
     os._exit(130)
 
 

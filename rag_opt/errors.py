@@ -15,8 +15,10 @@ RagOptError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 _MOST_NAMES = 40
 
@@ -85,3 +87,12 @@ def among(name: object, known: Iterable[object]) -> str:
     if not names:
         return f"{ending} There is none."
     return f"{ending} There are: {', '.join(names)}" if len(names) <= _MOST_NAMES else ending
+
+
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """End the process with what `main` returns, or with 2 and the message of what a person can do something about."""
+    try:
+        sys.exit(main())
+    except RagOptError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from rag_opt.errors import BadBundle, RagOptError
+from rag_opt.errors import BadBundle, exit_with
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,8 +91,4 @@ def _winner(result: dict[str, Any] | None, study: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except RagOptError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from rag_opt.errors import RagOptError
+from rag_opt.errors import exit_with
 from rag_opt.study.folder import StudyFolder
 
 
@@ -62,8 +62,4 @@ def _input_closes() -> threading.Event:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except RagOptError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

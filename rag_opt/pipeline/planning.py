@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rag_opt.records import Question
@@ -92,16 +93,15 @@ class Planner:
         self._workshop.check(spec)
         shop, encoder = self._workshop, self._workshop.encoder(spec.embedder.name)
         keys = shop.keys(spec)
-        stages = [self._once(("chunk", keys.chunks), lambda: self._chunk(spec, keys.chunks))]
-        stages.append(self._once(("ask", encoder.vectors_key), lambda: self._embed_questions(encoder)))
+        stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
+        stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
         for name, (part, key) in keys.indexes.items():
             if part.reads == "vectors":
-                stages.append(self._once(("embed", key), lambda key=key: self._embed(spec, key, encoder)))
-            stages.append(self._once(("index", key), lambda part=part, key=key: self._index(spec, part, key)))
+                stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
+            stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
             if name in spec.retriever.indexes():
                 depth = spec.retriever.depth
-                look = lambda part=part, key=key, depth=depth: self._search(part, key, depth)  # noqa: E731
-                stages.append(self._once(("search", key, str(depth)), look))
+                stages.append(self._once(("search", key, str(depth)), partial(self._search, part, key, depth)))
         return Plan((*stages, *self._always(spec)))
 
     def outline(self, spec: PipelineSpec) -> Plan:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import re
-import sys
 from pathlib import Path
 
-from rag_opt.errors import BadStore, RagOptError
+from rag_opt.errors import BadStore, exit_with
 from rag_opt.store import upkeep
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -77,8 +76,4 @@ def read_bytes(written: str) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except RagOptError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

@@ -18,7 +18,8 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.records import FloatArray
 from rag_opt.registry import register
 from rag_opt.study.costs import Outlook, Prior
-from rag_opt.study.domains import Choice, Domain, Scalar
+from rag_opt.study.domains import Domain, Scalar
+from rag_opt.study.prospect import model_names
 from rag_opt.study.samplers import Proposal, Tpe, asked, distribution
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
@@ -193,8 +194,8 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
 
     def _families(self) -> tuple[set[str], set[str]]:
         """Names of the models of the anchor's family and of the second one: small before large, then by quality."""
-        names = [name for kind in self._space.tree["embedder"].values() for name in kind.get("name", Choice(("",)))]  # type: ignore[union-attr]
-        ranked = sorted((str(name) for name in names), key=lambda name: _rank(self._outlook.priors.get(name)))
+        names = model_names(self._space)
+        ranked = sorted(names, key=lambda name: _rank(self._outlook.priors.get(name)))
         by_family: dict[str, set[str]] = {}
         for name in ranked:
             prior = self._outlook.priors.get(name)

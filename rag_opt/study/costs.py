@@ -54,10 +54,6 @@ class CostModel:
         intercept, slope = self._lines.get(name) or self._of_family(name)
         return math.exp(intercept + slope * math.log(work))
 
-    def knows(self, name: str) -> bool:
-        """Whether the stage itself was ever measured."""
-        return name in self._lines
-
     def _of_family(self, name: str) -> tuple[float, float]:
         family = name.partition(" ")[0]
         kin = [line for other, line in self._lines.items() if other.partition(" ")[0] == family]

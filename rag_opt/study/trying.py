@@ -37,9 +37,10 @@ class Contest:
             return evaluate(search.workshop, spec, questions, search.panel), ""
         theirs, their_evidence = self._scores_of(best)
         sign = search.panel.sign
-        behind = self._race.left_behind(self._evidence(spec), their_evidence, search.clusters)
-        if behind is not None and "evidence" in search.panel.optimised.needs and sign > 0:
-            raise Screened(f"screened before answering: {_words('evidence recall', behind, best)}")
+        if "evidence" in search.panel.optimised.needs and sign > 0:  # else evidence is not what wins
+            behind = self._race.left_behind(self._evidence(spec), their_evidence, search.clusters)
+            if behind is not None:
+                raise Screened(f"screened before answering: {_words('evidence recall', behind, best)}")
         for rows in self._race.blocks(questions):
             asked = [questions[i] for i in rows]
             done = evaluate(search.workshop, spec, asked, search.panel)
