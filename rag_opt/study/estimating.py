@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -21,19 +22,22 @@ from rag_opt.pipeline import PipelineSpec, Plan, Planner, Stage
 from rag_opt.records import Question, Span
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import CostModel, Outlook
-from rag_opt.study.probing import Probed, probe
+from rag_opt.study.probing import Probed, probe, unlike
 from rag_opt.study.samplers import Proposal, ReadsCosts, spec_digest, unseen
 from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features
+from rag_opt.study.sweep import PROPOSED
 from rag_opt.study.trials import Trial, freeze
 
-_PLAYED, _REDRAWS = 4, 5
+_PLAYED, _REDRAWS = 3, 5
 _BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/benchmarks.md)
 _UNCERTAIN = 1.15  # factor by which what was probed may be off either way
 _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
 _SENTENCES_LOOKED_UP = 500
-_SAME_PLACE = 2.0  # so many contexts come from the same place
+_SAME_PLACE = 2.8  # so many contexts come from the same place
+_UNLIKE = 0.2  # of a context is new to a question when another kind of pipeline, or other chunks, showed as much before
+_SWEEP_SECONDS = 0.3  # of an index
 
 
 class Interval(NamedTuple):
@@ -87,21 +91,25 @@ class _Played:
 class _Player:
     """Plays pipelines: plans them against the real store and what was played since, and adds up the seconds."""
 
-    def __init__(self, search: Search, questions: Sequence[Question], costs: CostModel, compared: float) -> None:
+    def __init__(self, search: Search, questions: Sequence[Question], costs: CostModel, answer_tokens: float) -> None:
         self.played = _Played()
         self.costs = costs
         self._shop, self._planner = search.workshop, Planner(search.workshop, questions)
-        self._questions, self._compared_per_question = len(questions), compared
+        self._questions, self._answer_tokens = len(questions), answer_tokens
+        self._specs: list[SpecDict] = []
         self._plans: dict[str, Plan] = {}
         self._done: set[str] = set()
         self._stored: dict[str, float] = {}  # share of the corpus's sentences that was stored before, by stage
         self._read: dict[str, float] = {}  # share of the corpus whose sentences were compared, by stage
+        self._shown: dict[str, float] = {}  # tokens of context that a question was shown, by stage
+        self._kinds: set[str] = set()
 
     def asks(self, questions: Sequence[Question], costs: CostModel) -> _Player:
         """Another that goes on with what this one built, for other questions."""
         other = copy.copy(self)
         other.costs, other._planner, other._questions = costs, Planner(self._shop, questions), len(questions)
         other._plans, other._done = {}, {key for key in self._done if not key.startswith("search ")}
+        other._shown, other._kinds, other._specs = {}, set(), []
         return other
 
     def missing(self, spec: SpecDict) -> list[Stage]:
@@ -115,19 +123,27 @@ class _Player:
         """Raises ImpossiblePipeline and BadInput."""
         for stage in self.missing(spec):
             self._done.add(stage.name + stage.key)
-            self._spend(stage.name, stage.work)
+            self._work(stage.name, stage.work)
             self.played.indexes += stage.name.startswith("index ")
             if stage.name.startswith("embed "):
                 self.played.texts += stage.missing
         self._compare(PipelineSpec.from_dict(spec))
-        self._spend("rest", float(self._questions), _BOOKKEEPING_SECONDS)
+        self._work("rest", float(self._questions))
+        self.spend("rest", _BOOKKEEPING_SECONDS)
 
-    def _spend(self, stage: str, work: float, more_seconds: float = 0.0) -> None:
+    def spend(self, what: str, seconds: float) -> None:
+        self.played.seconds[what] = self.played.seconds.get(what, 0.0) + seconds
+
+    def spent(self, tried: int, search: Search) -> float:
+        """Share of the budget."""
+        minutes = sum(self.played.seconds.values()) / 60 / search.minutes if search.minutes else 0.0
+        return max(tried / search.trials, minutes)
+
+    def _work(self, stage: str, work: float) -> None:
         family = stage.partition(" ")[0]
         if family in ("embed", "compare"):
             self.played.tokens += work
-        took = self.costs.seconds(stage, work) + more_seconds
-        self.played.seconds[family] = self.played.seconds.get(family, 0.0) + took
+        self.spend(family, self.costs.seconds(stage, work))
 
     def _compare(self, spec: PipelineSpec) -> None:
         """Sentences of contexts that no pipeline showed yet, and answers."""
@@ -139,12 +155,24 @@ class _Player:
         context = min(spec.retriever.top_k * size, spec.packer.context_tokens)
         if stage not in self._stored:
             self._stored[stage] = self._read[stage] = self._share_stored(encoder)
+        more = self._new_to_a_question(stage, spec, context)
         # as many places as there are contexts, drawn with repetition: of what is left, this share is new
-        new = (1 - self._read.get(stage, 0.0)) * -math.expm1(-self._questions * context / corpus / _SAME_PLACE)
-        self._read[stage] = self._read.get(stage, 0.0) + new
-        # where sentences were compared before, most answers made of them were too
-        answers = self._questions * self._compared_per_question * (1 - self._stored[stage])
-        self._spend(stage, new * corpus + answers)
+        new = (1 - self._read[stage]) * -math.expm1(-self._questions * more / corpus / _SAME_PLACE)
+        self._read[stage] += new
+        # the ideal answers too; and where sentences were compared before, most answers made of them were
+        others = unlike(full := spec.to_dict(), self._specs) + (not self._specs)
+        self._specs.append(full)
+        answers = self._questions * self._answer_tokens * others * (1 - self._stored[stage])
+        self._work(stage, new * corpus + answers)
+
+    def _new_to_a_question(self, stage: str, spec: PipelineSpec, context: float) -> float:
+        """Tokens of a context that no earlier pipeline showed for the same question: most of it they did."""
+        before = self._shown.get(stage, 0.0)
+        kind = f"{stage} {spec.chunker!r} {spec.retriever.kind} {spec.reranker.kind}"
+        unlike = _UNLIKE * min(before, context) if kind not in self._kinds else 0.0
+        self._kinds.add(kind)
+        self._shown[stage] = max(before, context) + unlike
+        return self._shown[stage] - before
 
     def _share_stored(self, encoder: Encoder) -> float:
         """How many of the corpus's sentences an earlier search has compared, by some of them."""
@@ -162,21 +190,25 @@ class _Player:
 def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: Probed, seed: int) -> _Played:
     """One search, from the reference pipelines to the finalists."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    player = _Player(search, search.questions, CostModel(probed.trials), probed.compared_per_question)
+    player = _Player(search, search.questions, CostModel(probed.trials), probed.answer_tokens)
     study, prospect = optuna.create_study(direction="maximize"), search.new_prospect()
     score, seen, tried = _made_up(search.space, seed), set[str](), list[Trial]()
-    waiting = [spec.to_dict() for spec in reference_pipelines(search.baseline).values()][: search.trials]
-    while len(tried) < search.trials:
+    waiting = [spec.to_dict() for spec in reference_pipelines(search.baseline).values()]
+    sweeps = _Sweeps(search, seed)
+    while (spent := player.spent(len(tried), search)) < 1:
         if waiting:
             proposal: Proposal | None = Proposal(waiting.pop(0))
         else:
-            outlook = Outlook()
+            started, outlook = time.perf_counter(), Outlook()
             if isinstance(search.sampler, ReadsCosts):
-                asked = prospect.outlook(tried, spent=len(tried) / search.trials, paid=search.sampler.paid)
+                asked = prospect.outlook(tried, spent=spent, paid=search.sampler.paid)
                 outlook = replace(asked, costs=player.costs)
             proposal = _proposed(search, study, outlook, [seed, len(seen)], seen)
+            player.spend("ask", time.perf_counter() - started)
         if proposal is None:
             break
+        if spec_digest(proposal.spec) in seen:
+            continue
         seen.add(spec_digest(proposal.spec))
         try:
             player.play(proposal.spec)
@@ -189,10 +221,31 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
             study.tell(proposal.trial, tried[-1].value)
         else:
             study.add_trial(freeze(tried[-1], search.space))
+        waiting += sweeps.proposed(tried, player)
     final = player.asks(held_out or search.questions, CostModel(probed.finals))
     for trial in sorted(tried, key=lambda trial: -(trial.value or 0.0))[: finalists + 1]:
         final.play(trial.spec)
     return player.played
+
+
+class _Sweeps:
+    """What sweeps would propose when an index is new: some retrievers. Lists that could tell which are not there."""
+
+    def __init__(self, search: Search, seed: int) -> None:
+        self._search, self._random, self._swept = search, np.random.default_rng(seed), set[str]()
+
+    def proposed(self, tried: Sequence[Trial], player: _Player) -> list[SpecDict]:
+        space, last = self._search.space, tried[-1].spec
+        index = repr([last[slot] for slot in ("chunker", "embedder")])
+        dense = "dense" in PipelineSpec.from_dict(last).retriever.indexes()
+        if not self._search.sweep or index in self._swept or not dense or last not in space:
+            return []
+        self._swept.add(index)
+        player.spend("sweep", _SWEEP_SECONDS)
+        best = max(tried, key=lambda trial: trial.value or 0.0).spec
+        same = {**last, **{slot: best[slot] for slot in ("packer", "generator")}}
+        drawn = [{**same, "retriever": space.draw(self._random)["retriever"]} for _ in range(PROPOSED)]
+        return [spec for spec in drawn if spec in space]
 
 
 def _proposed(

@@ -23,19 +23,28 @@ from rag_opt.study.space import SpecDict
 _CHARACTERS = 60_000  # about 64 chunks of 200 tokens
 _QUESTIONS = (12, 40)
 _MOST_DRAWN = 500
-_AGAIN = 12
+_AGAIN = 6
+# share of the answers that become others when a slot does, about; measured on default searches (docs/benchmarks.md)
+_OTHER_ANSWERS = {
+    "chunker": 0.7,
+    "embedder": 0.7,
+    "generator": 0.3,
+    "retriever": 0.1,
+    "reranker": 0.1,
+    "packer": 0.1,
+}
 
 
 @dataclass(frozen=True)
 class Probed:
     """Work and seconds by stage of each pipeline that was run: of trials, and of finalists on untouched questions.
 
-    `compared_per_question`: tokens of answers that a trial compares per question, when the sentences are known.
+    `answer_tokens`: of an answer, where answers are compared, else 0.
     """
 
     trials: tuple[Stages, ...]
     finals: tuple[Stages, ...]
-    compared_per_question: float
+    answer_tokens: float
 
 
 def probe(search: Search) -> Probed:
@@ -51,14 +60,31 @@ def probe(search: Search) -> Probed:
         for spec in specs:
             probed.append(_measured(workshop, spec, few, search))
             probed.append(_measured(workshop, spec, many, search))
-        # other settings on the same chunks: what is compared now are answers, the sentences are known
-        others = list(_same_index(specs[0], search))
+        others = list(_others(specs[0], search))
         again = [_measured(workshop, spec, many, search) for spec in others]
         finals = [_measured(workshop, spec, some, search, finalist=True) for spec in others[:2] for some in (few, many)]
+        tokens = [_answer_tokens(workshop, spec, many) for spec in others]
         workshop.close()
         store.close()
-    tokens = [sum(work for name, (work, _) in one.items() if name.startswith("compare ")) for one in again]
-    return Probed((*probed, *again), tuple(finals), float(np.mean(tokens)) / len(many))
+    return Probed((*probed, *again), tuple(finals), float(np.mean(tokens)) if _compares_answers(search) else 0.0)
+
+
+def _answer_tokens(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> float:
+    """Of an answer, a refusal has none; mean over the questions."""
+    said = [answer.text for answer in workshop.pipeline(spec).ask(questions).answers if answer.text]
+    tokenizer = workshop.encoder(spec.embedder.name).tokenizer
+    return float(tokenizer.lengths(said).sum()) / len(questions) if said else 0.0
+
+
+def _compares_answers(search: Search) -> bool:
+    panel = search.panel
+    return any(hasattr(objective, "similarity_model") for objective in (panel.optimised, *panel.against, *panel.logged))
+
+
+def unlike(spec: SpecDict, earlier: Sequence[SpecDict]) -> float:
+    """About which share of a pipeline's answers no earlier one gave, in [0, 1]."""
+    shares = [sum(share for slot, share in _OTHER_ANSWERS.items() if spec[slot] != one[slot]) for one in earlier]
+    return min([1.0, *shares])
 
 
 def _copy(search: Search) -> tuple[Corpus, list[Question]]:
@@ -111,13 +137,12 @@ def _named(spec: SpecDict) -> set[str]:
     return kinds | {f"model {next(iter(spec['embedder'].values())).get('name')}"}
 
 
-def _same_index(spec: PipelineSpec, search: Search) -> Iterator[PipelineSpec]:
+def _others(spec: PipelineSpec, search: Search) -> Iterator[PipelineSpec]:
     """Other pipelines of the space on the index of this one."""
     random, full = np.random.default_rng(1), spec.to_dict()
+    same = {slot: full[slot] for slot in ("chunker", "embedder")}
     for _ in range(_AGAIN):
-        yield PipelineSpec.from_dict(
-            {**search.space.draw(random), **{slot: full[slot] for slot in ("chunker", "embedder")}}
-        )
+        yield PipelineSpec.from_dict({**search.space.draw(random), **same})
 
 
 def _measured(
