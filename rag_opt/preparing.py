@@ -12,21 +12,22 @@ from pydantic.dataclasses import dataclass
 from rag_opt import config
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, among
-from rag_opt.evaluation.feeding import feeds_some, lacking
-from rag_opt.evaluation.run import Objective
 from rag_opt.evaluation.statistics import clusters_of
+from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
 from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Dataset
 from rag_opt.registry import load_parts, lookup
-from rag_opt.settings import ObjectiveSettings, Settings
+from rag_opt.settings import Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.domains import Choice
+from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import model_names
+from rag_opt.study.samplers import ReadsCosts
 from rag_opt.study.search import Panel, Search, reference_pipelines
 from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
@@ -48,8 +49,64 @@ class Prepared:
         return tuple(self.dataset.questions[i] for i in self.split.held_out)
 
 
+@dataclass(frozen=True, kw_only=True, config={"arbitrary_types_allowed": True})
+class _Read:
+    """What the settings say, each part of it sound by itself."""
+
+    settings: Settings
+    dataset: Any
+    space: Any
+    baseline: Any
+    sampler: Any
+    sweep: bool
+    panel: Any
+    races: bool
+    notes: list[str]
+
+
 def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_suffix: str = "") -> Prepared:
     """Raises BadInput listing everything that is wrong with the settings and the data."""
+    read = _read(composed, conf_folders)
+    settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
+    folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
+    workshop = _workshop(read, folder, conf_folders)
+    notes += _read_in_part(dataset, read.space, workshop)
+    if panel.against and read.sampler.kind == "cost_aware":
+        notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
+    parts = split(dataset.questions, search_share=settings.study.search_share)
+    if not parts.search:
+        raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
+    digests = {
+        "corpus": dataset.corpus.digest,
+        "set of questions": dataset.questions_digest,
+        "space": digest(read.space.to_dict()),
+        "objective": digest([[one.kind, config.dump(one)] for one in (panel.optimised, *panel.against)]),
+        "baseline": read.baseline.digest,
+        "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
+    }
+    search = Search(
+        folder=folder,
+        space=read.space,
+        baseline=read.baseline,
+        sampler=read.sampler,
+        panel=panel,
+        workshop=workshop,
+        questions=tuple(dataset.questions[i] for i in parts.search),
+        clusters=clusters_of([dataset.questions[i] for i in parts.search]),
+        trials=settings.study.trials,
+        seed=settings.study.seed,
+        max_failures=settings.study.max_failures,
+        races=read.races,
+        min_coverage=settings.study.min_coverage,
+        minutes=settings.study.minutes,
+        stop=settings.study.stop,
+        sweep=read.sweep,
+        studied=_studied(read, folder, digests, notes),
+    )
+    return Prepared(settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes)
+
+
+def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     _load_built_in()
     problems: list[Problem] = []
 
@@ -67,9 +124,8 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     attempt(load_parts, settings.plugins)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
     baseline = attempt(_baseline, settings, conf_folders) or pipeline
-    only = config.dump(settings.only)
-    space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=only)
-    swept = attempt(_sweep, settings.sampler)
+    space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=config.dump(settings.only))
+    sweep = attempt(_sweep, settings.sampler)
     proposer = {key: value for key, value in settings.sampler.items() if key != "sweep"}
     sampler = attempt(part_from, "sampler", proposer, where="sampler")
     dataset = attempt(_dataset, settings.dataset)
@@ -77,58 +133,49 @@ def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_s
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
     problems += unusable(config.dump(settings.tracking))
-    panel: Panel | None = attempt(_panel, settings.objective, dataset, notes) if dataset else None
+    panel: Panel | None = attempt(panel_from, settings.objective, dataset, notes) if dataset else None
     races = attempt(_races, settings, space, panel) if panel and space else None
     if problems or panel is None:
         raise BadInput(problems)
+    return _Read(
+        settings=settings,
+        dataset=dataset,
+        space=space,
+        baseline=baseline,
+        sampler=sampler,
+        sweep=sweep,
+        panel=panel,
+        races=bool(races),
+        notes=notes,
+    )
 
-    name = (settings.study.name or dataset.name) + name_suffix
-    outputs = Path(settings.outputs)
+
+def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) -> Workshop:
+    """Where it will be built, if everything that was read fits together."""
+    settings, outputs = read.settings, folder.path.parent
     try:
         store = Store(outputs / "store")
     except OSError as error:
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
-    workshop = Workshop(dataset.corpus, store, card_folders(conf_folders), machine=_machine(settings))
-    problems += _impossible(space, baseline, workshop)
-    problems += _similarity_models(panel, workshop)
-    if not name or name != Path(name).name or name.startswith("."):
-        problems.append(Problem("study.name", f"is {name!r}; should be usable as the name of a folder"))
+    machine = Machine(settings.device, settings.runtime, settings.document_precision)
+    workshop = Workshop(read.dataset.corpus, store, card_folders(conf_folders), machine=machine)
+    problems = _impossible(read.space, read.baseline, workshop) + _similarity_models(read.panel, workshop)
+    given = settings.study.name or read.dataset.name
+    if not given or given != Path(given).name or given.startswith("."):
+        problems.append(Problem("study.name", f"is {given!r}; should be usable as the name of a folder"))
     if problems:
         raise BadInput(problems)
-    notes += _read_in_part(dataset, space, workshop)
-    if panel.against and sampler.kind == "cost_aware":
-        notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
+    return workshop
 
-    parts = split(dataset.questions, search_share=settings.study.search_share)
-    search = Search(
-        folder=StudyFolder(outputs / name),
-        space=space,
-        baseline=baseline,
-        sampler=sampler,
-        panel=panel,
-        workshop=workshop,
-        questions=tuple(dataset.questions[i] for i in parts.search),
-        clusters=clusters_of([dataset.questions[i] for i in parts.search]),
-        trials=settings.study.trials,
-        seed=settings.study.seed,
-        max_failures=settings.study.max_failures,
-        races=bool(races),
-        min_coverage=settings.study.min_coverage,
-        minutes=settings.study.minutes,
-        stop=settings.study.stop,
-        sweep=swept,
-    )
-    if not search.questions:
-        raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
-    digests = {
-        "corpus": dataset.corpus.digest,
-        "set of questions": dataset.questions_digest,
-        "space": digest(space.to_dict()),
-        "objective": digest([[one.kind, config.dump(one)] for one in (panel.optimised, *panel.against)]),
-        "baseline": baseline.digest,
-        "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
-    }
-    return Prepared(settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes)
+
+def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes: list[str]) -> dict[str, float]:
+    """What earlier studies found, where the sampler wants to know; and a note of it."""
+    if not isinstance(read.sampler, ReadsCosts) or read.sampler.priors != "studies":
+        return {}
+    found = qualities(folder, digests, sign=read.panel.sign)
+    said = ", ".join(f"{name} {abs(value):.3f}" for name, value in sorted(found.items(), key=lambda pair: -pair[1]))
+    notes.append(f"models by the best that earlier studies of this data found: {said or 'none was studied'}")
+    return found
 
 
 def _load_built_in() -> None:
@@ -153,35 +200,6 @@ def _dataset(given: Mapping[str, Any]) -> Dataset:
     return read
 
 
-def _panel(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> Panel:
-    """The first objective that the data can feed; of the others those that it can feed."""
-    where = "objective.auto" if settings.optimise is None else "objective.optimise"
-    optimised = _objectives(settings.auto if settings.optimise is None else settings.optimise, where)
-    if not optimised or (settings.optimise is not None and len(optimised) > 1):
-        names = ", ".join(one.kind for one in optimised) or "nothing"
-        raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
-    why: list[Problem] = []
-    for one in optimised:
-        lacks = lacking(dataset, one.needs, where=f"{where}.{one.kind}")
-        if not lacks:
-            if settings.optimise is None:
-                notes.append(f"objective: {one.kind}, the first of {', '.join(settings.auto)} that the data can feed")
-                notes += [f"not {problem.where.rpartition('.')[2]}: {problem.what}" for problem in why]
-            break
-        why += lacks
-    else:
-        raise BadInput(why)
-    against = _objectives(settings.against, "objective.against")
-    lacks = [problem for other in against for problem in lacking(dataset, other.needs, where="objective.against")]
-    if lacks:
-        raise BadInput(lacks)
-    fed = []
-    for shelf in ("log", "finalists"):
-        objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
-        fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
-    return Panel(one, tuple(against), *fed)
-
-
 def _races(settings: Settings, space: Space, panel: Panel) -> bool:
     """Whether to race: as asked for; by itself where answering calls a model. Several objectives have no one loser."""
     wanted = {"on": True, "off": False}.get(str(settings.study.racing), settings.study.racing)
@@ -192,29 +210,12 @@ def _races(settings: Settings, space: Space, panel: Panel) -> bool:
     return (calls and not panel.against) if wanted == "auto" else bool(wanted)
 
 
-def _machine(settings: Settings) -> Machine:
-    return Machine(settings.device, settings.runtime, settings.document_precision)
-
-
 def _sweep(sampler: Mapping[str, Any]) -> bool:
     words = {"on": True, "true": True, "off": False, "false": False}
     given = str(sampler.get("sweep", False)).lower()
     if given not in words:
         raise BadInput([Problem("sampler.sweep", f"is {given!r}; should be on or off")])
     return words[given]
-
-
-def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Objective]:
-    problems: list[Problem] = []
-    made: list[Objective] = []
-    for kind, given in named.items():
-        try:
-            made.append(config.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}"))
-        except BadInput as error:
-            problems += error.problems
-    if problems:
-        raise BadInput(problems)
-    return made
 
 
 def _baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec | None:

@@ -80,12 +80,27 @@ class Question:
 
 @dataclass(frozen=True)
 class Corpus:
-    documents: tuple[Document, ...]
+    """`documents` may be read from a file one by one: what is asked again and again is kept here."""
+
+    documents: Sequence[Document]
+
+    @functools.cached_property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(document.id for document in self.documents)
 
     @functools.cached_property
     def position(self) -> dict[str, int]:
         """Document id -> its row in every array that names documents by number."""
-        return {document.id: row for row, document in enumerate(self.documents)}
+        return {name: row for row, name in enumerate(self.ids)}
+
+    @functools.cached_property
+    def characters(self) -> int:
+        """Of all its texts together."""
+        return sum(len(document.text) for document in self.documents)
+
+    @functools.cached_property
+    def metadata(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(document.metadata for document in self.documents)
 
     def __getitem__(self, document_id: str) -> Document:
         return self.documents[self.position[document_id]]

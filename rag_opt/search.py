@@ -157,7 +157,7 @@ def _introduce(prepared: Prepared, display: Display) -> None:
     search, dataset, say = prepared.search, prepared.dataset, display.console.print
     size = search.space.size
     held_out = len(prepared.held_out)
-    characters = sum(len(document.text) for document in dataset.corpus.documents)
+    characters = dataset.corpus.characters
     say(
         f"[bold]{search.folder.name}[/]  {len(dataset.corpus.documents)} documents, {characters:,} characters, "
         f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} untouched until the end"

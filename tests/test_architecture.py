@@ -18,6 +18,7 @@ COMMANDS = {
     "track",
     "composing",
     "preparing",
+    "panels",
     "settings",
     "__main__",
     "__init__",

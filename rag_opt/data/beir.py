@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
@@ -23,13 +24,7 @@ class Beir:
     def read(self) -> Dataset:
         problems = Problems()
         root = Path(self.folder)
-        places, documents = [], []
-        for where, line in json_lines(root / "corpus.jsonl", problems):
-            title, text = str(line.get("title") or ""), str(line.get("text") or "")
-            places.append((str(line.get("_id")), where))
-            documents.append(Document(str(line.get("_id")), f"{title}\n\n{text}" if title else text, title))
-        check_unique(places, "document", problems)
-        corpus = make_corpus(documents, str(root / "corpus.jsonl"), problems)
+        corpus = make_corpus(_documents(root / "corpus.jsonl", problems), str(root / "corpus.jsonl"), problems)
         problems.refuse_if_any()
         gold = self._judgements(root / "qrels" / f"{self.split}.tsv", corpus.position, problems)
         found, unjudged = [], 0
@@ -57,3 +52,12 @@ class Beir:
             elif int(columns[2]) > 0:
                 gold[columns[0]].append(WholeDocument(columns[1], int(columns[2])))
         return gold
+
+
+def _documents(path: Path, problems: Problems) -> Iterator[Document]:
+    places = []
+    for where, line in json_lines(path, problems):
+        title, text = str(line.get("title") or ""), str(line.get("text") or "")
+        places.append((str(line.get("_id")), where))
+        yield Document(str(line.get("_id")), f"{title}\n\n{text}" if title else text, title)
+    check_unique(places, "document", problems)

@@ -43,8 +43,8 @@ class CsvSpans:
                 there = among(column, rows.fieldnames or ())
                 problems.add(f"{self.questions}:1", f"there is no column {column!r}{there}")
         problems.refuse_if_any()
-        names = {Path(document.id).with_suffix("").as_posix(): document.id for document in corpus.documents}
-        names |= {document.id: document.id for document in corpus.documents}
+        names = {Path(name).with_suffix("").as_posix(): name for name in corpus.ids}
+        names |= {name: name for name in corpus.ids}
         found = []
         for number, row in enumerate(rows, start=1):
             where = f"{self.questions}:{rows.line_num}"

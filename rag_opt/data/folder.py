@@ -43,14 +43,15 @@ class Folder:
         return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
 
 
-def read_documents(source: Path, problems: Problems, notes: list[str]) -> list[Document]:
+def read_documents(source: Path, problems: Problems, notes: list[str]) -> Iterator[Document]:
     """All documents of a folder or a `.jsonl` file. Files of other kinds are counted in a note."""
     if source.suffix == ".jsonl":
-        return list(_from_lines(source, problems))
+        yield from _from_lines(source, problems)
+        return
     if not source.is_dir():
         problems.add("dataset.documents", f"there is no folder {str(source)!r}")
-        return []
-    documents, others, empty = [], 0, 0
+        return
+    others, empty = 0, 0
     for path in sorted(source.rglob("*")):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(source).parts):
             continue
@@ -67,12 +68,11 @@ def read_documents(source: Path, problems: Problems, notes: list[str]) -> list[D
             continue
         name = path.relative_to(source)
         metadata = {"folder": name.parent.as_posix(), "name": name.name}
-        documents.append(Document(name.as_posix(), text, title=name.stem, metadata=metadata))
+        yield Document(name.as_posix(), text, title=name.stem, metadata=metadata)
     if others:
         notes.append(f"{others} files of {source} are neither Markdown, text nor HTML and were left out")
     if empty:
         notes.append(f"{empty} files of {source} hold no text and were left out")
-    return documents
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from rag_opt.data.keeping import kept
 from rag_opt.errors import BadInput, Problem
 from rag_opt.records import Corpus, Document, Question
 
@@ -52,15 +54,13 @@ def decode(path: Path, problems: Problems) -> str | None:
     try:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        bad = raw[error.start : error.start + 1].hex()
-        problems.add(str(path), f"is not UTF-8: byte 0x{bad} at offset {error.start}")
+        problems.add(str(path), _not_utf8(error))
         return None
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
     """(`file:line`, object) for every line that holds a JSON object; anything else is a problem."""
-    text = decode(path, problems)
-    for number, line in enumerate((text or "").split("\n"), start=1):
+    for number, line in enumerate(_lines(path, problems), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -75,6 +75,26 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, 
             problems.add(where, f"should be a JSON object, is {type(value).__name__}")
 
 
+def _lines(path: Path, problems: Problems) -> Iterator[bytes]:
+    """Lines one by one, so that the file need not be in memory; until the first that is not UTF-8."""
+    place = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                line.decode("utf-8")
+                yield line.removeprefix(codecs.BOM_UTF8) if place == 0 else line
+                place += len(line)
+    except UnicodeDecodeError as error:
+        problems.add(str(path), _not_utf8(error, place))
+    except OSError as error:
+        problems.add(str(path), f"cannot be read: {error.strerror}")
+
+
+def _not_utf8(error: UnicodeDecodeError, before: int = 0) -> str:
+    bad = error.object[error.start : error.start + 1].hex()
+    return f"is not UTF-8: byte 0x{bad} at offset {before + error.start}"
+
+
 def check_unique(found: Iterable[tuple[str, str]], what: str, problems: Problems) -> None:
     """`found`: (id, where). Names both places of an id that stands twice."""
     first: dict[str, str] = {}
@@ -86,13 +106,13 @@ def check_unique(found: Iterable[tuple[str, str]], what: str, problems: Problems
 
 def make_corpus(documents: Iterable[Document], where: str, problems: Problems) -> Corpus:
     """Documents in the order of their ids; an empty one or an empty corpus is a problem."""
-    kept = sorted(documents, key=lambda document: document.id)
-    if not kept:
+    found = kept(documents)
+    if not found:
         problems.add(where, "there are no documents here")
-    for document in kept:
+    for document in found:
         if not document.text.strip():
             problems.add(f"{where} {document.id}", "the document is empty")
-    return Corpus(tuple(kept))
+    return Corpus(found)
 
 
 def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, problems: Problems) -> None:
@@ -117,7 +137,7 @@ def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, p
 def _check_filters(where: str, question: Question, corpus: Corpus, problems: Problems) -> None:
     """What may be returned must not be nothing, and must hold what satisfies each need."""
     filters = dict(question.filters)
-    reachable = {document.id for document in corpus.documents if _fits(document, filters)}
+    reachable = {name for name, metadata in zip(corpus.ids, corpus.metadata, strict=True) if _fits(metadata, filters)}
     if not reachable:
         problems.add(where, f"no document fits its filters {filters!r}")
         return
@@ -127,5 +147,5 @@ def _check_filters(where: str, question: Question, corpus: Corpus, problems: Pro
             problems.add(where, f"its filters {filters!r} leave out where its evidence is: {', '.join(names)}")
 
 
-def _fits(document: Document, filters: Any) -> bool:
-    return all(document.metadata.get(key) == value for key, value in filters.items())
+def _fits(metadata: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
+    return all(metadata.get(key) == value for key, value in filters.items())

@@ -55,7 +55,7 @@ class Run:
     def row_digests(self) -> list[str]:
         """For each question the hash of it and of all that was returned for it, times left out."""
         r = self.responses
-        documents = [document.id for document in self.corpus.documents]
+        documents = self.corpus.ids
         digests = []
         for i, question in enumerate(self.questions):
             kept = r.hits.document[i] >= 0

@@ -148,7 +148,7 @@ class Pipeline:
     def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
         if not filters:
             return None
-        fits = [all(d.metadata.get(k) == v for k, v in filters.items()) for d in self.corpus.documents]
+        fits = [all(one.get(k) == v for k, v in filters.items()) for one in self.corpus.metadata]
         return np.flatnonzero(np.array(fits)[self.chunks.document]).astype(np.int32)
 
     def _rerank(self, candidates: Candidates) -> tuple[Candidates, FloatArray]:
@@ -179,8 +179,8 @@ class Pipeline:
         for row, ids in enumerate(candidates.chunks):
             chunks = ids[ids >= 0]
             columns = (self.chunks.document[chunks], self.chunks.start[chunks], self.chunks.end[chunks])
-            documents = self.corpus.documents
-            spans = [Span(documents[d].id, s, e) for d, s, e in zip(*(c.tolist() for c in columns), strict=True)]
+            names = self.corpus.ids
+            spans = [Span(names[d], s, e) for d, s, e in zip(*(c.tolist() for c in columns), strict=True)]
             packed = self.spec.packer.pack(spans, count=self.texts.tokens)
             for array, column in zip((hits.document, hits.start, hits.end), columns, strict=True):
                 array[row, : packed.kept] = column[: packed.kept]

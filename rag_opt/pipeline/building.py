@@ -174,8 +174,7 @@ class Workshop:
                     break
             tokens = encoder.tokenizer.lengths(sample) - encoder.tokenizer.special_tokens
             self._tokens_per_character[encoder.tokenizer.identity] = float(tokens.sum()) / max(length, 1)
-        characters = sum(len(document.text) for document in self.corpus.documents)
-        return self._tokens_per_character[encoder.tokenizer.identity] * characters
+        return self._tokens_per_character[encoder.tokenizer.identity] * self.corpus.characters
 
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """How many chunks are longer than the model reads, the prompt before them included."""
@@ -233,8 +232,7 @@ class Workshop:
         self.store.values.fill("took", [item_key("took", key)], lambda _: [orjson.dumps(spent)])
 
     def _cut_into(self, folder: Path, key: str, spec: PipelineSpec, encoder: Encoder) -> None:
-        characters = sum(len(document.text) for document in self.corpus.documents)
-        with self._timed(key, f"chunk {spec.chunker.kind}", characters):
+        with self._timed(key, f"chunk {spec.chunker.kind}", self.corpus.characters):
             self._cut(spec, encoder).save(folder)
 
     def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:

@@ -109,9 +109,8 @@ class Planner:
         self._workshop.check(spec)
         shop, encoder, count = self._workshop, self._workshop.encoder(spec.embedder.name), len(self._questions)
         keys, (chunks, tokens) = shop.keys(spec), self._expected(spec, encoder)
-        documents = shop.corpus.documents
-        characters = sum(len(document.text) for document in documents)
-        stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(documents), characters)]
+        corpus = shop.corpus
+        stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
         for name, (part, key) in keys.indexes.items():
             if part.reads == "vectors":
                 stages.append(_expected(encoder.stage("document"), _vectors_of(keys.chunks, encoder), chunks, tokens))
@@ -135,9 +134,9 @@ class Planner:
 
     def _chunk(self, spec: PipelineSpec, key: str) -> Stage:
         done = self._workshop.store.has("chunks", key)
-        documents = self._workshop.corpus.documents
-        work = 0 if done else sum(len(document.text) for document in documents)
-        return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else len(documents), len(documents), work)
+        corpus = self._workshop.corpus
+        count, work = len(corpus.documents), 0 if done else corpus.characters
+        return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
 
     def _embed_questions(self, encoder: Encoder) -> Stage:
         texts = list(dict.fromkeys(question.text for question in self._questions))

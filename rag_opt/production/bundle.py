@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 
 from rag_opt import config
+from rag_opt.data.keeping import kept
 from rag_opt.errors import BadBundle
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.parts.embedders.encoder import Encoder
@@ -124,8 +125,8 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
     encoder = Encoder(card, values=values)
     if check and encoder.files_digest != manifest["model_files"]:
         raise BadBundle(f"{folder}: the model in {card.folder} is not the one that its index was made with")
-    lines = (folder / "documents.jsonl").read_bytes().splitlines()
-    corpus = Corpus(tuple(Document(**orjson.loads(line)) for line in lines))
+    with (folder / "documents.jsonl").open("rb") as lines:
+        corpus = Corpus(kept((Document(**orjson.loads(line)) for line in lines), by_id=False))
     names = sorted(inside.name for inside in (folder / "index").iterdir())
     wanted: dict[str, tuple[str, dict[str, Any]]] = {"dense": ("chroma", {}), **spec.retriever.indexes()}
     parts = {name: lookup("index", wanted[name][0])(**wanted[name][1]) for name in names}

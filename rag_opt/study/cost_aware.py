@@ -40,13 +40,15 @@ class CostAware:
     Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. Where its
     model cannot be fitted, where there is but one index, and for several objectives TPE proposes. `paid`: "study"
     counts what this study's trials built as paid, so that the same seed finds the same whatever is stored; "store"
-    counts everything that is stored.
+    counts everything that is stored. `priors`: which model begins is what the cards say, or first what earlier studies
+    of the same data found.
     """
 
     eta: Annotated[float, Ge(0), Le(5)] = 1.0
     design: Annotated[int, Ge(1), Le(100)] = 6
 
     paid: Literal["study", "store"] = "study"
+    priors: Literal["cards", "studies"] = "cards"
 
     def propose(
         self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], outlook: Outlook
@@ -138,6 +140,11 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         kept = np.flatnonzero(np.isfinite(seconds))
         return [every[i] for i in kept], np.maximum(seconds[kept], 1e-3)
 
+    def _new(self, specs: Sequence[SpecDict]) -> list[SpecDict]:
+        """Those that can exist and were not tried."""
+        possible, _ = self._possible(specs)
+        return [spec for spec in possible if self._is_new(spec)]
+
     def _is_new(self, spec: SpecDict) -> bool:
         try:
             full = PipelineSpec.from_dict(spec)
@@ -148,19 +155,18 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
     def _first_design(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
         """Varied query-time settings on one good index, all slots of it; then the best of them on a second family."""
         anchor, hedge = self._families()
-        drawn, _ = self._possible(self._space.draw(self._random) for _ in range(64))
-        drawn = [spec for spec in drawn if self._is_new(spec)]
+        draws = [self._space.draw(self._random) for _ in range(64)]
         if len(specs) < self._design:
-            return self._unlike(self._on_one_index(drawn, specs, scores, anchor), specs)
+            return self._unlike(self._on_one_index(self._new(draws), specs, scores, anchor), specs)
         few = [slot for slot in self._space.tree if slot not in INDEX_SLOTS and self._hardly_varied(slot, specs)]
         if few and len(specs) < 2 * self._design:
             base: SpecDict = specs[int(scores.argmax())]
-            other = [{**base, **{slot: spec[slot] for slot in few}} for spec in drawn]
+            other = [{**base, **{slot: spec[slot] for slot in few}} for spec in self._new(draws)]
             return self._unlike([spec for spec in other if self._is_new(spec)], specs)
         if hedge and specs and not any(_model(spec) in hedge for spec in specs):
             best: SpecDict = specs[int(scores.argmax())]
-            moved, _ = self._possible({**best, "embedder": spec["embedder"]} for spec in drawn if _model(spec) in hedge)
-            new = [spec for spec in moved if self._is_new(spec)]
+            other_family = [spec["embedder"] for spec in self._new(draws) if _model(spec) in hedge]
+            new = self._new([{**best, "embedder": embedder} for embedder in other_family])
             return new[int(self._outlook.seconds(new).argmin())] if new else None
         return None
 
@@ -178,8 +184,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         if not ours:
             return []
         index = specs[there[0]] if there else ours[int(self._outlook.seconds(ours).argmin())]
-        moved, _ = self._possible({**spec, **{slot: index[slot] for slot in INDEX_SLOTS}} for spec in drawn)
-        return [spec for spec in moved if self._is_new(spec)]
+        return self._new([{**spec, **{slot: index[slot] for slot in INDEX_SLOTS}} for spec in drawn])
 
     def _unlike(self, specs: Sequence[SpecDict], tried: Sequence[SpecDict]) -> SpecDict | None:
         """The one that shares least with any that was tried."""
@@ -241,7 +246,9 @@ def _model(spec: Mapping[str, Any]) -> str:
     return str(settings.get("name", ""))
 
 
-def _rank(prior: Prior | None) -> tuple[bool, float]:
+def _rank(prior: Prior | None) -> tuple[bool, bool, float, float]:
+    """What was studied on the same data first, within a tier of size; a card's quality decides among the others."""
     if prior is None:
-        return False, 0.0
-    return (prior.parameters_millions or 0.0) > _LARGE_MILLIONS, -(prior.quality or 0.0)
+        return False, True, 0.0, 0.0
+    large = (prior.parameters_millions or 0.0) > _LARGE_MILLIONS
+    return large, prior.studied is None, -(prior.studied or 0.0), -(prior.quality or 0.0)

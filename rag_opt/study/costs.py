@@ -78,11 +78,15 @@ def _line(points: Sequence[tuple[float, float]], start: float) -> tuple[float, f
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of an embedding model before it is tried: variants of one `family` share their vectors."""
+    """What is known of an embedding model before it is tried: variants of one `family` share their vectors.
+
+    `quality` as its card says; `studied` as earlier studies of the same data found. Higher is better.
+    """
 
     family: str
     parameters_millions: float | None = None
     quality: float | None = None
+    studied: float | None = None
 
 
 @dataclass(frozen=True)

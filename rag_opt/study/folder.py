@@ -147,7 +147,7 @@ def _columns(run: Run, scores: Scores) -> dict[str, Any]:
     import pyarrow as pa
 
     r, questions = run.responses, run.questions
-    documents = np.array([document.id for document in run.corpus.documents], object)
+    documents = np.array(run.corpus.ids, object)
     kept = r.hits.document >= 0
     ends = np.concatenate([[0], kept.sum(axis=1).cumsum()])
     hit_columns = [documents[r.hits.document[kept]], r.hits.start[kept], r.hits.end[kept], r.scores[kept].astype(float)]

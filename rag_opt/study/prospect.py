@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -43,7 +44,15 @@ def probe(workshop: Workshop, spec: PipelineSpec, name: str) -> Stages:
 class Prospect:
     """Makes the outlook of every ask. Models of the space that were never run are probed on the first."""
 
-    def __init__(self, workshop: Workshop, space: Space, questions: Sequence[Question], baseline: PipelineSpec) -> None:
+    def __init__(
+        self,
+        workshop: Workshop,
+        space: Space,
+        questions: Sequence[Question],
+        baseline: PipelineSpec,
+        *,
+        studied: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._workshop, self._space, self._questions, self._baseline = workshop, space, questions, baseline
         self._planner = Planner(workshop, questions)
         self._probes: list[Stages] | None = None
@@ -51,7 +60,8 @@ class Prospect:
         self._counted = 0
         cards = {name: workshop.encoder(name).card for name in model_names(space)}
         self.priors = {
-            name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
+            name: Prior(card.id, card.parameters_millions, card.prior_quality, studied.get(name))
+            for name, card in cards.items()
         }
 
     def outlook(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> Outlook:

@@ -53,9 +53,13 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class ReadsCosts(Protocol):
-    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all."""
+    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all.
+
+    `priors`: whether earlier studies say how good a model is, or its card alone.
+    """
 
     paid: Literal["study", "store"]
+    priors: Literal["cards", "studies"]
 
 
 @register("sampler", "tpe")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -87,7 +87,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Search:
-    """Everything a search needs, checked and ready."""
+    """Everything a search needs, checked and ready. `studied`: values that earlier studies found, by model."""
 
     folder: StudyFolder
     space: Space
@@ -105,6 +105,7 @@ class Search:
     stop: Literal["trials", "auto"] = "trials"
     races: bool = False
     min_coverage: float = 0.0
+    studied: Mapping[str, float] = field(default_factory=dict)
 
     def spent(self, log: TrialLog) -> float:
         """Share of the budget that finished trials have used, in [0, 1]."""
@@ -124,7 +125,7 @@ class Search:
 
     def new_prospect(self) -> Prospect:
         """One that knows of no trial yet."""
-        return Prospect(self.workshop, self.space, self.questions, self.baseline)
+        return Prospect(self.workshop, self.space, self.questions, self.baseline, studied=self.studied)
 
 
 def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:

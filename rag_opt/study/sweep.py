@@ -168,10 +168,10 @@ def _values(domain: Domain) -> list[Scalar]:
 
 def token_counts(pool: Pool, pipeline: Pipeline) -> FloatArray:
     """[questions, width]: size of each candidate in tokens of the budget."""
-    chunks, documents = pipeline.chunks, pipeline.corpus.documents
+    chunks, names = pipeline.chunks, pipeline.corpus.ids
     used: IntArray = np.unique(pool.chunks[pool.chunks >= 0])
     counts = np.zeros(len(chunks) + 1)
     for row in used.tolist():
-        span = Span(documents[chunks.document[row]].id, int(chunks.start[row]), int(chunks.end[row]))
+        span = Span(names[chunks.document[row]], int(chunks.start[row]), int(chunks.end[row]))
         counts[row] = pipeline.texts.tokens(span)
     return counts[pool.chunks]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -358,3 +359,15 @@ def test_several_objectives_show_their_front(by_cost: Path, command: Command, ti
         assert ours is not None and not any(
             t.values and t.values[0] >= ours[0] and t.values[1] < ours[1] for t in trials.values()
         )
+
+
+def test_earlier_studies_say_how_good_a_model_is(by_cost: Path, command: Command, tiny: list[str]) -> None:
+    plain = [one for one in tiny if not one.startswith("sampler")]
+    best = max(trial.value or 0.0 for trial in trials_of(by_cost) if trial.spec["embedder"])
+    known = command("search", *plain, "study.name=studied", "study.trials=3", "sampler.cost_aware.priors=studies")
+    assert known.returncode == 0, known.stderr
+    said = re.search(r"earlier studies of this data found: minilm ([\d.]+)", known.stdout)
+    assert said is not None and float(said[1]) >= round(best, 3), known.stdout
+    other = command("search", *plain, "study.name=other", "study.trials=3", "sampler.cost_aware.priors=studies",
+                    "objective=evidence_recall")  # fmt: skip
+    assert "none was studied" in other.stdout, other.stderr

@@ -1,0 +1,76 @@
+"""Documents in a file are the same documents as those in memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_opt.data import keeping
+from rag_opt.data.folder import Folder
+from rag_opt.data.keeping import DocumentsOnDisk, kept
+from rag_opt.errors import BadInput
+from rag_opt.records import Corpus, Document
+
+DOCUMENTS = st.lists(
+    st.builds(
+        Document,
+        st.text(min_size=1, max_size=3),
+        st.text(st.characters(codec=None), max_size=40),
+        st.text(max_size=3),
+        st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+    ),
+    max_size=12,
+    unique_by=lambda document: document.id,
+)
+
+
+@given(DOCUMENTS, st.booleans())
+def test_they_are_what_was_put_there(documents: list[Document], by_id: bool) -> None:
+    on_disk = DocumentsOnDisk(documents, by_id=by_id)
+    expected = sorted(documents, key=lambda document: document.id) if by_id else documents
+    assert list(on_disk) == list(kept(documents, by_id=by_id)) == expected
+    assert list(on_disk[1:3]) == expected[1:3]
+    assert [on_disk[-1]] == expected[-1:] if documents else True
+    with pytest.raises(IndexError):
+        on_disk[len(documents)]
+
+
+@given(DOCUMENTS)
+def test_a_corpus_of_them_is_the_same_corpus(documents: list[Document]) -> None:
+    one, other = Corpus(kept(documents)), Corpus(kept(documents, most_characters=0))
+    assert (one.ids, one.characters, one.metadata, one.position) == (
+        other.ids,
+        other.characters,
+        other.metadata,
+        other.position,
+    )
+
+
+def test_memory_holds_only_what_was_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_READ_LAST", 300_000)
+
+    def many() -> Iterator[Document]:
+        for number in range(200):
+            yield Document(f"{number:03}", f"{number:03} " * 25_000)
+
+    tracemalloc.start()
+    documents = kept(many(), most_characters=1_000_000)
+    assert isinstance(documents, DocumentsOnDisk)
+    assert sum(len(document.text) for document in documents) == 20_000_000
+    assert [documents[row].text[:3] for row in (7, 199, 0, 7)] == ["007", "199", "000", "007"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000  # a million before the file, some copies of one document, and what was read last
+
+
+def test_lines_after_a_broken_one_are_refused_with_its_place(tmp_path: Path) -> None:
+    lines = b'\xef\xbb\xbf{"id": "a", "text": "one"}\n{"id": "b", "text": "caf\xe9"}\n'
+    (tmp_path / "documents.jsonl").write_bytes(lines)
+    (tmp_path / "questions.jsonl").write_text("")
+    with pytest.raises(BadInput, match=f"byte 0xe9 at offset {lines.index(0xE9)}"):
+        Folder(documents=str(tmp_path / "documents.jsonl"), questions=str(tmp_path / "questions.jsonl")).read()
