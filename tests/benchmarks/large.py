@@ -36,6 +36,7 @@ def measure() -> list[tuple[str, str, str]]:
 
 def main() -> None:
     from rag_opt.composing import conf_folder
+    from rag_opt.data.keeping import kept
     from rag_opt.evidence import covered
     from rag_opt.parts.embedders.cards import card_folders
     from rag_opt.pipeline import PipelineSpec, Workshop
@@ -49,14 +50,16 @@ def main() -> None:
         random = np.random.default_rng(0)
         words = _static_model(folder, card_folders([conf_folder()]).read("minilm").folder)
         count = _CHUNKS // _DOCUMENTS * _TOKENS
-        documents = tuple(
-            Document(f"d{number}", " ".join(random.choice(words, count).tolist())) for number in range(_DOCUMENTS)
+        written = (
+            Document(f"d{number:04}", " ".join(random.choice(words, count).tolist())) for number in range(_DOCUMENTS)
         )
+        documents = kept(written)
         questions = []
         for number in range(_QUESTIONS):
-            text = documents[number * (_DOCUMENTS // _QUESTIONS)].text
+            document = documents[number * (_DOCUMENTS // _QUESTIONS)]
+            text = document.text
             start = text.index(" ", int(random.integers(len(text) // 2))) + 1
-            span = Span(f"d{number * (_DOCUMENTS // _QUESTIONS)}", start, start + 100)
+            span = Span(document.id, start, start + 100)
             questions.append(Question(f"{number}", text[start : start + 100], evidence=((span,),)))
         store = Store(folder / "store")
         workshop = Workshop(Corpus(documents), store, card_folders([conf_folder(), folder]))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag_opt.parts.indexes.bm25 import BM25
-from rag_opt.parts.indexes.chroma import Chroma
+from rag_opt.parts.indexes.chroma import Chroma, in_parts, part_sizes
 
 TEXTS = [
     "red apples and pears",
@@ -43,20 +45,32 @@ def test_chroma_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: P
     assert (together.chunks == alone).all()
 
 
-def test_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [648, 5_900])  # in one part, and in two
+def test_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     centers = generator.normal(size=(40, 64))
-    made = [centers[generator.integers(0, 40, n)] + generator.normal(size=(n, 64)) * 0.6 for n in (648, 100)]
+    made = [centers[generator.integers(0, 40, n)] + generator.normal(size=(n, 64)) * 0.6 for n in (count, 100)]
     stored, asked = (
         one.astype(np.float32) / np.linalg.norm(one, axis=1, keepdims=True).astype(np.float32) for one in made
     )
-    Chroma().build(tmp_path, [stored], len(stored))
+    Chroma().build(tmp_path, [stored[:500], stored[500:]], len(stored))
     found = []
     for _ in range(4):
         index = Chroma().open(tmp_path)
         found.append(index.search(asked, 50).chunks)
         index.close()
     assert all((one == found[0]).all() for one in found[1:])
+
+
+@given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 20))
+def test_vectors_come_in_parts_of_nearly_one_size(blocks: list[int], most: int) -> None:
+    rows = np.arange(sum(blocks), dtype=np.float32).reshape(-1, 1)
+    cut = np.split(rows, np.cumsum(blocks)[:-1]) if blocks else []
+    sizes = part_sizes(len(rows), most)
+    parts = list(in_parts(cut, sizes))
+    assert [len(part) for part in parts] == sizes and sum(sizes) == len(rows)
+    assert all(0 < size <= most for size in sizes) and (not sizes or max(sizes) - min(sizes) <= 1)
+    assert not parts or (np.concatenate(parts) == rows).all()
 
 
 def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -41,27 +42,45 @@ class Chroma:
     def build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
         """`blocks` of vectors, [texts, dimensions] each, `count` rows together."""
         client = _client(folder)
+        sizes = part_sizes(count, client.get_max_batch_size())
+        threshold = max(min(sizes, default=2), 2)
         hnsw = {
             "space": "cosine",
             "ef_construction": self.ef_construction,
             "ef_search": self.ef_search,
             "max_neighbors": self.max_neighbors,
             "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
-            # the graph is written to disk when the last vector is in; otherwise every opening builds another one
-            "batch_size": max(count, 2),
-            "sync_threshold": max(count, 2),
+            # what was inserted since the last threshold waits in memory and in a log, and every opening inserts it
+            # anew, into another graph each time: so each part reaches the threshold, and nothing is left of the last
+            "batch_size": threshold,
+            "sync_threshold": threshold,
         }
         collection = client.create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": hnsw})
-        step, done = client.get_max_batch_size(), 0
-        for block in blocks:
-            for start in range(0, len(block), step):
-                part = block[start : start + step]
-                collection.upsert(ids=[str(done + i) for i in range(len(part))], embeddings=part)
-                done += len(part)
+        done = 0
+        for part in in_parts(blocks, sizes):
+            collection.upsert(ids=[str(done + i) for i in range(len(part))], embeddings=part)
+            done += len(part)
         client.close()
 
     def open(self, folder: Path) -> OpenChroma:
         return OpenChroma(folder)
+
+
+def part_sizes(count: int, most: int) -> list[int]:
+    """`count` rows in parts of at most `most` that differ by one at most."""
+    parts = math.ceil(count / most)
+    return [count // parts + (number < count % parts) for number in range(parts)]
+
+
+def in_parts(blocks: Iterable[NDArray[np.float32]], sizes: Iterable[int]) -> Iterator[NDArray[np.float32]]:
+    """The rows of all blocks, in parts of these sizes."""
+    rest, some = iter(blocks), list[NDArray[np.float32]]()
+    for size in sizes:
+        while sum(map(len, some)) < size:
+            some.append(next(rest))
+        rows = np.concatenate(some) if len(some) > 1 else some[0]
+        yield rows[:size]
+        some = [rows[size:]]
 
 
 class OpenChroma:
