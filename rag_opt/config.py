@@ -8,6 +8,7 @@ the value, what is allowed and the nearest name.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -25,10 +26,16 @@ Settings = TypeVar("Settings")
 def load(cls: type[Settings], data: Any, *, path: str = "") -> Settings:
     """Build `cls` from plain data (dicts, lists, scalars). Raises BadInput listing all problems under `path`."""
     try:
-        return TypeAdapter(cls).validate_json(orjson.dumps(data), strict=True)
+        made: Settings = _adapter(cls).validate_json(orjson.dumps(data), strict=True)  # type: ignore[arg-type] # a class is hashable
+        return made
     except ValidationError as error:
         problems = [_problem(cls, detail, path) for detail in error.errors(include_url=False)]
         raise BadInput(problems) from None
+
+
+@functools.cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def dump(settings: Any) -> dict[str, Any]:

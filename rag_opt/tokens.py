@@ -74,7 +74,7 @@ class TokenMap:
     starts: IntArray
 
     def count(self, start: int, end: int) -> int:
-        low, high = np.searchsorted(self.starts, (start, end))
+        low, high = self.starts.searchsorted((start, end))
         return int(high - low)
 
     def windows(self, start: int, end: int, *, size: int, step: int) -> list[tuple[int, int]]:

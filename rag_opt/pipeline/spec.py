@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class PipelineSpec:
         parts = {slot: getattr(self, slot) for slot in SLOTS}
         return {slot: {part.kind: config.dump(part)} for slot, part in parts.items()}
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         return digest(self.to_dict())
 

@@ -18,7 +18,7 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.records import FloatArray
 from rag_opt.registry import register
 from rag_opt.study.costs import Outlook, Prior
-from rag_opt.study.domains import Domain, Scalar
+from rag_opt.study.domains import Domain, Scalar, below
 from rag_opt.study.prospect import model_names
 from rag_opt.study.samplers import Proposal, Tpe, asked, distribution
 from rag_opt.study.space import Space, SpecDict
@@ -216,19 +216,21 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         built = {repr([spec[slot] for slot in INDEX_SLOTS]): spec for spec in specs}
         for base in list(built.values())[-_INDEXES:]:
             for _ in range(_ON_EACH_INDEX):
-                draws.append({**self._space.draw(self._random), **{slot: base[slot] for slot in INDEX_SLOTS}})
+                draws.append({**base, **self._space.draw(self._random, but=INDEX_SLOTS)})
         yield from {repr(spec): spec for spec in draws}.values()
 
     def _moved(self, spec: SpecDict) -> SpecDict:
         """One slot drawn anew, or one or two settings of the pipeline."""
-        other, moved = self._space.draw(self._random), {slot: dict(part) for slot, part in spec.items()}
-        for slot in self._random.permutation(list(moved))[: self._random.integers(1, 3)]:
+        moved = {slot: dict(part) for slot, part in spec.items()}
+        order = sorted(moved, key=lambda slot: float(self._random.random()))
+        for slot in order[: 1 + below(self._random, 2)]:
             ((kind, settings),) = moved[slot].items()
-            if kind in other[slot] and settings:
-                name = str(self._random.choice(list(settings)))
-                moved[slot] = {kind: {**settings, name: other[slot][kind][name]}}
+            other = self._space.draw_part(slot, self._random)
+            if kind in other and settings:
+                name = list(settings)[below(self._random, len(settings))]
+                moved[slot] = {kind: {**settings, name: other[kind][name]}}
             else:
-                moved[slot] = other[slot]
+                moved[slot] = other
         return moved
 
 

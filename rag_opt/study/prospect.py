@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rag_opt.errors import BadInput, ImpossiblePipeline
-from rag_opt.pipeline import PipelineSpec, Plan, Planner, Workshop
+from rag_opt.pipeline import PipelineSpec, Plan, Planner, Stage, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Question
 from rag_opt.registry import lookup
@@ -20,6 +20,8 @@ from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
 PROBED_CHUNKS = 64
+_ALWAYS = ("rerank ", "answer ")  # what every other pipeline needs anew
+Retriever = tuple[Any, int] | None  # the indexes that it wants and to which depth; None: it cannot exist
 
 
 def model_names(space: Space) -> list[str]:
@@ -58,6 +60,8 @@ class Prospect:
         self._probes: list[Stages] | None = None
         self._done: set[str] = set()
         self._counted = 0
+        self._retrievers: dict[str, Retriever] = {}
+        self._outlines: dict[str, Plan] = {}
         cards = {name: workshop.encoder(name).card for name in model_names(space)}
         self.priors = {
             name: Prior(card.id, card.parameters_millions, card.prior_quality, studied.get(name))
@@ -74,7 +78,8 @@ class Prospect:
                 outline = self._planner.outline(PipelineSpec.from_dict(trial.spec))
                 self._done |= {stage.name + stage.key for stage in outline.stages}
         self._counted = len(trials)
-        return Outlook(_Work(self._missing if paid == "study" else self._planner.plan), costs, spent, self.priors)
+        missing = self._not_done if paid == "study" else self._not_stored
+        return Outlook(_Work(missing, self._retrievers), costs, spent, self.priors)
 
     def _probe(self, name: str) -> Stages:
         try:
@@ -82,19 +87,23 @@ class Prospect:
         except Exception:  # a model that does not run fails in its own trials, with its reason
             return {}
 
-    def _missing(self, spec: PipelineSpec) -> Plan:
-        """What of a pipeline no trial of the study has done."""
-        stages = self._planner.outline(spec).stages
-        return Plan(tuple(stage for stage in stages if stage.name + stage.key not in self._done))
+    def _not_done(self, key: str, spec: SpecDict) -> Sequence[Stage]:
+        """What of a pipeline no trial of the study has done; `key`: the same for all that need the same."""
+        if key not in self._outlines:
+            self._outlines[key] = self._planner.outline(PipelineSpec.from_dict(spec))
+        stages = self._outlines[key].stages
+        return [one for one in stages if one.name.startswith(_ALWAYS) or one.name + one.key not in self._done]
+
+    def _not_stored(self, key: str, spec: SpecDict) -> Sequence[Stage]:
+        return self._planner.plan(PipelineSpec.from_dict(spec)).missing
 
 
 class _Work:
     """The missing work of pipelines as of now; those that differ only in what rearranges lists are planned once."""
 
-    def __init__(self, plan: Callable[[PipelineSpec], Plan]) -> None:
-        self._plan = plan
+    def __init__(self, missing: Callable[[str, SpecDict], Sequence[Stage]], retrievers: dict[str, Retriever]) -> None:
+        self._missing, self._retrievers = missing, retrievers
         self._planned: dict[str, list[tuple[str, float]]] = {}
-        self._retrievers: dict[str, tuple[Any, ...]] = {}
 
     def __call__(self, spec: SpecDict) -> Iterator[tuple[str, float]]:
         yield TRIAL, 1.0
@@ -102,18 +111,17 @@ class _Work:
         if written not in self._retrievers:
             try:
                 part = part_from("retriever", spec["retriever"], where="retriever")
+                self._retrievers[written] = (part.indexes(), part.depth)
             except BadInput:  # a rule between settings that only the part knows
-                yield "impossible", math.inf
-                return
-            self._retrievers[written] = (part.indexes(), part.depth)
+                self._retrievers[written] = None
+        if self._retrievers[written] is None:
+            yield "impossible", math.inf
+            return
         reranks, answers = (next(iter(spec[slot])) for slot in ("reranker", "generator"))
         key = repr([spec["chunker"], spec["embedder"], self._retrievers[written], reranks, answers])
         if key not in self._planned:
-            self._planned[key] = self._missing(spec)
+            try:
+                self._planned[key] = [(stage.name, stage.work) for stage in self._missing(key, spec)]
+            except (ImpossiblePipeline, BadInput):
+                self._planned[key] = [("impossible", math.inf)]
         yield from self._planned[key]
-
-    def _missing(self, spec: SpecDict) -> list[tuple[str, float]]:
-        try:
-            return [(stage.name, stage.work) for stage in self._plan(PipelineSpec.from_dict(spec)).missing]
-        except (ImpossiblePipeline, BadInput):
-            return [("impossible", math.inf)]

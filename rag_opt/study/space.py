@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from rag_opt import config
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.pipeline.spec import SLOTS
 from rag_opt.registry import lookup
-from rag_opt.study.domains import Choice, Domain, Range, Scalar, drawn, read_domain, some_values, written
+from rag_opt.study.domains import Choice, Domain, Range, Scalar, below, drawn, read_domain, some_values, written
 
 _ABSENT = object()
 SpecDict = dict[str, dict[str, dict[str, Any]]]
@@ -82,13 +82,16 @@ class Space:
                 break
         return spec
 
-    def draw(self, random: np.random.Generator) -> SpecDict:
-        """A pipeline at random: each kind of a slot, then each value of its parameters, as likely as the others."""
-        spec: SpecDict = {}
-        for slot, kinds in self.tree.items():
-            kind = list(kinds)[random.integers(len(kinds))]
-            spec[slot] = {kind: {name: drawn(domain, random) for name, domain in kinds[kind].items()}}
-        return spec
+    def draw(self, random: np.random.Generator, *, but: Collection[str] = ()) -> SpecDict:
+        """A pipeline at random, or all of it but some slots: each kind of a slot, then each value of its parameters,
+        as likely as the others.
+        """
+        return {slot: self.draw_part(slot, random) for slot in self.tree if slot not in but}
+
+    def draw_part(self, slot: str, random: np.random.Generator) -> dict[str, dict[str, Scalar]]:
+        kinds = self.tree[slot]
+        kind = list(kinds)[below(random, len(kinds))]
+        return {kind: {name: drawn(domain, random) for name, domain in kinds[kind].items()}}
 
     def spec_of(self, parameters: Mapping[str, Any]) -> SpecDict | None:
         """The pipeline that these values by path stand for, as `parameters` gives them; None if some are missing."""

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rag_opt.composing import conf_folder
+from rag_opt.composing import collect_seldom, conf_folder
 from rag_opt.preparing import Prepared, prepare
 from rag_opt.study import driver, trying
 from rag_opt.study.search import Evaluation
@@ -82,6 +82,7 @@ def drive(prepared: Prepared) -> tuple[Stopwatch, Outbox]:
 
 
 def measure() -> list[tuple[str, str, str]]:
+    collect_seldom()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         drive(prepared_search(Path(folder), "cold"))
         warm = prepared_search(Path(folder), "warm")

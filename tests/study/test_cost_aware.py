@@ -228,8 +228,8 @@ def test_it_is_an_optuna_sampler(space: Space) -> None:
 
 
 def test_races_that_are_lost_teach_it_too(space: Space) -> None:
-    """With all but one pipeline stopped early it leaves its first index, and knows what lost."""
-    study = told(space, drawn(space, 1))
+    """With all but one pipeline, of poor chunks, stopped early it leaves these chunks, and knows what lost."""
+    study = told(space, [next(spec for spec in drawn(space, 50) if next(iter(spec["chunker"].values()))["size"] == 64)])
     for spec in drawn(space, 20, seed=3):
         chosen = space.parameters(spec) or {}
         study.add_trial(
@@ -242,7 +242,8 @@ def test_races_that_are_lost_teach_it_too(space: Space) -> None:
         )
     found = [CostAware().propose(space, study, seed=seed, seen=(), outlook=Outlook()) for seed in range(10)]
     assert all(one is not None and one.promise is not None for one in found), "by its model, not by its first design"
-    assert len({repr([one.spec["chunker"], one.spec["embedder"]]) for one in found if one is not None}) > 1
+    sizes = [next(iter(one.spec["chunker"].values()))["size"] for one in found if one is not None]
+    assert sizes.count(64) < 5, sizes
 
 
 def test_a_value_with_rounding_noise_is_the_value(space: Space) -> None:
