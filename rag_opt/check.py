@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rag_opt.composing import run
+from rag_opt.composing import run, say_download
 from rag_opt.errors import BadInput
 
 _ENOUGH_DISK_BYTES = 2_000_000_000
@@ -44,7 +44,7 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     from rag_opt.evaluation.statistics import smallest_gains_in_words
     from rag_opt.preparing import prepare
 
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size

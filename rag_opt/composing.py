@@ -89,6 +89,11 @@ def fail(error: RagOptError) -> None:
     raise SystemExit(2)
 
 
+def say_download(text: str) -> None:
+    """Before it begins, on stderr."""
+    print(f"downloading {text}", file=sys.stderr, flush=True)
+
+
 def _job_suffix(job: list[str], arguments: list[str]) -> str:
     """What sets this job of a multirun apart, as the end of its study's name: `-study.seed=2`."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -28,7 +28,13 @@ def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: st
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a probe builds is removed when it is stopped
     started = time.perf_counter()
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
+    downloads: list[str] = []
+
+    def announce(text: str) -> None:
+        downloads.append(text)
+        print(_LINE.format("downloads", f"{text}, now: a probe runs every model"), flush=True)
+
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
     preparing = time.perf_counter() - started
     try:
         found = estimating.estimate(
@@ -40,7 +46,8 @@ def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: st
     except RagOptError as error:
         fail(error)
     for what, said in lines(prepared, found):
-        print(_LINE.format(what, said))
+        if what != "downloads" or not downloads:
+            print(_LINE.format(what, said))
 
 
 _IMPORTS_SECONDS = 10.0  # until the first trial, and from the last to the end: torch, ragas and MLflow are imported

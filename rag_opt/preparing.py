@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
 from rag_opt.panels import panel_from
-from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.embedders.cards import Cards, card_folders
 from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
@@ -64,11 +65,23 @@ class _Read:
     notes: list[str]
 
 
-def prepare(composed: Mapping[str, Any], *, conf_folders: Sequence[Path], name_suffix: str = "") -> Prepared:
-    """Raises BadInput listing everything that is wrong with the settings and the data."""
+def prepare(
+    composed: Mapping[str, Any],
+    *,
+    conf_folders: Sequence[Path],
+    name_suffix: str = "",
+    announce: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Raises BadInput listing everything that is wrong with the settings and the data.
+
+    `announce` is told what has to be downloaded before it is.
+    """
     read = _read(composed, conf_folders)
     settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
     folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
+    downloads = _downloads(read.space, card_folders(conf_folders))
+    if downloads:
+        announce(downloads)
     workshop = _workshop(read, folder, conf_folders)
     notes += _read_in_part(dataset, read.space, workshop)
     if panel.against and read.sampler.kind == "cost_aware":
@@ -166,6 +179,19 @@ def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) ->
     if problems:
         raise BadInput(problems)
     return workshop
+
+
+def _downloads(space: Space, cards: Cards) -> str:
+    """In words, the models of the space that are not on this machine; empty where all are."""
+    missing: dict[str, int | None] = {}
+    for name in model_names(space):
+        with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
+            card = cards.read(name)
+            size = card.download_bytes
+            if size != 0:
+                missing[card.id] = size
+    sizes = {model: "of unknown size" if size is None else f"{size / 1e6:,.0f} MB" for model, size in missing.items()}
+    return "from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""
 
 
 def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes: list[str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rag_opt.composing import fail, run
+from rag_opt.composing import fail, run, say_download
 from rag_opt.errors import BadInput, RagOptError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     """Prepare, drive, finish. Exits with 2 for input that cannot be used, 130 when stopped."""
     from rag_opt.preparing import prepare
 
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix)
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
     folder = prepared.search.folder
     try:
         with folder.lock(), stoppable() as stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from rag_opt import config
 from rag_opt.config import STRICT
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.tokens import package_folder
+
+_LEFT_OUT = ["*.bin", "*.onnx", "*.h5"]  # the same weights in forms that are never loaded
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -53,12 +56,34 @@ class Card:
             raise BadInput([Problem(f"embedder {self.id}", what)])
         return folder
 
+    @property
+    def download_bytes(self) -> int | None:
+        """What must come from the hub before the model runs: 0 where it is here, None where nobody can say.
+
+        As the hub says it, or else about four bytes a parameter.
+        """
+        from huggingface_hub import HfApi, snapshot_download
+
+        if self.path is not None:
+            return 0
+        try:
+            snapshot_download(self.id, revision=self.revision, ignore_patterns=_LEFT_OUT, local_files_only=True)
+            return 0
+        except OSError:  # it is not here
+            pass
+        try:
+            files = HfApi().model_info(self.id, revision=self.revision, files_metadata=True, timeout=10).siblings or []
+            wanted = [file for file in files if not any(fnmatch(file.rfilename, one) for one in _LEFT_OUT)]
+            return sum(file.size or 0 for file in wanted)
+        except Exception:  # good to know, but nothing depends on it
+            return None if self.parameters_millions is None else round(self.parameters_millions * 4_000_000)
+
     def _downloaded(self) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
         try:
-            return Path(snapshot_download(self.id, revision=self.revision, ignore_patterns=["*.bin", "*.onnx", "*.h5"]))
+            return Path(snapshot_download(self.id, revision=self.revision, ignore_patterns=_LEFT_OUT))
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
             what = f"{self.id} is neither in the local cache nor could it be downloaded: {error}"
             raise BadInput([Problem(f"embedder {self.id}", what)]) from None
