@@ -14,7 +14,7 @@ import orjson
 
 from rag_opt.config import flatten
 from rag_opt.errors import Problem
-from rag_opt.study.display import describe
+from rag_opt.study.display import describe, work
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
 
@@ -171,6 +171,10 @@ class MlflowStudy:
             for key in ("winner", "baseline"):
                 if result[key] is not None:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
+            for number in result.get("front", ()):
+                run = self._find("rag_opt.trial_uid", f"{self._uid}/{number}")
+                if run is not None:
+                    self._client.set_tag(run.info.run_id, "rag_opt.front", "yes")
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
@@ -242,7 +246,11 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
     if trial.error is not None:
         metrics["objective/standard_error"] = trial.error
     metrics["cost/seconds"] = trial.seconds
-    metrics["cost/inputs_encoded"] = float(trial.computed.get("inputs encoded", 0))
+    encoded, known = work(trial)
+    metrics["cost/inputs_encoded"], metrics["cost/share_reused"] = float(encoded), known
+    for stage, (_, seconds) in trial.stages.items():  # by family: "embed", whatever the model
+        name = f"seconds/{stage.partition(' ')[0]}"
+        metrics[name] = metrics.get(name, 0.0) + seconds
     metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
     return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
 

@@ -63,6 +63,8 @@ def make_study(
         value = 0.5 if state == "COMPLETE" else None
         reason = "" if value else "because"
         facts = {"value": value, "error": 0.1, "metrics": {"retrieval/mrr": 0.25}, "started": started, "seconds": 2.0}
+        facts |= {"stages": {"embed one": (9.0, 0.5), "embed two": (9.0, 0.25), "rest": (9.0, 1.25)}}
+        facts |= {"computed": {"vectors": 1, "inputs encoded": 1}, "reused": {"vectors": 3}}
         trial = Trial(number=number, state=state, spec=spec.to_dict(), origin="sampler", reason=reason, **facts)
         log.commit(trial, None)
         outbox.trial_finished(trial, number)
@@ -93,6 +95,8 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     assert done.data.tags["mlflow.parentRunId"] == runs["mine"].info.run_id
     assert done.data.params["chunker"] == "recursive" and done.data.params["chunker.recursive.size"] == "32"
     assert done.data.metrics["objective/value"] == 0.5 and done.data.metrics["retrieval/mrr"] == 0.25
+    assert done.data.metrics["seconds/embed"] == 0.75 and done.data.metrics["seconds/rest"] == 1.25
+    assert done.data.metrics["cost/share_reused"] == 0.75 and done.data.metrics["cost/inputs_encoded"] == 1
     assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
     assert runs["mine"].data.tags["team"] == "a"
     assert [a.path for a in client.list_artifacts(runs["trial-0001"].info.run_id)] == ["spec.json", "sweep.json"]
@@ -107,6 +111,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
         "gain": {"mean": 0.0, "error": None},
         "metrics": {"0": {"retrieval/mrr": 0.75}},
         "spec": {},
+        "front": [0],
     }
     (folder.path / "result.json").write_bytes(orjson.dumps(result))
     folder.save_rows(0, ask(workshop.pipeline(spec), dataset.questions[:2]), {}, part="held_out")
@@ -114,6 +119,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     outbox.result("FINISHED")
     Delivery(folder).deliver_waiting()
     shown = client.get_run(done.info.run_id).data.tags["mlflow.loggedArtifacts"]
+    assert client.get_run(done.info.run_id).data.tags["rag_opt.front"] == "yes"
     assert [table["path"] for table in orjson.loads(shown)] == ["search_questions.json", "held_out_questions.json"]
     parent = client.get_run(runs["mine"].info.run_id)
     assert parent.info.status == "FINISHED" and parent.data.metrics["held_out/retrieval/mrr"] == 0.75
