@@ -9,7 +9,7 @@ from rag_opt.errors import BadInput, TooManyFailures
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import Outlook
-from rag_opt.study.samplers import Proposal, ReadsCosts, spec_digest, unseen
+from rag_opt.study.samplers import Proposal, ReadsCosts, new_proposal, spec_digest
 from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import SpecDict
 from rag_opt.study.sweep import Sweep, sweep
@@ -114,7 +114,7 @@ def _enough(search: Search, log: TrialLog, proposal: Proposal) -> bool:
 
 
 def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
-    """A pipeline that was not tried: redrawn while it is known, then any that is left, else None.
+    """A pipeline that was not tried, or None when all were.
 
     A sampler that proposes nothing but what cannot exist, twenty times in a row, is not asked this time.
     """
@@ -123,13 +123,5 @@ def _next(search: Search, log: TrialLog, seen: set[str]) -> Proposal | None:
     if isinstance(search.sampler, ReadsCosts):
         outlook = search.prospect.outlook(log.trials, spent=search.spent(log), paid=search.sampler.paid)
     stuck = number >= _REDRAWS and all(trial.state == "PRUNED" for trial in log.trials[-_REDRAWS:])
-    for attempt in range(0 if stuck else _REDRAWS):
-        seed = int(digest([search.seed, number, attempt])[:8], 16)
-        proposal = search.sampler.propose(search.space, log.sampling, seed=seed, seen=seen, outlook=outlook)
-        if proposal is None:
-            return None
-        if spec_digest(proposal.spec) not in seen:
-            return proposal
-        if proposal.trial is not None:
-            log.discard(proposal.trial)
-    return unseen(search.space, seed=int(digest([search.seed, number, "any"])[:8], 16), seen=seen)
+    seeds, redraws = [search.seed, number], 0 if stuck else _REDRAWS
+    return new_proposal(search.sampler, search.space, log.sampling, seeds, seen=seen, outlook=outlook, redraws=redraws)

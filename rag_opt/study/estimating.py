@@ -20,10 +20,9 @@ from rag_opt.errors import RagOptError
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.pipeline import PipelineSpec, Plan, Planner, Stage
 from rag_opt.records import Question, Span
-from rag_opt.store.keys import digest
 from rag_opt.study.costs import CostModel, Outlook
 from rag_opt.study.probing import Probed, probe, unlike
-from rag_opt.study.samplers import Proposal, ReadsCosts, spec_digest, unseen
+from rag_opt.study.samplers import Proposal, ReadsCosts, new_proposal, spec_digest
 from rag_opt.study.search import Search, reference_pipelines
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.surrogate import Features
@@ -203,7 +202,10 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
             if isinstance(search.sampler, ReadsCosts):
                 asked = prospect.outlook(tried, spent=spent, paid=search.sampler.paid)
                 outlook = replace(asked, costs=player.costs)
-            proposal = _proposed(search, study, outlook, [seed, len(seen)], seen)
+            seeds = [seed, len(seen)]
+            proposal = new_proposal(
+                search.sampler, search.space, study, seeds, seen=seen, outlook=outlook, redraws=_REDRAWS
+            )
             player.spend("ask", time.perf_counter() - started)
         if proposal is None:
             break
@@ -246,19 +248,6 @@ class _Sweeps:
         same = {**last, **{slot: best[slot] for slot in ("packer", "generator")}}
         drawn = [{**same, "retriever": space.draw(self._random)["retriever"]} for _ in range(PROPOSED)]
         return [spec for spec in drawn if spec in space]
-
-
-def _proposed(
-    search: Search, study: optuna.Study, outlook: Outlook, seeds: list[int], seen: set[str]
-) -> Proposal | None:
-    for attempt in range(_REDRAWS):
-        seed = int(digest([*seeds, attempt])[:8], 16)
-        proposal = search.sampler.propose(search.space, study, seed=seed, seen=seen, outlook=outlook)
-        if proposal is None or spec_digest(proposal.spec) not in seen:
-            return proposal
-        if proposal.trial is not None:
-            study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
-    return unseen(search.space, seed=int(digest(seeds)[:8], 16), seen=seen)
 
 
 def _made_up(space: Space, seed: int) -> Callable[[SpecDict], float]:

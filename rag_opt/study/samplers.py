@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
@@ -147,6 +147,30 @@ def distribution(domain: Domain) -> BaseDistribution:
 def _reachable(domain: Range) -> int | float:
     """The last value that steps from `low` reach: Optuna wants the range to be a multiple of its step."""
     return domain.high if domain.step is None else domain.at(len(domain) - 1)
+
+
+def new_proposal(
+    sampler: Sampler,
+    space: Space,
+    study: optuna.Study,
+    seeds: Sequence[int],
+    *,
+    seen: Collection[str],
+    outlook: Outlook,
+    redraws: int,
+) -> Proposal | None:
+    """A pipeline that was not tried: redrawn while it is known, then any that is left, else None.
+
+    `seeds` of this ask; every attempt has its own.
+    """
+    for attempt in range(redraws):
+        seed = int(digest([*seeds, attempt])[:8], 16)
+        proposal = sampler.propose(space, study, seed=seed, seen=seen, outlook=outlook)
+        if proposal is None or spec_digest(proposal.spec) not in seen:
+            return proposal
+        if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
+            study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
+    return unseen(space, seed=int(digest([*seeds, "any"])[:8], 16), seen=seen)
 
 
 def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:

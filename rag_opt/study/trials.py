@@ -127,10 +127,6 @@ class TrialLog:
             self.sampling.tell(asked, trial.values, state=TrialState[trial.state])
         self.trials.append(trial)
 
-    def discard(self, asked: optuna.Trial) -> None:
-        """Close an asked trial that nobody ran. It never reaches the disk; samplers learn nothing from it."""
-        self.sampling.tell(asked, state=TrialState.FAIL)
-
 
 def storage(database: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(f"sqlite:///{database.resolve().as_posix()}")
