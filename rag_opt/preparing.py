@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt import config
 from rag_opt.data.splits import split
-from rag_opt.errors import BadInput, ImpossiblePipeline, Problem, among
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
+from rag_opt.feasible import downloads, impossible, missing_models, read_in_part
 from rag_opt.panels import panel_from
-from rag_opt.parts.embedders.cards import Cards, card_folders
+from rag_opt.parts.embedders.cards import card_folders
 from rag_opt.parts.embedders.runtimes import Machine
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
@@ -24,12 +24,10 @@ from rag_opt.registry import load_parts, lookup
 from rag_opt.settings import Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
-from rag_opt.study.domains import Choice
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.prospect import model_names
 from rag_opt.study.samplers import ReadsCosts
-from rag_opt.study.search import Panel, Search, reference_pipelines
+from rag_opt.study.search import Panel, Search
 from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
 
@@ -79,11 +77,11 @@ def prepare(
     read = _read(composed, conf_folders)
     settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
     folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
-    downloads = _downloads(read.space, card_folders(conf_folders))
-    if downloads:
-        announce(downloads)
+    to_download = downloads(read.space, card_folders(conf_folders))
+    if to_download:
+        announce(to_download)
     workshop = _workshop(read, folder, conf_folders)
-    notes += _read_in_part(dataset, read.space, workshop)
+    notes += read_in_part(dataset, read.space, workshop)
     if panel.against and read.sampler.kind == "cost_aware":
         notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
     parts = split(dataset.questions, search_share=settings.study.search_share)
@@ -172,26 +170,13 @@ def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) ->
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
     machine = Machine(settings.device, settings.runtime, settings.document_precision)
     workshop = Workshop(read.dataset.corpus, store, card_folders(conf_folders), machine=machine)
-    problems = _impossible(read.space, read.baseline, workshop) + _similarity_models(read.panel, workshop)
+    problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
     given = settings.study.name or read.dataset.name
     if not given or given != Path(given).name or given.startswith("."):
         problems.append(Problem("study.name", f"is {given!r}; should be usable as the name of a folder"))
     if problems:
         raise BadInput(problems)
     return workshop
-
-
-def _downloads(space: Space, cards: Cards) -> str:
-    """In words, the models of the space that are not on this machine; empty where all are."""
-    missing: dict[str, int | None] = {}
-    for name in model_names(space):
-        with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
-            card = cards.read(name)
-            size = card.download_bytes
-            if size != 0:
-                missing[card.id] = size
-    sizes = {model: "of unknown size" if size is None else f"{size / 1e6:,.0f} MB" for model, size in missing.items()}
-    return "from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""
 
 
 def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes: list[str]) -> dict[str, float]:
@@ -255,59 +240,3 @@ def _baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec 
     known = sorted({path.stem for folder in conf_folders for path in (folder / "pipeline").glob("*.yaml")})
     what = f"is neither a file nor a pipeline: {settings.baseline!r}{among(settings.baseline, known)}"
     raise BadInput([Problem("baseline", what)])
-
-
-def _impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list[Problem]:
-    """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
-    problems: list[Problem] = []
-    cards = {}
-    for name in model_names(space):
-        try:
-            cards[name] = workshop.encoder(name).card
-        except BadInput as error:
-            problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
-    for what, spec in reference_pipelines(baseline).items():
-        try:
-            workshop.check(spec)
-        except (ImpossiblePipeline, BadInput) as error:
-            problems.append(Problem("baseline", f"{what} is impossible: {error}"))
-            break
-    most = max((card.reads_tokens for card in cards.values()), default=0)
-    for kind, parameters in space.tree["chunker"].items():
-        size = parameters.get("size")
-        if size is None:
-            continue
-        smallest = min(size.values, key=_number) if isinstance(size, Choice) else size.low
-        if cards and isinstance(smallest, int) and smallest > most:
-            what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
-            problems.append(Problem(f"space.chunker.{kind}.size", what))
-    return problems
-
-
-def _read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str]:
-    """A note per model that reads only the beginning of some questions."""
-    notes = []
-    for name in model_names(space):
-        encoder = workshop.encoder(name)
-        cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
-        if cut:
-            notes.append(
-                f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
-            )
-    return notes
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _similarity_models(panel: Panel, workshop: Workshop) -> list[Problem]:
-    problems = []
-    for objective in (panel.optimised, *panel.against, *panel.logged, *panel.finalists):
-        name = getattr(objective, "similarity_model", None)
-        if name is not None:
-            try:
-                workshop.encoder(name)
-            except BadInput as error:
-                problems += [Problem(f"objective {objective.kind}.similarity_model", p.what) for p in error.problems]
-    return problems

@@ -19,6 +19,7 @@ COMMANDS = {
     "composing",
     "preparing",
     "panels",
+    "feasible",
     "settings",
     "__main__",
     "__init__",

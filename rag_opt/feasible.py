@@ -1,0 +1,83 @@
+"""Whether what was read fits together on this machine: models, chunk sizes, the baseline."""
+
+from __future__ import annotations
+
+import contextlib
+
+from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
+from rag_opt.parts.embedders.cards import Cards
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Dataset
+from rag_opt.study.domains import Choice
+from rag_opt.study.prospect import model_names
+from rag_opt.study.search import Panel, reference_pipelines
+from rag_opt.study.space import Space
+
+
+def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list[Problem]:
+    """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
+    problems: list[Problem] = []
+    cards = {}
+    for name in model_names(space):
+        try:
+            cards[name] = workshop.encoder(name).card
+        except BadInput as error:
+            problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
+    for what, spec in reference_pipelines(baseline).items():
+        try:
+            workshop.check(spec)
+        except (ImpossiblePipeline, BadInput) as error:
+            problems.append(Problem("baseline", f"{what} is impossible: {error}"))
+            break
+    most = max((card.reads_tokens for card in cards.values()), default=0)
+    for kind, parameters in space.tree["chunker"].items():
+        size = parameters.get("size")
+        if size is None:
+            continue
+        smallest = min(size.values, key=_number) if isinstance(size, Choice) else size.low
+        if cards and isinstance(smallest, int) and smallest > most:
+            what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
+            problems.append(Problem(f"space.chunker.{kind}.size", what))
+    return problems
+
+
+def missing_models(panel: Panel, workshop: Workshop) -> list[Problem]:
+    problems = []
+    for objective in (panel.optimised, *panel.against, *panel.logged, *panel.finalists):
+        name = getattr(objective, "similarity_model", None)
+        if name is not None:
+            try:
+                workshop.encoder(name)
+            except BadInput as error:
+                problems += [Problem(f"objective {objective.kind}.similarity_model", p.what) for p in error.problems]
+    return problems
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str]:
+    """A note per model that reads only the beginning of some questions."""
+    notes = []
+    for name in model_names(space):
+        encoder = workshop.encoder(name)
+        cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
+        if cut:
+            notes.append(
+                f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
+            )
+    return notes
+
+
+def downloads(space: Space, cards: Cards) -> str:
+    """In words, the models of the space that are not on this machine; empty where all are."""
+    missing: dict[str, int | None] = {}
+    for name in model_names(space):
+        with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
+            card = cards.read(name)
+            size = card.download_bytes
+            if size != 0:
+                missing[card.id] = size
+    sizes = {model: "of unknown size" if size is None else f"{size / 1e6:,.0f} MB" for model, size in missing.items()}
+    return "from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""
