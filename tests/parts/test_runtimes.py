@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_opt.errors import ModelRefused
+from rag_opt.parts.embedders import runtimes
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.runtimes import Machine, Runtime, decide, halving, loaded
@@ -94,3 +96,15 @@ def test_another_error_than_memory_is_not_tried_again() -> None:
     with pytest.raises(ValueError, match="a bug"):
         halving(run, ["a", "b"])
     assert calls == [2]
+
+
+def test_models_used_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch, cards: Cards) -> None:
+    folder, here = cards.read("minilm").folder, Runtime("cpu")
+    monkeypatch.setattr(runtimes, "_LOADED", OrderedDict())
+    monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 1)
+    loaded(folder, 64, here)
+    kept = loaded(folder, 128, here)
+    assert [key[1] for key in runtimes._LOADED] == [128], "even one that is larger than all may be is kept alone"
+    monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 10**12)
+    loaded(folder, 64, here)
+    assert loaded(folder, 128, here) is kept and [key[1] for key in runtimes._LOADED] == [64, 128]

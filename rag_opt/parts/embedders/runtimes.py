@@ -155,16 +155,22 @@ def loaded(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransfo
     key = (folder, reads_tokens, runtime)
     if key not in _LOADED:
         weighs = _weights_bytes(folder)
-        while _LOADED and sum(size for _, size in _LOADED.values()) + weighs > _most_bytes():
-            _LOADED.popitem(last=False)
+        while beside := [other for other in _LOADED if other[2].device == runtime.device]:
+            if sum(_LOADED[other][1] for other in beside) + weighs <= _most_bytes(runtime.device):
+                break
+            del _LOADED[beside[0]]
         _LOADED[key] = _load(folder, reads_tokens, runtime), weighs
     _LOADED.move_to_end(key)
     return _LOADED[key][0]
 
 
 @functools.cache
-def _most_bytes() -> int:
-    """A quarter of the memory for models; one larger than that is still loaded, alone."""
+def _most_bytes(device: str) -> int:
+    """A quarter of a device's memory for models; one larger than that is still loaded, alone."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory) // 4
     names = getattr(os, "sysconf_names", {})
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 if "SC_PHYS_PAGES" in names else 2**32
 
