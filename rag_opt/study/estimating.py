@@ -36,6 +36,7 @@ _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
 _SENTENCES_LOOKED_UP = 500
 _SAME_PLACE = 2.8  # so many contexts come from the same place
 _UNLIKE = 0.2  # of a context is new to a question when another kind of pipeline, or other chunks, showed as much before
+_ANSWERED = 0.5  # of a pipeline's answers an earlier search of the same data has compared
 _SWEEP_SECONDS = 0.3  # of an index
 
 
@@ -158,10 +159,10 @@ class _Player:
         # as many places as there are contexts, drawn with repetition: of what is left, this share is new
         new = (1 - self._read[stage]) * -math.expm1(-self._questions * more / corpus / _SAME_PLACE)
         self._read[stage] += new
-        # the ideal answers too; and where sentences were compared before, most answers made of them were
+        # the ideal answers too; and where sentences were compared before, so were many answers made of them
         others = unlike(full := spec.to_dict(), self._specs) + (not self._specs)
         self._specs.append(full)
-        answers = self._questions * self._answer_tokens * others * (1 - self._stored[stage])
+        answers = self._questions * self._answer_tokens * others * (1 - _ANSWERED * self._stored[stage])
         self._work(stage, new * corpus + answers)
 
     def _new_to_a_question(self, stage: str, spec: PipelineSpec, context: float) -> float:
