@@ -81,7 +81,7 @@ def _downloads(prepared: Prepared) -> str:
     search = prepared.search
     cards = {name: search.workshop.encoder(name).card for name in model_names(search.space)}
     # reading a card's files downloads them: what is here by now is all that is needed
-    return f"none; the {len({card.id for card in cards.values()})} models of the space are on this machine"
+    return f"none; the models of the space ({len({card.id for card in cards.values()})}) are on this machine"
 
 
 def _counted(interval: Interval) -> str:

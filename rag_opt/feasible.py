@@ -41,6 +41,12 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
     return problems
 
 
+def _similarity_models(panel: Panel) -> list[str]:
+    objectives = (panel.optimised, *panel.against, *panel.logged, *panel.finalists)
+    names = (getattr(objective, "similarity_model", None) for objective in objectives)
+    return [name for name in names if name is not None]
+
+
 def missing_models(panel: Panel, workshop: Workshop) -> list[Problem]:
     problems = []
     for objective in (panel.optimised, *panel.against, *panel.logged, *panel.finalists):
@@ -70,10 +76,10 @@ def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str
     return notes
 
 
-def downloads(space: Space, cards: Cards) -> str:
-    """In words, the models of the space that are not on this machine; empty where all are."""
+def downloads(space: Space, baseline: PipelineSpec, panel: Panel, cards: Cards) -> str:
+    """In words, the models of a search that are not on this machine; empty where all are."""
     missing: dict[str, int | None] = {}
-    for name in model_names(space):
+    for name in dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(panel)]):
         with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
             card = cards.read(name)
             size = card.download_bytes

@@ -26,7 +26,6 @@ from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.samplers import ReadsCosts
 from rag_opt.study.search import Panel, Search
 from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
@@ -77,10 +76,10 @@ def prepare(
     read = _read(composed, conf_folders)
     settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
     folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
-    to_download = downloads(read.space, card_folders(conf_folders))
+    to_download = downloads(read.space, read.baseline, panel, card_folders(conf_folders))
     if to_download:
         announce(to_download)
-    workshop = _workshop(read, folder, conf_folders)
+    workshop = _workshop(read, Path(settings.outputs), conf_folders)
     notes += read_in_part(dataset, read.space, workshop)
     if panel.against and read.sampler.kind == "cost_aware":
         notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
@@ -146,6 +145,9 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     problems += unusable(config.dump(settings.tracking))
     panel: Panel | None = attempt(panel_from, settings.objective, dataset, notes) if dataset else None
     races = attempt(_races, settings, space, panel) if panel and space else None
+    given = settings.study.name or (dataset.name if dataset else "unread")
+    if not given or given != Path(given).name or given.startswith("."):
+        problems.append(Problem("study.name", f"is {given!r}; should be usable as the name of a folder"))
     if problems or panel is None:
         raise BadInput(problems)
     return _Read(
@@ -161,9 +163,9 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     )
 
 
-def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) -> Workshop:
+def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Workshop:
     """Where it will be built, if everything that was read fits together."""
-    settings, outputs = read.settings, folder.path.parent
+    settings = read.settings
     try:
         store = Store(outputs / "store")
     except OSError as error:
@@ -171,9 +173,6 @@ def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) ->
     machine = Machine(settings.device, settings.runtime, settings.document_precision)
     workshop = Workshop(read.dataset.corpus, store, card_folders(conf_folders), machine=machine)
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
-    given = settings.study.name or read.dataset.name
-    if not given or given != Path(given).name or given.startswith("."):
-        problems.append(Problem("study.name", f"is {given!r}; should be usable as the name of a folder"))
     if problems:
         raise BadInput(problems)
     return workshop
@@ -181,11 +180,14 @@ def _workshop(read: _Read, folder: StudyFolder, conf_folders: Sequence[Path]) ->
 
 def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes: list[str]) -> dict[str, float]:
     """What earlier studies found, where the sampler wants to know; and a note of it."""
-    if not isinstance(read.sampler, ReadsCosts) or read.sampler.priors != "studies":
+    if getattr(read.sampler, "priors", "cards") != "studies":
         return {}
-    found = qualities(folder, digests, sign=read.panel.sign)
-    said = ", ".join(f"{name} {abs(value):.3f}" for name, value in sorted(found.items(), key=lambda pair: -pair[1]))
+    sign, least = read.panel.sign, read.settings.study.min_coverage
+    found, unreadable = qualities(folder, digests, sign=sign, min_coverage=least)
+    ranked = sorted(found.items(), key=lambda pair: -pair[1])
+    said = ", ".join(f"{name} {sign * value:.3f}" for name, value in ranked)
     notes.append(f"models by the best that earlier studies of this data found: {said or 'none was studied'}")
+    notes += [f"the study {name!r} could not be read: {why}" for name, why in unreadable.items()]
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
 from rag_opt.records import Document
@@ -17,14 +18,17 @@ _READ_LAST = 16_000_000  # characters
 
 
 def kept(
-    documents: Iterable[Document], *, by_id: bool = True, most_characters: int = MOST_CHARACTERS
+    documents: Iterable[Document], *, by_id: bool = True, most_characters: int | None = None
 ) -> Sequence[Document]:
-    """The documents, in the order of their ids or as they come. Texts of more than `most_characters` lie in a file."""
+    """The documents by id or as they come. Texts of more than `most_characters` (64 million) together lie in a
+    file; raises OSError where there is no room for it.
+    """
+    most = MOST_CHARACTERS if most_characters is None else most_characters
     first, size, rest = list[Document](), 0, iter(documents)
     for document in rest:
         first.append(document)
         size += len(document.text)
-        if size > most_characters:
+        if size > most:
             return DocumentsOnDisk(itertools.chain(first, rest), by_id=by_id)
     return tuple(sorted(first, key=lambda document: document.id) if by_id else first)
 
@@ -52,6 +56,7 @@ class DocumentsOnDisk(Sequence[Document]):
             self._file.write(raw)
             self._entries.append(_Entry(one.id, one.title, one.metadata, place, len(raw)))
             place += len(raw)
+        self._file.flush()
         if by_id:
             self._entries.sort(key=lambda entry: entry.id)
 
@@ -70,12 +75,26 @@ class DocumentsOnDisk(Sequence[Document]):
         with self._lock:
             return self._read(range(len(self))[row])
 
+    def _bytes(self, entry: _Entry) -> bytes:
+        if hasattr(os, "pread"):  # a forked process shares the file's place with this one
+            return b"".join(self._pieces(entry))
+        self._file.seek(entry.start)
+        return self._file.read(entry.length)
+
+    def _pieces(self, entry: _Entry) -> Iterator[bytes]:
+        place, end = entry.start, entry.start + entry.length
+        while place < end:
+            piece = os.pread(self._file.fileno(), end - place, place)
+            if not piece:
+                raise OSError(f"the file of documents in {tempfile.gettempdir()} is shorter than it was")
+            place += len(piece)
+            yield piece
+
     def _read(self, row: int) -> Document:
         found = self._last.pop(row, None)
         if found is None:
             entry = self._entries[row]
-            self._file.seek(entry.start)
-            text = self._file.read(entry.length).decode("utf-8", "surrogatepass")
+            text = self._bytes(entry).decode("utf-8", "surrogatepass")
             found = Document(entry.id, text, entry.title, entry.metadata)
             self._held += len(text)
         self._last[row] = found

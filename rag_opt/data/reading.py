@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,11 @@ def check_unique(found: Iterable[tuple[str, str]], what: str, problems: Problems
 
 def make_corpus(documents: Iterable[Document], where: str, problems: Problems) -> Corpus:
     """Documents in the order of their ids; an empty one or an empty corpus is a problem."""
-    found = kept(documents)
+    try:
+        found = kept(documents)
+    except OSError as error:
+        place = f"the documents could not be kept in a file of {tempfile.gettempdir()} (TMPDIR says where)"
+        raise BadInput([Problem(where, f"{place}: {error.strerror or error}")]) from None
     if not found:
         problems.add(where, "there are no documents here")
     for document in found:

@@ -245,8 +245,10 @@ class _Sweeps:
             return []
         self._swept.add(index)
         player.spend("sweep", _SWEEP_SECONDS)
-        best = max(tried, key=lambda trial: trial.value or 0.0).spec
+        best = max((trial for trial in tried if trial.spec in space), key=lambda trial: trial.value or 0.0).spec
         same = {**last, **{slot: best[slot] for slot in ("packer", "generator")}}
+        if "none" in space.tree["reranker"]:
+            same["reranker"] = PipelineSpec.from_dict({**same, "reranker": {"none": {}}}).to_dict()["reranker"]
         drawn = [{**same, "retriever": space.draw(self._random)["retriever"]} for _ in range(PROPOSED)]
         return [spec for spec in drawn if spec in space]
 

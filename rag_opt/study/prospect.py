@@ -20,6 +20,7 @@ from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
 PROBED_CHUNKS = 64
+_MOST_KEPT = 20_000
 _ALWAYS = ("rerank ", "answer ")  # what every other pipeline needs anew
 Retriever = tuple[Any, int] | None  # the indexes that it wants and to which depth; None: it cannot exist
 
@@ -72,6 +73,9 @@ class Prospect:
         """`spent`: share of the budget. `paid`: whose work needs no paying, this study's or all that is stored."""
         if self._probes is None:
             self._probes = [self._probe(name) for name in self.priors]
+        for cache in (self._retrievers, self._outlines):
+            if len(cache) > _MOST_KEPT:  # a long study over continuous settings
+                cache.clear()
         costs = CostModel([*self._probes, *(trial.made for trial in trials)])
         for trial in trials[self._counted :]:
             if trial.made:

@@ -53,13 +53,9 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class ReadsCosts(Protocol):
-    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all.
-
-    `priors`: whether earlier studies say how good a model is, or its card alone.
-    """
+    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all."""
 
     paid: Literal["study", "store"]
-    priors: Literal["cards", "studies"]
 
 
 @register("sampler", "tpe")

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,14 +171,25 @@ class MlflowStudy:
             for key in ("winner", "baseline"):
                 if result[key] is not None:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
-            for number in result.get("front", ()):
-                run = self._find("rag_opt.trial_uid", f"{self._uid}/{number}")
-                if run is not None:
-                    self._client.set_tag(run.info.run_id, "rag_opt.front", "yes")
+            self._mark_front(result.get("front", ()))
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
         self._client.set_terminated(self.parent, status=status)
+
+    def _mark_front(self, numbers: Iterable[int]) -> None:
+        """Tag the trials that no other beats in all objectives; of an earlier end of the search, none but these."""
+        wanted = {f"{self._uid}/{number}" for number in numbers}
+        if not wanted:
+            return
+        for run in self._client.search_runs(
+            [self._experiment], f"tags.`mlflow.parentRunId` = '{self.parent}'", max_results=50_000
+        ):
+            here, tagged = run.data.tags.get("rag_opt.trial_uid") in wanted, "rag_opt.front" in run.data.tags
+            if here and not tagged:
+                self._client.set_tag(run.info.run_id, "rag_opt.front", "yes")
+            elif tagged and not here:
+                self._client.delete_tag(run.info.run_id, "rag_opt.front")
 
     def _log(
         self,

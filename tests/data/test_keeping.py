@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,4 +74,27 @@ def test_lines_after_a_broken_one_are_refused_with_its_place(tmp_path: Path) -> 
     (tmp_path / "documents.jsonl").write_bytes(lines)
     (tmp_path / "questions.jsonl").write_text("")
     with pytest.raises(BadInput, match=f"byte 0xe9 at offset {lines.index(0xE9)}"):
+        Folder(documents=str(tmp_path / "documents.jsonl"), questions=str(tmp_path / "questions.jsonl")).read()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_processes_read_their_own_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_READ_LAST", 1)
+    documents = DocumentsOnDisk((Document(f"{n}", f"{n} " * 2000) for n in range(40)), by_id=False)
+    children = []
+    for seed in range(2):
+        child = os.fork()
+        if child == 0:
+            rows = [(7 * n + seed) % 40 for n in range(2000)]
+            os._exit(0 if all(documents[row].text.startswith(f"{row} ") for row in rows) else 1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+
+
+def test_a_place_that_takes_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "documents.jsonl").write_text('{"id": "a", "text": "one"}\n')
+    (tmp_path / "questions.jsonl").write_text("")
+    monkeypatch.setattr(keeping, "MOST_CHARACTERS", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match="TMPDIR"):
         Folder(documents=str(tmp_path / "documents.jsonl"), questions=str(tmp_path / "questions.jsonl")).read()

@@ -100,10 +100,13 @@ def test_another_error_than_memory_is_not_tried_again() -> None:
 
 def test_models_used_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch, cards: Cards) -> None:
     folder, here = cards.read("minilm").folder, Runtime("cpu")
-    monkeypatch.setattr(runtimes, "_LOADED", OrderedDict())
+    elsewhere = (folder, 64, Runtime("cuda"))
+    monkeypatch.setattr(runtimes, "_LOADED", OrderedDict({elsewhere: (None, 10)}))
     monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 1)
     loaded(folder, 64, here)
     kept = loaded(folder, 128, here)
+    assert next(iter(runtimes._LOADED)) == elsewhere, "what lies on another device makes no room here"
+    del runtimes._LOADED[elsewhere]
     assert [key[1] for key in runtimes._LOADED] == [128], "even one that is larger than all may be is kept alone"
     monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 10**12)
     loaded(folder, 64, here)

@@ -69,7 +69,7 @@ class Card:
         try:
             snapshot_download(self.id, revision=self.revision, ignore_patterns=_LEFT_OUT, local_files_only=True)
             return 0
-        except OSError:  # it is not here
+        except (OSError, ValueError):  # it is not here, or `id` is none that the hub could know
             pass
         try:
             files = HfApi().model_info(self.id, revision=self.revision, files_metadata=True, timeout=10).siblings or []
@@ -84,7 +84,7 @@ class Card:
 
         try:
             return Path(snapshot_download(self.id, revision=self.revision, ignore_patterns=_LEFT_OUT))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
             what = f"{self.id} is neither in the local cache nor could it be downloaded: {error}"
             raise BadInput([Problem(f"embedder {self.id}", what)]) from None
 

@@ -7,6 +7,7 @@ answer is chosen from, by plain torch in float32, as in production: their vector
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.metadata
 import importlib.util
 import os
@@ -159,6 +160,7 @@ def loaded(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransfo
             if sum(_LOADED[other][1] for other in beside) + weighs <= _most_bytes(runtime.device):
                 break
             del _LOADED[beside[0]]
+            gc.collect()  # a model may hold itself, and its memory is wanted now
         _LOADED[key] = _load(folder, reads_tokens, runtime), weighs
     _LOADED.move_to_end(key)
     return _LOADED[key][0]
