@@ -30,6 +30,7 @@ from rag_opt.study.sweep import PROPOSED
 from rag_opt.study.trials import Trial, freeze
 
 _PLAYED, _REDRAWS = 3, 5
+_MOST_ASKED = 20  # times the trials: where hardly a pipeline can exist
 _BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/benchmarks.md)
 _UNCERTAIN = 1.15  # factor by which what was probed may be off either way
 _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
@@ -74,7 +75,7 @@ def estimate(search: Search, held_out: Sequence[Question], *, finalists: int, st
         indexes=Interval.of([one.indexes for one in played]),
         texts=Interval.of([one.texts for one in played]),
         tokens=Interval.of([one.tokens for one in played]),
-        trials=search.trials,
+        trials=round(float(np.median([one.trials for one in played]))),
     )
 
 
@@ -86,6 +87,7 @@ class _Played:
     indexes: int = 0
     texts: float = 0.0
     tokens: float = 0.0
+    trials: int = 0
 
 
 class _Player:
@@ -195,7 +197,7 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
     score, seen, tried = _made_up(search.space, seed), set[str](), list[Trial]()
     waiting = [spec.to_dict() for spec in reference_pipelines(search.baseline).values()]
     sweeps = _Sweeps(search, seed)
-    while (spent := player.spent(len(tried), search)) < 1:
+    while (spent := player.spent(len(tried), search)) < 1 and len(seen) < _MOST_ASKED * search.trials:
         if waiting:
             proposal: Proposal | None = Proposal(waiting.pop(0))
         else:
@@ -225,6 +227,7 @@ def _play(search: Search, held_out: Sequence[Question], finalists: int, probed: 
         else:
             study.add_trial(freeze(tried[-1], search.space))
         waiting += sweeps.proposed(tried, player)
+    player.played.trials = len(tried)
     final = player.asks(held_out or search.questions, CostModel(probed.finals))
     for trial in sorted(tried, key=lambda trial: -(trial.value or 0.0))[: finalists + 1]:
         final.play(trial.spec)
