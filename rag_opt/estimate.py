@@ -50,7 +50,7 @@ def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: st
             print(_LINE.format(what, said))
 
 
-_IMPORTS_SECONDS = 10.0  # until the first trial, and from the last to the end: torch, ragas and MLflow are imported
+_IMPORTS_SECONDS = 8.0  # until the first trial, and from the last to the end: torch, ragas and MLflow are imported
 
 
 def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:

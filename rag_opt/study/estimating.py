@@ -37,7 +37,7 @@ _USUAL_CONTEXT_TOKENS = 200  # of a chunk whose chunker has no size
 _SENTENCES_LOOKED_UP = 500
 _SAME_PLACE = 2.8  # so many contexts come from the same place
 _UNLIKE = 0.2  # of a context is new to a question when another kind of pipeline, or other chunks, showed as much before
-_ANSWERED = 0.5  # of a pipeline's answers an earlier search of the same data has compared
+_ANSWERED = 0.7  # of a pipeline's answers an earlier search of the same data has compared
 _SWEEP_SECONDS = 0.3  # of an index
 
 
