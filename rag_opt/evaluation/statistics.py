@@ -141,6 +141,8 @@ def smallest_gain(questions: int, *, correlation: float, deviation: float = ASSU
 
 def smallest_gains_in_words(questions: int) -> str:
     alike, unlike = (smallest_gain(questions, correlation=correlation) * 100 for correlation in (ALIKE, UNLIKE))
+    if not np.isfinite(unlike):
+        return f"{questions} question{'s' if questions != 1 else ''} can show no gain, however large"
     return (
         f"the smallest gain that {questions} questions can show: about {alike:.1f} points between pipelines that score "
         f"alike (correlation {ALIKE}), {unlike:.1f} between unlike ones ({UNLIKE}); score deviation "

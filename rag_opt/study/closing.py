@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group
@@ -65,6 +66,8 @@ def _gain(result: Result) -> str:
     if result.winner == result.baseline:
         return "none: the baseline stands"
     gain = result.gain
+    if not math.isfinite(gain.low):
+        return f"{gain.mean * 100:+.1f} points; so few questions say nothing of how sure that is"
     ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
     sure = "clear" if gain.low > 0 else "not clear: the interval reaches zero"
     return (

@@ -14,6 +14,7 @@ from rag_opt.evaluation.statistics import (
     paired_gain,
     paired_gains,
     smallest_gain,
+    smallest_gains_in_words,
 )
 
 
@@ -57,6 +58,8 @@ def test_the_smallest_gain_is_what_the_literature_says() -> None:
     assert smallest_gain(200, correlation=0.8) == pytest.approx(0.035, abs=0.0005)
     assert smallest_gain(50, correlation=0.4) == pytest.approx(2 * smallest_gain(200, correlation=0.4))
     assert smallest_gain(1, correlation=0.8) == np.inf
+    assert "1 question can show no gain" in smallest_gains_in_words(1)
+    assert "about 3.5 points" in smallest_gains_in_words(200)
 
 
 def test_intervals_that_hold_at_once_cover_the_best_of_many() -> None:
