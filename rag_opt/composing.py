@@ -170,7 +170,8 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
     for step in key.split("."):
         if not isinstance(inside, dict) or step not in inside:
             names = list(inside) if isinstance(inside, dict) else []
-            return Problem(key, f"there is no setting {step!r}{among(step, names)}")
+            new = "" if names else f"; a name of your own is added with a plus: +{key}=…"
+            return Problem(key, f"there is no setting {step!r}{new or among(step, names)}")
         inside = inside[step]
     return None
 

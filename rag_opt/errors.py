@@ -85,7 +85,7 @@ def among(name: object, known: Iterable[object]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     ending = f"; did you mean {close[0]!r}?" if close else "."
     if not names:
-        return f"{ending} There is none."
+        return f"{ending} None is known here."
     return f"{ending} There are: {', '.join(names)}" if len(names) <= _MOST_NAMES else ending
 
 

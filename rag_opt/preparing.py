@@ -83,6 +83,8 @@ def prepare(
     notes += read_in_part(dataset, read.space, workshop)
     if panel.against and read.sampler.kind == "cost_aware":
         notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
+    if settings.study.stop == "auto" and (read.sampler.kind != "cost_aware" or panel.against):
+        notes.append("study.stop=auto: only cost_aware with one objective says what it promises; all trials are run")
     parts = split(dataset.questions, search_share=settings.study.search_share)
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])

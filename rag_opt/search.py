@@ -168,7 +168,8 @@ def _introduce(prepared: Prepared, display: Display) -> None:
     say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
     for line in _space_lines(search.space.to_dict()):
         say(line, style="dim", soft_wrap=True)
-    say(f"objective: {search.panel.optimised.kind}; {smallest_gains_in_words(held_out or len(search.questions))}")
+    objectives = " against ".join(one.kind for one in (search.panel.optimised, *search.panel.against))
+    say(f"objective: {objectives}; {smallest_gains_in_words(held_out or len(search.questions))}")
 
 
 def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:

@@ -16,10 +16,13 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rag_opt.store", description=__doc__)
     parser.add_argument("--store", type=Path, default=Path("outputs/store"), help="its folder (default: %(default)s)")
+    place = argparse.ArgumentParser(add_help=False)  # the same option behind a command; it wins over the one before
+    place.add_argument("--store", type=Path, default=argparse.SUPPRESS, help="its folder")
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("list", help="entries and sizes by stage (the default)")
-    commands.add_parser("verify", help="check every checksum; what is damaged is set aside and will be made again")
-    evict = commands.add_parser("evict", help="remove what was used longest ago")
+    commands.add_parser("list", parents=[place], help="entries and sizes by stage (the default)")
+    damaged = "check every checksum; what is damaged is set aside and will be made again"
+    commands.add_parser("verify", parents=[place], help=damaged)
+    evict = commands.add_parser("evict", parents=[place], help="remove what was used longest ago")
     evict.add_argument("--to", required=True, help="the size to keep, as 500MB or 2GB")
     given = parser.parse_args(arguments)
     if not given.store.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import sqlite3
 import time
@@ -21,7 +22,7 @@ _ASIDE = ("values", "locks", "damaged")
 # the order in which values make room: those that are made again soonest first, vectors last
 _SHELVES = ("reranked", "candidates", "scores", "answers")
 _KEPT = ("models", "took")  # small, and what keys and choices of samplers hang on
-_ROWS_AT_ONCE = 1000
+_LEAST_SHARE = 0.02  # of a shelf's rows that one pass removes
 _OLDEST = "SELECT rowid FROM entry ORDER BY rowid LIMIT ?"
 
 
@@ -115,22 +116,31 @@ def evict(root: Path, *, to_bytes: int) -> list[str]:
         said.append(f"{entry.stage}/{entry.key}: {entry.bytes / 1e6:.1f} MB")
     known = {shelf.key: shelf for shelf in shelves(root)}
     for name in (*_SHELVES, *sorted(known.keys() - {*_SHELVES, *_KEPT})):
-        excess = size(root) - to_bytes
-        if excess > 0 and name in known:
-            said.append(_thin(known[name], excess))
+        if name in known:
+            said += _thinned(root, known[name], to_bytes)
     return said
 
 
-def _thin(shelf: Entry, excess: int) -> str:
+def _thinned(root: Path, shelf: Entry, to_bytes: int) -> list[str]:
+    """Remove a shelf's oldest rows until the store is small enough or the shelf is empty."""
+    left = shelf
+    while (excess := size(root) - to_bytes) > 0 and left.count:
+        _thin(left, excess)
+        left = next(one for one in shelves(root) if one.key == shelf.key)
+    gone = shelf.count - left.count
+    which = f"all {gone:,}" if not left.count else f"the {gone:,} oldest of {shelf.count:,}"
+    return [f"values/{shelf.key}: {which}"] if gone else []
+
+
+def _thin(shelf: Entry, excess: int) -> None:
     """Remove a shelf's oldest rows, about `excess` bytes of them."""
-    share = min(excess / max(shelf.bytes, 1) * 1.05, 1.0)
-    gone = min(-(-int(shelf.count * share) // _ROWS_AT_ONCE) * _ROWS_AT_ONCE, shelf.count)
+    share = min(max(excess / max(shelf.bytes, 1), _LEAST_SHARE), 1.0)
+    gone = min(math.ceil(shelf.count * share), shelf.count)
     with contextlib.closing(sqlite3.connect(shelf.path)) as connection:
         with connection:
             connection.execute(f"DELETE FROM entry WHERE rowid IN ({_OLDEST})", [gone])
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return f"values/{shelf.key}: the {gone:,} oldest of {shelf.count:,}"
 
 
 def size(root: Path) -> int:

@@ -59,12 +59,12 @@ def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[
         table.add_row(
             f"trial {number}", *(f"{value:,.4g}" for value in trial.values or ()), describe(trial.spec), style=style
         )
-    return ["", table]
+    return ["", table, f"of these, the one with the best {objectives[0]} on the untouched questions is the winner"]
 
 
 def _gain(result: Result) -> str:
     if result.winner == result.baseline:
-        return "none: the baseline stands"
+        return "none: the baseline stands" if len(result.held_out_means) > 1 else "none: nothing else could be compared"
     gain = result.gain
     if not math.isfinite(gain.low):
         return f"{gain.mean * 100:+.1f} points; so few questions say nothing of how sure that is"

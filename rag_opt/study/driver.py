@@ -48,6 +48,10 @@ def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
         failures = failures + 1 if trial.state == "FAIL" else 0
         if failures >= search.max_failures:
             raise TooManyFailures(f"{failures} trials in a row crashed; the last one: {trial.reason}")
+    done = sum(trial.counts for trial in log.trials)
+    if done < search.trials and search.minutes is not None and search.spent(log) >= 1:
+        so_far = f"{search.minutes:g} minutes of trials (study.minutes) are spent"
+        watcher.note(f"{so_far} after {done} of {search.trials} pipelines; more minutes go on from here")
 
 
 def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) -> Iterator[tuple[Proposal, str]]:
@@ -65,7 +69,11 @@ def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) 
             yield Proposal(waiting[0]), "sweep"
             continue
         proposal = _next(search, log, seen)
-        if proposal is None or (search.stop == "auto" and _enough(search, log, proposal)):
+        if proposal is None:
+            watcher.note("every pipeline of the space was tried")
+            return
+        if search.stop == "auto" and _enough(search, log, proposal):
+            watcher.note("study.stop=auto: what the best new pipeline promises is less than these questions tell apart")
             return
         yield proposal, "sampler"
 

@@ -71,7 +71,8 @@ def estimate(search: Search, held_out: Sequence[Question], *, finalists: int, st
     names = dict.fromkeys(name for one in played for name in one.seconds)
     return Estimate(
         seconds=Interval.of([startup_seconds + sum(one.seconds.values()) for one in played], factor=_UNCERTAIN),
-        by_stage={name: float(np.median([one.seconds.get(name, 0.0) for one in played])) for name in names},
+        by_stage={"start": startup_seconds}
+        | {name: float(np.median([one.seconds.get(name, 0.0) for one in played])) for name in names},
         indexes=Interval.of([one.indexes for one in played]),
         texts=Interval.of([one.texts for one in played]),
         tokens=Interval.of([one.tokens for one in played]),

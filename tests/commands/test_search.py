@@ -165,6 +165,7 @@ def test_an_exhausted_space_ends_the_search(finished: Path, command: Command, ti
     assert done.returncode == 0, done.stderr
     trials = trials_of(finished.parent / "all")
     assert len(trials) == 5, "three reference pipelines and the two of the space"
+    assert "every pipeline of the space was tried" in done.stdout
 
 
 def test_forbidden_pipelines_are_pruned_with_their_reason(finished: Path, command: Command, tiny: list[str]) -> None:
@@ -330,6 +331,12 @@ def test_a_search_stops_by_itself_when_nothing_is_promised(by_cost: Path, comman
     done = command("search", *rest, "sampler=cost_aware", "study.name=enough", "study.trials=150", "study.stop=auto")
     assert done.returncode == 0, done.stderr
     assert 3 < len(trials_of(by_cost.parent / "enough")) < 150, "six questions tell little apart"
+    assert "study.stop=auto: what the best new pipeline promises is less" in done.stdout.replace("\n", " ")
+    short = command("search", *rest, "study.name=short", "study.minutes=0.00001", "study.stop=auto", "sampler=random")
+    said = " ".join(short.stdout.split())
+    assert short.returncode == 0 and len(trials_of(by_cost.parent / "short")) == 1, short.stderr
+    assert "(study.minutes) are spent after 1 of 40 pipelines" in said and "nothing else could be compared" in said
+    assert "study.stop=auto: only cost_aware" in said
     assert "winner" in done.stdout
 
 

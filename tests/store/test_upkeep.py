@@ -46,7 +46,8 @@ def test_values_make_room_last_and_vectors_after_scores(root: Path) -> None:
     assert upkeep.artifacts(root) == []
     assert len(store.values.known("vectors", KEYS)) == len(KEYS)
     left = store.values.known("scores", KEYS)
-    assert len(left) < len(KEYS) and left == set(KEYS[len(KEYS) - len(left) :]), "the oldest go first"
+    assert vectors.bytes < upkeep.size(root) <= vectors.bytes + 50_000, "no more goes than must"
+    assert 0 < len(left) < len(KEYS) and left == set(KEYS[len(KEYS) - len(left) :]), "the oldest go first"
     store.close()
     upkeep.evict(root, to_bytes=0)
     assert sum(shelf.count for shelf in upkeep.shelves(root)) == 0
