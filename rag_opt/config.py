@@ -26,7 +26,7 @@ Settings = TypeVar("Settings")
 def load(cls: type[Settings], data: Any, *, path: str = "") -> Settings:
     """Build `cls` from plain data (dicts, lists, scalars). Raises BadInput listing all problems under `path`."""
     try:
-        made: Settings = _adapter(cls).validate_json(orjson.dumps(data), strict=True)  # type: ignore[arg-type] # a class is hashable
+        made: Settings = _adapter(cls).validate_json(orjson.dumps(data), strict=True)  # type: ignore[arg-type] # mypy takes type[T] for unhashable
         return made
     except ValidationError as error:
         problems = [_problem(cls, detail, path) for detail in error.errors(include_url=False)]

@@ -41,21 +41,19 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
     return problems
 
 
-def _similarity_models(panel: Panel) -> list[str]:
-    objectives = (panel.optimised, *panel.against, *panel.logged, *panel.finalists)
-    names = (getattr(objective, "similarity_model", None) for objective in objectives)
-    return [name for name in names if name is not None]
+def _similarity_models(panel: Panel) -> dict[str, str]:
+    """The names of the models that objectives compare with, and which objective does."""
+    names = {getattr(one, "similarity_model", None): one.kind for one in panel.objectives(finalist=True)}
+    return {name: kind for name, kind in names.items() if name is not None}
 
 
 def missing_models(panel: Panel, workshop: Workshop) -> list[Problem]:
     problems = []
-    for objective in (panel.optimised, *panel.against, *panel.logged, *panel.finalists):
-        name = getattr(objective, "similarity_model", None)
-        if name is not None:
-            try:
-                workshop.encoder(name)
-            except BadInput as error:
-                problems += [Problem(f"objective {objective.kind}.similarity_model", p.what) for p in error.problems]
+    for name, kind in _similarity_models(panel).items():
+        try:
+            workshop.encoder(name)
+        except BadInput as error:
+            problems += [Problem(f"objective {kind}.similarity_model", problem.what) for problem in error.problems]
     return problems
 
 

@@ -45,7 +45,7 @@ class DocumentsOnDisk(Sequence[Document]):
     """Texts in a temporary file, which the system removes when the process ends, however it ends."""
 
     def __init__(self, documents: Iterable[Document], *, by_id: bool) -> None:
-        self._file = tempfile.TemporaryFile(prefix="rag_opt_documents_")  # noqa: SIM115 (it lives as long as this)
+        self._file = tempfile.TemporaryFile(prefix="rag_opt_documents_")  # noqa: SIM115 (open as long as this lives)
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         self._last: OrderedDict[int, Document] = OrderedDict()

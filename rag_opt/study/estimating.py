@@ -172,9 +172,9 @@ class _Player:
         """Tokens of a context that no earlier pipeline showed for the same question: most of it they did."""
         before = self._shown.get(stage, 0.0)
         kind = f"{stage} {spec.chunker!r} {spec.retriever.kind} {spec.reranker.kind}"
-        unlike = _UNLIKE * min(before, context) if kind not in self._kinds else 0.0
+        elsewhere = _UNLIKE * min(before, context) if kind not in self._kinds else 0.0
         self._kinds.add(kind)
-        self._shown[stage] = max(before, context) + unlike
+        self._shown[stage] = max(before, context) + elsewhere
         return self._shown[stage] - before
 
     def _share_stored(self, encoder: Encoder) -> float:

@@ -77,8 +77,8 @@ def _answer_tokens(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Q
 
 
 def _compares_answers(search: Search) -> bool:
-    panel = search.panel
-    return any(hasattr(objective, "similarity_model") for objective in (panel.optimised, *panel.against, *panel.logged))
+    objectives = search.panel.objectives(finalist=False)
+    return any(getattr(objective, "similarity_model", None) is not None for objective in objectives)
 
 
 def unlike(spec: SpecDict, earlier: Sequence[SpecDict]) -> float:

@@ -33,6 +33,10 @@ class Panel:
         """+1 when higher is better."""
         return 1 if self.optimised.direction == "maximize" else -1
 
+    def objectives(self, *, finalist: bool) -> tuple[Objective, ...]:
+        """What is scored, the optimised one first: of every trial, or with what is asked of finalists alone."""
+        return (self.optimised, *self.against, *self.logged, *(self.finalists if finalist else ()))
+
     @property
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
         return tuple(one.direction for one in (self.optimised, *self.against))
@@ -75,7 +79,7 @@ def evaluate(
     optimised = score(panel.optimised, run, tools, values)
     scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
     others: list[float] = []
-    for objective in (*panel.against, *panel.logged, *(panel.finalists if finalist else ())):
+    for objective in panel.objectives(finalist=finalist)[1:]:
         more = score(objective, run, tools, values)
         if len(others) < len(panel.against):  # those come first
             others.append(float(np.nanmean(next(iter(more.values())))))
