@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import orjson
@@ -46,6 +46,12 @@ def dump(settings: Any) -> dict[str, Any]:
 
 def field_names(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
+
+
+def told(cls: type, settings: Mapping[str, Any], *, always: Collection[str] = ()) -> dict[str, Any]:
+    """The settings that tell something: those that are not as they are when nobody says, and some that always do."""
+    usual = {field.name: field.default for field in dataclasses.fields(cls)}
+    return {name: value for name, value in settings.items() if name in always or usual.get(name) != value}
 
 
 def _problem(cls: type, detail: ErrorDetails, path: str) -> Problem:

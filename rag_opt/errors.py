@@ -5,6 +5,7 @@ RagOptError
 │   └── UnknownPart     a slot has no part of that kind
 ├── ImpossiblePipeline  a spec that cannot exist (a chunk longer than the model reads, a forbidden pair)
 ├── ModelRefused        a model that would give silently wrong vectors
+├── ServerFailed        a model server that is down, refuses the key, or answers nonsense
 ├── StudyMismatch       the study on disk was made for other documents, questions, space or objective
 ├── StudyBusy           another search drives this study right now
 ├── BadStore            a store that is not there, or is in use
@@ -56,6 +57,10 @@ class ImpossiblePipeline(RagOptError):
 
 
 class ModelRefused(RagOptError):
+    pass
+
+
+class ServerFailed(RagOptError):
     pass
 
 

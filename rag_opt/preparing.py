@@ -10,13 +10,16 @@ import yaml
 from pydantic.dataclasses import dataclass
 
 from rag_opt import config
+from rag_opt.data.language import in_language
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
 from rag_opt.feasible import downloads, impossible, missing_models, read_in_part
+from rag_opt.fielding import fielded
 from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.embedders.runtimes import Machine
+from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
 from rag_opt.records import Dataset
@@ -59,6 +62,7 @@ class _Read:
     sweep: bool
     panel: Any
     races: bool
+    cards: Any
     notes: list[str]
 
 
@@ -76,7 +80,7 @@ def prepare(
     read = _read(composed, conf_folders)
     settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
     folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
-    to_download = downloads(read.space, read.baseline, panel, card_folders(conf_folders))
+    to_download = downloads(read.space, read.baseline, panel, read.cards)
     if to_download:
         announce(to_download)
     workshop = _workshop(read, Path(settings.outputs), conf_folders)
@@ -142,6 +146,10 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     sampler = attempt(part_from, "sampler", proposer, where="sampler")
     dataset = attempt(_dataset, settings.dataset)
     notes = list(dataset.notes) if dataset else []
+    cards = card_folders(conf_folders).changed(settings.embedder.cards)
+    if space is not None:
+        language = dataset.corpus.language if dataset else ""
+        space = attempt(fielded, space, cards, settings.embedder, language, notes)
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
     problems += unusable(config.dump(settings.tracking))
@@ -161,6 +169,7 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
         sweep=sweep,
         panel=panel,
         races=bool(races),
+        cards=cards,
         notes=notes,
     )
 
@@ -172,8 +181,10 @@ def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Works
         store = Store(outputs / "store")
     except OSError as error:
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
-    machine = Machine(settings.device, settings.runtime, settings.document_precision)
-    workshop = Workshop(read.dataset.corpus, store, card_folders(conf_folders), machine=machine)
+    code = tuple(settings.embedder.allow_code)
+    machine = Machine(settings.device, settings.runtime, settings.document_precision, code)
+    rerankers = reranker_shelf(conf_folders).changed(settings.reranker.cards)
+    workshop = Workshop(read.dataset.corpus, store, read.cards, rerankers=rerankers, machine=machine)
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
     if problems:
         raise BadInput(problems)
@@ -211,8 +222,9 @@ def _dataset(given: Mapping[str, Any]) -> Dataset:
     missing = [key for key, value in data.items() if value == "???"]
     if missing:
         raise BadInput([Problem(f"dataset.{key}", f"must be given: dataset.{key}=…") for key in missing])
+    language = data.pop("language", None)
     read: Dataset = config.load(reader, data, path="dataset").read()
-    return read
+    return in_language(read, language)
 
 
 def _races(settings: Settings, space: Space, panel: Panel) -> bool:

@@ -80,9 +80,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Corpus:
-    """`documents` may be read from a file one by one: what is asked again and again is kept here."""
+    """`documents` may be read from a file one by one: what is asked again and again is kept here.
+
+    `language`: ISO 639-1 code of what most of it is written in, empty where nobody said.
+    """
 
     documents: Sequence[Document]
+    language: str = ""
 
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
@@ -175,6 +179,13 @@ class Candidates:
 
         return min_max(self)
 
+    @functools.cached_property
+    def standardised(self) -> FloatArray:
+        """Standard deviations above the worst of each list (`rankings.z_scores`)."""
+        from rag_opt.rankings import z_scores
+
+        return z_scores(self)
+
     def cut(self, depth: int) -> Candidates:
         return Candidates(self.chunks[:, :depth], self.scores[:, :depth])
 
@@ -186,6 +197,21 @@ class Candidates:
             chunks[row, : len(ids)] = ids[:depth]
             scores[row, : len(values)] = values[:depth]
         return Candidates(chunks, scores)
+
+
+@dataclass(frozen=True)
+class ChunkColumns:
+    """All chunks of a corpus, in the order of their documents and starts: row of the document, start, end, tokens as
+    the embedder counts them.
+    """
+
+    document: NDArray[np.int32]
+    start: IntArray
+    end: IntArray
+    tokens: IntArray
+
+    def __len__(self) -> int:
+        return len(self.document)
 
 
 @dataclass(frozen=True, slots=True)

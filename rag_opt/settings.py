@@ -31,7 +31,9 @@ class OnlySettings:
 
     chunker: str | list[str] | None = None
     embedder: str | list[str] | None = None
+    query: str | list[str] | None = None
     retriever: str | list[str] | None = None
+    expander: str | list[str] | None = None
     reranker: str | list[str] | None = None
     packer: str | list[str] | None = None
     generator: str | list[str] | None = None
@@ -61,6 +63,28 @@ class ObjectiveSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class EmbedderSettings:
+    """What limits the embedding models of a space, and changes to their cards for this run.
+
+    `max_parameters` in millions; `max_memory_gb` of the weights. `allow_code`: models whose custom code may run here,
+    as `id@revision`.
+    """
+
+    max_parameters: Annotated[float, Gt(0)] | None = None
+    max_memory_gb: Annotated[float, Gt(0)] | None = None
+    allow_non_commercial: bool = True
+    allow_code: list[str] = field(default_factory=list)
+    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RerankerSettings:
+    """Changes to the cards of reranking models for this run."""
+
+    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Settings:
     dataset: dict[str, Any]
     space: dict[str, Any]
@@ -70,6 +94,8 @@ class Settings:
     tracking: TrackingSettings
     study: StudySettings
     only: OnlySettings
+    embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
+    reranker: RerankerSettings = field(default_factory=RerankerSettings)
     baseline: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"

@@ -46,6 +46,21 @@ class Tokenizer:
         encoded = self._rust.encode_batch_fast(texts)
         return np.array([len(one.ids) for one in encoded], np.int64)
 
+    def offsets(self, text: str) -> IntArray:
+        """[tokens, 2]: start and end of every token as a model reads the text; special tokens are empty."""
+        return np.array(self._rust.encode(text).offsets, np.int64).reshape(-1, 2)
+
+    def beginning(self, text: str, most: int) -> str:
+        """As much of the text as gives at most `most` tokens, special tokens included."""
+        starts = self.starts(text)
+        keep = max(most - self.special_tokens, 0)
+        while keep > 0 and len(starts) > keep:
+            short = text[: int(starts[keep])].rstrip()
+            if int(self.lengths([short])[0]) <= most:
+                return short
+            keep -= 1  # a cut inside a word may give more tokens than the word had
+        return text if len(starts) <= keep else ""
+
     @functools.cached_property
     def special_tokens(self) -> int:
         """How many tokens the model adds to every input."""

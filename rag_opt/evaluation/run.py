@@ -15,7 +15,7 @@ from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.pipeline import Pipeline, Responses
-from rag_opt.pipeline.building import ChunkTable
+from rag_opt.pipeline.chunks import ChunkTable
 from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Corpus, FloatArray, Question, question_digest
 from rag_opt.registry import source_digest

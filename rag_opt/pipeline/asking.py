@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.pipeline.planning import Ledger
+from rag_opt.pipeline.reranking import PairScorer, Reranking
+from rag_opt.pipeline.searching import Searcher
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
+from rag_opt.rankings import at_most
 from rag_opt.records import Answer, Candidates, FloatArray, IntArray, Question, Span
 from rag_opt.registry import source_digest
 from rag_opt.store.keys import digest, item_key
 from rag_opt.store.values import Values
 
 if TYPE_CHECKING:
-    from rag_opt.pipeline.building import ChunkTable
+    from rag_opt.pipeline.chunks import ChunkTable
 
 OpenIndex = Callable[[str], Any]
 
@@ -71,6 +75,7 @@ class Pipeline:
         index_keys: Mapping[str, str],
         index_parts: Mapping[str, Any],
         open_index: OpenIndex,
+        scorer: Callable[[Any], PairScorer],
         ledger: Ledger,
     ) -> None:
         self.spec = spec
@@ -81,8 +86,43 @@ class Pipeline:
         self.index_keys = dict(index_keys)
         self.open_index = open_index
         self._values = values
-        self._parts = dict(index_parts)
         self._ledger = ledger
+        self._searcher = Searcher(
+            index_keys=index_keys,
+            index_parts=index_parts,
+            open_index=open_index,
+            allowed=self._allowed,
+            values=values,
+            ledger=ledger,
+        )
+        self._reranking = Reranking(
+            spec.reranker,
+            values=values,
+            ledger=ledger,
+            text=self._returned_text,
+            scorer=scorer,
+            vectors_key=lambda: self.index_keys["dense"],
+            chunk_vectors=lambda: open_index("dense").vectors,
+        )
+
+    @functools.cached_property
+    def returned(self) -> tuple[IntArray, IntArray]:
+        """Start and end of what a hit of each chunk returns: the chunk, or what the expander makes of it."""
+        start, end = self.spec.expander.expand(self.chunks)
+        return start, end
+
+    @functools.cached_property
+    def _same(self) -> IntArray | None:
+        """By chunk the number of the span that it returns; None where every chunk returns its own."""
+        start, end = self.returned
+        columns = np.stack([self.chunks.document, start, end])
+        distinct, number = np.unique(columns, axis=1, return_inverse=True)
+        return None if distinct.shape[1] == len(self.chunks) else number.reshape(-1)
+
+    def _returned_text(self, chunk: int) -> str:
+        start, end = self.returned
+        document = self.corpus.documents[int(self.chunks.document[chunk])]
+        return document.text[int(start[chunk]) : int(end[chunk])]
 
     def ask(self, questions: Sequence[Question]) -> Responses:
         """Answer the questions; a question's filters limit what may be returned for it."""
@@ -97,13 +137,20 @@ class Pipeline:
         lists, search_ms = self._lists(questions, vectors)
         latency = {"embed": embed_ms, **search_ms}
         started = time.perf_counter()
-        fused = self.spec.retriever.fuse(lists)
+        fused = self._limited(self.spec.retriever.fuse(lists))
         latency["fuse"] = _share(started, len(questions))
-        candidates, latency["rerank"] = self._rerank(fused)
+        candidates, latency["rerank"] = self._reranking(questions, fused)
         started = time.perf_counter()
         hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
         latency["pack"] = _share(started, len(questions))
         return Retrieved(vectors, hits, scores, contexts, tokens, latency)
+
+    def _limited(self, fused: Candidates) -> Candidates:
+        """Each returned span once, and no more of one document than the retriever allows."""
+        if self._same is not None:
+            fused = at_most(fused, self._same, 1)
+        most = self.spec.retriever.per_document
+        return fused if most is None else at_most(fused, self.chunks.document, most)
 
     def lists(self, questions: Sequence[Question]) -> dict[str, Candidates]:
         """What each index returns for the questions, to the retriever's depth, before anything is made of it."""
@@ -116,34 +163,15 @@ class Pipeline:
     def _lists(
         self, questions: Sequence[Question], vectors: NDArray[np.float32]
     ) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
-        found = {name: self._search(name, questions, vectors) for name in self.spec.retriever.indexes()}
-        took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
-        return {name: lists for name, (lists, _) in found.items()}, took
-
-    def _search(
-        self, name: str, questions: Sequence[Question], vectors: NDArray[np.float32]
-    ) -> tuple[Candidates, FloatArray]:
-        depth = self.spec.retriever.depth
-        reads_vectors = self._parts[name].reads == "vectors"
-        keys = list_keys(self.index_keys[name], depth, questions)
-
-        def compute(positions: list[int]) -> list[bytes]:
-            with self._ledger.timed(f"search {self._parts[name].kind}", len(positions)):
-                return search(positions)
-
-        def search(positions: list[int]) -> list[bytes]:
-            index = self.open_index(name)
-            found = []
-            for position in positions:
-                question = questions[position]
-                query = vectors[position : position + 1] if reads_vectors else [question.text]
-                started = time.perf_counter()
-                one = index.search(query, depth, allowed=self._allowed(question.filters))
-                elapsed_ms = (time.perf_counter() - started) * 1000
-                found.append(_pack_list(one.chunks[0], one.scores[0], elapsed_ms))
-            return found
-
-        return _unpack_lists(self._values.fill("candidates", keys, compute), depth)
+        found: dict[str, Candidates] = {}
+        took: dict[str, FloatArray] = {}
+        query = self.spec.query
+        for name, fetch in self.spec.retriever.fetches().items():
+            if "feedback" in query.needs and name == "dense":
+                found[name], took[f"search_{name}"] = self._searcher.refined(name, fetch, questions, vectors, query)
+            else:
+                found[name], took[f"search_{name}"] = self._searcher.plain(name, fetch, questions, vectors)
+        return found, took
 
     def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
         if not filters:
@@ -151,34 +179,15 @@ class Pipeline:
         fits = [all(one.get(k) == v for k, v in filters.items()) for one in self.corpus.metadata]
         return np.flatnonzero(np.array(fits)[self.chunks.document]).astype(np.int32)
 
-    def _rerank(self, candidates: Candidates) -> tuple[Candidates, FloatArray]:
-        part = self.spec.reranker
-        if "chunk_vectors" not in part.needs:
-            return part.rerank(candidates), np.zeros(len(candidates.chunks))
-        facts = [config.dump(part), source_digest(part.__module__), self.index_keys["dense"]]
-        namespace = digest(facts)
-        rows = range(len(candidates.chunks))
-        keys = [item_key(namespace, [candidates.chunks[r], candidates.scores[r].astype(float).tolist()]) for r in rows]
-
-        def compute(positions: list[int]) -> list[bytes]:
-            some = Candidates(candidates.chunks[positions], candidates.scores[positions])
-            index = self.open_index("dense")
-            started = time.perf_counter()
-            with self._ledger.timed(f"rerank {part.kind}", len(positions)):
-                done = part.rerank(some, chunk_vectors=index.vectors)
-            elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
-            return [_pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
-
-        return _unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
-
     def _pack(self, candidates: Candidates) -> tuple[Hits, NDArray[np.float32], list[tuple[Span, ...]], IntArray]:
         count, ranks = candidates.chunks.shape
         hits, scores = Hits.empty(count, ranks), np.full((count, ranks), -np.inf, np.float32)
         contexts: list[tuple[Span, ...]] = []
         tokens = np.zeros(count, np.int64)
+        start, end = self.returned
         for row, ids in enumerate(candidates.chunks):
             chunks = ids[ids >= 0]
-            columns = (self.chunks.document[chunks], self.chunks.start[chunks], self.chunks.end[chunks])
+            columns = (self.chunks.document[chunks], start[chunks], end[chunks])
             names = self.corpus.ids
             spans = [Span(names[d], s, e) for d, s, e in zip(*(c.tolist() for c in columns), strict=True)]
             packed = self.spec.packer.pack(spans, count=self.texts.tokens)
@@ -227,11 +236,6 @@ class Pipeline:
         return self.texts.sentences(span, tokenizer=self.encoder.tokenizer, most_tokens=self.encoder.document_tokens)
 
 
-def list_keys(index_key: str, depth: int, questions: Sequence[Question]) -> list[bytes]:
-    """Under what an index's lists are stored, one per question."""
-    return [item_key(index_key, [depth, q.text, dict(q.filters)]) for q in questions]
-
-
 class _Clock:
     """Time spent since it was made, with vectors counted at what they first took, stored or not."""
 
@@ -258,17 +262,3 @@ def _plain(span: Span) -> tuple[str, int, int]:
 
 def _share(started: float, questions: int) -> FloatArray:
     return np.full(questions, (time.perf_counter() - started) * 1000 / max(questions, 1))
-
-
-def _pack_list(chunks: NDArray[np.int32], scores: NDArray[np.float32], elapsed_ms: float) -> bytes:
-    valid = chunks >= 0
-    return np.float32(elapsed_ms).tobytes() + chunks[valid].tobytes() + scores[valid].tobytes()
-
-
-def _unpack_lists(values: Sequence[bytes], depth: int) -> tuple[Candidates, FloatArray]:
-    elapsed_ms = np.array([np.frombuffer(value[:4], np.float32)[0] for value in values], float)
-    rows = []
-    for value in values:
-        middle = 4 + (len(value) - 4) // 2
-        rows.append((np.frombuffer(value[4:middle], np.int32), np.frombuffer(value[middle:], np.float32)))
-    return Candidates.stack(rows, depth), elapsed_ms

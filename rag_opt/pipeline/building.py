@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from rag_opt import config
 from rag_opt.errors import ImpossiblePipeline
+from rag_opt.fetching import Fetch
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.embedders.runtimes import Machine
+from rag_opt.parts.embedders.tokenwise import token_vectors
+from rag_opt.parts.models.cards import Shelf
+from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.models.tools import ModelTools
+from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline.asking import Pipeline
+from rag_opt.pipeline.chunks import AT_ONCE, ChunkTable, cut
 from rag_opt.pipeline.planning import Ledger
+from rag_opt.pipeline.reranking import PairScorer
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
+from rag_opt.pipeline.vectors import PROJECTION, chunk_vectors, opened, project, projection
 from rag_opt.records import Corpus
 from rag_opt.registry import lookup, source_digest
 from rag_opt.store import Store
 from rag_opt.store.keys import digest, item_key, versions
+from rag_opt.store.values import Values
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
-_CHUNKS_AT_ONCE = 8192
 
 
 class Keys(NamedTuple):
@@ -42,77 +45,70 @@ class Keys(NamedTuple):
     indexes: dict[str, tuple[Any, str]]
 
 
-@dataclass(frozen=True)
-class ChunkTable:
-    """All chunks of a corpus as arrays: row of the document, start, end, and tokens as the embedder counts them.
-
-    `embed_texts` holds what is embedded only where it differs from the content.
-    """
-
-    document: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    embed_texts: dict[int, str]
-
-    def __len__(self) -> int:
-        return len(self.document)
-
-    @functools.cached_property
-    def digest(self) -> str:
-        return digest([self.document, self.start, self.end, {str(k): v for k, v in self.embed_texts.items()}])
-
-    def texts(self, corpus: Corpus) -> list[str]:
-        """What is embedded and indexed, one text a chunk."""
-        return [text for block in self.blocks(corpus, _CHUNKS_AT_ONCE) for text in block]
-
-    def blocks(self, corpus: Corpus, size: int) -> Iterator[list[str]]:
-        """The same in blocks of so many chunks, so that not all need to be there at once."""
-        for first in range(0, len(self), size):
-            rows = slice(first, first + size)
-            columns = (self.document[rows].tolist(), self.start[rows].tolist(), self.end[rows].tolist())
-            contents = (
-                corpus.documents[document].text[start:end] for document, start, end in zip(*columns, strict=True)
-            )
-            yield [self.embed_texts.get(first + number, content) for number, content in enumerate(contents)]
-
-    def save(self, folder: Path) -> None:
-        np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end, tokens=self.tokens)
-        (folder / "embed_texts.json").write_bytes(orjson.dumps({str(k): v for k, v in self.embed_texts.items()}))
-
-    @staticmethod
-    def load(folder: Path) -> ChunkTable:
-        with np.load(folder / "chunks.npz") as arrays:
-            document, start, end, tokens = (arrays[name] for name in ("document", "start", "end", "tokens"))
-        other = orjson.loads((folder / "embed_texts.json").read_bytes())
-        return ChunkTable(document, start, end, tokens, {int(k): v for k, v in other.items()})
-
-
 class Workshop:
     """Builds pipelines over one corpus. Shares encoders, chunk tables and open indexes between them."""
 
-    def __init__(self, corpus: Corpus, store: Store, cards: Cards, *, machine: Machine = Machine()) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        store: Store,
+        cards: Cards,
+        *,
+        rerankers: Shelf[Any] | None = None,
+        machine: Machine = Machine(),
+    ) -> None:
         self.corpus = corpus
         self.store = store
         self.cards = cards
+        self.rerankers = rerankers or reranker_shelf([])
         self.texts = Texts(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.machine = machine
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[Any, Encoder] = {}
+        self._scorers: dict[Any, PairScorer] = {}
         self.ledger = Ledger()
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
 
-    def encoder(self, name: str) -> Encoder:
-        """The encoder of a card, the same object every time."""
-        if name not in self._encoders:
-            card = self.cards.read(name)
-            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self.machine)
+    def encoder(self, embedder: Any) -> Encoder:
+        """The encoder of an embedder, or of a card by its name; the same object every time.
+
+        Raises BadInput where there is no card, ImpossiblePipeline where the model cannot do what the part asks.
+        """
+        part = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
+        if part not in self._encoders:
+            base = self.cards.read(part.name)
+            made = {}
+            if hasattr(part, "distil"):
+                made = self._distilled(part)
+            encoder = Encoder(
+                part.adapt(base), values=self.store.values, lock=self.store.lock, machine=self.machine, **made
+            )
             encoder.progress = self._tell_progress
             encoder.spend = self.ledger.add
-            self._encoders[name] = encoder
-        return self._encoders[name]
+            self._encoders[part] = encoder
+        return self._encoders[part]
+
+    def _distilled(self, part: Any) -> dict[str, Any]:
+        """Where the model that a part makes of another will lie, and what determines it."""
+        source = self.encoder(part.name)
+        facts = [part.kind, config.dump(part), source_digest(type(part).__module__), source.files_digest]
+        identity = digest([*facts, versions(*part.libraries)])
+
+        def make(folder: Path) -> None:
+            with self.ledger.timed(f"distil {source.card.id}", 1):
+                part.distil(source.card.folder, folder)
+
+        return {"identity": identity, "folder": lambda: self.store.entry("distilled", identity, make)}
+
+    def scorer(self, reranker: Any) -> PairScorer:
+        """The model behind a reranker, the same object every time."""
+        if reranker not in self._scorers:
+            self._scorers[reranker] = reranker.scorer(
+                model_tools(self.encoder, self.rerankers, self.store.values, self.machine)
+            )
+        return self._scorers[reranker]
 
     def _tell_progress(self, done: int, total: int) -> None:
         self.progress(done, total)  # whoever watches now, not who watched when the encoder was made
@@ -124,16 +120,21 @@ class Workshop:
     def check(self, spec: PipelineSpec) -> None:
         """Raise ImpossiblePipeline for a spec that cannot exist, before anything is spent on it."""
         size = getattr(spec.chunker, "size", 0)
-        encoder = self.encoder(spec.embedder.name)
-        if size > encoder.document_tokens:
-            name, readable = spec.embedder.name, encoder.document_tokens
+        encoder = self.encoder(spec.embedder)
+        readable = min(getattr(spec.embedder, "window", None) or encoder.document_tokens, encoder.document_tokens)
+        if size > readable:
+            name = spec.embedder.name
             raise ImpossiblePipeline(
                 f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
             )
+        if "feedback" in spec.query.needs and "dense" not in spec.retriever.fetches():
+            raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
+        if hasattr(spec.reranker, "check"):
+            spec.reranker.check(self.rerankers)
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         self.check(spec)
-        encoder, keys = self.encoder(spec.embedder.name), self.keys(spec)
+        encoder, keys = self.encoder(spec.embedder), self.keys(spec)
         return Pipeline(
             spec=spec,
             texts=self.texts,
@@ -143,23 +144,21 @@ class Workshop:
             index_keys={name: key for name, (_, key) in keys.indexes.items()},
             index_parts={name: part for name, (part, _) in keys.indexes.items()},
             open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
+            scorer=self.scorer,
             ledger=self.ledger,
         )
 
     def keys(self, spec: PipelineSpec) -> Keys:
         """Under what the artifacts of a pipeline are stored, built or not."""
-        encoder = self.encoder(spec.embedder.name)
+        encoder = self.encoder(spec.embedder)
         chunks_key = self._chunks_key(spec, encoder)
-        wanted = dict(spec.retriever.indexes())
-        if "chunk_vectors" in spec.reranker.needs:
-            wanted.setdefault("dense", ("chroma", {}))
-        parts = {name: lookup("index", kind)(**settings) for name, (kind, settings) in wanted.items()}
-        indexes = {name: (part, self._index_key(part, chunks_key, encoder)) for name, part in parts.items()}
+        parts = index_parts(spec, self.corpus.language)
+        indexes = {name: (part, self._index_key(part, chunks_key, spec, encoder)) for name, part in parts.items()}
         return Keys(chunks_key, indexes)
 
     def stored_chunks(self, spec: PipelineSpec) -> ChunkTable | None:
         """The chunk table of a pipeline if it is stored."""
-        encoder = self.encoder(spec.embedder.name)
+        encoder = self.encoder(spec.embedder)
         key = self._chunks_key(spec, encoder)
         return self._chunks(spec, key, encoder) if self.store.has("chunks", key) else None
 
@@ -178,13 +177,13 @@ class Workshop:
 
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """How many chunks are longer than the model reads, the prompt before them included."""
-        encoder = self.encoder(spec.embedder.name)
+        encoder = self.encoder(spec.embedder)
         chunks = self._chunks(spec, self._chunks_key(spec, encoder), encoder)
         return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())
 
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Where the artifacts of a pipeline lie, built if need be: `chunks` and one `index/<name>` per index."""
-        pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder.name)
+        pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder)
         key = self._chunks_key(spec, encoder)
         folders = {"chunks": self.store.entry("chunks", key, lambda folder: self._cut_into(folder, key, spec, encoder))}
         for name, index_key in pipeline.index_keys.items():
@@ -201,10 +200,14 @@ class Workshop:
         part = spec.chunker
         tokenizer = encoder.tokenizer.identity
         facts = [part.kind, config.dump(part), source_digest(part.__module__), tokenizer, self.corpus.digest]
-        return digest([*facts, versions("tokenizers")])
+        if "vectors" in getattr(part, "needs", ()):
+            facts.append(encoder.vectors_key)
+        return digest([*facts, versions("tokenizers", *getattr(part, "libraries", ()))])
 
-    def _index_key(self, part: Any, chunks_key: str, encoder: Encoder) -> str:
-        reads = encoder.vectors_key if part.reads == "vectors" else "texts"
+    def _index_key(self, part: Any, chunks_key: str, spec: PipelineSpec, encoder: Encoder) -> str:
+        reads: Any = encoder.vectors_key if part.reads == "vectors" else "texts"
+        if part.reads == "vectors" and getattr(spec.embedder, "shapes_documents", False):
+            reads = [reads, spec.embedder.kind, config.dump(spec.embedder), source_digest("rag_opt.pipeline.vectors")]
         facts = [part.kind, config.dump(part), source_digest(part.__module__), chunks_key, reads]
         return digest([*facts, versions(*part.libraries)])
 
@@ -233,36 +236,57 @@ class Workshop:
 
     def _cut_into(self, folder: Path, key: str, spec: PipelineSpec, encoder: Encoder) -> None:
         with self._timed(key, f"chunk {spec.chunker.kind}", self.corpus.characters):
-            self._cut(spec, encoder).save(folder)
-
-    def _cut(self, spec: PipelineSpec, encoder: Encoder) -> ChunkTable:
-        rows = array("q")
-        embed_texts: dict[int, str] = {}
-        for number, document in enumerate(self.corpus.documents):
-            for chunk in spec.chunker.split(document, tokenizer=encoder.tokenizer):
-                if chunk.embed_text is not None:
-                    embed_texts[len(rows) // 3] = chunk.embed_text
-                rows.extend((number, chunk.start, chunk.end))
-        columns = np.array(rows, np.int64).reshape(-1, 3).T
-        table = ChunkTable(
-            columns[0].astype(np.int32), columns[1], columns[2], np.zeros(len(rows) // 3, np.int64), embed_texts
-        )
-        lengths = [encoder.tokenizer.lengths(block) for block in table.blocks(self.corpus, _CHUNKS_AT_ONCE)]
-        return dataclasses.replace(table, tokens=np.concatenate(lengths) if lengths else table.tokens)
+            table = cut(
+                spec.chunker, self.corpus, encoder.tokenizer, vectors=lambda texts: encoder.vectors(texts, "document")
+            )
+            table.save(folder)
 
     def _index(self, part: Any, key: str, spec: PipelineSpec, chunks_key: str, encoder: Encoder) -> Any:
         if key not in self._open:
 
             def build(folder: Path) -> None:
                 table = self._chunks(spec, chunks_key, encoder)
-                texts = table.blocks(self.corpus, _CHUNKS_AT_ONCE)
-                blocks = (encoder.vectors(some, "document") for some in texts) if part.reads == "vectors" else texts
                 with self._timed(key, f"index {part.kind}", len(table)):
-                    part.build(folder, blocks, len(table))
+                    part.build(folder, self._blocks(part, spec, table, encoder, folder), len(table))
 
             folder = self.store.entry("indexes", key, build)
-            _keep(self._open, key, part.open(folder), most=_OPEN_INDEXES)
+            _keep(self._open, key, opened(part, folder), most=_OPEN_INDEXES)
         return self._open[key]
+
+    def _blocks(
+        self, part: Any, spec: PipelineSpec, table: ChunkTable, encoder: Encoder, folder: Path
+    ) -> Iterator[Any]:
+        """What an index is built of; a projection of the vectors is written beside it."""
+        if part.reads != "vectors":
+            return table.blocks(self.corpus, AT_ONCE)
+        blocks = chunk_vectors(spec.embedder, encoder, table, self.corpus)
+        if not hasattr(spec.embedder, "project_to"):
+            return blocks
+        by = projection(spec.embedder, encoder, table, self.corpus)
+        np.savez(folder / PROJECTION, **by)  # type: ignore[arg-type]
+        return (project(block, by) for block in blocks)
+
+
+def model_tools(
+    encoder: Callable[[str], Encoder], rerankers: Shelf[Any], values: Values, machine: Machine
+) -> ModelTools:
+    """What rerankers are handed; `encoder` gives that of an embedding model's card by its name."""
+    return ModelTools(
+        rerankers=rerankers,
+        values=values,
+        machine=machine,
+        tokens=lambda name, texts, purpose: token_vectors(encoder(name), texts, purpose),
+        tokens_key=lambda name: encoder(name).vectors_key,
+    )
+
+
+def index_parts(spec: PipelineSpec, language: str) -> dict[str, Any]:
+    """The indexes of a pipeline by name: those that its retriever searches, and the one that gives its vectors."""
+    wanted = dict(spec.retriever.fetches())
+    if "chunk_vectors" in spec.reranker.needs:
+        wanted.setdefault("dense", Fetch("chroma", 1))
+    parts = {name: lookup("index", fetch.index)(**fetch.build) for name, fetch in wanted.items()}
+    return {name: part.in_language(language) if hasattr(part, "in_language") else part for name, part in parts.items()}
 
 
 def _keep(cache: OrderedDict[str, Any], key: str, value: Any, *, most: int) -> None:

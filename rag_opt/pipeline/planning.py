@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rag_opt.records import Question
 
 if TYPE_CHECKING:
+    from rag_opt.fetching import Fetch
     from rag_opt.parts.embedders.encoder import Encoder
-    from rag_opt.pipeline.building import ChunkTable, Workshop
+    from rag_opt.pipeline.building import Workshop
+    from rag_opt.pipeline.chunks import ChunkTable
     from rag_opt.pipeline.spec import PipelineSpec
 
 _USUAL_SIZE_TOKENS = 200  # of chunks whose chunker has no size
+_USUAL_PIECE_TOKENS = 30  # of what a chunker compares
 
 
 @dataclass(frozen=True)
@@ -91,32 +94,40 @@ class Planner:
     def plan(self, spec: PipelineSpec) -> Plan:
         """Raises ImpossiblePipeline, and BadInput for a model without a card. Nothing is built, no model loaded."""
         self._workshop.check(spec)
-        shop, encoder = self._workshop, self._workshop.encoder(spec.embedder.name)
+        shop, encoder = self._workshop, self._workshop.encoder(spec.embedder)
         keys = shop.keys(spec)
         stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
+        if _compares(spec.chunker):
+            stages.append(self._once(("pieces", keys.chunks), partial(self._embed_pieces, spec, keys.chunks, encoder)))
         stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
         for name, (part, key) in keys.indexes.items():
             if part.reads == "vectors":
                 stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
             stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
-            if name in spec.retriever.indexes():
-                depth = spec.retriever.depth
-                stages.append(self._once(("search", key, str(depth)), partial(self._search, part, key, depth)))
+            fetch = spec.retriever.fetches().get(name)
+            if fetch is not None:
+                written = repr([fetch, spec.query if part.reads == "vectors" else None])
+                stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, fetch)))
         return Plan((*stages, *self._always(spec)))
 
     def outline(self, spec: PipelineSpec) -> Plan:
         """All stages, with the work expected of each if nothing were stored: it follows from the spec alone."""
         self._workshop.check(spec)
-        shop, encoder, count = self._workshop, self._workshop.encoder(spec.embedder.name), len(self._questions)
+        shop, encoder, count = self._workshop, self._workshop.encoder(spec.embedder), len(self._questions)
         keys, (chunks, tokens) = shop.keys(spec), self._expected(spec, encoder)
         corpus = shop.corpus
         stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
+        if _compares(spec.chunker):
+            stages.append(self._pieces(spec, encoder))
         for name, (part, key) in keys.indexes.items():
             if part.reads == "vectors":
-                stages.append(_expected(encoder.stage("document"), _vectors_of(keys.chunks, encoder), chunks, tokens))
+                stages.append(
+                    _expected(encoder.stage("document"), _vectors_of(keys.chunks, spec, encoder), chunks, tokens)
+                )
             stages.append(_expected(f"index {part.kind}", key, 1, chunks))
-            if name in spec.retriever.indexes():
-                stages.append(_expected(f"search {part.kind}", f"{key} {spec.retriever.depth}", count, count))
+            fetch = spec.retriever.fetches().get(name)
+            if fetch is not None:
+                stages.append(_expected(f"search {part.kind}", f"{key} {fetch!r} {spec.query!r}", count, count))
         return Plan((*stages, *self._always(spec)))
 
     def _always(self, spec: PipelineSpec) -> list[Stage]:
@@ -138,6 +149,19 @@ class Planner:
         count, work = len(corpus.documents), 0 if done else corpus.characters
         return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
 
+    def _embed_pieces(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
+        if self._workshop.store.has("chunks", key):
+            return Stage(encoder.stage("document"), f"pieces {key}", 0, 0, 0)
+        return self._pieces(spec, encoder)
+
+    def _pieces(self, spec: PipelineSpec, encoder: Encoder) -> Stage:
+        """What a chunker that compares pieces of the documents has embedded: all of the text, in small pieces."""
+        count, tokens = self._expected(spec, encoder)
+        pieces = max(count, round(tokens / _USUAL_PIECE_TOKENS))
+        tokens += (pieces - count) * encoder.tokenizer.special_tokens
+        kind = f"pieces of {spec.chunker.kind} {encoder.files_digest}"
+        return _expected(encoder.stage("document"), kind, pieces, tokens)
+
     def _embed_questions(self, encoder: Encoder) -> Stage:
         texts = list(dict.fromkeys(question.text for question in self._questions))
         keys = encoder.keys(texts, "query")
@@ -148,13 +172,15 @@ class Planner:
 
     def _embed(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
         shop, name = self._workshop, encoder.stage("document")
-        made = _vectors_of(shop.keys(spec).chunks, encoder)
+        made = _vectors_of(shop.keys(spec).chunks, spec, encoder)
         if shop.store.has("indexes", key):
             return Stage(name, made, 0, 0, 0)
         table = shop.stored_chunks(spec)
         if table is None:
             count, tokens = self._expected(spec, encoder)
             return Stage(name, made, count, count, tokens, counted=False)
+        if hasattr(spec.embedder, "window"):
+            return Stage(name, made, len(table), len(table), self._expected(spec, encoder)[1], counted=False)
         sizes = self._sizes(table, encoder)
         missing = sizes.keys() - shop.store.values.known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
@@ -175,15 +201,17 @@ class Planner:
         table = self._workshop.stored_chunks(spec)
         if table is not None:
             return Stage(name, key, 1, 1, len(table))
-        count, _ = self._expected(spec, self._workshop.encoder(spec.embedder.name))
+        count, _ = self._expected(spec, self._workshop.encoder(spec.embedder))
         return Stage(name, key, 1, 1, count, counted=False)
 
-    def _search(self, part: Any, key: str, depth: int) -> Stage:
-        from rag_opt.pipeline.asking import list_keys
+    def _search(self, spec: PipelineSpec, part: Any, key: str, fetch: Fetch) -> Stage:
+        from rag_opt.pipeline.searching import list_keys, query_facts
 
-        keys = list_keys(key, depth, self._questions)
+        refined = part.reads == "vectors" and "feedback" in spec.query.needs
+        keys = list_keys(key, fetch, self._questions, query=query_facts(spec.query) if refined else None)
         missing = len(set(keys) - self._workshop.store.values.known("candidates", keys))
-        return Stage(f"search {part.kind}", f"{key} {depth}", missing, len(set(keys)), missing)
+        name = f"{key} {fetch!r} {spec.query!r}"
+        return Stage(f"search {part.kind}", name, missing, len(set(keys)), missing)
 
     def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
         """(chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker's settings."""
@@ -197,9 +225,17 @@ def _expected(name: str, key: str, count: int, work: float) -> Stage:
     return Stage(name, key, count, count, work, counted=False)
 
 
-def _vectors_of(chunks_key: str, encoder: Encoder) -> str:
-    """The vectors of a chunking at a model's full width: variants cut from them are made of the same."""
-    return f"{chunks_key} {encoder.files_digest}"
+def _compares(chunker: Any) -> bool:
+    """Whether a chunker looks at vectors of pieces."""
+    return "vectors" in getattr(chunker, "needs", ())
+
+
+def _vectors_of(chunks_key: str, spec: PipelineSpec, encoder: Encoder) -> str:
+    """The vectors of a chunking at a model's full width: variants cut from them are made of the same, and all
+    chunkings of what is read in windows.
+    """
+    late = hasattr(spec.embedder, "window")
+    return f"{spec.embedder!r} {encoder.files_digest}" if late else f"{chunks_key} {encoder.files_digest}"
 
 
 def plan(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> Plan:

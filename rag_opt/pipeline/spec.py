@@ -12,7 +12,11 @@ from rag_opt.errors import BadInput, Problem, among
 from rag_opt.registry import lookup
 from rag_opt.store.keys import digest
 
-SLOTS = ("chunker", "embedder", "retriever", "reranker", "packer", "generator")
+SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
+LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
+    "query": {"none": {}},
+    "expander": {"none": {}},
+}  # what a pipeline that does not name these slots has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,9 @@ class PipelineSpec:
 
     chunker: Any
     embedder: Any
+    query: Any
     retriever: Any
+    expander: Any
     reranker: Any
     packer: Any
     generator: Any
@@ -37,7 +43,7 @@ class PipelineSpec:
         parts = {}
         for slot in SLOTS:
             try:
-                parts[slot] = part_from(slot, data.get(slot), where=f"{where}.{slot}")
+                parts[slot] = part_from(slot, data.get(slot) or LEFT_OUT.get(slot), where=f"{where}.{slot}")
             except BadInput as error:
                 problems += error.problems
         if problems:

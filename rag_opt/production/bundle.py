@@ -5,34 +5,45 @@ documents.jsonl    the documents whose text it returns
 chunks/            the chunk table
 index/<name>/      the indexes that its retriever searches
 card.json          the embedding model: where its files are, or which revision of which id
+model/ tokenizer/  the embedding model itself, where it was made here and is no download
+cards/             the card of a reranking model
 manifest.json      every file with its size and hash; what it was measured at, on which versions
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import yaml
 
 from rag_opt import config
 from rag_opt.data.keeping import kept
 from rag_opt.errors import BadBundle
-from rag_opt.parts.embedders.cards import Card
+from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
-from rag_opt.pipeline.building import ChunkTable
+from rag_opt.pipeline.building import index_parts, model_tools
+from rag_opt.pipeline.chunks import ChunkTable
 from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.texts import Texts
+from rag_opt.pipeline.vectors import opened
 from rag_opt.records import Corpus, Document, Question, Span
-from rag_opt.registry import load_parts, lookup
+from rag_opt.registry import load_parts
 from rag_opt.store.artifacts import MANIFEST, damage, seal
 from rag_opt.store.keys import versions
 from rag_opt.store.values import MemoryValues
+
+_MODEL, _TOKENIZER, _CARDS = "model", "tokenizer", "cards"
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,10 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
     if any(folder.iterdir()):
         raise BadBundle(f"{folder} is not empty; a bundle is written into a new or empty folder")
     (folder / "spec.json").write_bytes(orjson.dumps(spec.to_dict(), option=orjson.OPT_INDENT_2))
-    card = workshop.encoder(spec.embedder.name).card
+    encoder = workshop.encoder(spec.embedder)
+    card = _carried(encoder, folder)
     (folder / "card.json").write_bytes(orjson.dumps(config.dump(card), option=orjson.OPT_INDENT_2))
+    _keep_reranker(folder, workshop, spec)
     with (folder / "documents.jsonl").open("wb") as file:
         for d in workshop.corpus.documents:
             line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
@@ -104,9 +117,55 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
     parts = (getattr(spec, slot) for slot in SLOTS)
     plugins = sorted({type(part).__module__.partition(".")[0] for part in parts} - {"rag_opt"})
-    facts = {**facts, "plugins": plugins, "model_files": workshop.encoder(spec.embedder.name).files_digest}
+    facts = {**facts, "plugins": plugins, "model_files": encoder.files_digest, "language": workshop.corpus.language}
     libraries = versions("rag-opt", "chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
     seal(folder, {"format": 1, "versions": libraries, **facts})
+
+
+def _carried(encoder: Encoder, folder: Path) -> Card:
+    """The card as a bundle keeps it; a model that was made here travels with it."""
+    if not encoder.made_here:
+        return encoder.card
+    shutil.copytree(encoder.backend.folder, folder / _MODEL, ignore=shutil.ignore_patterns(MANIFEST))
+    tokenizer = folder / _TOKENIZER
+    tokenizer.mkdir()
+    shutil.copy(encoder.card.tokenizer_file, tokenizer / "tokenizer.json")
+    return dataclasses.replace(encoder.card, path=_MODEL, tokenizer=_TOKENIZER, revision=None)
+
+
+def _encoder(folder: Path, card: Card, values: MemoryValues, manifest: Mapping[str, Any]) -> Encoder:
+    if card.path != _MODEL:
+        return Encoder(card, values=values)
+    inside = dataclasses.replace(card, path=str(folder / _MODEL), tokenizer=str(folder / _TOKENIZER))
+    return Encoder(inside, values=values, folder=lambda: folder / _MODEL, identity=manifest["model_files"])
+
+
+def _scorer(folder: Path, values: MemoryValues, encoder: Encoder, spec: PipelineSpec) -> Callable[[Any], Any]:
+    """What makes the reranker's model, of the cards that the bundle holds."""
+    cards = folder / _CARDS
+    rerankers, embedders = reranker_shelf([cards]), card_folders([cards])
+
+    @functools.cache
+    def encoder_of(name: str) -> Encoder:
+        return encoder if name == spec.embedder.name else Encoder(embedders.read(name), values=values)
+
+    @functools.cache
+    def scorer(part: Any) -> Any:
+        return part.scorer(model_tools(encoder_of, rerankers, values, Machine()))
+
+    return scorer
+
+
+def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None:
+    """The card of the reranker's model, as a folder of cards."""
+    name = getattr(spec.reranker, "name", None)
+    if name is None:
+        return
+    reranks = name in workshop.rerankers.names() or spec.reranker.kind != "late_interaction"
+    card = workshop.rerankers.read(name) if reranks else workshop.cards.read(name)
+    place = folder / _CARDS / ("reranker" if reranks else "embedder") / f"{name.replace('/', '--')}.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
 
 
 def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
@@ -122,20 +181,18 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
     spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
     card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
     values = MemoryValues()
-    encoder = Encoder(card, values=values)
+    encoder = _encoder(folder, card, values, manifest)
     if check and encoder.files_digest != manifest["model_files"]:
         raise BadBundle(f"{folder}: the model in {card.folder} is not the one that its index was made with")
     with (folder / "documents.jsonl").open("rb") as lines:
-        corpus = Corpus(kept((Document(**orjson.loads(line)) for line in lines), by_id=False))
-    names = sorted(inside.name for inside in (folder / "index").iterdir())
-    wanted: dict[str, tuple[str, dict[str, Any]]] = {"dense": ("chroma", {}), **spec.retriever.indexes()}
-    parts = {name: lookup("index", wanted[name][0])(**wanted[name][1]) for name in names}
-    opened: dict[str, Any] = {}
+        documents = kept((Document(**orjson.loads(line)) for line in lines), by_id=False)
+    corpus = Corpus(documents, str(manifest.get("language", "")))
+    parts, indexes = index_parts(spec, corpus.language), dict[str, Any]()
 
     def open_index(name: str) -> Any:
-        if name not in opened:
-            opened[name] = parts[name].open(folder / "index" / name)
-        return opened[name]
+        if name not in indexes:
+            indexes[name] = opened(parts[name], folder / "index" / name)
+        return indexes[name]
 
     pipeline = Pipeline(
         spec=spec,
@@ -143,9 +200,10 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
         chunks=ChunkTable.load(folder / "chunks"),
         encoder=encoder,
         values=values,
-        index_keys={name: f"bundle {name}" for name in names},
+        index_keys={name: f"bundle {name}" for name in parts},
         index_parts=parts,
         open_index=open_index,
+        scorer=_scorer(folder, values, encoder, spec),
         ledger=Ledger(),
     )
     return Bundle(pipeline, manifest)

@@ -14,9 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from rag_opt import config
+from rag_opt.registry import lookup
 from rag_opt.study.space import SpecDict
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
+
+_ALWAYS = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off")
 
 
 def describe(spec: SpecDict) -> str:
@@ -24,14 +28,13 @@ def describe(spec: SpecDict) -> str:
     words = []
     for slot, part in spec.items():
         ((kind, settings),) = part.items()
-        if slot == "packer" or (slot == "reranker" and kind == "none"):
+        if slot == "packer" or kind == "none":
             continue
-        shown = {name: value for name, value in settings.items() if name != "depth"}
-        if slot == "embedder":
-            words.append(str(shown.get("name", kind)))
-        else:
-            inside = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
-            words.append(f"{kind}({inside})" if inside else kind)
+        shown = config.told(lookup(slot, kind), settings, always=_ALWAYS)
+        name = shown.pop("name", kind) if slot == "embedder" else kind
+        first = [kind] if slot == "embedder" and kind != "model" else []
+        inside = " ".join([*first, *(f"{key}={_short(value)}" for key, value in shown.items() if key != "depth")])
+        words.append(f"{name}({inside})" if inside else str(name))
     return " · ".join(words)
 
 

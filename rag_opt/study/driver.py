@@ -96,7 +96,7 @@ def _sweep_new_indexes(
         if index in sweeps:
             continue
         spec = PipelineSpec.from_dict({**trial.spec, **{slot: best.spec[slot] for slot in ("packer", "generator")}})
-        if "dense" not in spec.retriever.indexes():  # nothing was embedded for it yet
+        if "dense" not in spec.retriever.fetches():  # nothing was embedded for it yet
             continue
         price = float(getattr(search.panel.optimised, "price_per_1000_tokens", 0.0))
         sweeps[index] = ()

@@ -152,7 +152,7 @@ class _Player:
         """Sentences of contexts that no pipeline showed yet, and answers."""
         if "vectors" not in spec.generator.needs:
             return
-        encoder = self._shop.encoder(spec.embedder.name)
+        encoder = self._shop.encoder(spec.embedder)
         stage, corpus = encoder.stage("sentence"), self._shop.corpus_tokens(encoder)
         size = getattr(spec.chunker, "size", _USUAL_CONTEXT_TOKENS)
         context = min(spec.retriever.top_k * size, spec.packer.context_tokens)
@@ -244,7 +244,7 @@ class _Sweeps:
     def proposed(self, tried: Sequence[Trial], player: _Player) -> list[SpecDict]:
         space, last = self._search.space, tried[-1].spec
         index = repr([last[slot] for slot in ("chunker", "embedder")])
-        dense = "dense" in PipelineSpec.from_dict(last).retriever.indexes()
+        dense = "dense" in PipelineSpec.from_dict(last).retriever.fetches()
         if not self._search.sweep or index in self._swept or not dense or last not in space:
             return []
         self._swept.add(index)

@@ -29,7 +29,9 @@ _OTHER_ANSWERS = {
     "chunker": 0.7,
     "embedder": 0.7,
     "generator": 0.3,
+    "query": 0.1,
     "retriever": 0.1,
+    "expander": 0.3,
     "reranker": 0.1,
     "packer": 0.1,
 }
@@ -72,7 +74,7 @@ def probe(search: Search) -> Probed:
 def _answer_tokens(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> float:
     """Of an answer, a refusal has none; mean over the questions."""
     said = [answer.text for answer in workshop.pipeline(spec).ask(questions).answers if answer.text]
-    tokenizer = workshop.encoder(spec.embedder.name).tokenizer
+    tokenizer = workshop.encoder(spec.embedder).tokenizer
     return float(tokenizer.lengths(said).sum()) / len(questions) if said else 0.0
 
 
@@ -83,7 +85,9 @@ def _compares_answers(search: Search) -> bool:
 
 def unlike(spec: SpecDict, earlier: Sequence[SpecDict]) -> float:
     """About which share of a pipeline's answers no earlier one gave, in [0, 1]."""
-    shares = [sum(share for slot, share in _OTHER_ANSWERS.items() if spec[slot] != one[slot]) for one in earlier]
+    shares = [
+        sum(share for slot, share in _OTHER_ANSWERS.items() if spec.get(slot) != one.get(slot)) for one in earlier
+    ]
     return min([1.0, *shares])
 
 
@@ -126,7 +130,7 @@ def _covering(search: Search) -> Iterator[PipelineSpec]:
 def _names(search: Search) -> set[str]:
     kinds = {
         f"{slot} {kind}"
-        for slot in ("chunker", "retriever", "reranker", "generator")
+        for slot in ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
         for kind in search.space.tree[slot]
     }
     return kinds | {f"model {name}" for name in model_names(search.space)}

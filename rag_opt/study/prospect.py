@@ -22,7 +22,7 @@ from rag_opt.study.trials import Trial
 PROBED_CHUNKS = 64
 _MOST_KEPT = 20_000
 _ALWAYS = ("rerank ", "answer ")  # what every other pipeline needs anew
-Retriever = tuple[Any, int] | None  # the indexes that it wants and to which depth; None: it cannot exist
+Retriever = str | None  # the lists that it fetches; None: it cannot exist
 
 
 def model_names(space: Space) -> list[str]:
@@ -115,14 +115,15 @@ class _Work:
         if written not in self._retrievers:
             try:
                 part = part_from("retriever", spec["retriever"], where="retriever")
-                self._retrievers[written] = (part.indexes(), part.depth)
+                self._retrievers[written] = repr(part.fetches())
             except BadInput:  # a rule between settings that only the part knows
                 self._retrievers[written] = None
         if self._retrievers[written] is None:
             yield "impossible", math.inf
             return
         reranks, answers = (next(iter(spec[slot])) for slot in ("reranker", "generator"))
-        key = repr([spec["chunker"], spec["embedder"], self._retrievers[written], reranks, answers])
+        query = spec.get("query")
+        key = repr([spec["chunker"], spec["embedder"], query, self._retrievers[written], reranks, answers])
         if key not in self._planned:
             try:
                 self._planned[key] = [(stage.name, stage.work) for stage in self._missing(key, spec)]

@@ -9,9 +9,11 @@ from typing import Literal
 
 import numpy as np
 
+from rag_opt import config
 from rag_opt.evaluation.run import Objective, Run, Scores, Tools, aggregate, ask, score
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import FloatArray, Question
+from rag_opt.registry import lookup
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import Prospect
 from rag_opt.study.samplers import Sampler
@@ -134,9 +136,11 @@ class Search:
 
 def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
     """Trials 0, 1 and 2: the baseline, and the same with BM25 alone and with vectors alone."""
-    settings = {"top_k": baseline.retriever.top_k, "depth": baseline.retriever.depth}
+    settings = config.dump(baseline.retriever)
 
     def alone(kind: str) -> PipelineSpec:
-        return PipelineSpec.from_dict({**baseline.to_dict(), "retriever": {kind: settings}, "reranker": {"none": {}}})
+        same = {name: settings[name] for name in config.field_names(lookup("retriever", kind)) if name in settings}
+        plain = {"query": {"none": {}}, "reranker": {"none": {}}, "retriever": {kind: same}}
+        return PipelineSpec.from_dict({**baseline.to_dict(), **plain})
 
     return {"baseline": baseline, "BM25 alone": alone("lexical"), "dense alone": alone("dense")}

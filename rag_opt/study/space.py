@@ -12,7 +12,7 @@ import numpy as np
 
 from rag_opt import config
 from rag_opt.errors import BadInput, Problem, among
-from rag_opt.pipeline.spec import SLOTS
+from rag_opt.pipeline.spec import LEFT_OUT, SLOTS
 from rag_opt.registry import lookup
 from rag_opt.study.domains import Choice, Domain, Range, Scalar, below, drawn, read_domain, some_values, written
 
@@ -38,7 +38,7 @@ class Space:
                 what = f"there is no slot {slot!r}{among(slot, (*SLOTS, 'forbid'))}"
                 problems.append(Problem(f"space.{slot}", what))
         for slot in SLOTS:
-            given = data.get(slot) or rest.get(slot) or {}
+            given = data.get(slot) or rest.get(slot) or LEFT_OUT.get(slot) or {}
             tree[slot] = _kinds(slot, given, only.get(slot), problems)
         forbid = tuple(data.get("forbid") or ())
         problems += _bad_forbids(forbid)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rag_opt import config
 from rag_opt.coverage import Coverage, Gains, Pool
 from rag_opt.evidence import document_gold, span_gold
 from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
@@ -25,6 +26,7 @@ PROPOSED = 3
 _VALUES_OF_A_RANGE = 21
 _MOST_SETTINGS = 5000
 _MOST_LOOKED_AT = 50_000
+_CUTS = ("top_k", "per_document")  # what does not make another list
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Sweep:
     that differ only in `top_k` the best one.
 
     `value` of a row is evidence recall minus the price of the context, whatever the objective is. Tokens of
-    overlapping chunks and characters that two needs share count twice here, and no reranker is applied: good enough
-    to propose by, not to report.
+    overlapping chunks and characters that two needs share count twice here, and neither a reranker nor a limit per
+    document is applied: good enough to propose by, not to report.
     """
 
     columns: tuple[str, ...]
@@ -66,7 +68,7 @@ def sweep(
         full = {**spec.to_dict(), "retriever": retriever, "reranker": reranker}
         made = PipelineSpec.from_dict(full).to_dict()
         ((kind, settings),) = retriever.items()
-        apart = repr([kind, {name: value for name, value in settings.items() if name != "top_k"}])
+        apart = repr([kind, {name: value for name, value in settings.items() if name not in _CUTS}])
         if len(specs) < PROPOSED and apart not in specs and made in space:
             specs[apart] = made
     columns = ("retriever", "settings", "evidence_recall", "context_tokens", "value")
@@ -75,7 +77,8 @@ def sweep(
 
 def _row(value: float, recall: float, tokens: float, retriever: SpecDict) -> tuple[Any, ...]:
     ((kind, settings),) = retriever.items()
-    words = " ".join(f"{name}={setting}" for name, setting in settings.items())
+    said = config.told(lookup("retriever", kind), settings, always=("top_k",))
+    words = " ".join(f"{name}={setting}" for name, setting in said.items())
     return kind, words, round(recall, 4), round(tokens, 1), round(value, 4)
 
 
@@ -92,7 +95,7 @@ class _Group:
         """(value, evidence recall, context tokens, retriever) of every setting."""
         pool, chunks, corpus = Pool.of(self.lists), self.pipeline.chunks, self.pipeline.corpus
         gold = span_gold(self.questions, corpus), document_gold(self.questions, corpus)
-        table = (chunks.document, chunks.start, chunks.end)
+        table = (chunks.document, *self.pipeline.returned)
         coverage = Coverage.of(pool, *table, spans=gold[0], documents=gold[1])
         sizes = token_counts(pool, self.pipeline)
         budget = getattr(spec.packer, "context_tokens", np.inf)
@@ -107,14 +110,8 @@ class _Group:
                 for cut in cuts:
                     at = min(cut, recall.shape[1]) - 1
                     value = float(recall[number, at] - price * packed[number, at] / 1000)
-                    settings = {**_settings(part), "top_k": cut}
+                    settings = {**config.dump(part), "top_k": cut}
                     yield value, float(recall[number, at]), float(packed[number, at]), {kind: settings}
-
-
-def _settings(part: Any) -> dict[str, Any]:
-    from rag_opt import config
-
-    return config.dump(part)
 
 
 def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question]) -> Iterator[_Group]:
@@ -122,22 +119,21 @@ def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Se
     # the kinds by turns, so that where there are too many settings no kind is left out
     turns = itertools.zip_longest(*_retrievers(space))
     found = list(itertools.islice((one for turn in turns for one in turn if one is not None), _MOST_LOOKED_AT))
-    hybrids = [_indexes(part) for _, part, _ in found if len(part.indexes()) > 1] or [_indexes(spec.retriever)]
+    hybrids = [_lists(part) for _, part, _ in found if len(part.fetches()) > 1] or [_lists(spec.retriever)]
     fused = frozenset[str]().union(*hybrids)
-    groups: dict[tuple[frozenset[str], int], list[tuple[str, Any, Sequence[int]]]] = {}
-    fitting = ((kind, part, cuts) for kind, part, cuts in found if _indexes(part) <= fused)
+    groups: dict[frozenset[str], list[tuple[str, Any, Sequence[int]]]] = {}
+    fitting = ((kind, part, cuts) for kind, part, cuts in found if _lists(part) <= fused)
     for kind, part, cuts in itertools.islice(fitting, _MOST_SETTINGS):
-        groups.setdefault((_indexes(part), part.depth), []).append((kind, part, cuts))
+        groups.setdefault(_lists(part), []).append((kind, part, cuts))
     for parts in groups.values():
-        here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: _settings(parts[0][1])}})
+        here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: config.dump(parts[0][1])}})
         pipeline = workshop.pipeline(here)
         yield _Group(pipeline, questions, pipeline.lists(questions), parts)
 
 
-def _indexes(retriever: Any) -> frozenset[str]:
-    """The lists that a retriever wants, in words: name, index and all its settings."""
-    wanted = retriever.indexes().items()
-    return frozenset(f"{name}: {lookup('index', kind)(**settings)!r}" for name, (kind, settings) in wanted)
+def _lists(retriever: Any) -> frozenset[str]:
+    """The lists that a retriever fetches, in words: name, index, all settings and depth."""
+    return frozenset(f"{name}: {fetch!r}" for name, fetch in retriever.fetches().items())
 
 
 def _retrievers(space: Space) -> list[Iterator[tuple[str, Any, Sequence[int]]]]:
@@ -170,8 +166,8 @@ def token_counts(pool: Pool, pipeline: Pipeline) -> FloatArray:
     """[questions, width]: size of each candidate in tokens of the budget."""
     chunks, names = pipeline.chunks, pipeline.corpus.ids
     used: IntArray = np.unique(pool.chunks[pool.chunks >= 0])
-    counts = np.zeros(len(chunks) + 1)
+    counts, (start, end) = np.zeros(len(chunks) + 1), pipeline.returned
     for row in used.tolist():
-        span = Span(names[chunks.document[row]], int(chunks.start[row]), int(chunks.end[row]))
+        span = Span(names[chunks.document[row]], int(start[row]), int(end[row]))
         counts[row] = pipeline.texts.tokens(span)
     return counts[pool.chunks]

@@ -150,7 +150,7 @@ def _made(workshop: Workshop, spec: PipelineSpec, responses: Responses) -> dict[
         float(len(responses.answers)),
         {name: ms.sum() / 1000 for name, ms in responses.latency_ms.items()},
     )
-    kinds = {f"search_{name}": f"search {kind}" for name, (kind, _) in spec.retriever.indexes().items()}
+    kinds = {f"search_{name}": f"search {fetch.index}" for name, fetch in spec.retriever.fetches().items()}
     kinds |= {"rerank": f"rerank {spec.reranker.kind}", "answer": f"answer {spec.generator.kind}"}
     asked = {stage: (questions, round(float(took[name]), 4)) for name, stage in kinds.items() if took.get(name)}
     return {**workshop.took(spec), **asked}

@@ -10,7 +10,7 @@ from rag_opt.composing import conf_folder
 from rag_opt.data.python_reference import PythonReference
 from rag_opt.parts.embedders.cards import card_folders
 from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.embedders.runtimes import Machine, Precision
+from rag_opt.parts.models.runtimes import Machine, Precision
 from rag_opt.store import MemoryValues
 
 _TOKENS = 256

@@ -136,7 +136,7 @@ def test_document_evidence_counts_as_recall(workshop: Workshop, spec: PipelineSp
 
 def test_filters_are_never_left(workshop: Workshop, default_pipeline: dict[str, object]) -> None:
     for retriever in kinds("retriever"):
-        for reranker in kinds("reranker"):
+        for reranker in ("none", "mmr", "late_interaction"):
             data = {**default_pipeline, "retriever": {retriever: {"top_k": 4, "depth": 10}}, "reranker": {reranker: {}}}
             asked = [Question("q", "What do bees and rivers share?", filters={"name": "bread.md"})]
             responses = workshop.pipeline(PipelineSpec.from_dict(data)).ask(asked)

@@ -95,7 +95,7 @@ def test_filters_apply_before_ranking(tmp_path: Path, vectors: np.ndarray) -> No
 def test_bm25_equals_bm25s(tmp_path: Path) -> None:
     import bm25s
 
-    BM25(k1=0.9, b=0.4).build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
+    BM25(k1=0.9, b=0.4, stop_words="english").build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
     found = BM25().open(tmp_path).search(["whales and apples"], 5)
     theirs = bm25s.BM25(k1=0.9, b=0.4)
     theirs.index(bm25s.tokenize(TEXTS, stopwords="english", show_progress=False), show_progress=False)
@@ -107,7 +107,7 @@ def test_bm25_equals_bm25s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "the", "zebra", "!!!"])
 def test_bm25_returns_nothing_for_words_it_does_not_know(tmp_path: Path, query: str) -> None:
-    BM25().build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
+    BM25(stop_words="english").build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
     assert (BM25().open(tmp_path).search([query], 3).chunks == -1).all()
 
 

@@ -30,7 +30,7 @@ def some_lists(seed: int, questions: int = 5, depth: int = 8, chunks: int = 30) 
 @settings(max_examples=40, deadline=None)
 def test_a_retriever_returns_chunks_of_its_lists_each_once_best_first(kind: str, seed: int) -> None:
     part = kinds("retriever")[kind](depth=8)
-    lists = {name: some_lists(seed + i) for i, name in enumerate(part.indexes())}
+    lists = {name: some_lists(seed + i) for i, name in enumerate(part.fetches())}
     fused = part.fuse(lists)
     for row, (ids, scores) in enumerate(zip(fused.chunks, fused.scores, strict=True)):
         kept = ids[ids >= 0].tolist()

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_opt.errors import ModelRefused
-from rag_opt.parts.embedders import runtimes
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.embedders.runtimes import Machine, Runtime, decide, halving, loaded
+from rag_opt.parts.models import runtimes
+from rag_opt.parts.models.runtimes import Machine, ModelFiles, Runtime, decide, halving, loaded
 from rag_opt.store import MemoryValues
 
 TEXTS = [
@@ -31,7 +31,7 @@ def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision:
     ours, plain = (Encoder(card, values=MemoryValues(), machine=one) for one in (machine, PLAIN))
     cosine = (ours.vectors(TEXTS, "document") * plain.vectors(TEXTS, "document")).sum(axis=1)
     assert cosine.min() > (0.999 if precision == "bfloat16" else 0.99999)
-    model = loaded(card.folder, card.reads_tokens, ours.runtime)
+    model = loaded(ModelFiles(card.folder, card.reads_tokens, card.pooling), ours.runtime)
     assert (type(model[0].model).__name__ == "OpenVinoModel") == (runtime == "openvino")  # no silent fallback
     # whatever encodes documents, queries and sentences are those of plain torch
     np.testing.assert_array_equal(ours.vectors(TEXTS, "query"), plain.vectors(TEXTS, "query"))
@@ -65,7 +65,7 @@ def test_a_model_that_cannot_be_exported_runs_on_torch(tmp_path: Path) -> None:
     words.pre_tokenizer = Whitespace()  # type: ignore[assignment]
     weights = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
     SentenceTransformer(modules=[StaticEmbedding(words, embedding_weights=weights)]).save_pretrained(str(tmp_path))
-    model = loaded(tmp_path, 64, Runtime("cpu", "openvino", "bfloat16"))
+    model = loaded(ModelFiles(tmp_path, 64), Runtime("cpu", "openvino", "bfloat16"))
     np.testing.assert_allclose(model.encode(["bread"])[0], weights[1], rtol=1e-6)
 
 
@@ -100,14 +100,19 @@ def test_another_error_than_memory_is_not_tried_again() -> None:
 
 def test_models_used_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch, cards: Cards) -> None:
     folder, here = cards.read("minilm").folder, Runtime("cpu")
-    elsewhere = (folder, 64, Runtime("cuda"))
+    elsewhere = (ModelFiles(folder, 64), Runtime("cuda"))
     monkeypatch.setattr(runtimes, "_LOADED", OrderedDict({elsewhere: (None, 10)}))
     monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 1)
-    loaded(folder, 64, here)
-    kept = loaded(folder, 128, here)
+    loaded(ModelFiles(folder, 64), here)
+    kept = loaded(ModelFiles(folder, 128), here)
     assert next(iter(runtimes._LOADED)) == elsewhere, "what lies on another device makes no room here"
     del runtimes._LOADED[elsewhere]
-    assert [key[1] for key in runtimes._LOADED] == [128], "even one that is larger than all may be is kept alone"
+    assert [key[0].reads_tokens for key in runtimes._LOADED] == [128], (
+        "even one that is larger than all may be is kept alone"
+    )
     monkeypatch.setattr(runtimes, "_most_bytes", lambda device: 10**12)
-    loaded(folder, 64, here)
-    assert loaded(folder, 128, here) is kept and [key[1] for key in runtimes._LOADED] == [64, 128]
+    loaded(ModelFiles(folder, 64), here)
+    assert loaded(ModelFiles(folder, 128), here) is kept and [key[0].reads_tokens for key in runtimes._LOADED] == [
+        64,
+        128,
+    ]

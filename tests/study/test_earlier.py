@@ -13,6 +13,8 @@ from rag_opt.study.trials import Trial, TrialLog
 
 DIGESTS = {"corpus": "a", "set of questions": "b", "split": "c", "objective": "d", "space": "e"}
 REST = {
+    "query": {"none": {}},
+    "expander": {"none": {}},
     "chunker": {"fixed": {}},
     "retriever": {"dense": {}},
     "reranker": {"none": {}},

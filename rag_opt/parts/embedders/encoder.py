@@ -1,28 +1,31 @@
-"""Texts to vectors, each exact input once: the only place where an embedding model is loaded and run."""
+"""Texts to vectors, each exact input once: the only place where an embedding model is run."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from rag_opt.errors import ModelRefused
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.parts.embedders.runtimes import Machine, Runtime, decide, halving, loaded
+from rag_opt.errors import BadInput, ModelRefused, Problem, among
+from rag_opt.parts.embedders import golden
+from rag_opt.parts.embedders.cards import TASK, Card
+from rag_opt.parts.embedders.local import Local
+from rag_opt.parts.embedders.purposes import Purpose, Vectors
+from rag_opt.parts.embedders.served import SERVED
+from rag_opt.parts.models.runtimes import Machine, Runtime
 from rag_opt.records import FloatArray
-from rag_opt.store.keys import canonical, digest, file_digest, item_key
+from rag_opt.store.keys import digest, item_key
 from rag_opt.store.values import Values
 from rag_opt.tokens import Tokenizer
-
-Purpose = Literal["query", "document", "sentence"]
-Vectors = NDArray[np.float32]
 
 _BATCHES_PER_COMMIT = 8
 _SHELF = "vectors"
@@ -33,6 +36,9 @@ class Encoder:
 
     Vectors are float32, of unit length, stored at the model's full width; a card's
     `truncate_dimensions` is applied when they are read, so that variants share them.
+
+    `folder` and `identity` are for a model that is made here: where its files are made when they are wanted, and what
+    determines them, known before.
     """
 
     def __init__(
@@ -42,28 +48,46 @@ class Encoder:
         values: Values,
         lock: Callable[[str], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
         machine: Machine = Machine(),
+        folder: Callable[[], Path] | None = None,
+        identity: str | None = None,
     ) -> None:
         self.card = card
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.spend: Callable[[str, float, float], None] = lambda stage, work, seconds: None
         self.encoded = 0
-        self._values = values
+        self.values = values
         self._lock = lock
         self._machine = machine
+        self._made, self._made_identity = folder, identity
+        self._golden: set[str] = set()
+        self.identity = functools.cache(self._read_identity)  # of this object alone, so that it ends with it
+
+    @property
+    def made_here(self) -> bool:
+        """Whether its files are no download, but were made of another model's."""
+        return self._made_identity is not None
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer(self.card.folder / "tokenizer.json")
+        return Tokenizer(self.card.tokenizer_file)
+
+    @functools.cached_property
+    def backend(self) -> Any:
+        """What runs the model: here, or a server."""
+        card = self.card
+        if card.served:
+            return SERVED[card.backend](card, self.tokenizer)
+        return Local(card, self._made or (lambda: card.folder), values=self.values, machine=self._machine)
 
     @functools.cached_property
     def query_tokens(self) -> int:
         """How many tokens of a query the model reads, its prompt and special tokens taken off."""
-        return self.card.reads_tokens - int(self.tokenizer.lengths([self.card.query_prompt])[0])
+        return self.card.reads_tokens - int(self.tokenizer.lengths([self.prompt("query")])[0])
 
     @functools.cached_property
     def document_tokens(self) -> int:
         """How many tokens of a document's text the model reads, its prompt and special tokens taken off."""
-        return self.card.reads_tokens - int(self.tokenizer.lengths([self.card.document_prompt])[0])
+        return self.card.reads_tokens - int(self.tokenizer.lengths([self.prompt("document")])[0])
 
     def longer_than_read(self, texts: Sequence[str], purpose: Purpose) -> NDArray[np.bool_]:
         """Which of the texts the model would read only the beginning of."""
@@ -72,27 +96,30 @@ class Encoder:
 
     @functools.cached_property
     def files_digest(self) -> str:
-        """Hash of the files that determine the vectors."""
-        return _files_digest(self.card.folder, self._values)
+        """Hash of what determines the model: its files, what they are made of, or what its server says of itself."""
+        if self._made_identity is not None:
+            return self._made_identity
+        return digest(self.backend.facts) if self.card.served else str(self.backend.files_digest)
 
-    @functools.cached_property
+    @property
     def runtime(self) -> Runtime:
-        """What encodes documents on this machine."""
-        return decide(self._machine, self.card.folder, self._values)
+        """What encodes documents on this machine, for a model that runs here."""
+        runtime: Runtime = self.backend.runtime
+        return runtime
 
-    def _runs_on(self, purpose: Purpose) -> Runtime:
-        return self.runtime if purpose == "document" else self.runtime.exact
-
-    def _identity(self, purpose: Purpose) -> str:
-        """Hash of the model's files and of what runs it for a purpose; not of the card's name."""
-        facts = {"files": self.files_digest, "reads_tokens": self.card.reads_tokens}
-        return digest({**facts, **self._runs_on(purpose).facts})
+    def _read_identity(self, purpose: Purpose) -> str:
+        """Hash of the model and of what runs it for a purpose; not of the card's name."""
+        if self.card.served:
+            return self.files_digest
+        if self._made_identity is not None:
+            return digest([self._made_identity, Runtime("cpu").facts])
+        return digest(self.backend.facts(purpose))
 
     @functools.cached_property
     def vectors_key(self) -> str:
         """What every key that depends on this encoder's vectors must contain."""
-        prompts = [self.card.query_prompt, self.card.document_prompt]
-        return digest([self._identity("query"), self._identity("document"), prompts, self.card.vector_dimensions])
+        prompts = [self.prompt("query"), self.prompt("document")]
+        return digest([self.identity("query"), self.identity("document"), prompts, self.card.vector_dimensions])
 
     def stage(self, purpose: Purpose) -> str:
         """The name of the work of encoding for a purpose: of documents, or of what is compared with them."""
@@ -100,11 +127,23 @@ class Encoder:
 
     def keys(self, texts: Sequence[str], purpose: Purpose) -> list[bytes]:
         """Under what the vectors of the texts are stored; no model is loaded for it."""
-        identity, prompt = self._identity(purpose), self._prompt(purpose)
+        identity, prompt = self.identity(purpose), self.prompt(purpose)
         return [item_key(identity, [purpose, prompt + text]) for text in texts]
 
-    def _prompt(self, purpose: Purpose) -> str:
-        return self.card.query_prompt if purpose == "query" else self.card.document_prompt
+    def prompt(self, purpose: Purpose) -> str:
+        """What is put before a text. Raises BadInput for the name of a prompt that the model does not have."""
+        card = self.card
+        query = purpose == "query"
+        name = card.query_prompt_name if query else card.document_prompt_name
+        text = (card.query_prompt if query else card.document_prompt) if name is None else self._own_prompts(name)
+        return text.replace(TASK, card.task or "")
+
+    def _own_prompts(self, name: str) -> str:
+        path = self.card.folder / "config_sentence_transformers.json"
+        prompts = (orjson.loads(path.read_bytes()).get("prompts") or {}) if path.is_file() else {}
+        if name not in prompts:
+            raise BadInput([Problem(self.card.where, f"the model has no prompt called {name!r}{among(name, prompts)}")])
+        return str(prompts[name])
 
     def vectors(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         """[texts, dimensions]. Each distinct input that is not stored is run through the model once."""
@@ -115,14 +154,18 @@ class Encoder:
         if not texts:
             return np.zeros((0, self.card.vector_dimensions), np.float32), np.zeros(0)
         keys = self.keys(texts, purpose)
-        known = self._values.get(_SHELF, keys)
+        known = self.values.get(_SHELF, keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
             with self._lock(f"encoder-{self.files_digest}"):
-                known |= self._values.get(_SHELF, list(missing))  # another process may have been here
+                known |= self.values.get(_SHELF, list(missing))  # another process may have been here
                 known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, purpose)
         rows: Any = np.frombuffer(b"".join(known[key] for key in keys), _entry(self.card.dimensions))
         return self._cut(rows["vector"]), rows["ms"].astype(float)
+
+    def shaped(self, pooled: Vectors) -> Vectors:
+        """Vectors pooled elsewhere as the card wants them: of unit length, cut to its dimensions."""
+        return self._cut(_unit(pooled))
 
     def _cut(self, full: Vectors) -> Vectors:
         if self.card.truncate_dimensions is None:
@@ -133,43 +176,50 @@ class Encoder:
     def _encode_missing(self, missing: dict[bytes, str], purpose: Purpose) -> dict[bytes, bytes]:
         if not missing:
             return {}
-        keys, texts = list(missing), list(missing.values())
-        lengths = np.minimum(
-            self.tokenizer.lengths([self._prompt(purpose) + text for text in texts]), self.card.reads_tokens
-        )
-        begun = time.perf_counter()
-        self._model(purpose)  # loading is not part of what a vector takes
-        self.spend(f"load {self.card.id}", 1, time.perf_counter() - begun)
+        keys, prompt = list(missing), self.prompt(purpose)
+        texts = [prompt + text for text in missing.values()]
+        lengths = np.minimum(self.tokenizer.lengths(texts), self.card.reads_tokens)
+        self.prepare(purpose)
         begun = time.perf_counter()
         made: dict[bytes, bytes] = {}
-        unsaved: dict[bytes, bytes] = {}
-        for number, batch in enumerate(_batches(lengths, *self.runtime.batch)):
-            started = time.perf_counter()
-            rows = np.zeros(len(batch), _entry(self.card.dimensions))
-            rows["vector"] = self._run([texts[i] for i in batch], purpose)
-            rows["ms"] = (time.perf_counter() - started) * 1000 / len(batch)
-            for i, row in zip(batch, rows, strict=True):
-                made[keys[i]] = unsaved[keys[i]] = row.tobytes()
-            if number % _BATCHES_PER_COMMIT == _BATCHES_PER_COMMIT - 1:
-                self._values.put(_SHELF, unsaved)
-                unsaved = {}
-            self.progress(len(made), len(missing))
-        self._values.put(_SHELF, unsaved)
+        batches = list(_batches(lengths, *self.backend.batch))
+        for some in _parts(batches, _BATCHES_PER_COMMIT * self.backend.in_flight):
+            unsaved: dict[bytes, bytes] = {}
+            for batch, entries in self._run(texts, some, purpose):
+                unsaved |= {keys[i]: entry.tobytes() for i, entry in zip(batch, entries, strict=True)}
+                self.progress(len(made) + len(unsaved), len(missing))
+            self.values.put(_SHELF, unsaved)
+            made |= unsaved
         self.spend(self.stage(purpose), float(lengths.sum()), time.perf_counter() - begun)
         return made
 
-    def _model(self, purpose: Purpose) -> Any:
-        return loaded(self.card.folder, self.card.reads_tokens, self._runs_on(purpose))
+    def prepare(self, purpose: Purpose) -> None:
+        """Load what runs the model, and hold it against its card. Raises ModelRefused where it is another."""
+        begun = time.perf_counter()
+        self.backend.prepare(purpose)
+        if purpose in self.card.golden and purpose not in self._golden:
+            self._golden.add(purpose)
+            vector = _unit(self.backend.embed([self.prompt(purpose) + golden.TEXT], purpose))[0]
+            golden.check(self.card.golden, purpose, vector, self.card.where)
+        self.spend(f"load {self.card.id}", 1, time.perf_counter() - begun)
 
-    def _run(self, texts: list[str], purpose: Purpose) -> Vectors:
+    def _run(
+        self, texts: Sequence[str], batches: Sequence[list[int]], purpose: Purpose
+    ) -> Iterator[tuple[list[int], Any]]:
+        """Batches with what is stored of each text of them; several at once where a server runs the model."""
+
+        def one(batch: list[int]) -> tuple[list[int], Any]:
+            started = time.perf_counter()
+            rows = np.zeros(len(batch), _entry(self.card.dimensions))
+            rows["vector"] = self._embedded([texts[i] for i in batch], purpose)
+            rows["ms"] = (time.perf_counter() - started) * 1000 / len(batch)
+            return batch, rows
+
+        return self.backend.endpoint.map(one, batches) if self.card.served else map(one, batches)
+
+    def _embedded(self, texts: list[str], purpose: Purpose) -> Vectors:
         self.encoded += len(texts)
-        model, prompt = self._model(purpose), self._prompt(purpose)
-
-        def run(some: Sequence[str]) -> Sequence[Vectors]:
-            found: Vectors = model.encode(list(some), prompt=prompt, batch_size=len(some), show_progress_bar=False)
-            return list(found)
-
-        vectors = np.asarray(halving(run, texts), np.float32)
+        vectors = self.backend.embed(texts, purpose)
         if vectors.shape[1] != self.card.dimensions:
             raise ModelRefused(
                 f"{self.card.id} gives {vectors.shape[1]} dimensions; its card says {self.card.dimensions}"
@@ -187,6 +237,12 @@ def _entry(dimensions: int) -> np.dtype[np.void]:
     return np.dtype([("ms", "<f4"), ("vector", "<f4", (dimensions,))])
 
 
+def _parts(batches: Sequence[list[int]], size: int) -> Iterator[Sequence[list[int]]]:
+    whole = iter(batches)
+    while part := list(itertools.islice(whole, size)):
+        yield part
+
+
 def _batches(lengths: NDArray[np.int64], most_tokens: int, most_texts: int) -> Iterator[list[int]]:
     """Positions in batches of alike length, longest first, so that memory runs out early or never."""
     order = np.argsort(-lengths, kind="stable").tolist()
@@ -194,15 +250,3 @@ def _batches(lengths: NDArray[np.int64], most_tokens: int, most_texts: int) -> I
         size = max(1, min(most_texts, most_tokens // max(int(lengths[order[0]]), 1)))
         yield order[:size]
         order = order[size:]
-
-
-def _files_digest(folder: Path, values: Values) -> str:
-    """Hash of all that determines the vectors, remembered by size and time: weights are large."""
-    kept = [p for p in sorted(folder.rglob("*")) if p.suffix in (".json", ".safetensors", ".txt", ".model")]
-    stat = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in kept]
-    key = item_key("model files", [str(folder), stat])
-
-    def compute(_: list[int]) -> list[bytes]:
-        return [canonical([(name, file_digest(folder / name)) for name, _, _ in stat])]
-
-    return digest(values.fill("models", [key], compute)[0].decode())

@@ -1,14 +1,31 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Annotated
+
+from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.parts.embedders.cards import Card
 from rag_opt.registry import register
 
 
 @register("embedder", "model")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Model:
-    """An embedding model by the name of its card (`conf/embedder/<name>.yaml`)."""
+    """An embedding model by the name of its card (`conf/embedder/<name>.yaml`), by its id on the hub, or by a folder.
+    `dimensions`: only the first so many of each vector, made of unit length again.
+    """
 
     name: str = "minilm"
+    dimensions: Annotated[int, Ge(2)] | None = None
+
+    def adapt(self, card: Card) -> Card:
+        return with_dimensions(card, self.dimensions)
+
+
+def with_dimensions(card: Card, dimensions: int | None) -> Card:
+    """The card cut to so many dimensions; as it is where they are all it has."""
+    kept = dimensions if dimensions is not None and dimensions < card.dimensions else card.truncate_dimensions
+    return dataclasses.replace(card, truncate_dimensions=kept)

@@ -1,53 +1,104 @@
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import re
+import unicodedata
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import orjson
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.fetching import BM25Method
 from rag_opt.records import Candidates
 from rag_opt.registry import register
 
-StopWords = Literal["english", "none"]
+# ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
+STOP_WORDS = {
+    "en": "english", "de": "german", "nl": "dutch", "fr": "french", "es": "spanish", "pt": "portuguese",
+    "it": "italian", "ru": "russian", "sv": "swedish", "no": "norwegian", "zh": "chinese", "tr": "turkish",
+    "ko": "korean", "da": "danish",
+}  # fmt: skip
+STEMMERS = {
+    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech", "da": "danish", "nl": "dutch",
+    "en": "english", "eo": "esperanto", "et": "estonian", "fa": "persian", "pl": "polish", "fi": "finnish",
+    "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian",
+    "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "no": "norwegian", "pt": "portuguese",
+    "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
+    "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+_WORDLESS = "\0"
+_NONE = ("none", "corpus")  # of a corpus whose language nobody knows
+# runs of two or more word characters, as bm25s has it, and the marks that some scripts write vowels with
+_WORD = r"(?u)[\w\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0900-\u0dff]{2,}"
+# scripts that put no space between words: every two neighbouring characters are one
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_DELTAS = {"bm25+": 1.0, "bm25l": 0.5}  # as they were published
 
 
 @register("index", "bm25")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BM25:
-    """Okapi BM25 by bm25s (Lù, 2024): `k1` saturates term frequency, `b` in [0, 1] normalises length.
+    """BM25 by bm25s (Lù, 2024): `k1` saturates term frequency, `b` in [0, 1] normalises length, `method` is the
+    variant.
 
-    Words are lower-cased runs of two or more word characters; `stop_words` says which are left out.
+    Words are lower-cased runs of two or more word characters (NFKC); of Chinese, Japanese and Thai every two
+    neighbouring characters. `stop_words` are left out and `stemmer` cuts endings:
+    of the corpus's language where there are any for it (`corpus`), of a named language, or none.
     """
 
     k1: Annotated[float, Ge(0), Le(5)] = 1.2
     b: Annotated[float, Ge(0), Le(1)] = 0.75
-    stop_words: StopWords = "english"
+    method: BM25Method = "lucene"
+    stop_words: str = "corpus"
+    stemmer: str = "none"
 
-    libraries: ClassVar[tuple[str, ...]] = ("bm25s",)
+    libraries: ClassVar[tuple[str, ...]] = ("bm25s", "pystemmer")
     reads: ClassVar[str] = "texts"
+
+    @model_validator(mode="after")
+    def _known(self) -> BM25:
+        for name, known in (("stop_words", STOP_WORDS), ("stemmer", STEMMERS)):
+            if getattr(self, name) not in ("corpus", "none", *known.values()):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; should be corpus, none or {', '.join(known.values())}"
+                )
+        return self
+
+    def in_language(self, language: str) -> BM25:
+        """The same with what `corpus` stands for. `language`: ISO 639-1, or empty."""
+        stop_words = STOP_WORDS.get(language, "none") if self.stop_words == "corpus" else self.stop_words
+        stemmer = STEMMERS.get(language, "none") if self.stemmer == "corpus" else self.stemmer
+        return dataclasses.replace(self, stop_words=stop_words, stemmer=stemmer)
 
     def build(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
         """`blocks` of texts, `count` texts together; only their words' numbers are held all at once."""
         import bm25s
 
         numbers: dict[str, int] = {}
+        split = _splitter(self.stop_words, self.stemmer)
         chunks = [
             array("i", [numbers.setdefault(word, len(numbers)) for word in words])
             for block in blocks
-            for words in _words(list(block), self.stop_words)
+            for words in split(list(block))
         ]
         if not numbers:  # an index without a single word cannot be built; a word nobody asks for stands in for it
-            numbers, chunks = {"\0": 0}, [array("i", [0]) for _ in range(count)]
-        index = bm25s.BM25(k1=self.k1, b=self.b, backend="numpy")
+            numbers, chunks = {_WORDLESS: 0}, [array("i", [0]) for _ in range(count)]
+        index = bm25s.BM25(
+            k1=self.k1, b=self.b, method=self.method, delta=_DELTAS.get(self.method, 0.5), backend="numpy"
+        )
         index.index((chunks, numbers), show_progress=False)
         index.save(str(folder), corpus=None)
-        (folder / "stop_words.txt").write_text(self.stop_words)
+        words = {"stop_words": self.stop_words, "stemmer": self.stemmer}
+        (folder / "words.json").write_bytes(orjson.dumps(words))
 
     def open(self, folder: Path) -> OpenBM25:
         return OpenBM25(folder)
@@ -59,30 +110,63 @@ class OpenBM25:
 
         self._index: Any = bm25s.BM25.load(str(folder), load_corpus=False)
         self._size = int(self._index.scores["num_docs"])
-        self._stop_words = (folder / "stop_words.txt").read_text()
+        self._split = _splitter(**orjson.loads((folder / "words.json").read_bytes()))
 
     def search(self, queries: Sequence[str], depth: int, *, allowed: NDArray[np.int32] | None = None) -> Candidates:
         """Best chunks of each query; a chunk that shares no word with it is not returned."""
         rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-        mask = None
+        able = None
         if allowed is not None:
-            mask = np.zeros(self._size, np.float32)
-            mask[allowed] = 1
-        for words in _words(list(queries), self._stop_words):
-            scores = self._index.get_scores(words, weight_mask=mask) if words else np.zeros(self._size)
+            able = np.zeros(self._size, bool)
+            able[allowed] = True
+        for words in self._split(list(queries)):
+            scores = self._above_nothing(words)
+            if able is not None:
+                scores = np.where(able, scores, 0.0)
             kept = np.argpartition(-scores, depth - 1)[:depth] if depth < self._size else np.arange(self._size)
             kept = kept[scores[kept] > 0]
             order = np.lexsort((kept, -scores[kept]))
             rows.append((kept[order].astype(np.int32), scores[kept][order].astype(np.float32)))
         return Candidates.stack(rows, depth)
 
+    def _above_nothing(self, words: list[str]) -> NDArray[np.floating[Any]]:
+        """[chunks]: scores, 0 for a chunk without any of the words. Some variants give one that lacks a word a score
+        too, which is the same for all chunks and so tells none from another.
+        """
+        known = [word for word in words if word in self._index.vocab_dict]
+        if not known:
+            return np.zeros(self._size, np.float32)
+        scores: NDArray[np.floating[Any]] = self._index.get_scores(known)
+        if getattr(self._index, "nonoccurrence_array", None) is None:
+            return scores
+        rows = [self._index.vocab_dict[word] for word in known]
+        base = self._index.nonoccurrence_array[rows].sum()
+        return np.where(scores > base * (1 + 1e-6) + 1e-9, scores, 0.0)
+
     def close(self) -> None:
         pass
 
 
-def _words(texts: list[str], stop_words: str) -> list[list[str]]:
+def _bigrams(run: re.Match[str]) -> str:
+    characters = run.group()
+    return " ".join(["", *(a + b for a, b in itertools.pairwise(characters)), ""])
+
+
+def _splitter(stop_words: str, stemmer: str) -> Callable[[list[str]], list[list[str]]]:
     import bm25s
 
-    left_out = "english" if stop_words == "english" else []
-    words: list[list[str]] = bm25s.tokenize(texts, stopwords=left_out, return_ids=False, show_progress=False)
-    return words
+    cut = None
+    if stemmer not in _NONE:
+        import Stemmer
+
+        cut = Stemmer.Stemmer(stemmer)
+
+    def split(texts: list[str]) -> list[list[str]]:
+        left_out = [] if stop_words in _NONE else stop_words
+        plain = [_UNSPACED.sub(_bigrams, unicodedata.normalize("NFKC", text)) for text in texts]
+        words: list[list[str]] = bm25s.tokenize(
+            plain, token_pattern=_WORD, stopwords=left_out, stemmer=cut, return_ids=False, show_progress=False
+        )
+        return words
+
+    return split

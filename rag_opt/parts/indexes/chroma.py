@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from rag_opt.registry import register
 
 _COLLECTION = "chunks"
 _PREFIX = "rag_opt_chroma_"
+_USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
 
 
 @register("index", "chroma")
@@ -33,7 +35,6 @@ class Chroma:
     """
 
     ef_construction: Annotated[int, Ge(10), Le(2000)] = 100
-    ef_search: Annotated[int, Ge(10), Le(2000)] = 100
     max_neighbors: Annotated[int, Ge(4), Le(128)] = 16
 
     libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
@@ -47,7 +48,6 @@ class Chroma:
         hnsw = {
             "space": "cosine",
             "ef_construction": self.ef_construction,
-            "ef_search": self.ef_search,
             "max_neighbors": self.max_neighbors,
             "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
             # what was inserted since the last threshold waits in memory and in a log, and every opening inserts it
@@ -90,14 +90,37 @@ class OpenChroma:
         _sweep_copies()
         self._copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_"))
         shutil.copytree(folder, self._copy, dirs_exist_ok=True)
-        self._client = _client(self._copy)
-        self._collection: Any = self._client.get_collection(_COLLECTION, embedding_function=None)
-        self.close = weakref.finalize(self, _discard, self._client, self._copy)
+        self._clients: list[Any] = []
+        self._ef_search = _USUAL_EF_SEARCH
+        self._reopen(_USUAL_EF_SEARCH)
+        self.close = weakref.finalize(self, _discard, self._clients, self._copy)
+
+    def _reopen(self, ef_search: int) -> None:
+        """Chroma takes another `ef_search` only before an index is first looked at."""
+        if self._clients:
+            self._clients.pop().close()
+        self._clients.append(_client(self._copy))
+        self._collection: Any = self._clients[0].get_collection(_COLLECTION, embedding_function=None)
+        if ef_search != _USUAL_EF_SEARCH or self._ef_search != ef_search:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of Chroma, about its own writing
+                self._collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
+        self._ef_search = ef_search
 
     def search(
-        self, queries: NDArray[np.float32], depth: int, *, allowed: NDArray[np.int32] | None = None
+        self,
+        queries: NDArray[np.float32],
+        depth: int,
+        *,
+        allowed: NDArray[np.int32] | None = None,
+        ef_search: int = _USUAL_EF_SEARCH,
     ) -> Candidates:
-        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks."""
+        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
+
+        `ef_search`: how many neighbours are looked at; never fewer than `depth`.
+        """
+        if ef_search != self._ef_search:
+            self._reopen(ef_search)
         size = self._collection.count() if allowed is None else len(allowed)
         if size == 0 or len(queries) == 0:
             return Candidates.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
@@ -120,7 +143,7 @@ class OpenChroma:
         if not ids:  # Chroma refuses to get nothing
             return np.zeros((0, 1), np.float32)
         known: dict[str, NDArray[np.float32]] = {}
-        step = self._client.get_max_batch_size()
+        step = self._clients[0].get_max_batch_size()
         for start in range(0, len(ids), step):
             found = self._collection.get(ids=ids[start : start + step], include=["embeddings"])
             known |= dict(zip(found["ids"], np.asarray(found["embeddings"], np.float32), strict=True))
@@ -155,6 +178,7 @@ def _client(folder: Path) -> Any:
     return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
 
 
-def _discard(client: Any, copy: Path) -> None:
-    client.close()
+def _discard(clients: list[Any], copy: Path) -> None:
+    for client in clients:
+        client.close()
     shutil.rmtree(copy, ignore_errors=True)

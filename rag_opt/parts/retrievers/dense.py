@@ -1,27 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.fetching import Cuts, Fetch
 from rag_opt.records import Candidates, FloatArray
 from rag_opt.registry import register
 
 
 @register("retriever", "dense")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Dense:
-    """Nearest chunks by cosine of the embedder's vectors. `depth`: how long a list is fetched before the cut."""
+class Dense(Cuts):
+    """Nearest chunks by cosine of the embedder's vectors, approximately (Chroma). `ef_search`: how many neighbours a
+    search looks at; never fewer than `depth`.
+    """
 
-    top_k: Annotated[int, Ge(1), Le(200)] = 5
-    depth: Annotated[int, Ge(1), Le(1000)] = 50
+    ef_search: Annotated[int, Ge(10), Le(2000)] = 100
 
-    def indexes(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        return {"dense": ("chroma", {})}
+    def fetches(self) -> dict[str, Fetch]:
+        return {"dense": Fetch("chroma", self.depth, {}, {"ef_search": self.ef_search})}
 
     def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
         return {"dense": lists["dense"].scores.astype(np.float64)}

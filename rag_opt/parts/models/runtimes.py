@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import orjson
 
 from rag_opt.errors import ModelRefused
-from rag_opt.store.keys import item_key, versions
+from rag_opt.store.keys import canonical, digest, file_digest, item_key, versions
 from rag_opt.store.values import Values
 
 if TYPE_CHECKING:
@@ -40,15 +40,32 @@ _PROBES = (
 )
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a person may set about where models run; `auto` is decided by what is there."""
+    """What a person may set about where models run; `auto` is decided by what is there. `allow_code`: models whose
+    custom code may run, as `id@revision`.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     document_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    allow_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model as it lies on disk. `pooling`: what its vectors are made by, where its files do not say; `dtype`: of its
+    weights in memory; `code`: repositories whose code it may run, with their revisions.
+    """
+
+    folder: Path
+    reads_tokens: int
+    pooling: str | None = None
+    dtype: str = "float32"
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +130,7 @@ def _fits(folder: Path) -> bool:
     import torch
 
     free, _ = torch.cuda.mem_get_info()
-    return bool(free > _FREE_SHARE * _weights_bytes(folder) + _FREE_BYTES)
+    return bool(free > _FREE_SHARE * weights_bytes(folder) + _FREE_BYTES)
 
 
 def _bfloat16_pays(values: Values) -> bool:
@@ -144,26 +161,46 @@ def _processor() -> str:
     return "\n".join(dict.fromkeys(kept)) or platform.processor()
 
 
-def _weights_bytes(folder: Path) -> int:
+def files_digest(folder: Path, values: Values) -> str:
+    """Hash of all that determines the vectors, remembered by size and time: weights are large."""
+    kept = [p for p in sorted(folder.rglob("*")) if p.suffix in (".json", ".safetensors", ".txt", ".model", ".py")]
+    stat = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in kept]
+    key = item_key("model files", [str(folder), stat])
+
+    def compute(_: list[int]) -> list[bytes]:
+        return [canonical([(name, file_digest(folder / name)) for name, _, _ in stat])]
+
+    return digest(values.fill("models", [key], compute)[0].decode())
+
+
+def weights_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
-_LOADED: OrderedDict[tuple[Any, ...], tuple[SentenceTransformer, int]] = OrderedDict()
+_LOADED: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
 
 
-def loaded(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransformer:
+def loaded(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
     """One model in memory per process and runtime, whoever asks for it; those used longest ago make room."""
-    key = (folder, reads_tokens, runtime)
+    return held((files, runtime), runtime.device, weights_bytes(files.folder), lambda: _load(files, runtime))
+
+
+def held(key: tuple[Any, ...], device: str, weighs: int, load: Callable[[], T]) -> T:
+    """What `load` gives for `key`, loaded once. `weighs`: bytes that it takes on the device."""
     if key not in _LOADED:
-        weighs = _weights_bytes(folder)
-        while beside := [other for other in _LOADED if other[2].device == runtime.device]:
-            if sum(_LOADED[other][1] for other in beside) + weighs <= _most_bytes(runtime.device):
+        while beside := [other for other in _LOADED if _device_of(other) == device]:
+            if sum(_LOADED[other][1] for other in beside) + weighs <= _most_bytes(device):
                 break
             del _LOADED[beside[0]]
             gc.collect()  # a model may hold itself, and its memory is wanted now
-        _LOADED[key] = _load(folder, reads_tokens, runtime), weighs
+        _LOADED[key] = load(), weighs
     _LOADED.move_to_end(key)
-    return _LOADED[key][0]
+    found: T = _LOADED[key][0]
+    return found
+
+
+def _device_of(key: tuple[Any, ...]) -> str:
+    return str(key[1].device)
 
 
 @functools.cache
@@ -177,25 +214,42 @@ def _most_bytes(device: str) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 if "SC_PHYS_PAGES" in names else 2**32
 
 
-def _load(folder: Path, reads_tokens: int, runtime: Runtime) -> SentenceTransformer:
-    refuse_unsafe(folder)
+def _load(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
+    code = refuse_unsafe(files.folder, files.code)
     import transformers
     from sentence_transformers import SentenceTransformer
 
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    model = SentenceTransformer(str(folder), device=runtime.device)
+    if files.pooling and not (files.folder / "modules.json").exists():
+        model = SentenceTransformer(modules=_modules(files, code), device=runtime.device)
+    else:
+        model = SentenceTransformer(str(files.folder), device=runtime.device, **code)
     model.eval()
     first: Any = model[0]
     if not hasattr(first, "auto_model"):  # static vectors: nothing to multiply, no longest text
         return model
-    model.max_seq_length = reads_tokens
-    if runtime.library == "openvino" and _compiled(model, runtime.precision):
+    model.max_seq_length = files.reads_tokens
+    if files.dtype != "float32":
+        import torch
+
+        model.to(getattr(torch, files.dtype))
+    if runtime.library == "openvino" and files.dtype == "float32" and _compiled(model, runtime.precision):
         return model
     if runtime.precision == "bfloat16":
         first.bfloat16()
+    if runtime.precision == "bfloat16" or files.dtype != "float32":
         # pooling and norm in fp32
         first.register_forward_hook(lambda _, __, out: {**out, "token_embeddings": out["token_embeddings"].float()})
     return model
+
+
+def _modules(files: ModelFiles, code: dict[str, Any]) -> list[Any]:
+    """For a model that is a bare transformer: the pooling that its card names."""
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    modes = {"last": "lasttoken"}
+    transformer = Transformer(str(files.folder), **code)
+    return [transformer, Pooling(transformer.get_embedding_dimension(), modes.get(files.pooling or "", files.pooling))]
 
 
 def _compiled(model: SentenceTransformer, precision: Precision) -> bool:
@@ -204,7 +258,7 @@ def _compiled(model: SentenceTransformer, precision: Precision) -> bool:
 
     import numpy as np
 
-    from rag_opt.parts.embedders.openvino_model import OpenVinoModel
+    from rag_opt.parts.models.openvino_model import OpenVinoModel
 
     first: Any = model[0]
     plain = first.model
@@ -223,19 +277,38 @@ def _compiled(model: SentenceTransformer, precision: Precision) -> bool:
     return agrees
 
 
-def refuse_unsafe(folder: Path) -> None:
-    """Raise ModelRefused for a model that needs custom code, or whose weights are not safetensors."""
+def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> dict[str, Any]:
+    """How a model's custom code may be loaded: nothing, or what sentence-transformers is told to run it.
+
+    `allowed`: repositories as `id@revision`. Raises ModelRefused for a model that needs code of any other, and for
+    weights that are not safetensors.
+    """
     path = folder / "config.json"
-    if path.exists() and "auto_map" in orjson.loads(path.read_bytes()):  # static vectors have none
+    code = orjson.loads(path.read_bytes()).get("auto_map") or {} if path.exists() else {}  # static vectors have none
+    if not code:
+        _refuse_pickles(folder)
+        return {}
+    names = [name for value in code.values() for name in (value if isinstance(value, list) else [value]) if name]
+    elsewhere = {str(name).partition("--")[0] for name in names if "--" in str(name)}
+    revisions = dict(one.split("@", 1) for one in allowed if "@" in one)
+    if not allowed or any(other not in revisions for other in elsewhere):
+        which = ", ".join(sorted(elsewhere)) or "its own repository"
         raise ModelRefused(
-            f"{folder}: config.json names custom code (auto_map). Without it the model loads and gives wrong "
-            "vectors, with it anything may run here; serve it with text-embeddings-inference instead"
+            f"{folder}: config.json names custom code (auto_map, of {which}). Without it the model loads and gives "
+            "wrong vectors, with it anything may run here; serve it with text-embeddings-inference, or allow the "
+            "code of every repository it names by embedder.allow_code=[id@revision]"
         )
+    _refuse_pickles(folder)
+    pinned = {"code_revision": revisions[next(iter(elsewhere))]} if elsewhere else {}
+    return {"trust_remote_code": True, "model_kwargs": pinned, "config_kwargs": pinned}
+
+
+def _refuse_pickles(folder: Path) -> None:
     if not any(folder.rglob("*.safetensors")):
         raise ModelRefused(f"{folder}: there are no safetensors weights; other formats can run code when loaded")
 
 
-def halving(run: Callable[[Sequence[str]], Sequence[T]], texts: Sequence[str]) -> list[T]:
+def halving(run: Callable[[Sequence[Item]], Sequence[T]], texts: Sequence[Item]) -> list[T]:
     """`run(texts)`, in halves while memory does not suffice."""
     try:
         return list(run(texts))

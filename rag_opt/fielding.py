@@ -1,0 +1,89 @@
+"""Which embedding models of a space may take part: by size, licence and language; and what was left out, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from rag_opt.errors import BadInput, Problem
+from rag_opt.parts.embedders.cards import Card, Cards
+from rag_opt.settings import EmbedderSettings
+from rag_opt.study.domains import Choice, Domain
+from rag_opt.study.space import Space, Tree
+
+
+def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str, notes: list[str]) -> Space:
+    """The space without the models that the limits rule out; `notes` get what was left out and why, and what a person
+    should know of those that stay. Raises BadInput where none is left, and for a limit that names nothing.
+    """
+    problems = [
+        Problem(f"embedder.cards.{name}", "no model of the space has this name")
+        for name in limits.cards
+        if name not in {value for value, _ in _named(space)}
+    ]
+    out: dict[str, str] = {}
+    tree: Tree = {slot: dict(kinds) for slot, kinds in space.tree.items()}
+    for kind, parameters in space.tree["embedder"].items():
+        kept, asked = list[object](), _names(parameters)
+        for name in asked:
+            card = _card(cards, str(name), problems)
+            why = _why_not(card, limits, language) if card is not None else ""
+            if why:
+                out[str(name)] = why
+            else:
+                kept.append(name)
+        if asked and not kept:
+            del tree["embedder"][kind]
+        elif asked:
+            tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}  # type: ignore[arg-type]
+    notes += [f"left out: the embedding model {name} ({why})" for name, why in out.items()]
+    if not tree["embedder"] and not problems:
+        problems.append(Problem("space.embedder", "no model is left: " + "; ".join(f"{n} {w}" for n, w in out.items())))
+    if problems:
+        raise BadInput(problems)
+    named = [str(name) for kinds in tree["embedder"].values() for name in _names(kinds)]
+    notes += [note for name in dict.fromkeys(named) for note in _to_know(name, cards.read(name))]
+    return dataclasses.replace(space, tree=tree)
+
+
+def _named(space: Space) -> list[tuple[object, str]]:
+    return [(name, kind) for kind, parameters in space.tree["embedder"].items() for name in _names(parameters)]
+
+
+def _names(parameters: dict[str, Domain]) -> Sequence[object]:
+    domain = parameters.get("name")
+    return domain.values if isinstance(domain, Choice) else ()
+
+
+def _card(cards: Cards, name: str, problems: list[Problem]) -> Card | None:
+    try:
+        return cards.read(name, where="space.embedder.model.name")
+    except BadInput as error:
+        problems += [problem for problem in error.problems if problem not in problems]
+        return None
+
+
+def _why_not(card: Card, limits: EmbedderSettings, language: str) -> str:
+    size, memory = card.parameters_millions, card.memory_gb
+    if limits.max_parameters is not None and size is not None and size > limits.max_parameters:
+        return f"{size:,.0f} million parameters, embedder.max_parameters is {limits.max_parameters:,.0f}"
+    if limits.max_memory_gb is not None and memory is not None and memory > limits.max_memory_gb:
+        return f"{memory:.1f} GB of weights, embedder.max_memory_gb is {limits.max_memory_gb:g}"
+    if not limits.allow_non_commercial and not card.commercial_use:
+        return f"its licence {card.licence} forbids commercial use; embedder.allow_non_commercial is false"
+    if not card.speaks(language):
+        return f"made for {', '.join(card.languages)}; the documents are in {language}"
+    return ""
+
+
+def _to_know(name: str, card: Card) -> list[str]:
+    notes = []
+    if not card.commercial_use:
+        notes.append(f"{name}: its licence {card.licence} forbids commercial use (embedder.allow_non_commercial=false)")
+    if not card.verified:
+        prompts = f"prompts {card.query_prompt!r} and {card.document_prompt!r}"
+        notes.append(
+            f"{name}: has no card; its own files say {card.dimensions} dimensions, {card.reads_tokens} tokens, pooling "
+            f"by {card.pooling or 'unknown'}, {prompts} (unverified; `python -m rag_opt.card {name}` writes one)"
+        )
+    return notes

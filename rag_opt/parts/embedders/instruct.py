@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+from annotated_types import Ge
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import ImpossiblePipeline
+from rag_opt.parts.embedders.cards import Card
+from rag_opt.parts.embedders.model import with_dimensions
+from rag_opt.registry import register
+
+
+@register("embedder", "instruct")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Instruct:
+    """An instruction model: `task` says in a sentence what the search is for, and is put before every query."""
+
+    name: str
+    task: str = "Given a question, retrieve the passages that answer it"
+    dimensions: Annotated[int, Ge(2)] | None = None
+
+    def adapt(self, card: Card) -> Card:
+        if not card.takes_task:
+            raise ImpossiblePipeline(f"{self.name} takes no task: neither of its prompts has {{task}} in it")
+        return with_dimensions(dataclasses.replace(card, task=self.task), self.dimensions)

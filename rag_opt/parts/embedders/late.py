@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import ImpossiblePipeline
+from rag_opt.parts.embedders.cards import Card
+from rag_opt.registry import register
+
+
+@register("embedder", "late")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Late:
+    """Late chunking (Günther et al., 2024): the transformer reads windows of the document, and a chunk's vector is the
+    mean of its token vectors there, so that it knows what stands around it. All chunk sizes share one reading.
+
+    `window`: tokens read at once, all that the model reads where none are given; `overlap`: the share of a window that
+    the next one reads again. For models that pool by the mean.
+    """
+
+    shapes_documents: ClassVar[bool] = True
+
+    name: str = "minilm"
+    window: Annotated[int, Ge(16)] | None = None
+    overlap: Annotated[float, Ge(0), Le(0.9)] = 0.25
+
+    def adapt(self, card: Card) -> Card:
+        if card.pooling not in (None, "mean"):
+            raise ImpossiblePipeline(f"{self.name} pools by {card.pooling}: late chunking needs the mean of tokens")
+        if card.served:
+            raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
+        if self.window is not None and self.window > card.reads_tokens:
+            raise ImpossiblePipeline(
+                f"a window of {self.window} tokens is longer than {self.name} reads ({card.reads_tokens})"
+            )
+        return card

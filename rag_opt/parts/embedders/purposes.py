@@ -1,0 +1,11 @@
+"""What a text is embedded for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Purpose = Literal["query", "document", "sentence"]
+Vectors = NDArray[np.float32]

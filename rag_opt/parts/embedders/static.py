@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import ImpossiblePipeline, ModelRefused
+from rag_opt.parts.embedders.cards import Card
+from rag_opt.registry import register
+
+_READS_ANYTHING = 1_000_000
+
+
+@register("embedder", "static")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Static:
+    """A static model distilled from another by model2vec: one vector per token, averaged. Far faster, and blind to
+    order and context. `dimensions`: of its vectors, by principal components.
+    """
+
+    name: str = "minilm"
+    dimensions: Annotated[int, Ge(2)] = 256
+
+    libraries: ClassVar[tuple[str, ...]] = ("model2vec",)
+
+    def adapt(self, card: Card) -> Card:
+        if card.served:
+            raise ImpossiblePipeline(f"{self.name} runs behind a server: nothing can be distilled from it")
+        return dataclasses.replace(
+            card,
+            id=f"{card.id} distilled to {self.dimensions}",
+            dimensions=min(self.dimensions, card.dimensions),
+            reads_tokens=_READS_ANYTHING,
+            tokenizer=str(card.tokenizer_file.parent),
+            query_prompt="",
+            document_prompt="",
+            query_prompt_name=None,
+            document_prompt_name=None,
+            truncate_dimensions=None,
+            pooling=None,
+            golden={},
+        )
+
+    def distil(self, source: Path, folder: Path) -> None:
+        """Write the static model of the one in `source` into `folder`, as sentence-transformers loads it."""
+        try:
+            from model2vec.distill import distill
+        except ImportError:
+            raise ModelRefused("embedder.static: model2vec is not installed; pip install 'rag-opt[static]'") from None
+        made = distill(str(source), pca_dims=self.dimensions, device="cpu", quantize_to="float32")
+        made.tokenizer.no_truncation()  # it keeps that of the transformer, and would read no further
+        made.save_pretrained(str(folder))
+        config = json.loads((folder / "config.json").read_text())
+        config["tokenizer_name"] = ""  # a path of this machine
+        (folder / "config.json").write_text(json.dumps(config))

@@ -1,0 +1,1 @@
+"""What a hit returns: its chunk, or a wider span around it."""

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import ChunkColumns, IntArray
+from rag_opt.registry import register
+
+
+@register("expander", "window")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Window:
+    """A hit returns its chunk with so many neighbours of the same document `before` and `after` it."""
+
+    before: Annotated[int, Ge(0), Le(50)] = 1
+    after: Annotated[int, Ge(0), Le(50)] = 1
+
+    def expand(self, chunks: ChunkColumns) -> tuple[IntArray, IntArray]:
+        """Start and end of what each chunk returns. Chunks lie in the order of their documents and starts."""
+        rows = np.arange(len(chunks.document))
+        first = np.searchsorted(chunks.document, chunks.document, side="left")
+        last = np.searchsorted(chunks.document, chunks.document, side="right") - 1
+        start = chunks.start[np.maximum(rows - self.before, first)]
+        # a neighbour that overlaps may end before the chunk itself does
+        return start, np.maximum(chunks.end, chunks.end[np.minimum(rows + self.after, last)])

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.records import Candidates
+from rag_opt.registry import register
+
+_ROWS_AT_ONCE = 65_536
+
+
+@register("index", "exact")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Exact:
+    """Every vector compared with every query (NumPy). `precision` int8: each dimension in 255 steps between its
+    extremes in memory; the float32 vectors stay on disk, for the best to be scored again.
+    """
+
+    precision: Literal["float32", "int8"] = "float32"
+
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    reads: ClassVar[str] = "vectors"
+
+    def build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
+        """`blocks` of vectors, [texts, dimensions] each, `count` rows together."""
+        stored: NDArray[np.float32] | None = None
+        done = 0
+        for block in blocks:
+            if stored is None:
+                shape = (count, block.shape[1])
+                stored = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, shape)  # type: ignore[no-untyped-call, unused-ignore]
+            stored[done : done + len(block)] = block
+            done += len(block)
+        if stored is None:
+            stored = np.zeros((0, 1), np.float32)
+            np.save(folder / "vectors.npy", stored)
+        if self.precision == "int8":
+            np.savez(folder / "codes.npz", **_quantised(stored))
+
+    def open(self, folder: Path) -> OpenExact:
+        return OpenExact(folder)
+
+
+def _quantised(vectors: NDArray[np.float32]) -> dict[str, Any]:
+    """value = middle + step * code, per dimension; codes in [-127, 127]."""
+    low = vectors.min(axis=0, initial=0.0)
+    high = vectors.max(axis=0, initial=0.0)
+    middle, step = (low + high) / 2, np.maximum((high - low) / 254, 1e-12).astype(np.float32)
+    codes = np.empty(vectors.shape, np.int8)
+    for first in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        codes[rows] = np.rint((vectors[rows] - middle) / step).clip(-127, 127)
+    return {"codes": codes, "middle": middle, "step": step}
+
+
+class OpenExact:
+    def __init__(self, folder: Path) -> None:
+        self._codes: dict[str, Any] | None = None
+        if (folder / "codes.npz").exists():
+            with np.load(folder / "codes.npz") as arrays:
+                self._codes = dict(arrays)
+        self._vectors = np.load(folder / "vectors.npy", mmap_mode="r" if self._codes is not None else None)
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        depth: int,
+        *,
+        allowed: NDArray[np.int32] | None = None,
+        oversample: int = 4,
+    ) -> Candidates:
+        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks."""
+        rows = []
+        able = np.arange(len(self._vectors), dtype=np.int32) if allowed is None else allowed
+        for query in queries:  # one at a time: a product's rounding depends on its shape
+            chunks = able
+            if self._codes is not None:
+                chunks = _best(chunks, self._by_codes(query, chunks), depth * oversample)[0]
+            rows.append(_best(chunks, np.asarray(self._vectors[chunks] @ query), depth))
+        return Candidates.stack(rows, depth)
+
+    def _by_codes(self, query: NDArray[np.float32], chunks: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores of the chunks up to what is the same for all: the product with `middle`."""
+        assert self._codes is not None
+        scaled = self._codes["step"] * query
+        parts = [chunks[i : i + _ROWS_AT_ONCE] for i in range(0, len(chunks), _ROWS_AT_ONCE)]
+        scores = [self._codes["codes"][part].astype(np.float32) @ scaled for part in parts]
+        return np.concatenate(scores) if scores else np.zeros(0, np.float32)
+
+    def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The vectors of some chunks, one row each, in the order asked."""
+        found: NDArray[np.float32] = np.asarray(self._vectors[chunks])
+        return found
+
+    def close(self) -> None:
+        pass
+
+
+def _best(
+    chunks: NDArray[np.int32], scores: NDArray[np.float32], depth: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The best `depth`, of equal scores the earlier chunk first."""
+    if depth < len(chunks):
+        # all that reach the last score that counts, so that of equal ones the earliest are taken
+        least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+        kept = np.flatnonzero(scores >= least)
+        chunks, scores = chunks[kept], scores[kept]
+    order = np.lexsort((chunks, -scores))[:depth]
+    return chunks[order], scores[order].astype(np.float32)

@@ -1,0 +1,1 @@
+"""What parts with models share: cards, what runs a model here, and servers that run it elsewhere."""

@@ -1,0 +1,1 @@
+"""What is searched for: the question, or something made of it."""

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import BadInput
+from rag_opt.parts.models.runtimes import ModelFiles, Runtime, decide, files_digest, held, refuse_unsafe, weights_bytes
+from rag_opt.parts.models.tools import ModelTools
+from rag_opt.parts.rerankers.cards import RerankerCard
+from rag_opt.registry import register
+from rag_opt.store.keys import digest
+
+_TEXTS_AT_ONCE = 32
+Tokens = NDArray[np.float32]
+
+
+@register("reranker", "late_interaction")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LateInteraction:
+    """The first `depth` hits by MaxSim (Khattab & Zaharia, 2020): each token of the question counts by its most alike
+    token of the text, averaged. By the tokens of an embedding model, or of a ColBERT model (`conf/reranker/`).
+    """
+
+    name: str = "minilm"
+    depth: Annotated[int, Ge(1), Le(1000)] = 20
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+
+    def scorer(self, tools: ModelTools) -> MaxSim:
+        card = self._colbert(tools)
+        return ColBert(card, tools) if card is not None else ByEmbedder(self.name, tools)
+
+    def _colbert(self, tools: ModelTools) -> RerankerCard | None:
+        shelf = tools.rerankers
+        if self.name not in shelf.names():
+            return None
+        card: RerankerCard = shelf.read(self.name)
+        if card.architecture != "colbert":
+            raise BadInput(
+                f"reranker late_interaction: {self.name} is a {card.architecture}; it gives no vectors of tokens"
+            )
+        return card
+
+
+class MaxSim:
+    """Scores pairs by the vectors that a model gives to tokens."""
+
+    key: str
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """One mean of cosines per (question, text), in [-1, 1]."""
+        asked = {text: _unit(one) for text, one in self._of({question for question, _ in pairs}, "query").items()}
+        found = np.zeros(len(pairs), np.float32)
+        texts = sorted({text for _, text in pairs})
+        place: dict[str, list[int]] = {}
+        for number, (_, text) in enumerate(pairs):
+            place.setdefault(text, []).append(number)
+        for first in range(0, len(texts), 1024):  # vectors of tokens are large: not all at once
+            for text, tokens in self._of(set(texts[first : first + 1024]), "document").items():
+                said = _unit(tokens)
+                for number in place[text]:
+                    question = asked[pairs[number][0]]
+                    if len(said) and len(question):
+                        found[number] = (question @ said.T).max(axis=1).mean()
+                    else:
+                        found[number] = -1.0
+        return found
+
+    def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
+        raise NotImplementedError
+
+
+class ByEmbedder(MaxSim):
+    def __init__(self, name: str, tools: ModelTools) -> None:
+        self._name, self._tools = name, tools
+        self.key = digest(["late_interaction", tools.tokens_key(name)])
+
+    def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
+        some = sorted(texts)
+        return {text: one[1] for text, one in zip(some, self._tools.tokens(self._name, some, purpose), strict=True)}
+
+
+class ColBert(MaxSim):
+    """A ColBERT model by sentence-transformers' MultiVectorEncoder, in float32."""
+
+    def __init__(self, card: RerankerCard, tools: ModelTools) -> None:
+        self.card, self.folder = card, card.folder
+        self._files = ModelFiles(self.folder, card.reads_tokens)
+        self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact
+        self.key = digest(["colbert", files_digest(self.folder, tools.values), self._runtime.facts])
+
+    def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
+        weighs, key = weights_bytes(self.folder), (self._files, self._runtime, "colbert")
+        model: Any = held(key, self._runtime.device, weighs, self._load)
+        some = sorted(texts, key=len)
+        encode = model.encode_query if purpose == "query" else model.encode_document
+        found = encode(some, batch_size=_TEXTS_AT_ONCE, show_progress_bar=False)
+        return {text: np.asarray(one, np.float32) for text, one in zip(some, found, strict=True)}
+
+    def _load(self) -> Any:
+        refuse_unsafe(self.folder)
+        from sentence_transformers import MultiVectorEncoder
+
+        model = MultiVectorEncoder(str(self.folder), device=self._runtime.device)
+        model.eval()
+        return model
+
+
+def _unit(vectors: Tokens) -> Tokens:
+    unit: Tokens = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit

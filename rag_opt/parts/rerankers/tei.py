@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import BadInput, ModelRefused, Problem, ServerFailed
+from rag_opt.parts.models.endpoint import Endpoint, TooMuch
+from rag_opt.parts.models.tools import ModelTools
+from rag_opt.parts.rerankers.cards import RerankerCard
+from rag_opt.registry import register
+from rag_opt.store.keys import digest
+
+_USUAL_BATCH = 32
+
+
+@register("reranker", "tei")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TeiReranker:
+    """The first `depth` hits in the order of a model that text-embeddings-inference serves (`/rerank`). Its card says
+    the `url`. The server reads only the beginning of a longer text.
+    """
+
+    name: str
+    depth: Annotated[int, Ge(1), Le(1000)] = 20
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+
+    def check(self, rerankers: Any) -> None:
+        if rerankers.read(self.name).url is None:
+            what = "a served reranker needs the url of its server: +reranker.cards.<name>.url=…"
+            raise BadInput([Problem(f"reranker {self.name}", what)])
+
+    def scorer(self, tools: ModelTools) -> Served:
+        return Served(tools.rerankers.read(self.name))
+
+
+class Served:
+    def __init__(self, card: RerankerCard) -> None:
+        self.card = card
+        self.endpoint = Endpoint(str(card.url), key_variable=card.key_variable)
+
+    @functools.cached_property
+    def info(self) -> dict[str, Any]:
+        found = self.endpoint.get("/info")
+        expected = self.card.served_as or self.card.id
+        if not isinstance(found, dict) or found.get("model_id") != expected:
+            served = found.get("model_id") if isinstance(found, dict) else found
+            raise ModelRefused(f"{self.endpoint.url} serves {served}, not {expected} (served_as says another name)")
+        if "reranker" not in (found.get("model_type") or {}):
+            raise ModelRefused(f"{self.endpoint.url} serves {expected} as {found.get('model_type')}, not as a reranker")
+        return found
+
+    @functools.cached_property
+    def key(self) -> str:
+        kept = ("model_id", "model_sha", "model_dtype", "max_input_length", "version")
+        return digest(["tei", {name: self.info.get(name) for name in kept}])
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """One raw score per (question, text)."""
+        most = int(self.info.get("max_client_batch_size") or _USUAL_BATCH)
+        by_question: dict[str, list[int]] = defaultdict(list)
+        for number, (question, _) in enumerate(pairs):
+            by_question[question].append(number)
+        parts = [(q, ns[i : i + most]) for q, ns in by_question.items() for i in range(0, len(ns), most)]
+        found = np.full(len(pairs), np.nan, np.float32)
+
+        def one(part: tuple[str, list[int]]) -> tuple[list[int], list[float]]:
+            return part[1], self._batch(part[0], [pairs[n][1] for n in part[1]])
+
+        for numbers, scores in self.endpoint.map(one, parts):
+            found[numbers] = scores
+        return found
+
+    def _batch(self, question: str, texts: list[str]) -> list[float]:
+        body = {"query": question, "texts": texts, "raw_scores": True, "truncate": True}
+        try:
+            rows = self.endpoint.post("/rerank", body)
+        except TooMuch as error:
+            if len(texts) == 1:
+                raise ServerFailed(f"{self.endpoint.url} refuses a pair: {error}") from None
+            middle = len(texts) // 2
+            return self._batch(question, texts[:middle]) + self._batch(question, texts[middle:])
+        try:
+            placed = {int(row["index"]): float(row["score"]) for row in rows}
+            return [placed[number] for number in range(len(texts))]
+        except (KeyError, TypeError, ValueError):
+            raise ServerFailed(f"{self.endpoint.url}/rerank gave no score for each of {len(texts)} texts") from None

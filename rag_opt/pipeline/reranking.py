@@ -1,0 +1,110 @@
+"""Reranking: candidates in a new order, each list or each pair of question and text scored once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt import config
+from rag_opt.pipeline.planning import Ledger
+from rag_opt.pipeline.searching import Timed, pack_list, unpack_lists
+from rag_opt.rankings import reordered
+from rag_opt.records import Candidates, FloatArray, Question
+from rag_opt.registry import source_digest
+from rag_opt.store.keys import digest, item_key
+from rag_opt.store.values import Values
+
+_PAIR = np.dtype([("score", "<f4"), ("ms", "<f4")])
+
+
+class PairScorer(Protocol):
+    """A model that says how well a text answers a question. `key`: hash of all that determines its scores."""
+
+    key: str
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """One number per (question, text); higher is better."""
+        ...
+
+
+class Reranking:
+    """The reranker of one pipeline. `text` gives what a chunk returns, `scorer` the model of a part that needs one."""
+
+    def __init__(
+        self,
+        part: Any,
+        *,
+        values: Values,
+        ledger: Ledger,
+        text: Callable[[int], str],
+        scorer: Callable[[Any], PairScorer],
+        vectors_key: Callable[[], str],
+        chunk_vectors: Callable[[], Callable[[NDArray[np.int32]], NDArray[np.float32]]],
+    ) -> None:
+        self._part, self._values, self._ledger = part, values, ledger
+        self._text, self._scorer = text, scorer
+        self._vectors_key, self._chunk_vectors = vectors_key, chunk_vectors
+
+    def __call__(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+        """The candidates in their new order, and the milliseconds that each question took when it was first done."""
+        needs = self._part.needs
+        if "pair_scores" in needs:
+            return self._by_pairs(questions, candidates)
+        if "chunk_vectors" in needs:
+            return self._by_vectors(candidates)
+        return self._part.rerank(candidates), np.zeros(len(candidates.chunks))
+
+    def _by_vectors(self, candidates: Candidates) -> Timed:
+        part = self._part
+        namespace = digest([config.dump(part), source_digest(type(part).__module__), self._vectors_key()])
+        rows = range(len(candidates.chunks))
+        keys = [item_key(namespace, [candidates.chunks[r], candidates.scores[r].astype(float).tolist()]) for r in rows]
+
+        def compute(positions: list[int]) -> list[bytes]:
+            some = Candidates(candidates.chunks[positions], candidates.scores[positions])
+            chunk_vectors = self._chunk_vectors()
+            started = time.perf_counter()
+            with self._ledger.timed(f"rerank {part.kind}", len(positions)):
+                done = part.rerank(some, chunk_vectors=chunk_vectors)
+            elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
+            return [pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
+
+        return unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
+
+    def _by_pairs(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+        """The first `depth` of each list by the scores of its pairs; what stands after them stays there."""
+        chunks = candidates.chunks[:, : self._part.depth]
+        rows, ranks = np.nonzero(chunks >= 0)
+        found = zip(rows.tolist(), chunks[rows, ranks].tolist(), strict=True)
+        pairs = [(questions[row].text, self._text(chunk)) for row, chunk in found]
+        scores, took_ms = self._scored(pairs)
+        table = np.full(chunks.shape, -np.inf)
+        table[rows, ranks] = scores
+        elapsed_ms = np.zeros(len(chunks))
+        np.add.at(elapsed_ms, rows, took_ms)
+        return reordered(candidates, table), elapsed_ms
+
+    def _scored(self, pairs: Sequence[tuple[str, str]]) -> tuple[FloatArray, FloatArray]:
+        if not pairs:
+            return np.zeros(0), np.zeros(0)
+        scorer = self._scorer(self._part)
+
+        def compute(positions: list[int]) -> list[bytes]:
+            started = time.perf_counter()
+            with self._ledger.timed(f"rerank {self._part.kind}", len(positions)):
+                found = scorer.scores([pairs[i] for i in positions])
+            if found.shape != (len(positions),) or not np.isfinite(found).all():
+                raise ValueError(
+                    f"{self._part.kind} gave {found.shape} scores for {len(positions)} pairs, or not numbers"
+                )
+            entries = np.zeros(len(positions), _PAIR)
+            entries["score"], entries["ms"] = found, (time.perf_counter() - started) * 1000 / len(positions)
+            return [entry.tobytes() for entry in entries]
+
+        keys = [item_key(scorer.key, pair) for pair in pairs]
+        stored: Any = np.frombuffer(b"".join(self._values.fill("pair_scores", keys, compute)), _PAIR)
+        return stored["score"].astype(float), stored["ms"].astype(float)

@@ -1,0 +1,130 @@
+"""Searching: what each index returns for each question, stored by all that determined it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt import config
+from rag_opt.fetching import Fetch
+from rag_opt.pipeline.planning import Ledger
+from rag_opt.rankings import combine, reciprocal_ranks
+from rag_opt.records import Candidates, FloatArray, Question
+from rag_opt.registry import source_digest
+from rag_opt.store.keys import item_key
+from rag_opt.store.values import Values
+
+Vectors = NDArray[np.float32]
+Timed = tuple[Candidates, FloatArray]
+_FUSED_K = 60  # of the lists of several rewordings of one question
+
+
+class Searcher:
+    """The indexes of one pipeline. `allowed` turns a question's filters into the rows of chunks that they leave."""
+
+    def __init__(
+        self,
+        *,
+        index_keys: Mapping[str, str],
+        index_parts: Mapping[str, Any],
+        open_index: Callable[[str], Any],
+        allowed: Callable[[Mapping[str, Any]], NDArray[np.int32] | None],
+        values: Values,
+        ledger: Ledger,
+    ) -> None:
+        self._keys, self._parts = index_keys, index_parts
+        self._open, self._allowed = open_index, allowed
+        self._values, self._ledger = values, ledger
+
+    def plain(self, name: str, fetch: Fetch, questions: Sequence[Question], vectors: Vectors) -> Timed:
+        """The list of each question as it was asked, and the milliseconds that it took when first searched for."""
+
+        def search(positions: list[int]) -> list[tuple[Candidates, float]]:
+            return [self._one(name, fetch, questions[i], vectors[i : i + 1]) for i in positions]
+
+        return self._stored(name, fetch, list_keys(self._keys[name], fetch, questions), search)
+
+    def refined(self, name: str, fetch: Fetch, questions: Sequence[Question], vectors: Vectors, part: Any) -> Timed:
+        """The same by vectors that a query part refined with the first chunks found."""
+        facts = query_facts(part)
+
+        def search(positions: list[int]) -> list[tuple[Candidates, float]]:
+            asked = [questions[i] for i in positions]
+            first, first_ms = self.plain(name, fetch, asked, vectors[positions])
+            index, found = self._open(name), list[tuple[Candidates, float]]()
+            for row, question in enumerate(asked):
+                started = time.perf_counter()
+                chunks = first.chunks[row][first.chunks[row] >= 0][: part.feedback]
+                vector = vectors[positions[row]]
+                asked_as = index.projected(vector[None])[0] if hasattr(index, "projected") else vector
+                better = part.refine(asked_as, index.vectors(chunks))
+                took_ms = (time.perf_counter() - started) * 1000 + float(first_ms[row])
+                one, search_ms = self._one(name, fetch, question, better[None])
+                found.append((one, took_ms + search_ms))
+            return found
+
+        return self._stored(name, fetch, list_keys(self._keys[name], fetch, questions, query=facts), search)
+
+    def fused(self, name: str, fetch: Fetch, reworded: Sequence[tuple[Sequence[Question], Vectors]]) -> Timed:
+        """One list per question of those of its rewordings, by reciprocal ranks; their times add up."""
+        lists, took = [], []
+        for questions, vectors in reworded:
+            found, took_ms = self.plain(name, fetch, questions, vectors)
+            gains = {str(row): reciprocal_ranks(_row(found, row), _FUSED_K) for row in range(len(questions))}
+            one = combine({key: _row(found, int(key)) for key in gains}, gains, fetch.depth)
+            lists.append((one.chunks[0], one.scores[0]))
+            took.append(float(took_ms.sum()))
+        return Candidates.stack(lists, fetch.depth), np.array(took, float)
+
+    def _one(self, name: str, fetch: Fetch, question: Question, vector: Vectors) -> tuple[Candidates, float]:
+        index = self._open(name)
+        query: Any = vector if self._parts[name].reads == "vectors" else [question.text]
+        started = time.perf_counter()
+        found = index.search(query, fetch.depth, allowed=self._allowed(question.filters), **fetch.search)
+        return found, (time.perf_counter() - started) * 1000
+
+    def _stored(
+        self,
+        name: str,
+        fetch: Fetch,
+        keys: Sequence[bytes],
+        search: Callable[[list[int]], list[tuple[Candidates, float]]],
+    ) -> Timed:
+        def compute(positions: list[int]) -> list[bytes]:
+            with self._ledger.timed(f"search {self._parts[name].kind}", len(positions)):
+                return [pack_list(one.chunks[0], one.scores[0], took_ms) for one, took_ms in search(positions)]
+
+        return unpack_lists(self._values.fill("candidates", keys, compute), fetch.depth)
+
+
+def query_facts(part: Any) -> list[Any]:
+    """What of a query part determines its lists."""
+    return [part.kind, config.dump(part), source_digest(type(part).__module__)]
+
+
+def list_keys(index_key: str, fetch: Fetch, questions: Sequence[Question], *, query: Any = None) -> list[bytes]:
+    """Under what an index's lists are stored, one per question; `query`: what of a query part determined them."""
+    facts = [fetch.depth, dict(fetch.search), query]
+    return [item_key(index_key, [*facts, q.text, dict(q.filters)]) for q in questions]
+
+
+def _row(candidates: Candidates, row: int) -> Candidates:
+    return Candidates(candidates.chunks[row : row + 1], candidates.scores[row : row + 1])
+
+
+def pack_list(chunks: NDArray[np.int32], scores: NDArray[np.float32], elapsed_ms: float) -> bytes:
+    valid = chunks >= 0
+    return np.float32(elapsed_ms).tobytes() + chunks[valid].tobytes() + scores[valid].tobytes()
+
+
+def unpack_lists(values: Sequence[bytes], depth: int) -> Timed:
+    elapsed_ms = np.array([np.frombuffer(value[:4], np.float32)[0] for value in values], float)
+    rows = []
+    for value in values:
+        middle = 4 + (len(value) - 4) // 2
+        rows.append((np.frombuffer(value[4:middle], np.int32), np.frombuffer(value[middle:], np.float32)))
+    return Candidates.stack(rows, depth), elapsed_ms
