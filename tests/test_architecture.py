@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*(ROOT / "rag_opt").rglob("*.py"), *(ROOT / "objectives").rglob("*.py")])
 GROUND = {"records", "evidence", "registry", "errors", "config", "coverage", "rankings", "sentences", "tokens"}
-GROUND |= {"fetching"}
+GROUND |= {"fetching", "cutting"}
 COMMANDS = {
     "search",
     "estimate",

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.cutting import Piece, chunks_of, cut
+from rag_opt.records import Chunk, Document
+from rag_opt.registry import register
+from rag_opt.tokens import Tokenizer, TokenMap
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+_LINE_END = re.compile(r"\r\n|\n|\r")  # what CommonMark ends a line by, and nothing else
+_FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r).*?^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_MOST_OF_A_CHUNK = 0.5  # that the headings above it may take
+
+
+@register("chunker", "markdown")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Markdown:
+    """Sections between headings of Markdown (CommonMark, by markdown-it-py) down to `level`; one of more than `size`
+    tokens is cut as `recursive` does. `headings` path: the headings above a chunk are put before what is embedded,
+    within `size`.
+    """
+
+    size: Annotated[int, Ge(8), Le(32768)] = 224
+    level: Annotated[int, Ge(1), Le(6)] = 3
+    headings: Literal["none", "path"] = "none"
+
+    def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
+        text = document.text
+        tokens, chunks = TokenMap(tokenizer.starts(text)), list[Chunk]()
+        for section, path in self._sections(text):
+            said = self._said(path, tokenizer) if self.headings == "path" else ""
+            size = self.size - tokens_of(tokenizer, said)
+            for chunk in chunks_of(text, cut(text, section, tokens, size=size)):
+                content = f"{said}\n\n{text[chunk.start : chunk.end]}" if said else None
+                chunks.append(Chunk(chunk.start, chunk.end, content))
+        return chunks
+
+    def _sections(self, text: str) -> Iterator[tuple[Piece, list[str]]]:
+        """Sections, each with the headings above it from the highest to the lowest; its own stands in its text."""
+        start, above, open_ = 0, list[str](), dict[int, str]()
+        for at, level, title in headings(text):
+            if level > self.level:
+                continue
+            if at > start:
+                yield (start, at), above
+            open_ = {key: value for key, value in open_.items() if key < level}
+            start, above = at, [open_[key] for key in sorted(open_)]
+            open_[level] = title
+        yield (start, len(text)), above
+
+    def _said(self, above: list[str], tokenizer: Tokenizer) -> str:
+        """The lowest of the headings that together leave most of the chunk to its content."""
+        most = int(self.size * _MOST_OF_A_CHUNK)
+        while above and tokens_of(tokenizer, " > ".join(above)) > most:
+            above = above[1:]
+        return " > ".join(above)
+
+
+def tokens_of(tokenizer: Tokenizer, text: str) -> int:
+    return int(tokenizer.lengths([text])[0]) - tokenizer.special_tokens if text else 0
+
+
+@functools.cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").disable("inline")
+
+
+def headings(text: str) -> list[tuple[int, int, str]]:
+    """(offset of its line, level from 1, title) of every heading that stands in no list and no quote."""
+    front = _FRONT_MATTER.match(text)
+    begin = front.end() if front else 0
+    starts = [0, *(match.end() for match in _LINE_END.finditer(text, begin)), len(text)]
+    starts[0] = begin
+    tokens = _parser().parse(text[begin:])
+    return [
+        (starts[token.map[0]], int(token.tag[1:]), " ".join(following.content.split()))
+        for token, following in itertools.pairwise(tokens)
+        if token.type == "heading_open" and token.level == 0 and token.map is not None
+    ]
