@@ -13,6 +13,17 @@ from pydantic.dataclasses import dataclass
 from rag_opt.config import STRICT
 
 BM25Method = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
+# as bm25s and Snowball name them; `corpus` is the language of the documents
+StopWords = Literal[
+    "corpus", "none", "english", "german", "dutch", "french", "spanish", "portuguese", "italian", "russian",
+    "swedish", "norwegian", "chinese", "turkish", "korean", "danish",
+]  # fmt: skip
+Stemmer = Literal[
+    "corpus", "none", "arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "english", "esperanto",
+    "estonian", "persian", "polish", "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian",
+    "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian",
+    "spanish", "swedish", "tamil", "turkish", "yiddish",
+]  # fmt: skip
 Depth = Annotated[int, Ge(1), Le(1000)]
 
 
@@ -44,8 +55,8 @@ class WordSettings:
     k1: Annotated[float, Ge(0), Le(5)] = 1.2
     b: Annotated[float, Ge(0), Le(1)] = 0.75
     method: BM25Method = "lucene"
-    stop_words: str = "corpus"
-    stemmer: str = "none"
+    stop_words: StopWords = "corpus"
+    stemmer: Stemmer = "none"
 
     def word_fetch(self, depth: int) -> Fetch:
         build = {"k1": self.k1, "b": self.b, "method": self.method}

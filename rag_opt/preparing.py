@@ -123,7 +123,7 @@ def prepare(
 
 
 def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
-    _load_built_in()
+    load_built_in()
     problems: list[Problem] = []
 
     def attempt(read: Any, *given: Any, **named: Any) -> Any:
@@ -204,7 +204,8 @@ def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes
     return found
 
 
-def _load_built_in() -> None:
+def load_built_in(plugins: Sequence[str] = ()) -> None:
+    """Make every built-in part, reader and sampler known, and those of the named packages."""
     import rag_opt.data.beir
     import rag_opt.data.csv_spans
     import rag_opt.data.folder
@@ -213,7 +214,7 @@ def _load_built_in() -> None:
     import rag_opt.study.cost_aware
     import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
 
-    load_parts()
+    load_parts(plugins)
 
 
 def _dataset(given: Mapping[str, Any]) -> Dataset:

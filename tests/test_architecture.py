@@ -22,6 +22,8 @@ COMMANDS = {
     "panels",
     "feasible",
     "fielding",
+    "card",
+    "parts_table",
     "settings",
     "__main__",
     "__init__",

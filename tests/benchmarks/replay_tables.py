@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 import yaml
 
+from rag_opt import config
 from rag_opt.composing import conf_folder
 from rag_opt.coverage import Coverage, Pool
 from rag_opt.data.csv_spans import CsvSpans
@@ -292,6 +293,8 @@ def main() -> None:
         distil(model, cards)
     card = {"id": "static", "path": str(model.resolve()), "dimensions": 256, "reads_tokens": 256}
     (folder / "embedder" / "static.yaml").write_text(yaml.safe_dump(card))
+    cut = {**config.dump(cards.read("minilm")), "truncate_dimensions": 128, "prior_quality": None}
+    (folder / "embedder" / "minilm_128.yaml").write_text(yaml.safe_dump(cut))
     store = Store(folder / "store")
     for name, read in datasets().items():
         path = folder / f"{name}.npz"

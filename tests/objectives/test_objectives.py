@@ -15,6 +15,7 @@ from objectives.retrieval import EvidenceRecall
 from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.embedders.model import with_dimensions
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset, Document, Question
 from rag_opt.registry import kinds
@@ -174,8 +175,9 @@ def test_stored_scores_know_their_similarity_model_and_their_chunks(
     run: Run, cards: Cards, workshop: Workshop, default_pipeline: dict[str, object], dataset: Dataset
 ) -> None:
     values = MemoryValues()
-    for name in ("minilm", "minilm_128"):
-        encoder = Encoder(cards.read(name), values=workshop.store.values)
+    for dimensions in (None, 128):
+        card = with_dimensions(cards.read("minilm"), dimensions)
+        encoder = Encoder(card, values=workshop.store.values)
         score(GroundedAnswer(), run, Tools(lambda _, e=encoder: e), values)  # type: ignore[misc]
     assert values.computed["scores"] == 2 * len(run.questions)
     other = PipelineSpec.from_dict({**default_pipeline, "chunker": {"recursive": {"size": 32, "overlap": 0.5}}})

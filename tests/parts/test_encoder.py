@@ -10,6 +10,7 @@ import pytest
 from rag_opt.errors import BadInput, ModelRefused
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.embedders.model import with_dimensions
 from rag_opt.parts.models.runtimes import refuse_unsafe
 from rag_opt.store import MemoryValues, Store
 
@@ -37,7 +38,7 @@ def test_vectors_are_those_of_sentence_transformers(cards: Cards) -> None:
 
 def test_a_cut_variant_shares_the_stored_vectors(cards: Cards) -> None:
     values = MemoryValues()
-    whole, cut = (Encoder(cards.read(name), values=values) for name in ("minilm", "minilm_128"))
+    whole, cut = (Encoder(with_dimensions(cards.read("minilm"), n), values=values) for n in (None, 128))
     full, short = whole.vectors(TEXTS, "document"), cut.vectors(TEXTS, "document")
     assert cut.encoded == 0 and short.shape == (5, 128)
     expected = full[:, :128] / np.linalg.norm(full[:, :128], axis=1, keepdims=True)

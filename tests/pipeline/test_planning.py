@@ -65,7 +65,7 @@ def test_the_work_of_a_plan_is_the_work_that_is_done(workshop: Workshop, dataset
 
 def test_a_plan_knows_what_other_pipelines_left_in_the_store(workshop: Workshop, dataset: Dataset) -> None:
     workshop.pipeline(spec_of()).ask(dataset.questions)
-    cut = spec_of(embedder={"model": {"name": "minilm_128"}})
+    cut = spec_of(embedder={"model": {"name": "minilm", "dimensions": 128}})
     assert [stage.name for stage in plan(workshop, cut, dataset.questions).missing] == [
         "index chroma", "search chroma", "answer extractive",
     ]  # fmt: skip

@@ -19,7 +19,7 @@ PIPELINES = {
     "lexical with mmr": {"retriever": {"lexical": {"top_k": 3, "depth": 10}}, "reranker": {"mmr": {"trade_off": 0.5}}},
     "cut vectors": {
         "retriever": {"weighted": {"top_k": 2, "depth": 10}},
-        "embedder": {"model": {"name": "minilm_128"}},
+        "embedder": {"model": {"name": "minilm", "dimensions": 128}},
     },
 }
 

@@ -7,27 +7,26 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import orjson
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.fetching import BM25Method
+from rag_opt.fetching import BM25Method, Stemmer, StopWords
 from rag_opt.records import Candidates
 from rag_opt.registry import register
 
 # ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
-STOP_WORDS = {
+STOP_WORDS: dict[str, StopWords] = {
     "en": "english", "de": "german", "nl": "dutch", "fr": "french", "es": "spanish", "pt": "portuguese",
     "it": "italian", "ru": "russian", "sv": "swedish", "no": "norwegian", "zh": "chinese", "tr": "turkish",
     "ko": "korean", "da": "danish",
 }  # fmt: skip
-STEMMERS = {
+STEMMERS: dict[str, Stemmer] = {
     "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech", "da": "danish", "nl": "dutch",
     "en": "english", "eo": "esperanto", "et": "estonian", "fa": "persian", "pl": "polish", "fi": "finnish",
     "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian",
@@ -58,25 +57,17 @@ class BM25:
     k1: Annotated[float, Ge(0), Le(5)] = 1.2
     b: Annotated[float, Ge(0), Le(1)] = 0.75
     method: BM25Method = "lucene"
-    stop_words: str = "corpus"
-    stemmer: str = "none"
+    stop_words: StopWords = "corpus"
+    stemmer: Stemmer = "none"
 
     libraries: ClassVar[tuple[str, ...]] = ("bm25s", "pystemmer")
     reads: ClassVar[str] = "texts"
 
-    @model_validator(mode="after")
-    def _known(self) -> BM25:
-        for name, known in (("stop_words", STOP_WORDS), ("stemmer", STEMMERS)):
-            if getattr(self, name) not in ("corpus", "none", *known.values()):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; should be corpus, none or {', '.join(known.values())}"
-                )
-        return self
-
     def in_language(self, language: str) -> BM25:
         """The same with what `corpus` stands for. `language`: ISO 639-1, or empty."""
-        stop_words = STOP_WORDS.get(language, "none") if self.stop_words == "corpus" else self.stop_words
-        stemmer = STEMMERS.get(language, "none") if self.stemmer == "corpus" else self.stemmer
+        none: Literal["none"] = "none"
+        stop_words = STOP_WORDS.get(language, none) if self.stop_words == "corpus" else self.stop_words
+        stemmer = STEMMERS.get(language, none) if self.stemmer == "corpus" else self.stemmer
         return dataclasses.replace(self, stop_words=stop_words, stemmer=stemmer)
 
     def build(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
@@ -157,9 +148,9 @@ def _splitter(stop_words: str, stemmer: str) -> Callable[[list[str]], list[list[
 
     cut = None
     if stemmer not in _NONE:
-        import Stemmer
+        import Stemmer as Snowball
 
-        cut = Stemmer.Stemmer(stemmer)
+        cut = Snowball.Stemmer(stemmer)
 
     def split(texts: list[str]) -> list[list[str]]:
         left_out = [] if stop_words in _NONE else stop_words

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,6 +82,7 @@ class Endpoint:
         with self._opening:
             if self._open is None:
                 self._open = httpx.Client(timeout=self._timeout_s, headers={"Accept": "application/json"})
+                weakref.finalize(self, self._open.close)
             return self._open
 
     def _headers(self) -> dict[str, str]:

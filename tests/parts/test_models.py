@@ -1,0 +1,132 @@
+"""Every card through every backend that can run here, on a tiny model of the card's architecture.
+
+Vectors are held against plain transformers: a wrong prompt, pooling or norm is another vector.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_opt.composing import conf_folder
+from rag_opt.parts.embedders.cards import Card, Cards
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.runtimes import Machine
+from rag_opt.store import MemoryValues
+from tests.servers import OpenAI, Tei, serving
+from tests.tiny_models import DIMENSIONS, READS_TOKENS, Architecture, Pooling, build, reference
+
+SEARCH = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
+# what the models' authors say, written down here once more: (architecture, pooling, query prompt, document prompt)
+SAID: dict[str, tuple[Architecture, Pooling, str, str]] = {
+    "bge_base_en_v1_5": ("bert", "cls", "Represent this sentence for searching relevant passages: ", ""),
+    "e5_large_v2": ("bert", "mean", "query: ", "passage: "),
+    "gte_qwen2_1_5b": ("qwen2", "last", SEARCH, ""),
+    "gte_qwen2_7b": ("qwen2", "last", SEARCH, ""),
+    "jina_v2_base_code": ("bert", "mean", "", ""),
+    "jina_v2_base_en": ("bert", "mean", "", ""),
+    "minilm": ("bert", "mean", "", ""),
+    "multilingual_e5_large_instruct": ("xlm_roberta", "mean", SEARCH, ""),
+    "pubmedbert_base": ("bert", "mean", "", ""),
+    "sfr_embedding_2_r": ("mistral", "last", SEARCH, ""),
+}
+SEED = {
+    "intfloat/e5-large-v2": 1024,
+    "Salesforce/SFR-Embedding-2_R": 4096,
+    "Alibaba-NLP/gte-Qwen2-7B-instruct": 3584,
+    "Alibaba-NLP/gte-Qwen2-1.5B-instruct": 1536,
+    "intfloat/multilingual-e5-large-instruct": 1024,
+    "jinaai/jina-embeddings-v2-base-en": 768,
+    "jinaai/jina-embeddings-v2-base-code": 768,
+    "BAAI/bge-base-en-v1.5": 768,
+}
+TEXTS = ["How do honey bees tell others where nectar is?", "The Danube flows.", "yeast", "long " * 90]
+PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture, Pooling], Path]:
+    built: dict[tuple[str, str], Path] = {}
+
+    def make(architecture: Architecture, pooling: Pooling) -> Path:
+        if (architecture, pooling) not in built:
+            folder = tmp_path_factory.mktemp(f"{architecture}-{pooling}")
+            built[architecture, pooling] = build(folder, architecture, pooling)
+        return built[architecture, pooling]
+
+    return make
+
+
+def shrunk(card: Card, folder: Path, **changes: object) -> Card:
+    """The card as it is, but for a tiny model of its kind."""
+    small = {
+        "path": str(folder),
+        "dimensions": DIMENSIONS,
+        "reads_tokens": READS_TOKENS,
+        "golden": {},
+        "revision": None,
+    }
+    here = {"backend": "sentence_transformers", "dtype": "float32"}
+    return dataclasses.replace(card, **{**small, **here, **changes})  # type: ignore[arg-type]
+
+
+def expected(name: str, folder: Path, purpose: str) -> np.ndarray:
+    _, pooling, query, document = SAID[name]
+    prompt = query if purpose == "query" else document
+    return reference(folder, [prompt + text for text in TEXTS], pooling)
+
+
+def test_every_card_is_tested_here_and_the_eight_are_there(cards: Cards) -> None:
+    assert set(cards.names()) == set(SAID)
+    found = {card.id: card for card in map(cards.read, cards.names())}
+    for model, dimensions in SEED.items():
+        assert found[model].dimensions == dimensions and found[model].revision, model
+    assert not found["Salesforce/SFR-Embedding-2_R"].commercial_use
+    assert {card.backend for card in found.values() if card.custom_code} == {"tei"}
+    assert (conf_folder() / "space" / "seed_models.yaml").exists()
+
+
+@pytest.mark.parametrize("purpose", ["query", "document"])
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_vectors_here_are_those_of_plain_transformers(
+    name: str, purpose: str, cards: Cards, tiny: Callable[[Architecture, Pooling], Path]
+) -> None:
+    folder = tiny(*SAID[name][:2])
+    encoder = Encoder(shrunk(cards.read(name), folder), values=MemoryValues(), machine=PLAIN)
+    found = encoder.vectors(TEXTS, purpose)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected(name, folder, purpose), atol=2e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["tei", "openai"])
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_vectors_of_a_server_are_the_same(
+    name: str, backend: str, cards: Cards, tiny: Callable[[Architecture, Pooling], Path]
+) -> None:
+    pooling = SAID[name][1]
+    folder, card = tiny(*SAID[name][:2]), cards.read(name)
+    counter = Encoder(shrunk(card, folder), values=MemoryValues()).tokenizer
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        return reference(folder, texts, pooling)
+
+    def tokens(text: str) -> int:
+        return int(counter.lengths([text])[0])
+
+    kind = {"model_type": {"embedding": {"pooling": "last_token" if pooling == "last" else pooling}}}
+    server = Tei(card.id, embed, tokens, **kind) if backend == "tei" else OpenAI(embed, tokens)
+    with serving(server):
+        there = {"backend": backend, "path": None, "tokenizer": str(folder)}
+        url = server.url + ("/v1" if backend == "openai" else "")
+        encoder = Encoder(shrunk(card, folder, url=url, **there), values=MemoryValues())
+        for purpose in ("query", "document"):
+            found = encoder.vectors(TEXTS, purpose)  # type: ignore[arg-type]
+            whole = expected(name, folder, purpose)
+            np.testing.assert_allclose(found[:3], whole[:3], atol=2e-5)
+            assert encoder.backend.cut >= 1, "what was too long was cut, and counted"
+            assert float(found[3] @ whole[3]) > 0.9
+        assert all(body["truncate"] is False for path, body in server.seen if path == "/embed")
