@@ -130,7 +130,7 @@ class Workshop:
         if "feedback" in spec.query.needs and "dense" not in spec.retriever.fetches():
             raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
         if hasattr(spec.reranker, "check"):
-            spec.reranker.check(self.rerankers)
+            spec.reranker.check(self.rerankers, self.cards)
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         self.check(spec)
@@ -276,7 +276,7 @@ def model_tools(
         values=values,
         machine=machine,
         tokens=lambda name, texts, purpose: token_vectors(encoder(name), texts, purpose),
-        tokens_key=lambda name: encoder(name).vectors_key,
+        tokens_key=lambda name: digest([encoder(name).vectors_key, encoder(name).identity("sentence")]),
     )
 
 

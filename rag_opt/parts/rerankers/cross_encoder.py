@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
 from rag_opt.errors import ImpossiblePipeline, ModelRefused
+from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.runtimes import (
     ModelFiles,
     Runtime,
@@ -40,7 +41,7 @@ class CrossEncoder:
 
     needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
-    def check(self, rerankers: Any) -> None:
+    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
         card = rerankers.read(self.name)
         if card.architecture != "cross_encoder":
             raise ImpossiblePipeline(

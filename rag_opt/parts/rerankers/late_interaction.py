@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.errors import BadInput
+from rag_opt.errors import BadInput, ImpossiblePipeline
+from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.runtimes import ModelFiles, Runtime, decide, files_digest, held, refuse_unsafe, weights_bytes
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
@@ -31,6 +32,10 @@ class LateInteraction:
     depth: Annotated[int, Ge(1), Le(1000)] = 20
 
     needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+
+    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
+        if self.name not in rerankers.names() and embedders.read(self.name).served:
+            raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
 
     def scorer(self, tools: ModelTools) -> MaxSim:
         card = self._colbert(tools)
@@ -83,6 +88,8 @@ class ByEmbedder(MaxSim):
 
     def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
         some = sorted(texts)
+        # in float32 like a query: what is compared here is compared again where the pipeline is served
+        purpose = "query" if purpose == "query" else "sentence"
         return {text: one[1] for text, one in zip(some, self._tools.tokens(self._name, some, purpose), strict=True)}
 
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
 from rag_opt.errors import BadInput, ModelRefused, Problem, ServerFailed
+from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.endpoint import Endpoint, TooMuch
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
@@ -33,7 +34,7 @@ class TeiReranker:
 
     needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
-    def check(self, rerankers: Any) -> None:
+    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
         if rerankers.read(self.name).url is None:
             what = "a served reranker needs the url of its server: +reranker.cards.<name>.url=…"
             raise BadInput([Problem(f"reranker {self.name}", what)])

@@ -1,0 +1,136 @@
+"""The contract of every kind of every slot, found through the registry, in a whole pipeline that is really asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import rag_opt
+from rag_opt.composing import conf_folder
+from rag_opt.evaluation.run import ask
+from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.rerankers.cards import reranker_shelf
+from rag_opt.pipeline import PipelineSpec, Workshop, plan
+from rag_opt.production.bundle import parity, write_bundle
+from rag_opt.records import Dataset, Question
+from rag_opt.registry import kinds
+from rag_opt.store import Store
+from rag_opt.study.folder import StudyFolder
+from tests.servers import Tei, serving
+from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
+
+BASE: dict[str, Any] = {
+    "chunker": {"recursive": {"size": 24}},
+    "embedder": {"model": {"name": "minilm"}},
+    "query": {"none": {}},
+    "retriever": {"dense": {"top_k": 3, "depth": 10}},
+    "expander": {"none": {}},
+    "reranker": {"none": {}},
+    "packer": {"ranked": {"context_tokens": 300}},
+    "generator": {"extractive": {"sentences": 1, "refuse_below": 0.3}},
+}
+# what a kind needs where its defaults do not do on this corpus
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("chunker", "semantic"): {"size": 24, "percentile": 60},
+    ("chunker", "cluster"): {"size": 24, "piece": 8},
+    ("chunker", "markdown"): {"size": 24, "headings": "path"},
+    ("embedder", "instruct"): {"name": "tiny_instruct", "task": "Find what answers"},
+    ("embedder", "late"): {"window": 64},
+    ("embedder", "pca"): {"project_to": 6},
+    ("embedder", "static"): {"name": "tiny", "dimensions": 16},
+    ("expander", "parent"): {"size": 48},
+    ("reranker", "cross_encoder"): {"name": "tiny_cross", "depth": 6},
+    ("reranker", "late_interaction"): {"depth": 6},
+    ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
+}
+SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker")
+NEEDS_MODEL = {("query", kind) for kind in ("hyde", "multi_query")} | {("reranker", "llm")}
+EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot) if (slot, kind) not in NEEDS_MODEL]
+
+
+def scores_of(texts: Sequence[str]) -> np.ndarray:
+    return np.array([float(sum(map(ord, text)) % 97) for text in texts], np.float32)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[Workshop]:
+    root = tmp_path_factory.mktemp("kinds")
+    tei = Tei("tiny/served", scores_of, len, model_type={"reranker": {"id2label": {"0": "x"}}}, max_input_length=9999)
+    with serving(tei):
+        bert = build(root / "bert", "bert", "mean")
+        cards = {
+            "embedder/tiny": {"id": "tiny", "path": str(bert)},
+            "embedder/tiny_instruct": {"id": "tiny", "path": str(bert), "query_prompt": "Instruct: {task}\nQuery: "},
+            "reranker/tiny_cross": {"id": "cross", "path": str(build_cross_encoder(root / "cross"))},
+            "reranker/tiny_served": {"id": "tiny/served", "url": tei.url},
+        }
+        for name, card in cards.items():
+            (root / name).parent.mkdir(exist_ok=True)
+            more = {"dimensions": DIMENSIONS} if name.startswith("embedder") else {}
+            (root / f"{name}.yaml").write_text(yaml.safe_dump({**card, **more, "reads_tokens": READS_TOKENS}))
+        folders = [conf_folder(), root]
+        workshop = Workshop(
+            dataset.corpus,
+            Store(root / "store"),
+            card_folders(folders),
+            rerankers=reranker_shelf(folders),
+            machine=Machine(runtime="torch", document_precision="float32"),
+        )
+        yield workshop
+        workshop.close()
+
+
+def spec_with(slot: str, kind: str) -> PipelineSpec:
+    settings = dict(SETTINGS.get((slot, kind), {}))
+    if slot == "retriever":
+        settings = {"top_k": 3, "depth": 10, **settings}
+    elif slot == "chunker":
+        settings = {"size": 24, **settings}
+    return PipelineSpec.from_dict({**BASE, slot: {kind: settings}})
+
+
+@pytest.mark.parametrize(("slot", "kind"), EVERY)
+def test_a_pipeline_with_it_answers_and_repeats_itself(slot: str, kind: str, shop: Workshop, dataset: Dataset) -> None:
+    spec = spec_with(slot, kind)
+    first = ask(shop.pipeline(spec), dataset.questions)
+    assert (first.responses.hits.document[:, 0] >= 0).all(), "every question has a hit"
+    again = ask(shop.pipeline(spec), dataset.questions[::-1])
+    assert again.row_digests[::-1] == first.row_digests
+    assert not [stage.name for stage in plan(shop, spec, dataset.questions).missing if stage.counted]
+    encoded = shop.encoded()
+    alone = [ask(shop.pipeline(spec), [question]).row_digests[0] for question in dataset.questions]
+    assert alone == first.row_digests and shop.encoded() == encoded, "alone as in a batch, and nothing twice"
+
+
+@pytest.mark.parametrize(("slot", "kind"), EVERY)
+def test_nothing_outside_a_filter_is_ever_returned(slot: str, kind: str, shop: Workshop, dataset: Dataset) -> None:
+    asked = [
+        Question(f"{question.id}/{name}", question.text, filters={"name": name})
+        for question in dataset.questions
+        for name in ("bread.md", "rivers.md")
+    ]
+    run = ask(shop.pipeline(spec_with(slot, kind)), asked)
+    for row, question in enumerate(asked):
+        shown = {shop.corpus.documents[d].id for d in run.responses.hits.document[row].tolist() if d >= 0}
+        assert shown <= {question.filters["name"]}
+        assert {span.document_id for span in run.responses.contexts[row]} <= {question.filters["name"]}
+    assert (run.responses.hits.document >= 0).any()
+
+
+@pytest.mark.parametrize(("slot", "kind"), [one for one in EVERY if one[1] != "tei"])
+def test_its_bundle_returns_what_the_search_saw(
+    slot: str, kind: str, shop: Workshop, dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = spec_with(slot, kind)
+    study = StudyFolder(tmp_path / "study")
+    study.path.mkdir()
+    study.save_rows(0, ask(shop.pipeline(spec), dataset.questions), {})
+    write_bundle(tmp_path / "bundle", shop, spec, {})
+    rows = study.load_rows(0)
+    assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
