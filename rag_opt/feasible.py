@@ -6,8 +6,10 @@ import contextlib
 
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.parts.embedders.cards import Cards
+from rag_opt.parts.models.chat import LanguageModel
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset
+from rag_opt.registry import lookup
 from rag_opt.study.domains import Choice
 from rag_opt.study.prospect import model_names
 from rag_opt.study.search import Panel, reference_pipelines
@@ -29,6 +31,7 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
         except (ImpossiblePipeline, BadInput) as error:
             problems.append(Problem("baseline", f"{what} is impossible: {error}"))
             break
+    problems += _without_a_model(space, workshop)
     most = max((card.reads_tokens for card in cards.values()), default=0)
     for kind, parameters in space.tree["chunker"].items():
         size = parameters.get("size")
@@ -39,6 +42,23 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
             what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
             problems.append(Problem(f"space.chunker.{kind}.size", what))
     return problems
+
+
+def unasked(model: LanguageModel) -> list[Problem]:
+    """What a language model lacks to be asked."""
+    if model.kind == "none":
+        return []
+    lacks = [name for name in ("base_url", "model") if getattr(model, name) in (None, "", "???")]
+    return [Problem(f"llm.{name}", f"must be given: llm.{name}=…") for name in lacks]
+
+
+def _without_a_model(space: Space, workshop: Workshop) -> list[Problem]:
+    """Kinds of the space that ask a language model, where none is configured."""
+    if workshop.chat is not None:
+        return []
+    asking = [(s, k) for s in ("query", "reranker") for k in space.tree[s] if "model" in lookup(s, k).needs]
+    what = "needs a language model; llm=openai_compatible llm.base_url=… llm.model=… names one"
+    return [Problem(f"space.{slot}.{kind}", what) for slot, kind in asking]
 
 
 def _similarity_models(panel: Panel) -> dict[str, str]:

@@ -14,7 +14,7 @@ from rag_opt.data.language import in_language
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
-from rag_opt.feasible import downloads, impossible, missing_models, read_in_part
+from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, unasked
 from rag_opt.fielding import fielded
 from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
@@ -152,7 +152,7 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
         space = attempt(fielded, space, cards, settings.embedder, language, notes)
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
-    problems += unusable(config.dump(settings.tracking))
+    problems += unusable(config.dump(settings.tracking)) + unasked(settings.llm)
     panel: Panel | None = attempt(panel_from, settings.objective, dataset, notes) if dataset else None
     races = attempt(_races, settings, space, panel) if panel and space else None
     given = settings.study.name or (dataset.name if dataset else "unread")
@@ -184,7 +184,9 @@ def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Works
     code = tuple(settings.embedder.allow_code)
     machine = Machine(settings.device, settings.runtime, settings.document_precision, code)
     rerankers = reranker_shelf(conf_folders).changed(settings.reranker.cards)
-    workshop = Workshop(read.dataset.corpus, store, read.cards, rerankers=rerankers, machine=machine)
+    workshop = Workshop(
+        read.dataset.corpus, store, read.cards, rerankers=rerankers, machine=machine, language_model=settings.llm
+    )
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
     if problems:
         raise BadInput(problems)

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.parts.models.chat import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -96,6 +97,7 @@ class Settings:
     only: OnlySettings
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     reranker: RerankerSettings = field(default_factory=RerankerSettings)
+    llm: LanguageModel = field(default_factory=LanguageModel)
     baseline: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"

@@ -163,3 +163,18 @@ class OpenAI(Server):
         rows = [{"object": "embedding", "index": i, "embedding": row.tolist()} for i, row in enumerate(vectors)]
         usage = {"prompt_tokens": longest, "total_tokens": longest}
         return 200, {"object": "list", "data": rows[::-1], "model": body["model"], "usage": usage}, {}
+
+
+class ChatModel(Server):
+    """/v1/chat/completions of a model that `says` something to each last message."""
+
+    def __init__(self, says: Callable[[str], str]) -> None:
+        super().__init__()
+        self._says = says
+
+    def answer(self, path: str, body: Any) -> Reply:
+        if path != "/v1/chat/completions":
+            return 404, {"error": {"message": "Not found"}}, {}
+        message = {"role": "assistant", "content": self._says(body["messages"][-1]["content"])}
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        return 200, {"choices": [{"index": 0, "message": message}], "model": body["model"], "usage": usage}, {}

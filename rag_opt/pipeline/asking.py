@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.chat import Chat
 from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.reranking import PairScorer, Reranking
+from rag_opt.pipeline.rewriting import Rewriting
 from rag_opt.pipeline.searching import Searcher
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
@@ -76,6 +78,7 @@ class Pipeline:
         index_parts: Mapping[str, Any],
         open_index: OpenIndex,
         scorer: Callable[[Any], PairScorer],
+        chat: Chat | None = None,
         ledger: Ledger,
     ) -> None:
         self.spec = spec
@@ -86,6 +89,7 @@ class Pipeline:
         self.index_keys = dict(index_keys)
         self.open_index = open_index
         self._values = values
+        self._chat = chat
         self._ledger = ledger
         self._searcher = Searcher(
             index_keys=index_keys,
@@ -101,6 +105,7 @@ class Pipeline:
             ledger=ledger,
             text=self._returned_text,
             scorer=scorer,
+            chat=chat,
             vectors_key=lambda: self.index_keys["dense"],
             chunk_vectors=lambda: open_index("dense").vectors,
         )
@@ -163,15 +168,11 @@ class Pipeline:
     def _lists(
         self, questions: Sequence[Question], vectors: NDArray[np.float32]
     ) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
-        found: dict[str, Candidates] = {}
-        took: dict[str, FloatArray] = {}
-        query = self.spec.query
-        for name, fetch in self.spec.retriever.fetches().items():
-            if "feedback" in query.needs and name == "dense":
-                found[name], took[f"search_{name}"] = self._searcher.refined(name, fetch, questions, vectors, query)
-            else:
-                found[name], took[f"search_{name}"] = self._searcher.plain(name, fetch, questions, vectors)
-        return found, took
+        fetches = self.spec.retriever.fetches()
+        ask = Rewriting(self.spec.query, self._searcher, self.encoder, self._chat).search(questions, vectors)
+        found = {name: ask(name, fetch) for name, fetch in fetches.items()}
+        took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
+        return {name: lists for name, (lists, _) in found.items()}, took
 
     def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
         if not filters:

@@ -18,6 +18,7 @@ from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.tokenwise import token_vectors
 from rag_opt.parts.models.cards import Shelf
+from rag_opt.parts.models.chat import Chat, LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import reranker_shelf
@@ -56,6 +57,7 @@ class Workshop:
         *,
         rerankers: Shelf[Any] | None = None,
         machine: Machine = Machine(),
+        language_model: LanguageModel | None = None,
     ) -> None:
         self.corpus = corpus
         self.store = store
@@ -64,6 +66,7 @@ class Workshop:
         self.texts = Texts(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.machine = machine
+        self.chat = Chat(language_model, store.values) if language_model and language_model.kind != "none" else None
         self._encoders: dict[Any, Encoder] = {}
         self._scorers: dict[Any, PairScorer] = {}
         self.ledger = Ledger()
@@ -127,8 +130,13 @@ class Workshop:
             raise ImpossiblePipeline(
                 f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
             )
-        if "feedback" in spec.query.needs and "dense" not in spec.retriever.fetches():
+        if spec.query.needs & {"feedback", "written_vectors"} and "dense" not in spec.retriever.fetches():
             raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
+        for part in (spec.query, spec.reranker):
+            if "model" in part.needs and self.chat is None:
+                raise ImpossiblePipeline(
+                    f"{part.slot} {part.kind} needs a language model; llm=openai_compatible names one"
+                )
         if hasattr(spec.reranker, "check"):
             spec.reranker.check(self.rerankers, self.cards)
 
@@ -145,6 +153,7 @@ class Workshop:
             index_parts={name: part for name, (part, _) in keys.indexes.items()},
             open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
             scorer=self.scorer,
+            chat=self.chat,
             ledger=self.ledger,
         )
 

@@ -207,10 +207,12 @@ class Planner:
     def _search(self, spec: PipelineSpec, part: Any, key: str, fetch: Fetch) -> Stage:
         from rag_opt.pipeline.searching import list_keys, query_facts
 
+        name = f"{key} {fetch!r} {spec.query!r}"
+        if "model" in spec.query.needs:  # what it writes is not known before
+            return _expected(f"search {part.kind}", name, len(self._questions), len(self._questions))
         refined = part.reads == "vectors" and "feedback" in spec.query.needs
         keys = list_keys(key, fetch, self._questions, query=query_facts(spec.query) if refined else None)
         missing = len(set(keys) - self._workshop.store.values.known("candidates", keys))
-        name = f"{key} {fetch!r} {spec.query!r}"
         return Stage(f"search {part.kind}", name, missing, len(set(keys)), missing)
 
     def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_opt import config
+from rag_opt.parts.models.chat import Chat
 from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.searching import Timed, pack_list, unpack_lists
 from rag_opt.rankings import reordered
@@ -42,11 +43,12 @@ class Reranking:
         ledger: Ledger,
         text: Callable[[int], str],
         scorer: Callable[[Any], PairScorer],
+        chat: Chat | None,
         vectors_key: Callable[[], str],
         chunk_vectors: Callable[[], Callable[[NDArray[np.int32]], NDArray[np.float32]]],
     ) -> None:
         self._part, self._values, self._ledger = part, values, ledger
-        self._text, self._scorer = text, scorer
+        self._text, self._scorer, self._chat = text, scorer, chat
         self._vectors_key, self._chunk_vectors = vectors_key, chunk_vectors
 
     def __call__(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
@@ -54,6 +56,8 @@ class Reranking:
         needs = self._part.needs
         if "pair_scores" in needs:
             return self._by_pairs(questions, candidates)
+        if "ranking" in needs:
+            return self._by_model(questions, candidates)
         if "chunk_vectors" in needs:
             return self._by_vectors(candidates)
         return self._part.rerank(candidates), np.zeros(len(candidates.chunks))
@@ -74,6 +78,22 @@ class Reranking:
             return [pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
 
         return unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
+
+    def _by_model(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+        """The first `depth` of each list as a language model ranks them, all seen together."""
+        part, chunks = self._part, candidates.chunks[:, : self._part.depth]
+        assert self._chat is not None
+        texts = [[self._text(chunk) for chunk in row[row >= 0].tolist()] for row in chunks]
+        several = [row for row, shown in enumerate(texts) if len(shown) > 1]
+        started = time.perf_counter()
+        with self._ledger.timed(f"rerank {part.kind}", len(several)):
+            replies = self._chat.complete([part.request(questions[row].text, texts[row]) for row in several])
+        table = np.where(chunks >= 0, -np.arange(chunks.shape[1], dtype=float), -np.inf)
+        for row, reply in zip(several, replies, strict=True):
+            order = part.read(reply, len(texts[row]))
+            table[row, order] = -np.arange(len(order), dtype=float)
+        share_ms = (time.perf_counter() - started) * 1000 / max(len(questions), 1)
+        return reordered(candidates, table), np.full(len(questions), share_ms)
 
     def _by_pairs(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
         """The first `depth` of each list by the scores of its pairs; what stands after them stays there."""

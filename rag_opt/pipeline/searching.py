@@ -48,9 +48,9 @@ class Searcher:
 
         return self._stored(name, fetch, list_keys(self._keys[name], fetch, questions), search)
 
-    def refined(self, name: str, fetch: Fetch, questions: Sequence[Question], vectors: Vectors, part: Any) -> Timed:
+    def fed_back(self, name: str, fetch: Fetch, questions: Sequence[Question], vectors: Vectors, part: Any) -> Timed:
         """The same by vectors that a query part refined with the first chunks found."""
-        facts = query_facts(part)
+        keys = list_keys(self._keys[name], fetch, questions, query=query_facts(part))
 
         def search(positions: list[int]) -> list[tuple[Candidates, float]]:
             asked = [questions[i] for i in positions]
@@ -67,17 +67,41 @@ class Searcher:
                 found.append((one, took_ms + search_ms))
             return found
 
-        return self._stored(name, fetch, list_keys(self._keys[name], fetch, questions, query=facts), search)
+        return self._stored(name, fetch, keys, search)
 
-    def fused(self, name: str, fetch: Fetch, reworded: Sequence[tuple[Sequence[Question], Vectors]]) -> Timed:
+    def written(
+        self,
+        name: str,
+        fetch: Fetch,
+        questions: Sequence[Question],
+        refined: Vectors,
+        facts: Sequence[Any],
+    ) -> Timed:
+        """The same by vectors that texts of a language model refined; `facts`: what determined each of them."""
+        keys = [
+            list_keys(self._keys[name], fetch, [question], query=fact)[0]
+            for question, fact in zip(questions, facts, strict=True)
+        ]
+
+        def search(positions: list[int]) -> list[tuple[Candidates, float]]:
+            return [self._one(name, fetch, questions[i], refined[i : i + 1]) for i in positions]
+
+        return self._stored(name, fetch, keys, search)
+
+    def fused(
+        self, name: str, fetch: Fetch, reworded: Sequence[Sequence[Question]], vectors: Sequence[Vectors]
+    ) -> Timed:
         """One list per question of those of its rewordings, by reciprocal ranks; their times add up."""
-        lists, took = [], []
-        for questions, vectors in reworded:
-            found, took_ms = self.plain(name, fetch, questions, vectors)
-            gains = {str(row): reciprocal_ranks(_row(found, row), _FUSED_K) for row in range(len(questions))}
-            one = combine({key: _row(found, int(key)) for key in gains}, gains, fetch.depth)
-            lists.append((one.chunks[0], one.scores[0]))
-            took.append(float(took_ms.sum()))
+        flat = [question for one in reworded for question in one]
+        found, took_ms = self.plain(name, fetch, flat, np.concatenate(list(vectors)))
+        lists, took, place = [], [], 0
+        for one in reworded:
+            rows = {str(row): _row(found, row) for row in range(place, place + len(one))}
+            gains = {key: reciprocal_ranks(row, _FUSED_K) for key, row in rows.items()}
+            best = combine(rows, gains, fetch.depth)
+            lists.append((best.chunks[0][best.chunks[0] >= 0], best.scores[0][best.chunks[0] >= 0]))
+            took.append(float(took_ms[place : place + len(one)].sum()))
+            place += len(one)
         return Candidates.stack(lists, fetch.depth), np.array(took, float)
 
     def _one(self, name: str, fetch: Fetch, question: Question, vector: Vectors) -> tuple[Candidates, float]:

@@ -7,6 +7,7 @@ index/<name>/      the indexes that its retriever searches
 card.json          the embedding model: where its files are, or which revision of which id
 model/ tokenizer/  the embedding model itself, where it was made here and is no download
 cards/             the card of a reranking model
+llm.json           the language model that it asks, by address; never its key
 manifest.json      every file with its size and hash; what it was measured at, on which versions
 """
 
@@ -29,6 +30,7 @@ from rag_opt.data.keeping import kept
 from rag_opt.errors import BadBundle
 from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.chat import Chat, LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
@@ -43,7 +45,7 @@ from rag_opt.store.artifacts import MANIFEST, damage, seal
 from rag_opt.store.keys import versions
 from rag_opt.store.values import MemoryValues
 
-_MODEL, _TOKENIZER, _CARDS = "model", "tokenizer", "cards"
+_MODEL, _TOKENIZER, _CARDS, _LLM = "model", "tokenizer", "cards", "llm.json"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
     card = _carried(encoder, folder)
     (folder / "card.json").write_bytes(orjson.dumps(config.dump(card), option=orjson.OPT_INDENT_2))
     _keep_reranker(folder, workshop, spec)
+    if workshop.chat is not None and any("model" in part.needs for part in (spec.query, spec.reranker)):
+        (folder / _LLM).write_bytes(orjson.dumps(config.dump(workshop.chat.settings), option=orjson.OPT_INDENT_2))
     with (folder / "documents.jsonl").open("wb") as file:
         for d in workshop.corpus.documents:
             line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
@@ -154,6 +158,13 @@ def _scorer(folder: Path, values: MemoryValues, encoder: Encoder, spec: Pipeline
         return part.scorer(model_tools(encoder_of, rerankers, values, Machine()))
 
     return scorer
+
+
+def _chat(folder: Path, values: MemoryValues) -> Chat | None:
+    path = folder / _LLM
+    if not path.exists():
+        return None
+    return Chat(config.load(LanguageModel, orjson.loads(path.read_bytes()), path=_LLM), values)
 
 
 def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None:
@@ -204,6 +215,7 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
         index_parts=parts,
         open_index=open_index,
         scorer=_scorer(folder, values, encoder, spec),
+        chat=_chat(folder, values),
         ledger=Ledger(),
     )
     return Bundle(pipeline, manifest)

@@ -14,6 +14,7 @@ import rag_opt
 from rag_opt.composing import conf_folder
 from rag_opt.evaluation.run import ask
 from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.models.chat import LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop, plan
@@ -22,7 +23,7 @@ from rag_opt.records import Dataset, Question
 from rag_opt.registry import kinds
 from rag_opt.store import Store
 from rag_opt.study.folder import StudyFolder
-from tests.servers import Tei, serving
+from tests.servers import ChatModel, Tei, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
 
 BASE: dict[str, Any] = {
@@ -50,19 +51,26 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
 }
 SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker")
-NEEDS_MODEL = {("query", kind) for kind in ("hyde", "multi_query")} | {("reranker", "llm")}
-EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot) if (slot, kind) not in NEEDS_MODEL]
+EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot)]
 
 
 def scores_of(texts: Sequence[str]) -> np.ndarray:
     return np.array([float(sum(map(ord, text)) % 97) for text in texts], np.float32)
 
 
+def says(message: str) -> str:
+    """A language model that answers what it was asked in the form it was asked for."""
+    if "Ranking:" in message:
+        return "[2] > [1]"
+    question = message.rpartition("Question:")[2].strip().partition("\n")[0]
+    return f"1. {question} Why?\n- What of it: {question}" if "Reword" in message else f"It is said that {question}"
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[Workshop]:
     root = tmp_path_factory.mktemp("kinds")
     tei = Tei("tiny/served", scores_of, len, model_type={"reranker": {"id2label": {"0": "x"}}}, max_input_length=9999)
-    with serving(tei):
+    with serving(tei), serving(ChatModel(says)) as chat:
         bert = build(root / "bert", "bert", "mean")
         cards = {
             "embedder/tiny": {"id": "tiny", "path": str(bert)},
@@ -81,6 +89,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator
             card_folders(folders),
             rerankers=reranker_shelf(folders),
             machine=Machine(runtime="torch", document_precision="float32"),
+            language_model=LanguageModel(kind="openai_compatible", base_url=f"{chat.url}/v1", model="scripted"),
         )
         yield workshop
         workshop.close()

@@ -1,0 +1,83 @@
+"""A language model behind any OpenAI-compatible endpoint; every request is sent once and its answer stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import orjson
+from annotated_types import Ge, Gt, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.errors import ServerFailed
+from rag_opt.parts.models.endpoint import Endpoint, TooMuch
+from rag_opt.store.keys import item_key
+from rag_opt.store.values import Values
+
+Messages = list[dict[str, str]]
+_SHELF = "completions"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LanguageModel:
+    """`base_url` as in `https://host/v1`; `key_variable`: the environment variable that holds its key."""
+
+    kind: Literal["none", "openai_compatible"] = "none"
+    base_url: str | None = None
+    model: str | None = None
+    key_variable: str | None = None
+    temperature: Annotated[float, Ge(0), Le(2)] = 0.0
+    max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 512
+    timeout_s: Annotated[float, Gt(0)] = 120.0
+    most_at_once: Annotated[int, Ge(1), Le(1024)] = 16
+
+
+class Chat:
+    """Asks a language model, many requests at once."""
+
+    def __init__(self, settings: LanguageModel, values: Values) -> None:
+        self.settings, self._values = settings, values
+        self.asked = 0
+        self._endpoint = Endpoint(
+            str(settings.base_url),
+            key_variable=settings.key_variable,
+            timeout_s=settings.timeout_s,
+            most_in_flight=settings.most_at_once,
+        )
+
+    def keys(self, requests: Sequence[tuple[Messages, int]]) -> list[bytes]:
+        """Under what the answers are stored: the whole request, and which attempt at it."""
+        return [item_key("chat", [self._body(messages), attempt]) for messages, attempt in requests]
+
+    def complete(self, requests: Sequence[tuple[Messages, int]]) -> list[str]:
+        """The text of each answer. A request is its messages, and a number that sets repeated ones apart.
+
+        Raises ServerFailed where the model does not answer, or with nothing.
+        """
+
+        def compute(positions: list[int]) -> list[bytes]:
+            wanted = [requests[i][0] for i in positions]
+            return [orjson.dumps(text) for text in self._endpoint.map(self._one, wanted)]
+
+        return [orjson.loads(one) for one in self._values.fill(_SHELF, self.keys(requests), compute)]
+
+    def _body(self, messages: Messages) -> dict[str, Any]:
+        settings = self.settings
+        limits = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+        return {"model": settings.model, "messages": messages, **limits}
+
+    def _one(self, messages: Messages) -> str:
+        self.asked += 1
+        place = f"{self._endpoint.url}/chat/completions"
+        try:
+            reply = self._endpoint.post("/chat/completions", self._body(messages))
+        except TooMuch as error:
+            raise ServerFailed(f"{place} refuses the request: {error}") from None
+        try:
+            text = reply["choices"][0]["message"]["content"]
+        except (KeyError, IndexError, TypeError):
+            raise ServerFailed(f"{place} answered no message: {str(reply)[:200]}") from None
+        if not isinstance(text, str) or not text.strip():
+            raise ServerFailed(f"{place} answered an empty message")
+        return text

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.registry import register
+
+_ASK = (
+    "Write a short passage, as it could stand in a document, that answers the question. "
+    "If you do not know the answer, write what such a passage would say.\n\nQuestion: {question}\n\nPassage:"
+)
+
+
+@register("query", "hyde")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HypotheticalPassages:
+    """HyDE (Gao et al., 2023): a language model writes `passages` that could answer the question; what is searched for
+    is the mean of their vectors and the question's. Words are searched for as they were asked.
+    """
+
+    passages: Annotated[int, Ge(1), Le(8)] = 1
+
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "written_vectors"})
+
+    def requests(self, question: str) -> list[tuple[list[dict[str, str]], int]]:
+        """What the model is asked: messages, and a number that sets repeated ones apart."""
+        asked = [{"role": "user", "content": _ASK.format(question=question)}]
+        return [(asked, attempt) for attempt in range(self.passages)]
+
+    def refine(self, vector: NDArray[np.float32], written: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`vector` [dimensions] of the question, `written` [passages, dimensions]; the new vector of unit length."""
+        mean = np.concatenate([vector[None], written]).mean(axis=0)
+        norm = float(np.linalg.norm(mean))
+        return (mean / norm).astype(np.float32) if norm > 0 else vector

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from rag_opt.config import STRICT
+from rag_opt.registry import register
+
+_ASK = (
+    "Reword the question in {count} different ways that a search could find other passages by: other words, other "
+    "points of view, the same meaning. One a line, nothing else.\n\nQuestion: {question}"
+)
+_NUMBERING = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):])?\s*")
+
+
+@register("query", "multi_query")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Rewordings:
+    """A language model rewords the question in `rewordings` ways; every list is fetched for the question and for each
+    of them, and fused by reciprocal ranks.
+    """
+
+    rewordings: Annotated[int, Ge(1), Le(10)] = 3
+
+    needs: ClassVar[frozenset[str]] = frozenset({"model", "reworded"})
+
+    def requests(self, question: str) -> list[tuple[list[dict[str, str]], int]]:
+        """What the model is asked: messages, and a number that sets repeated ones apart."""
+        return [([{"role": "user", "content": _ASK.format(question=question, count=self.rewordings)}], 0)]
+
+    def read(self, question: str, reply: str) -> list[str]:
+        """The question and its rewordings, each once."""
+        lines = (_NUMBERING.sub("", line).strip() for line in reply.splitlines())
+        found = list(dict.fromkeys(line for line in lines if line and line != question))
+        return [question, *found[: self.rewordings]]
