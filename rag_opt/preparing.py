@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def prepare(
     }
     search = Search(
         folder=folder,
-        space=read.space,
+        space=dataclasses.replace(read.space, impossible=workshop.why_not),
         baseline=read.baseline,
         sampler=read.sampler,
         panel=panel,

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from rag_opt import config
-from rag_opt.errors import ImpossiblePipeline
+from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.fetching import Fetch
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
@@ -139,6 +139,16 @@ class Workshop:
                 )
         if hasattr(spec.reranker, "check"):
             spec.reranker.check(self.rerankers, self.cards)
+
+    def why_not(self, spec: dict[str, Any]) -> str:
+        """Why a pipeline cannot exist, in words; empty when it can, or is none."""
+        try:
+            self.check(PipelineSpec.from_dict(spec))
+        except ImpossiblePipeline as error:
+            return str(error)
+        except BadInput:  # what is wrong with it is said where it is built
+            return ""
+        return ""
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         self.check(spec)

@@ -155,18 +155,25 @@ def new_proposal(
     outlook: Outlook,
     redraws: int,
 ) -> Proposal | None:
-    """A pipeline that was not tried: redrawn while it is known, then any that is left, else None.
+    """A pipeline that can be and was not tried: redrawn while it is not, then any that is left, else None.
 
     `seeds` of this ask; every attempt has its own.
     """
     for attempt in range(redraws):
         seed = int(digest([*seeds, attempt])[:8], 16)
         proposal = sampler.propose(space, study, seed=seed, seen=seen, outlook=outlook)
-        if proposal is None or spec_digest(proposal.spec) not in seen:
+        if proposal is None or (spec_digest(proposal.spec) not in seen and not _ruled_out(space, proposal.spec)):
             return proposal
         if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
     return unseen(space, seed=int(digest([*seeds, "any"])[:8], 16), seen=seen)
+
+
+def _ruled_out(space: Space, spec: SpecDict) -> bool:
+    try:
+        return bool(space.forbidden(PipelineSpec.from_dict(spec).to_dict()))
+    except BadInput:  # a rule between settings that only the part knows: pruned with its words
+        return False
 
 
 def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:

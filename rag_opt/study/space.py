@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,13 @@ Tree = dict[str, dict[str, dict[str, Domain]]]
 
 @dataclass(frozen=True)
 class Space:
+    """`forbid`: partial specs that are not tried. `impossible`: why a pipeline cannot exist, in words, or nothing;
+    what models read and can do is not known to a space.
+    """
+
     tree: Tree
     forbid: tuple[Mapping[str, Any], ...] = ()
+    impossible: Callable[[SpecDict], str] = field(default=lambda _: "", compare=False)
 
     @staticmethod
     def from_dict(data: Mapping[str, Any], *, rest: Mapping[str, Any], only: Mapping[str, Any]) -> Space:
@@ -113,11 +118,11 @@ class Space:
         return spec
 
     def forbidden(self, spec: SpecDict) -> str:
-        """The partial spec that rules this one out, in words; empty when it may be tried."""
+        """What rules this pipeline out, in words; empty when it may be tried."""
         for partial in self.forbid:
             if all(_fits(spec[slot], wanted) for slot, wanted in partial.items()):
                 return f"the space forbids {dict(partial)!r}"
-        return ""
+        return self.impossible(spec)
 
     def __contains__(self, spec: SpecDict) -> bool:
         return self.parameters(spec) is not None and not self.forbidden(spec)
