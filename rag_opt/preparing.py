@@ -209,10 +209,13 @@ def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes
 
 def load_built_in(plugins: Sequence[str] = ()) -> None:
     """Make every built-in part, reader and sampler known, and those of the named packages."""
+    import rag_opt.data.autorag
     import rag_opt.data.beir
     import rag_opt.data.csv_spans
     import rag_opt.data.folder
+    import rag_opt.data.hub
     import rag_opt.data.python_reference
+    import rag_opt.data.ragas_testset
     import rag_opt.data.squad
     import rag_opt.study.cost_aware
     import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,10 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt import config
 from rag_opt.config import STRICT
+from rag_opt.data.formats.failing import Unreadable
+from rag_opt.data.formats.office import docx_text, epub_text, pptx_text
+from rag_opt.data.formats.pages import html_text
+from rag_opt.data.formats.pdf import pdf_text
 from rag_opt.data.questions import read_questions
 from rag_opt.data.reading import Problems, check_questions, check_unique, decode, json_lines, make_corpus
 from rag_opt.data.resolve import Resolver
@@ -15,27 +20,39 @@ from rag_opt.errors import BadInput
 from rag_opt.records import Dataset, Document
 from rag_opt.registry import register
 
-_TEXT = {".md", ".markdown", ".txt"}
-_HTML = {".html", ".htm"}
+_TEXT = {".md", ".markdown", ".txt", ".rst"}
+_HTML = {".html", ".htm", ".xhtml"}
+_CONVERTED: dict[str, Callable[[Path], str]] = {
+    ".pdf": pdf_text,
+    ".docx": docx_text,
+    ".pptx": pptx_text,
+    ".epub": epub_text,
+}
+
+
+_MOST_NAMED = 5
 
 
 @register("dataset", "folder")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Folder:
-    """A folder of Markdown, text and HTML files, or one `.jsonl` of documents; questions as JSON lines.
+    """A folder of Markdown, text, HTML, PDF, DOCX, PPTX and EPUB files, or one `.jsonl` of documents; questions as JSON
+    lines.
 
-    A file's id is its path below the folder; `folder` and `name` are its metadata for filters.
+    A file's id is its path below the folder; `folder` and `name` are its metadata for filters. `also`: endings of
+    other text files to be read, as `.py`.
     """
 
     name: str = "folder"
     documents: str
     questions: str
+    also: list[str] = field(default_factory=list)
 
     def read(self) -> Dataset:
         """Raises BadInput listing everything wrong with the documents and the questions."""
         problems, notes = Problems(), list[str]()
         source = Path(self.documents)
-        corpus = make_corpus(read_documents(source, problems, notes), self.documents, problems)
+        corpus = make_corpus(read_documents(source, problems, notes, also=self.also), self.documents, problems)
         problems.refuse_if_any()  # without documents every piece of evidence would be reported missing
         found = read_questions(Path(self.questions), Resolver(corpus), problems)
         check_questions(found, corpus, problems)
@@ -43,36 +60,53 @@ class Folder:
         return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
 
 
-def read_documents(source: Path, problems: Problems, notes: list[str]) -> Iterator[Document]:
-    """All documents of a folder or a `.jsonl` file. Files of other kinds are counted in a note."""
+def read_documents(
+    source: Path, problems: Problems, notes: list[str], *, also: Sequence[str] = ()
+) -> Iterator[Document]:
+    """All documents of a folder or a `.jsonl` file. Files of other kinds, and those without text, are named in a note;
+    one that is not what its name says is a problem.
+    """
     if source.suffix == ".jsonl":
         yield from _from_lines(source, problems)
         return
     if not source.is_dir():
         problems.add("dataset.documents", f"there is no folder {str(source)!r}")
         return
-    others, empty = 0, 0
+    others, empty = 0, list[str]()
+    texts = _TEXT | {ending.lower() for ending in also}
     for path in sorted(source.rglob("*")):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(source).parts):
             continue
-        if path.suffix.lower() not in _TEXT | _HTML:
+        ending = path.suffix.lower()
+        if ending not in {*texts, *_HTML, *_CONVERTED}:
             others += 1
             continue
-        text = decode(path, problems)
+        text = _text_of(path, ending, problems)
         if text is None:
             continue
-        if path.suffix.lower() in _HTML:
-            text = html_text(text)
         if not text.strip():
-            empty += 1
+            empty.append(path.relative_to(source).as_posix())
             continue
         name = path.relative_to(source)
         metadata = {"folder": name.parent.as_posix(), "name": name.name}
         yield Document(name.as_posix(), text, title=name.stem, metadata=metadata)
     if others:
-        notes.append(f"{others} files of {source} are neither Markdown, text nor HTML and were left out")
+        kinds = ", ".join(sorted({*texts, *_HTML, *_CONVERTED}))
+        notes.append(f"{others} files of {source} are none of {kinds} and were left out")
     if empty:
-        notes.append(f"{empty} files of {source} hold no text and were left out")
+        names = ", ".join(empty[:_MOST_NAMED]) + (" …" if len(empty) > _MOST_NAMED else "")
+        notes.append(f"{len(empty)} files of {source} hold no text and were left out (a scan has none): {names}")
+
+
+def _text_of(path: Path, ending: str, problems: Problems) -> str | None:
+    if ending in _CONVERTED:
+        try:
+            return _CONVERTED[ending](path)
+        except Unreadable as error:
+            problems.add(str(path), str(error))
+            return None
+    text = decode(path, problems)
+    return html_text(text) if text is not None and ending in _HTML else text
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -94,27 +128,3 @@ def _from_lines(path: Path, problems: Problems) -> Iterator[Document]:
         places.append((line.id, where))
         yield Document(line.id, line.text, line.title, line.metadata or {})
     check_unique(places, "document", problems)
-
-
-def html_text(html: str) -> str:
-    """The visible text of a page: scripts and styles left out, block elements on lines of their own."""
-    from lxml import html as reader
-
-    blocks = (
-        "p div section article li ul ol table tr h1 h2 h3 h4 h5 h6 pre blockquote br dt dd figure main header footer"
-    )
-    try:
-        page: Any = reader.document_fromstring(html.encode(), parser=reader.HTMLParser(encoding="utf-8"))
-    except (reader.etree.ParserError, ValueError):
-        return ""
-    for element in [*page.iter("script", "style", "noscript", "template", "head")]:
-        element.drop_tree()
-    for element in page.iter(*blocks.split()):
-        element.text = "\n" + (element.text or "")
-        element.tail = "\n" + (element.tail or "")
-    lines = [" ".join(line.split()) for line in page.text_content().splitlines()]
-    kept: list[str] = []
-    for line in lines:
-        if line or (kept and kept[-1]):
-            kept.append(line)
-    return "\n".join(kept).strip()

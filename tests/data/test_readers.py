@@ -9,7 +9,8 @@ import pytest
 
 from rag_opt.data.beir import Beir
 from rag_opt.data.csv_spans import CsvSpans
-from rag_opt.data.folder import Folder, html_text
+from rag_opt.data.folder import Folder
+from rag_opt.data.formats.pages import html_text
 from rag_opt.data.squad import Squad
 from rag_opt.errors import BadInput
 from rag_opt.records import Span, WholeDocument
@@ -49,7 +50,7 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
     data = folder(tmp_path, documents, questions).read()
     assert [d.id for d in data.corpus.documents] == ["a.md", "c.html", "sub/b.txt"]
     assert data.corpus["a.md"].text == "# A\r\nÄpfel\r\n"
-    assert data.corpus["c.html"].text == "Head\n\nSome bold text."
+    assert data.corpus["c.html"].text == "# Head\n\nSome bold text."
     assert data.corpus["sub/b.txt"].metadata == {"folder": "sub", "name": "b.txt"}
     assert data.corpus.text(data.questions[0].evidence[0][0]) == "Äpfel"  # type: ignore[index,arg-type]
     assert "1 files of" in data.notes[0]

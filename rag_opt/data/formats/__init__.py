@@ -1,0 +1,1 @@
+"""Files that are no plain text, as text: one file per format."""
