@@ -18,6 +18,7 @@ from tests.benchmarks import (
     encoding,
     estimating,
     evidence,
+    families,
     intervals,
     killing,
     large,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "store": storing.measure,
     "asking": asking.measure,
     "estimate": estimating.measure,
+    "families": families.measure,
     "large": large.measure,
     "kill": killing.measure,
 }
