@@ -13,14 +13,11 @@ import orjson
 
 from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline
-from rag_opt.fetching import Fetch
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.embedders.tokenwise import token_vectors
 from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.chat import Chat, LanguageModel
 from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline.asking import Pipeline
 from rag_opt.pipeline.chunks import AT_ONCE, ChunkTable, cut
@@ -29,11 +26,11 @@ from rag_opt.pipeline.reranking import PairScorer
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
 from rag_opt.pipeline.vectors import PROJECTION, chunk_vectors, opened, project, projection
+from rag_opt.pipeline.wanted import index_parts, model_tools
 from rag_opt.records import Corpus
 from rag_opt.registry import lookup, source_digest
 from rag_opt.store import Store
 from rag_opt.store.keys import digest, item_key, versions
-from rag_opt.store.values import Values
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
@@ -284,28 +281,6 @@ class Workshop:
         by = projection(spec.embedder, encoder, table, self.corpus)
         np.savez(folder / PROJECTION, **by)  # type: ignore[arg-type]
         return (project(block, by) for block in blocks)
-
-
-def model_tools(
-    encoder: Callable[[str], Encoder], rerankers: Shelf[Any], values: Values, machine: Machine
-) -> ModelTools:
-    """What rerankers are handed; `encoder` gives that of an embedding model's card by its name."""
-    return ModelTools(
-        rerankers=rerankers,
-        values=values,
-        machine=machine,
-        tokens=lambda name, texts, purpose: token_vectors(encoder(name), texts, purpose),
-        tokens_key=lambda name: digest([encoder(name).vectors_key, encoder(name).identity("sentence")]),
-    )
-
-
-def index_parts(spec: PipelineSpec, language: str) -> dict[str, Any]:
-    """The indexes of a pipeline by name: those that its retriever searches, and the one that gives its vectors."""
-    wanted = dict(spec.retriever.fetches())
-    if "chunk_vectors" in spec.reranker.needs:
-        wanted.setdefault("dense", Fetch("chroma", 1))
-    parts = {name: lookup("index", fetch.index)(**fetch.build) for name, fetch in wanted.items()}
-    return {name: part.in_language(language) if hasattr(part, "in_language") else part for name, part in parts.items()}
 
 
 def _keep(cache: OrderedDict[str, Any], key: str, value: Any, *, most: int) -> None:

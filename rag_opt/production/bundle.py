@@ -34,11 +34,11 @@ from rag_opt.parts.models.chat import Chat, LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
-from rag_opt.pipeline.building import index_parts, model_tools
 from rag_opt.pipeline.chunks import ChunkTable
 from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.texts import Texts
 from rag_opt.pipeline.vectors import opened
+from rag_opt.pipeline.wanted import index_parts, model_tools
 from rag_opt.records import Corpus, Document, Question, Span
 from rag_opt.registry import load_parts
 from rag_opt.store.artifacts import MANIFEST, damage, seal

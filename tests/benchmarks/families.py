@@ -130,15 +130,12 @@ def _line(name: str, spec: dict[str, Any], store: Path) -> str:
     if done.returncode:
         return f"failed: {done.stderr.strip().splitlines()[-1][:200]}"
     got = json.loads(done.stdout.strip().splitlines()[-1])
-    s = got["seconds"]
-    quality = (
-        f"nDCG@10 {got['quality']:.3f}" if name == "scifact" else f"recall {got['quality']:.3f}, dcg {got['more']:.3f}"
-    )
-    build = ", ".join(
-        f"{part} {s[part]:.1f} s" for part in ("chunk", "distil", "embed", "index") if s.get(part, 0) >= 0.05
-    )
-    ask = f"{got['asked_ms']:.1f} ms a question"
-    return f"{quality}; {got['chunks']:,} chunks; {build}; {ask}; index {got['index_mb']:.0f} MB, peak {got['peak_mb']:,.0f} MB"
+    s, spans = got["seconds"], f"recall {got['quality']:.3f}, dcg {got['more']:.3f}"
+    quality = f"nDCG@10 {got['quality']:.3f}" if name == "scifact" else spans
+    stages = [part for part in ("chunk", "distil", "embed", "index") if s.get(part, 0) >= 0.05]
+    build = ", ".join(f"{part} {s[part]:.1f} s" for part in stages) or "built before"
+    memory = f"index {got['index_mb']:.0f} MB, peak {got['peak_mb']:,.0f} MB"
+    return f"{quality}; {got['chunks']:,} chunks; {build}; {got['asked_ms']:.1f} ms a question; {memory}"
 
 
 def _encoding() -> list[tuple[str, str, str]]:

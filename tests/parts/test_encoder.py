@@ -11,7 +11,7 @@ from rag_opt.errors import BadInput, ModelRefused
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.model import with_dimensions
-from rag_opt.parts.models.runtimes import refuse_unsafe
+from rag_opt.parts.models.safety import refuse_unsafe
 from rag_opt.store import MemoryValues, Store
 
 TEXTS = ["A cat sat.", "Dogs bark at night.", "A cat sat.", "x" * 3000, ""]

@@ -18,9 +18,9 @@ from rag_opt.parts.models.runtimes import (
     files_digest,
     halving,
     held,
-    refuse_unsafe,
     weights_bytes,
 )
+from rag_opt.parts.models.safety import refuse_unsafe
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.registry import register

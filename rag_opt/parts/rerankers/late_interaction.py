@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 from rag_opt.config import STRICT
 from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.runtimes import ModelFiles, Runtime, decide, files_digest, held, refuse_unsafe, weights_bytes
+from rag_opt.parts.models.runtimes import ModelFiles, Runtime, decide, files_digest, held, weights_bytes
+from rag_opt.parts.models.safety import refuse_unsafe
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.registry import register
