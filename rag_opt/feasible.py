@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 
+from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.parts.embedders.cards import Cards
+from rag_opt.parts.models.cards import ModelCard, Shelf
 from rag_opt.parts.models.chat import LanguageModel
+from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset
 from rag_opt.registry import lookup
@@ -94,12 +99,28 @@ def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str
     return notes
 
 
-def downloads(space: Space, baseline: PipelineSpec, panel: Panel, cards: Cards) -> str:
+def _reranker_names(space: Space, rerankers: Shelf[RerankerCard]) -> list[str]:
+    """Names of the cards of rerankers that the space can choose; of late_interaction those that are no embedder's."""
+    names: list[str] = []
+    for kind, parameters in space.tree["reranker"].items():
+        part = lookup("reranker", kind)
+        if "name" not in config.field_names(part):
+            continue
+        domain = parameters["name"] if "name" in parameters else Choice((part().name,))
+        mine = [str(name) for name in domain.values] if isinstance(domain, Choice) else []
+        names += [name for name in mine if kind != "late_interaction" or name in rerankers.names()]
+    return list(dict.fromkeys(names))
+
+
+def downloads(space: Space, baseline: PipelineSpec, panel: Panel, cards: Cards, rerankers: Shelf[RerankerCard]) -> str:
     """In words, the models of a search that are not on this machine; empty where all are."""
+    embedders = dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(panel)])
+    wanted: list[Callable[[], ModelCard]] = [functools.partial(cards.read, name) for name in embedders]
+    wanted += [functools.partial(rerankers.read, name) for name in _reranker_names(space, rerankers)]
     missing: dict[str, int | None] = {}
-    for name in dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(panel)]):
+    for read in wanted:
         with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
-            card = cards.read(name)
+            card = read()
             size = card.download_bytes
             if size != 0:
                 missing[card.id] = size

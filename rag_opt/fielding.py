@@ -38,7 +38,9 @@ def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str,
             tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}  # type: ignore[arg-type]
     notes += [f"left out: the embedding model {name} ({why})" for name, why in out.items()]
     if not tree["embedder"] and not problems:
-        problems.append(Problem("space.embedder", "no model is left: " + "; ".join(f"{n} {w}" for n, w in out.items())))
+        problems.append(
+            Problem("space.embedder", "no model is left: " + "; ".join(f"{name} ({why})" for name, why in out.items()))
+        )
     if problems:
         raise BadInput(problems)
     named = [str(name) for kinds in tree["embedder"].values() for name in _names(kinds)]

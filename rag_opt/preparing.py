@@ -81,7 +81,8 @@ def prepare(
     read = _read(composed, conf_folders)
     settings, dataset, panel, notes = read.settings, read.dataset, read.panel, list(read.notes)
     folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or dataset.name}{name_suffix}")
-    to_download = downloads(read.space, read.baseline, panel, read.cards)
+    rerankers = reranker_shelf(conf_folders).changed(settings.reranker.cards)
+    to_download = downloads(read.space, read.baseline, panel, read.cards, rerankers)
     if to_download:
         announce(to_download)
     workshop = _workshop(read, Path(settings.outputs), conf_folders)

@@ -117,6 +117,10 @@ class Workshop:
         """Model inputs run so far, all encoders together."""
         return sum(encoder.encoded for encoder in self._encoders.values())
 
+    def cut_by_servers(self) -> int:
+        """Texts of which a server was given only the beginning, because it reads no more."""
+        return sum(encoder.cut for encoder in self._encoders.values())
+
     def check(self, spec: PipelineSpec) -> None:
         """Raise ImpossiblePipeline for a spec that cannot exist, before anything is spent on it."""
         size = getattr(spec.chunker, "size", 0)

@@ -159,6 +159,7 @@ def _made(workshop: Workshop, spec: PipelineSpec, responses: Responses) -> dict[
 def _counts(workshop: Workshop) -> dict[str, dict[str, int]]:
     store = workshop.store
     computed = {**store.values.computed, **store.built, "inputs encoded": workshop.encoded()}
+    computed["texts cut for a server"] = workshop.cut_by_servers()
     return {"computed": computed, "reused": {**store.values.reused, **store.reused}}
 
 

@@ -79,6 +79,11 @@ class Encoder:
             return SERVED[card.backend](card, self.tokenizer)
         return Local(card, self._made or (lambda: card.folder), values=self.values, machine=self._machine)
 
+    @property
+    def cut(self) -> int:
+        """Texts of which a server was given only the beginning, so far."""
+        return int(self.backend.cut) if "backend" in vars(self) else 0
+
     @functools.cached_property
     def query_tokens(self) -> int:
         """How many tokens of a query the model reads, its prompt and special tokens taken off."""

@@ -1,0 +1,64 @@
+"""Which embedding models of a space may take part, and what is said of those that may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from rag_opt.composing import conf_folder
+from rag_opt.errors import BadInput
+from rag_opt.fielding import fielded
+from rag_opt.parts.embedders.cards import Cards
+from rag_opt.settings import EmbedderSettings
+from rag_opt.study.prospect import model_names
+from rag_opt.study.space import Space
+
+PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
+SEED = Space.from_dict(
+    yaml.safe_load((conf_folder() / "space" / "seed_models.yaml").read_text()), rest=PIPELINE, only={}
+)
+
+
+def field(cards: Cards, language: str = "en", **limits: Any) -> tuple[list[str], list[str]]:
+    notes: list[str] = []
+    return model_names(fielded(SEED, cards, EmbedderSettings(**limits), language, notes)), notes
+
+
+def test_the_space_of_the_eight_has_them_all(cards: Cards) -> None:
+    names, notes = field(cards)
+    assert len(names) == 8
+    assert any("sfr_embedding_2_r: its licence CC-BY-NC-4.0 forbids commercial use" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("limits", "language", "left", "said"),
+    [
+        ({"max_parameters": 600}, "en", 5, "1,540 million parameters, embedder.max_parameters is 600"),
+        ({"max_memory_gb": 2.5}, "en", 5, "14.2 GB of weights, embedder.max_memory_gb is 2.5"),
+        ({"allow_non_commercial": False}, "en", 7, "its licence CC-BY-NC-4.0 forbids commercial use"),
+        ({}, "de", 3, "made for en; the documents are in de"),
+        ({}, "", 8, ""),
+    ],
+)
+def test_limits_leave_models_out_and_say_so(
+    cards: Cards, limits: dict[str, Any], language: str, left: int, said: str
+) -> None:
+    names, notes = field(cards, language, **limits)
+    assert len(names) == left
+    assert not said or any(note.startswith("left out: the embedding model") and said in note for note in notes)
+
+
+def test_a_field_of_nobody_is_refused(cards: Cards) -> None:
+    with pytest.raises(BadInput, match="no model is left: .*e5_large_v2 .335 million"):
+        field(cards, max_parameters=1)
+    with pytest.raises(BadInput, match=r"embedder\.cards\.minilm: no model of the space has this name"):
+        field(cards, cards={"minilm": {"url": "http://x"}})
+
+
+def test_every_name_without_a_card_is_listed(cards: Cards) -> None:
+    space = Space.from_dict({"embedder": {"model": {"name": ["minilmm", "e5_larg_v2"]}}}, rest=PIPELINE, only={})
+    with pytest.raises(BadInput) as error:
+        fielded(space, cards, EmbedderSettings(), "en", [])
+    assert "did you mean 'minilm'" in str(error.value) and "did you mean 'e5_large_v2'" in str(error.value)

@@ -1,0 +1,66 @@
+"""The table of all parts: whole, and the same in the docs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+
+from rag_opt.parts_table import allowed, markdown, parts
+from rag_opt.registry import kinds
+
+DOCS = Path(__file__).parent.parent / "docs" / "parts.md"
+
+
+def test_the_docs_hold_the_table_as_it_is() -> None:
+    assert DOCS.read_text(encoding="utf-8") == markdown(parts(["objectives"])), (
+        "python -m rag_opt.parts_table --markdown > docs/parts.md"
+    )
+
+
+def test_every_part_is_in_it_with_all_its_settings() -> None:
+    found = {(part.slot, part.kind): part for part in parts(["objectives"])}
+    for slot in (
+        "chunker",
+        "embedder",
+        "query",
+        "retriever",
+        "expander",
+        "reranker",
+        "objective",
+        "dataset",
+        "sampler",
+    ):
+        for kind in kinds(slot):
+            assert found[slot, kind].help, (slot, kind)
+    mmr = found["reranker", "mmr"]
+    assert [(s.name, s.default, s.allowed) for s in mmr.settings] == [("trade_off", "0.7", "from 0 to 1")]
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (int, "a whole number"),
+        (Annotated[int, Ge(8), Le(9)], "from 8 to 9, whole"),
+        (Annotated[float, Gt(0), Lt(1)], "above 0 below 1"),
+        (Annotated[int, Ge(2)] | None, "null, or from 2, whole"),
+        (Literal["a", "b", True], "a | b | true"),
+        (list[str], "a list of text"),
+        (dict[str, int], "settings"),
+        (bool, "true | false"),
+    ],
+)
+def test_types_in_words(hint: object, words: str) -> None:
+    assert allowed(hint) == words
+
+
+def test_the_command_prints_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rag_opt.parts_table", "expander"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "parent" in done.stdout and "from 16 to 32768, whole" in done.stdout
+    assert "reranker" not in done.stdout.split("expander:")[0]
