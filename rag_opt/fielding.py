@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rag_opt.errors import BadInput, Problem
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.settings import EmbedderSettings
 from rag_opt.study.domains import Choice, Domain
@@ -17,9 +17,9 @@ def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str,
     should know of those that stay. Raises BadInput where none is left, and for a limit that names nothing.
     """
     problems = [
-        Problem(f"embedder.cards.{name}", "no model of the space has this name")
+        Problem(f"embedder.cards.{name}", f"there is no card for {name!r}{among(name, cards.names())}")
         for name in limits.cards
-        if name not in {value for value, _ in _named(space)}
+        if name not in {*cards.names(), *(value for value, _ in _named(space))}
     ]
     out: dict[str, str] = {}
     tree: Tree = {slot: dict(kinds) for slot, kinds in space.tree.items()}
