@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
-from rag_opt.parts.embedders.cards import Cards
+from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.models.cards import ModelCard, Shelf
 from rag_opt.parts.models.chat import LanguageModel
 from rag_opt.parts.rerankers.cards import RerankerCard
@@ -28,8 +28,14 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
     for name in model_names(space):
         try:
             cards[name] = workshop.encoder(name).card
+            problems += _cannot_run(name, cards[name], workshop)
         except BadInput as error:
             problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
+    for name in _reranker_names(space, workshop.rerankers):
+        try:
+            workshop.rerankers.read(name)
+        except BadInput as error:
+            problems += [Problem("space.reranker", problem.what) for problem in error.problems]
     for what, spec in reference_pipelines(baseline).items():
         try:
             workshop.check(spec)
@@ -47,6 +53,18 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
             what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
             problems.append(Problem(f"space.chunker.{kind}.size", what))
     return problems
+
+
+def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
+    """What keeps a model from running that its card alone can say."""
+    where = f"embedder.cards.{name}"
+    if card.served and card.url is None:
+        what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
+        return [Problem(f"{where}.url", what)]
+    if card.custom_code and not card.served and f"{card.id}@{card.revision}" not in workshop.machine.allow_code:
+        what = f"{card.id} needs its own code: serve it (+{where}.backend=tei +{where}.url=http://…), or allow it by "
+        return [Problem(where, f"{what}embedder.allow_code=[{card.id}@{card.revision}]")]
+    return []
 
 
 def unasked(model: LanguageModel) -> list[Problem]:
@@ -87,15 +105,23 @@ def _number(value: object) -> float:
 
 
 def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str]:
-    """A note per model that reads only the beginning of some questions."""
-    notes = []
+    """A note per model that reads only the beginning of some questions. Raises BadInput with every model whose files
+    are not to be had.
+    """
+    notes, problems = list[str](), list[Problem]()
     for name in model_names(space):
         encoder = workshop.encoder(name)
-        cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
+        try:
+            cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
+        except BadInput as error:  # its files are not to be had
+            problems += error.problems
+            continue
         if cut:
             notes.append(
                 f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
             )
+    if problems:
+        raise BadInput(problems)
     return notes
 
 

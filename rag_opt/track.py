@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from rag_opt.errors import exit_with
+from rag_opt.registry import load_parts
 from rag_opt.study.folder import StudyFolder
 
 
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not (folder.path / "study.json").exists():
         print(f"{folder.path} is not a study's folder (no study.json)", file=sys.stderr)
         return 2
+    load_parts()  # what a pipeline is called depends on what its parts are when nobody says
     if given.follow:
         return _follow(folder)
     return _once(folder)

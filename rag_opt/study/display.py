@@ -15,10 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_opt import config
+from rag_opt.errors import UnknownPart
 from rag_opt.registry import lookup
 from rag_opt.study.space import SpecDict
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
+
+
+def _told(slot: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return config.told(lookup(slot, kind), settings, always=_ALWAYS)
+    except UnknownPart:  # of a plugin that is not loaded where this is said
+        return dict(settings)
+
 
 _ALWAYS = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off")
 
@@ -30,7 +39,7 @@ def describe(spec: SpecDict) -> str:
         ((kind, settings),) = part.items()
         if slot == "packer" or kind == "none":
             continue
-        shown = config.told(lookup(slot, kind), settings, always=_ALWAYS)
+        shown = _told(slot, kind, settings)
         name = shown.pop("name", kind) if slot == "embedder" else kind
         first = [kind] if slot == "embedder" and kind != "model" else []
         inside = " ".join([*first, *(f"{key}={_short(value)}" for key, value in shown.items() if key != "depth")])

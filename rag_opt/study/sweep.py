@@ -15,6 +15,7 @@ import numpy as np
 
 from rag_opt import config
 from rag_opt.coverage import Coverage, Gains, Pool
+from rag_opt.errors import ImpossiblePipeline
 from rag_opt.evidence import document_gold, span_gold
 from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
 from rag_opt.records import Candidates, FloatArray, IntArray, Question, Span
@@ -127,7 +128,10 @@ def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Se
         groups.setdefault(_lists(part), []).append((kind, part, cuts))
     for parts in groups.values():
         here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: config.dump(parts[0][1])}})
-        pipeline = workshop.pipeline(here)
+        try:
+            pipeline = workshop.pipeline(here)
+        except ImpossiblePipeline:  # the rest of the pipeline does not go with these lists
+            continue
         yield _Group(pipeline, questions, pipeline.lists(questions), parts)
 
 

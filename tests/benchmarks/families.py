@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -102,11 +101,18 @@ def row(name: str, spec: dict[str, Any], store: Path) -> dict[str, Any]:
     size = sum(path.stat().st_size for key, folder in folders.items() if key != "chunks" for path in folder.rglob("*"))
     asked = sum(float(ms.mean()) for stage, ms in found.latency_ms.items() if stage != "embed")
     workshop.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _peak_mb()
     return {
         "quality": quality, "more": more, "chunks": len(pipeline.chunks), "seconds": seconds, "asked_ms": asked,
         "index_mb": size / 1e6, "peak_mb": peak,
     }  # fmt: skip
+
+
+def _peak_mb() -> float:
+    """Most memory that this process had. `getrusage` would say what its parent had when it was started."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
 
 
 def measure() -> list[tuple[str, str, str]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -52,7 +54,8 @@ class Static:
             from model2vec.distill import distill
         except ImportError:
             raise ModelRefused("embedder.static: model2vec is not installed; pip install 'rag-opt[static]'") from None
-        made = distill(str(source), pca_dims=self.dimensions, device="cpu", quantize_to="float32")
+        with contextlib.redirect_stderr(io.StringIO()):  # its own progress bar
+            made = distill(str(source), pca_dims=self.dimensions, device="cpu", quantize_to="float32")
         made.tokenizer.no_truncation()  # it keeps that of the transformer, and would read no further
         made.save_pretrained(str(folder))
         config = json.loads((folder / "config.json").read_text())
