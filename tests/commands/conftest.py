@@ -41,7 +41,7 @@ def tiny(workplace: Path) -> list[str]:
         "pipeline.chunker.recursive.size=32",
         "only.chunker=recursive",
         "only.embedder=model",
-        "space.embedder.model.name=minilm",
+        "space.embedder.model.dimensions=null",
         "sampler=tpe",
         "sampler.tpe.startup_trials=2",  # with both reference pipelines TPE proposes from the first trial on
         "sampler.sweep=on",

@@ -159,6 +159,16 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("pipeline.chunker.recursive.size=512", "baseline: baseline is impossible: chunks of 512 tokens"),
+        ("+space.reranker.cross_encoder={name: [bge_rerankr_base]}", "did you mean 'bge_reranker_base'?"),
+        ("+space.query.hyde={}", "space.query.hyde: needs a language model; llm=openai_compatible"),
+        ("llm=openai_compatible", "llm.base_url: must be given: llm.base_url=…"),
+        ("dataset.language=german", "dataset.language: is 'german'; should be two letters"),
+        ("embedder.max_parameters=1", "space.embedder: no model is left: minilm (23 million parameters"),
+        (
+            "+embedder.cards.minilm.backend=tei",
+            "embedder.cards.minilm.url: backend tei needs the address",
+        ),
+        ("+space.retriever.lexical.stemmer=englsh", "space.retriever.lexical.stemmer: is 'englsh'; should be"),
         ("space.embedder.model.name=[minilm, minilmm]", "there is no card for 'minilmm'; did you mean 'minilm'?"),
         (
             "space.chunker={sentence: {size: 400}, recursive: null, fixed: null}",

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -204,6 +205,14 @@ def alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_every_run_reaches_mlflow(workplace: Path, command: Command, tiny: list[str]) -> None:
+    done = command("search", *tiny[:-1], "tracking=mlflow", "study.name=tracked", "study.trials=4")
+    assert done.returncode == 0 and "not all was delivered" not in done.stdout, done.stdout
+    with sqlite3.connect(workplace / "outputs" / "mlflow.db") as database:
+        rows = database.execute("SELECT value FROM tags WHERE key = 'mlflow.note.content'").fetchall()
+    assert any(note.startswith("dense alone: recursive(size=32) · minilm · dense(top_k=5) ·") for (note,) in rows), rows
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
