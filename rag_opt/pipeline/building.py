@@ -97,7 +97,7 @@ class Workshop:
         identity = digest([*facts, versions(*part.libraries)])
 
         def make(folder: Path) -> None:
-            with self.ledger.timed(f"distil {source.card.id}", 1):
+            with self.ledger.timed(f"distil {part.adapt(source.card).id}", 1):
                 part.distil(source.card.folder, folder)
 
         return {"identity": identity, "folder": lambda: self.store.entry("distilled", identity, make)}

@@ -97,6 +97,8 @@ class Planner:
         shop, encoder = self._workshop, self._workshop.encoder(spec.embedder)
         keys = shop.keys(spec)
         stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
+        if encoder.made_here:
+            stages.append(self._once(("distil", encoder.files_digest), partial(self._distil, encoder)))
         if _compares(spec.chunker):
             stages.append(self._once(("pieces", keys.chunks), partial(self._embed_pieces, spec, keys.chunks, encoder)))
         stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
@@ -117,6 +119,8 @@ class Planner:
         keys, (chunks, tokens) = shop.keys(spec), self._expected(spec, encoder)
         corpus = shop.corpus
         stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
+        if encoder.made_here:
+            stages.append(_expected(f"distil {encoder.card.id}", encoder.files_digest, 1, 1))
         if _compares(spec.chunker):
             stages.append(self._pieces(spec, encoder))
         for name, (part, key) in keys.indexes.items():
@@ -148,6 +152,10 @@ class Planner:
         corpus = self._workshop.corpus
         count, work = len(corpus.documents), 0 if done else corpus.characters
         return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
+
+    def _distil(self, encoder: Encoder) -> Stage:
+        done = self._workshop.store.has("distilled", encoder.files_digest)
+        return Stage(f"distil {encoder.card.id}", encoder.files_digest, 0 if done else 1, 1, 0 if done else 1)
 
     def _embed_pieces(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
         if self._workshop.store.has("chunks", key):

@@ -115,7 +115,8 @@ class Reranking:
 
         def compute(positions: list[int]) -> list[bytes]:
             started = time.perf_counter()
-            with self._ledger.timed(f"rerank {self._part.kind}", len(positions)):
+            # work is counted in questions, as everywhere
+            with self._ledger.timed(f"rerank {self._part.kind}", len(positions) / self._part.depth):
                 found = scorer.scores([pairs[i] for i in positions])
             if found.shape != (len(positions),) or not np.isfinite(found).all():
                 raise ValueError(

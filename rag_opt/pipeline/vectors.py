@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def chunk_vectors(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Co
 def windows_of(embedder: Any, encoder: Encoder, text: str) -> list[tuple[int, int]]:
     """What of a document the transformer reads at once: spans that overlap."""
     most = min(embedder.window or encoder.card.reads_tokens, encoder.card.reads_tokens)
-    size = max(most - (encoder.card.reads_tokens - encoder.document_tokens) - encoder.tokenizer.special_tokens, 8)
+    size = max(most - int(encoder.tokenizer.lengths([encoder.prompt("document")])[0]), 8)
     step = max(1, round(size * (1 - embedder.overlap)))
     return TokenMap(encoder.tokenizer.starts(text)).windows(0, len(text), size=size, step=step)
 
@@ -49,10 +50,10 @@ def _pooled_late(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Cor
         texts = [text[start:end] for _, windows, text in waiting for start, end in windows]
         read = iter(token_vectors(encoder, texts, "document"))
         for number, windows, _ in waiting:
-            tokens = [next(read) for _ in windows]
+            begins, vectors = _of_document(windows, [next(read) for _ in windows])
             rows = slice(int(firsts[number]), int(firsts[number + 1]))
             if rows.start < rows.stop:
-                yield _of_spans(table.start[rows], table.end[rows], windows, tokens, encoder)
+                yield encoder.shaped(_means(table.start[rows], table.end[rows], begins, vectors))
         waiting.clear()
 
     for number, document in enumerate(corpus.documents):
@@ -62,24 +63,28 @@ def _pooled_late(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Cor
     yield from done()
 
 
-def _of_spans(
-    start: IntArray,
-    end: IntArray,
-    windows: Sequence[tuple[int, int]],
-    tokens: Sequence[TokenVectors],
-    encoder: Encoder,
-) -> Vectors:
-    """The mean of the tokens that begin in each span, in the window that shows most of it and most around it."""
-    bounds = np.array(windows, np.int64)
-    pooled = np.zeros((len(start), encoder.card.dimensions))
-    for row, (first, last) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
-        shown = np.minimum(bounds[:, 1], last) - np.maximum(bounds[:, 0], first)
-        around = np.minimum(first - bounds[:, 0], bounds[:, 1] - last)
-        best = int(np.lexsort((-around, -shown))[0])
-        offsets, vectors = tokens[best]
-        inside = (offsets[:, 0] + windows[best][0] >= first) & (offsets[:, 0] + windows[best][0] < last)
-        pooled[row] = (vectors[inside] if inside.any() else vectors).mean(axis=0) if len(vectors) else 0.0
-    return encoder.shaped(pooled.astype(np.float32))
+def _of_document(windows: Sequence[tuple[int, int]], read: Sequence[TokenVectors]) -> tuple[IntArray, Vectors]:
+    """Where each token of a document begins, ascending, and its vector: of two windows that both hold it, the one in
+    which it stands further from the edge.
+    """
+    edges = [0, *((end + start) // 2 for (_, end), (start, _) in itertools.pairwise(windows)), windows[-1][1]]
+    begins, vectors = [], []
+    for number, ((start, _), (offsets, found)) in enumerate(zip(windows, read, strict=True)):
+        places = offsets[:, 0] + start
+        mine = (places >= edges[number]) & (places < edges[number + 1])
+        begins.append(places[mine])
+        vectors.append(found[mine])
+    return np.concatenate(begins), np.concatenate(vectors)
+
+
+def _means(start: IntArray, end: IntArray, begins: IntArray, vectors: Vectors) -> Vectors:
+    """[spans, dimensions]: the mean of the tokens that begin in each span; of one without any, of the token before."""
+    pooled = np.zeros((len(start), vectors.shape[1]), np.float32)
+    low, high = np.searchsorted(begins, start), np.searchsorted(begins, end)
+    for row, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if len(vectors):
+            pooled[row] = vectors[min(first, max(last - 1, 0)) : max(last, 1)].mean(axis=0)
+    return pooled
 
 
 # principal components of the chunks' vectors

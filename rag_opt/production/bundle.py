@@ -137,25 +137,27 @@ def _carried(encoder: Encoder, folder: Path) -> Card:
     return dataclasses.replace(encoder.card, path=_MODEL, tokenizer=_TOKENIZER, revision=None)
 
 
-def _encoder(folder: Path, card: Card, values: MemoryValues, manifest: Mapping[str, Any]) -> Encoder:
+def _encoder(folder: Path, card: Card, values: MemoryValues, manifest: Mapping[str, Any], machine: Machine) -> Encoder:
     if card.path != _MODEL:
-        return Encoder(card, values=values)
+        return Encoder(card, values=values, machine=machine)
     inside = dataclasses.replace(card, path=str(folder / _MODEL), tokenizer=str(folder / _TOKENIZER))
     return Encoder(inside, values=values, folder=lambda: folder / _MODEL, identity=manifest["model_files"])
 
 
-def _scorer(folder: Path, values: MemoryValues, encoder: Encoder, spec: PipelineSpec) -> Callable[[Any], Any]:
+def _scorer(
+    folder: Path, values: MemoryValues, encoder: Encoder, spec: PipelineSpec, machine: Machine
+) -> Callable[[Any], Any]:
     """What makes the reranker's model, of the cards that the bundle holds."""
     cards = folder / _CARDS
     rerankers, embedders = reranker_shelf([cards]), card_folders([cards])
 
     @functools.cache
     def encoder_of(name: str) -> Encoder:
-        return encoder if name == spec.embedder.name else Encoder(embedders.read(name), values=values)
+        return encoder if name == spec.embedder.name else Encoder(embedders.read(name), values=values, machine=machine)
 
     @functools.cache
     def scorer(part: Any) -> Any:
-        return part.scorer(model_tools(encoder_of, rerankers, values, Machine()))
+        return part.scorer(model_tools(encoder_of, rerankers, values, machine))
 
     return scorer
 
@@ -179,8 +181,11 @@ def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None
     place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
 
 
-def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
-    """Open a bundle. Raises BadBundle when it is not one, or (with `check`) when a file is missing or changed."""
+def load_bundle(path: str | Path, *, check: bool = True, allow_code: Sequence[str] = ()) -> Bundle:
+    """Open a bundle. Raises BadBundle when it is not one, or (with `check`) when a file is missing or changed.
+
+    `allow_code`: models whose custom code may run here, as `id@revision`; a bundle cannot allow it itself.
+    """
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
         raise BadBundle(f"{folder} is not a bundle: there is no {MANIFEST}")
@@ -192,7 +197,8 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
     spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
     card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
     values = MemoryValues()
-    encoder = _encoder(folder, card, values, manifest)
+    machine = Machine(allow_code=tuple(allow_code))
+    encoder = _encoder(folder, card, values, manifest, machine)
     if check and encoder.files_digest != manifest["model_files"]:
         raise BadBundle(f"{folder}: the model in {card.folder} is not the one that its index was made with")
     with (folder / "documents.jsonl").open("rb") as lines:
@@ -214,7 +220,7 @@ def load_bundle(path: str | Path, *, check: bool = True) -> Bundle:
         index_keys={name: f"bundle {name}" for name in parts},
         index_parts=parts,
         open_index=open_index,
-        scorer=_scorer(folder, values, encoder, spec),
+        scorer=_scorer(folder, values, encoder, spec, machine),
         chat=_chat(folder, values),
         ledger=Ledger(),
     )

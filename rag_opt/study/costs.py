@@ -15,9 +15,11 @@ Stages = Mapping[str, tuple[float, float]]
 _SPREAD = 0.3  # of log seconds around what work alone says
 _SLOPE, _SLOPE_SPREAD = 1.0, 0.1  # of log seconds by log work: nearly all stages are linear
 _START_SPREAD = 2.0
-# seconds per unit of work before anything was measured: a character cut, a token embedded, a chunk indexed, a question
+# seconds per unit of work before anything was measured: a character cut, a model distilled, a token embedded, a chunk
+# indexed, a question
 _START = {
     "chunk": 2e-6,
+    "distil": 20.0,
     "embed": 2e-4,
     "compare": 2e-4,
     "index": 5e-4,

@@ -56,13 +56,15 @@ def probe(search: Search) -> Probed:
     probed: list[Stages] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        workshop = Workshop(corpus, store, search.workshop.cards, machine=search.workshop.machine)
-        specs = list(_covering(search))
+        whole = search.workshop
+        # without a language model: nothing is paid for an estimate
+        workshop = Workshop(corpus, store, whole.cards, rerankers=whole.rerankers, machine=whole.machine)
+        specs = list(_covering(search, workshop))
         _measured(workshop, specs[0], few[:2], search, finalist=True)  # imports and loading are not part of a stage
         for spec in specs:
             probed.append(_measured(workshop, spec, few, search))
             probed.append(_measured(workshop, spec, many, search))
-        others = list(_others(specs[0], search))
+        others = list(_others(specs[0], search, workshop))
         again = [_measured(workshop, spec, many, search) for spec in others]
         finals = [_measured(workshop, spec, some, search, finalist=True) for spec in others[:2] for some in (few, many)]
         tokens = [_answer_tokens(workshop, spec, many) for spec in others]
@@ -106,10 +108,10 @@ def _copy(search: Search) -> tuple[Corpus, list[Question]]:
         evidence = ((Span(one.id, 0, max(min(80, len(one.text)), 1)),),) if question.evidence else question.evidence
         again = f"{question.text} " * (1 + number // max(len(search.questions), 1))
         questions.append(dataclasses.replace(question, id=f"{number}", text=again, evidence=evidence, filters={}))
-    return Corpus(tuple(documents)), questions
+    return Corpus(tuple(documents), search.workshop.corpus.language), questions
 
 
-def _covering(search: Search) -> Iterator[PipelineSpec]:
+def _covering(search: Search, workshop: Workshop) -> Iterator[PipelineSpec]:
     """The reference pipelines, then others until every kind and every model of the space was there once."""
     random, left = np.random.default_rng(0), _names(search)
     for spec in reference_pipelines(search.baseline).values():
@@ -120,7 +122,7 @@ def _covering(search: Search) -> Iterator[PipelineSpec]:
         if left & _named(drawn):
             try:
                 spec = PipelineSpec.from_dict(drawn)
-                search.workshop.check(spec)
+                workshop.check(spec)
             except RagOptError:  # one that cannot exist teaches nothing
                 continue
             left -= _named(spec.to_dict())
@@ -141,12 +143,21 @@ def _named(spec: SpecDict) -> set[str]:
     return kinds | {f"model {next(iter(spec['embedder'].values())).get('name')}"}
 
 
-def _others(spec: PipelineSpec, search: Search) -> Iterator[PipelineSpec]:
+def _others(spec: PipelineSpec, search: Search, workshop: Workshop) -> Iterator[PipelineSpec]:
     """Other pipelines of the space on the index of this one."""
     random, full = np.random.default_rng(1), spec.to_dict()
     same = {slot: full[slot] for slot in ("chunker", "embedder")}
-    for _ in range(_AGAIN):
-        yield PipelineSpec.from_dict({**search.space.draw(random), **same})
+    found = 0
+    for _ in range(_MOST_DRAWN):
+        try:
+            other = PipelineSpec.from_dict({**search.space.draw(random), **same})
+            workshop.check(other)
+        except RagOptError:
+            continue
+        yield other
+        found += 1
+        if found == _AGAIN:
+            return
 
 
 def _measured(

@@ -49,7 +49,7 @@ def test_a_cut_variant_shares_the_stored_vectors(cards: Cards) -> None:
 def test_a_prompt_changes_the_vector_and_its_key(cards: Cards) -> None:
     values = MemoryValues()
     plain = cards.read("minilm")
-    prompted = Card(**{**plain.__dict__, "query_prompt": "query: "})
+    prompted = Card(**{**plain.__dict__, "query_prompt": "query: ", "golden": {}})
     asked = Encoder(prompted, values=values).vectors(["cats"], "query")
     spelled = Encoder(plain, values=values).vectors(["query: cats"], "query")
     np.testing.assert_allclose(asked, spelled, atol=1e-6)

@@ -167,6 +167,9 @@ def test_a_card_can_be_written_and_read_again(model: Path, tmp_path: Path, cards
 def test_cards_are_changed_for_one_run(cards: Cards) -> None:
     changed = cards.changed({"minilm": {"reads_tokens": 128}})
     assert changed.read("minilm").reads_tokens == 128 and cards.read("minilm").reads_tokens == 256
+    assert (
+        changed.read("minilm").golden and not cards.changed({"minilm": {"query_prompt": "q: "}}).read("minilm").golden
+    )
     with pytest.raises(BadInput, match=r"embedder\.cards\.minilm\.read_tokens: there is no setting"):
         cards.changed({"minilm": {"read_tokens": 128}}).read("minilm")
 

@@ -25,4 +25,5 @@ class Instruct:
     def adapt(self, card: Card) -> Card:
         if not card.takes_task:
             raise ImpossiblePipeline(f"{self.name} takes no task: neither of its prompts has {{task}} in it")
-        return with_dimensions(dataclasses.replace(card, task=self.task), self.dimensions)
+        other = {} if self.task != card.task else card.golden  # golden vectors are those of the card's own task
+        return with_dimensions(dataclasses.replace(card, task=self.task, golden=other), self.dimensions)

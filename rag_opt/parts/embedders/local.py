@@ -52,8 +52,15 @@ class Local:
 
     def facts(self, purpose: Purpose) -> dict[str, Any]:
         """What determines a vector beside its exact input; never the card's name."""
-        facts = {"files": self.files_digest, "reads_tokens": self.card.reads_tokens, **self.runs_on(purpose).facts}
-        return facts if self.card.dtype == "float32" else {**facts, "weights": self.card.dtype}
+        card = self.card
+        how = {"reads_tokens": card.reads_tokens, "pooling": card.pooling, "weights": card.dtype, "code": self._code}
+        return {"files": self.files_digest, **how, **self.runs_on(purpose).facts}
+
+    @property
+    def _code(self) -> tuple[str, ...]:
+        """Repositories whose code this model may run."""
+        allowed = self._machine.allow_code
+        return allowed if f"{self.card.id}@{self.card.revision}" in allowed else ()
 
     def prepare(self, purpose: Purpose) -> None:
         """Load the model. Raises ModelRefused for one that is not as its card says."""
@@ -61,9 +68,7 @@ class Local:
 
     def _model(self, purpose: Purpose) -> Any:
         card = self.card
-        own = f"{card.id}@{card.revision}"
-        code = self._machine.allow_code if own in self._machine.allow_code else ()
-        files = ModelFiles(self.folder, card.reads_tokens, card.pooling, card.dtype, code)
+        files = ModelFiles(self.folder, card.reads_tokens, card.pooling, card.dtype, self._code)
         return loaded(files, self.runs_on(purpose))
 
     def _checked(self, model: Any) -> None:

@@ -7,6 +7,7 @@ from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.errors import ImpossiblePipeline
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.registry import register
 
@@ -26,6 +27,8 @@ class Model:
 
 
 def with_dimensions(card: Card, dimensions: int | None) -> Card:
-    """The card cut to so many dimensions; as it is where they are all it has."""
-    kept = dimensions if dimensions is not None and dimensions < card.dimensions else card.truncate_dimensions
+    """The card cut to so many dimensions. Raises ImpossiblePipeline where they are more than it has."""
+    if dimensions is not None and dimensions > card.dimensions:
+        raise ImpossiblePipeline(f"{card.id} has {card.dimensions} dimensions, not {dimensions}")
+    kept = card.truncate_dimensions if dimensions is None else dimensions if dimensions < card.dimensions else None
     return dataclasses.replace(card, truncate_dimensions=kept)
