@@ -169,9 +169,10 @@ class Shelf(Generic[Kind]):
             card = self._found(name, where or self.where)
             changes = self.changes.get(name)
             if changes:
-                card = config.load(
-                    self.kind, {**config.dump(card), **changes}, path=f"{self.where.split('.')[0]}.cards.{name}"
-                )
+                changed = {**config.dump(card), **changes}
+                if any("prompt" in one or one == "task" for one in changes) and "golden" in changed:
+                    changed["golden"] = changes.get("golden", {})  # those of the card are of its own prompts
+                card = config.load(self.kind, changed, path=f"{self.where.split('.')[0]}.cards.{name}")
             self._read[name] = card
         return self._read[name]
 
