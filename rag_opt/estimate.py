@@ -59,20 +59,31 @@ def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
 
     search = prepared.search
     size, held_out = search.space.size, len(prepared.held_out)
+    asking = _asking(prepared)
     stages = sorted(found.by_stage.items(), key=lambda pair: -pair[1])
     return [
         ("space", f"{'endless' if size is None else f'{size:,}'} pipelines; {found.trials} would be tried"),
         ("indexes", f"{_counted(found.indexes)} to build"),
         ("texts", f"{_counted(found.texts)} documents' chunks to embed, {_counted(found.tokens)} tokens with all else"),
-        ("model calls", "0: answers and scores of this search need no language model"),
+        ("model calls", asking or "0: answers and scores of this search need no language model"),
         ("downloads", _downloads(prepared)),
         (
             "time",
             f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
         ),
-        ("money", "0: everything runs on this machine"),
+        ("money", "what the language model's calls cost" if asking else "0: nothing here is paid for by the call"),
         ("can show", smallest_gains_in_words(held_out or len(search.questions))),
     ]
+
+
+def _asking(prepared: Prepared) -> str:
+    """How often pipelines of the space would ask a language model, in words; empty where none does."""
+    from rag_opt.registry import lookup
+
+    space, questions = prepared.search.space, len(prepared.search.questions)
+    kinds = [f"{s} {k}" for s in ("query", "reranker") for k in space.tree[s] if "model" in lookup(s, k).needs]
+    each = f"{questions} for each pipeline with {' or '.join(kinds)} (hyde: as many times its passages)"
+    return f"{each}, but no request twice; their time is not in what follows" if kinds else ""
 
 
 def _downloads(prepared: Prepared) -> str:

@@ -61,10 +61,12 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         "held_out": (result or {}).get("metrics", {}).get(str(number)),
     }
     write_bundle(out, workshop, PipelineSpec.from_dict(chosen.spec), facts)
-    workshop.close()
     filters = {question.id: question.filters for question in prepared.dataset.questions}
     rows = folder.load_rows(number)
-    different = parity(load_bundle(out), rows, [filters[row["question_id"]] for row in rows])
+    # what a language model answered in the search is not asked again: the bundle is held against the same answers
+    bundle = load_bundle(out, allow_code=prepared.settings.embedder.allow_code, completions=workshop.store.values)
+    different = parity(bundle, rows, [filters[row["question_id"]] for row in rows])
+    workshop.close()
     if different:
         shutil.rmtree(out)
         listed = "\n  ".join(different[:10])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.models.cards import ModelCard, Shelf
 from rag_opt.parts.models.chat import LanguageModel
+from rag_opt.parts.models.safety import allowed_code, code_name
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset
@@ -31,11 +33,7 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
             problems += _cannot_run(name, cards[name], workshop)
         except BadInput as error:
             problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
-    for name in _reranker_names(space, workshop.rerankers):
-        try:
-            workshop.rerankers.read(name)
-        except BadInput as error:
-            problems += [Problem("space.reranker", problem.what) for problem in error.problems]
+    problems += _rerankers(space, workshop)
     for what, spec in reference_pipelines(baseline).items():
         try:
             workshop.check(spec)
@@ -55,16 +53,45 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
     return problems
 
 
+def _rerankers(space: Space, workshop: Workshop) -> list[Problem]:
+    """Every reranker of the space with every model it names must be able to run."""
+    problems = []
+    for kind, parameters in space.tree["reranker"].items():
+        part, domain = lookup("reranker", kind), parameters.get("name")
+        if not hasattr(part, "check"):
+            continue
+        named: list[dict[str, Any]] = [{"name": name} for name in domain.values] if isinstance(domain, Choice) else [{}]
+        for settings in named:
+            where = f"space.reranker.{kind}"
+            try:
+                part(**settings).check(workshop.rerankers, workshop.cards)
+                if kind == "cross_encoder":
+                    card = workshop.rerankers.read(part(**settings).name)
+                    problems += _code_not_allowed(card, f"{where}.name", workshop)
+            except BadInput as error:
+                problems += [Problem(where, problem.what) for problem in error.problems]
+            except ImpossiblePipeline as error:
+                problems.append(Problem(where, str(error)))
+    return problems
+
+
+def _code_not_allowed(card: ModelCard, where: str, workshop: Workshop) -> list[Problem]:
+    name = code_name(card)
+    if not card.custom_code or allowed_code(card, workshop.machine.allow_code):
+        return []
+    allow = f"embedder.allow_code=[{name}]" if name else "a revision in its card and embedder.allow_code"
+    return [
+        Problem(where, f"{card.id} needs its own code: serve it by text-embeddings-inference, or allow it by {allow}")
+    ]
+
+
 def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
     """What keeps a model from running that its card alone can say."""
     where = f"embedder.cards.{name}"
     if card.served and card.url is None:
         what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
         return [Problem(f"{where}.url", what)]
-    if card.custom_code and not card.served and f"{card.id}@{card.revision}" not in workshop.machine.allow_code:
-        what = f"{card.id} needs its own code: serve it (+{where}.backend=tei +{where}.url=http://…), or allow it by "
-        return [Problem(where, f"{what}embedder.allow_code=[{card.id}@{card.revision}]")]
-    return []
+    return [] if card.served else _code_not_allowed(card, where, workshop)
 
 
 def unasked(model: LanguageModel) -> list[Problem]:
@@ -125,7 +152,7 @@ def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str
     return notes
 
 
-def _reranker_names(space: Space, rerankers: Shelf[RerankerCard]) -> list[str]:
+def reranker_names(space: Space, rerankers: Shelf[RerankerCard]) -> list[str]:
     """Names of the cards of rerankers that the space can choose; of late_interaction those that are no embedder's."""
     names: list[str] = []
     for kind, parameters in space.tree["reranker"].items():
@@ -142,7 +169,7 @@ def downloads(space: Space, baseline: PipelineSpec, panel: Panel, cards: Cards, 
     """In words, the models of a search that are not on this machine; empty where all are."""
     embedders = dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(panel)])
     wanted: list[Callable[[], ModelCard]] = [functools.partial(cards.read, name) for name in embedders]
-    wanted += [functools.partial(rerankers.read, name) for name in _reranker_names(space, rerankers)]
+    wanted += [functools.partial(rerankers.read, name) for name in reranker_names(space, rerankers)]
     missing: dict[str, int | None] = {}
     for read in wanted:
         with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else

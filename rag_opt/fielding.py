@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
 from rag_opt.errors import BadInput, Problem, among
+from rag_opt.feasible import reranker_names
 from rag_opt.parts.embedders.cards import Card, Cards
+from rag_opt.parts.models.cards import Shelf
+from rag_opt.parts.rerankers.cards import RerankerCard
+from rag_opt.registry import lookup
 from rag_opt.settings import EmbedderSettings
 from rag_opt.study.domains import Choice, Domain
 from rag_opt.study.space import Space, Tree
@@ -24,7 +29,7 @@ def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str,
     out: dict[str, str] = {}
     tree: Tree = {slot: dict(kinds) for slot, kinds in space.tree.items()}
     for kind, parameters in space.tree["embedder"].items():
-        kept, asked = list[object](), _names(parameters)
+        kept, asked = list[object](), _names(kind, parameters)
         for name in asked:
             card = _card(cards, str(name), problems)
             why = _why_not(card, limits, language) if card is not None else ""
@@ -34,26 +39,28 @@ def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str,
                 kept.append(name)
         if asked and not kept:
             del tree["embedder"][kind]
-        elif asked:
+        elif asked and "name" in parameters:
             tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}  # type: ignore[arg-type]
     notes += [f"left out: the embedding model {name} ({why})" for name, why in out.items()]
     if not tree["embedder"] and not problems:
-        problems.append(
-            Problem("space.embedder", "no model is left: " + "; ".join(f"{name} ({why})" for name, why in out.items()))
-        )
+        whys = "; ".join(f"{name} ({why})" for name, why in out.items())
+        able = [name for name in cards.names() if not _why_not(cards.read(name), limits, language)]
+        others = f"; cards that would do: {', '.join(able)}" if able else ""
+        said = "; dataset.language=… (or unknown) says another language than was detected" if language else ""
+        problems.append(Problem("space.embedder", f"no model is left: {whys}{others}{said}"))
     if problems:
         raise BadInput(problems)
-    named = [str(name) for kinds in tree["embedder"].values() for name in _names(kinds)]
+    named = [str(name) for kind, parameters in tree["embedder"].items() for name in _names(kind, parameters)]
     notes += [note for name in dict.fromkeys(named) for note in _to_know(name, cards.read(name))]
     return dataclasses.replace(space, tree=tree)
 
 
 def _named(space: Space) -> list[tuple[object, str]]:
-    return [(name, kind) for kind, parameters in space.tree["embedder"].items() for name in _names(parameters)]
+    return [(name, kind) for kind, parameters in space.tree["embedder"].items() for name in _names(kind, parameters)]
 
 
-def _names(parameters: dict[str, Domain]) -> Sequence[object]:
-    domain = parameters.get("name")
+def _names(kind: str, parameters: dict[str, Domain]) -> Sequence[object]:
+    domain = parameters["name"] if "name" in parameters else Choice((lookup("embedder", kind)().name,))
     return domain.values if isinstance(domain, Choice) else ()
 
 
@@ -89,3 +96,17 @@ def _to_know(name: str, card: Card) -> list[str]:
             f"by {card.pooling or 'unknown'}, {prompts} (unverified; `python -m rag_opt.card {name}` writes one)"
         )
     return notes
+
+
+def forbidden_rerankers(space: Space, rerankers: Shelf[RerankerCard]) -> list[Problem]:
+    """Rerankers of the space whose licence forbids commercial use, where that is not allowed."""
+    problems = []
+    for name in reranker_names(space, rerankers):
+        with contextlib.suppress(BadInput):  # one without a card is reported with everything else
+            card = rerankers.read(name)
+            if not card.commercial_use:
+                what = (
+                    f"{name}: its licence {card.licence} forbids commercial use; embedder.allow_non_commercial is false"
+                )
+                problems.append(Problem("space.reranker", what))
+    return problems

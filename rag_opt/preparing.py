@@ -15,10 +15,11 @@ from rag_opt.data.language import in_language
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
-from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, unasked
-from rag_opt.fielding import fielded
+from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, reranker_names, unasked
+from rag_opt.fielding import fielded, forbidden_rerankers
 from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop
@@ -30,6 +31,7 @@ from rag_opt.store import Store
 from rag_opt.store.keys import digest
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.prospect import model_names
 from rag_opt.study.search import Panel, Search
 from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
@@ -100,6 +102,8 @@ def prepare(
         "space": digest(read.space.to_dict()),
         "objective": digest([[one.kind, config.dump(one)] for one in (panel.optimised, *panel.against)]),
         "baseline": read.baseline.digest,
+        "language of the documents": dataset.corpus.language,
+        "set of models": _models_digest(read, rerankers),
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
     search = Search(
@@ -152,6 +156,8 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     if space is not None:
         language = dataset.corpus.language if dataset else ""
         space = attempt(fielded, space, cards, settings.embedder, language, notes)
+    if space is not None and not settings.embedder.allow_non_commercial:
+        problems += forbidden_rerankers(space, reranker_shelf(conf_folders).changed(settings.reranker.cards))
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
     problems += unusable(config.dump(settings.tracking)) + unasked(settings.llm)
@@ -233,6 +239,21 @@ def _dataset(given: Mapping[str, Any]) -> Dataset:
     language = data.pop("language", None)
     read: Dataset = config.load(reader, data, path="dataset").read()
     return in_language(read, language)
+
+
+# what of a card does not determine what its model gives
+_FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", "commercial_use", "scores", "source"}
+_FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
+
+
+def _models_digest(read: _Read, rerankers: Shelf[Any]) -> str:
+    """Of the models that the search can choose, and of the language model that it asks."""
+    names = [*model_names(read.space), read.baseline.embedder.name]
+    cards = {name: read.cards.read(name) for name in names}
+    cards |= {f"reranker {name}": rerankers.read(name) for name in reranker_names(read.space, rerankers)}
+    plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
+    asked = read.settings.llm
+    return digest([plain, [asked.kind, asked.base_url, asked.model, asked.temperature, asked.max_tokens]])
 
 
 def _races(settings: Settings, space: Space, panel: Panel) -> bool:

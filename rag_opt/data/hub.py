@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -87,15 +88,14 @@ class Hub:
 
     def _judged(self, configs: list[str], problems: Problems) -> Dataset:
         documents = (_document(row) for row in self._load("corpus", None))
-        corpus = make_corpus(documents, f"{self.path} corpus", problems)
+        kept = (document for document in documents if document.text.strip())  # some corpora have empty ones
+        corpus = make_corpus(kept, f"{self.path} corpus", problems)
         problems.refuse_if_any()
         gold: dict[str, list[WholeDocument]] = defaultdict(list)
         named = next((one for one in ("qrels", "default") if one in configs), None)
         for row in self._load(None if self.judgements else named, self.split, path=self.judgements):
             document, relevance = str(row["corpus-id"]), int(row["score"])
-            if document not in corpus.position:
-                problems.add(f"{self.path} qrels", f"there is no document {document!r}")
-            elif relevance > 0:
+            if relevance > 0 and document in corpus.position:
                 gold[str(row["query-id"])].append(WholeDocument(document, relevance))
         asked, unjudged = [], 0
         for row in self._load("queries", None):
@@ -119,14 +119,20 @@ class Hub:
         corpus = make_corpus((Document(name, text) for text, name in passages.items()), self.path, problems)
         asked = []
         for number, row in enumerate(rows, start=1):
-            context, answer = str(row[self.context_column]), _answer(row.get(self.answer_column))
-            document = passages[context]
-            place = context.find(answer) if answer else -1
-            one = Span(document, place, place + len(answer or "")) if place >= 0 else WholeDocument(document)
-            question = Question(f"row-{number}", str(row[self.question_column]), answer, ((one,),))
+            question = self._question(f"row-{number}", row, passages[str(row[self.context_column])])
             asked.append((f"{self.path} row {number}", question))
         check_questions(asked, corpus, problems)
         return Dataset(self.name, corpus, tuple(question for _, question in asked))
+
+    def _question(self, name: str, row: dict[str, Any], document: str) -> Question:
+        """A row without an answer, where others have one, has none in its passage (SQuAD v2)."""
+        text, given = str(row[self.question_column]), row.get(self.answer_column)
+        answer, start = _answer(given)
+        if self.answer_column in row and answer is None:
+            return Question(name, text, answerable=False)
+        places = _places(str(row[self.context_column]), answer, start) if answer else []
+        need = tuple(Span(document, *place) for place in places) or (WholeDocument(document),)
+        return Question(name, text, answer, (need,))
 
     def _configs(self) -> list[str]:
         import datasets
@@ -148,7 +154,7 @@ class Hub:
                 [Problem("dataset.path", f"{place} {config or ''} cannot be read: {_first_line(error)}")]
             ) from None
         names = list(found)
-        chosen = split if split in names else names[0] if split is None or len(names) == 1 else None
+        chosen = split if split in names else names[0] if split is None else None
         if chosen is None:
             raise BadInput(
                 [Problem("dataset.split", f"{place} {config or ''} has no split {split!r}{among(split, names)}")]
@@ -161,13 +167,22 @@ def _document(row: dict[str, Any]) -> Document:
     return Document(str(row.get("_id", row.get("id"))), f"{title}\n\n{text}" if title else text, title)
 
 
-def _answer(value: Any) -> str | None:
-    """A text, the first of several, or SQuAD's `{"text": [...]}`."""
+def _answer(value: Any) -> tuple[str | None, int | None]:
+    """A text, the first of several, or SQuAD's `{"text": [...], "answer_start": [...]}`; and where it begins."""
+    start = None
     if isinstance(value, dict):
-        value = value.get("text")
+        starts, value = value.get("answer_start"), value.get("text")
+        start = (starts[0] if starts else None) if isinstance(starts, (list, tuple)) else starts
     if isinstance(value, (list, tuple)):
         value = value[0] if value else None
-    return str(value) if value else None
+    return (str(value) if value else None), start if isinstance(start, int) else None
+
+
+def _places(context: str, answer: str, start: int | None) -> list[tuple[int, int]]:
+    """Where an answer stands: where it is said to, or else everywhere as words of its own."""
+    if start is not None and context.startswith(answer, start):
+        return [(start, start + len(answer))]
+    return [match.span() for match in re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", context)]
 
 
 def _first_line(error: Exception) -> str:

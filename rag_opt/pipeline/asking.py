@@ -120,6 +120,8 @@ class Pipeline:
     def _same(self) -> IntArray | None:
         """By chunk the number of the span that it returns; None where every chunk returns its own."""
         start, end = self.returned
+        if start is self.chunks.start and end is self.chunks.end:
+            return None
         columns = np.stack([self.chunks.document, start, end])
         distinct, number = np.unique(columns, axis=1, return_inverse=True)
         return None if distinct.shape[1] == len(self.chunks) else number.reshape(-1)
@@ -169,9 +171,12 @@ class Pipeline:
         self, questions: Sequence[Question], vectors: NDArray[np.float32]
     ) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
         fetches = self.spec.retriever.fetches()
-        ask = Rewriting(self.spec.query, self._searcher, self.encoder, self._chat).search(questions, vectors)
+        rewriting = Rewriting(self.spec.query, self._searcher, self.encoder, self._chat, self._ledger)
+        ask, rewrite_ms = rewriting.search(questions, vectors)
         found = {name: ask(name, fetch) for name, fetch in fetches.items()}
         took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
+        if "model" in self.spec.query.needs:
+            took["rewrite"] = rewrite_ms
         return {name: lists for name, (lists, _) in found.items()}, took
 
     def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:

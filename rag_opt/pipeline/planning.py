@@ -108,7 +108,9 @@ class Planner:
             stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
             fetch = spec.retriever.fetches().get(name)
             if fetch is not None:
-                written = repr([fetch, spec.query if part.reads == "vectors" else None])
+                # words are searched for as they were asked, unless the question is reworded
+                same = part.reads != "vectors" and "reworded" not in spec.query.needs
+                written = repr([fetch, None if same else spec.query])
                 stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, fetch)))
         return Plan((*stages, *self._always(spec)))
 
@@ -136,8 +138,15 @@ class Planner:
 
     def _always(self, spec: PipelineSpec) -> list[Stage]:
         """What cannot be known before the lists are there."""
-        parts, count = (("rerank", spec.reranker), ("answer", spec.generator)), len(self._questions)
-        return [_expected(f"{name} {part.kind}", spec.digest, count, count) for name, part in parts if part.needs]
+        count, stages = len(self._questions), list[Stage]()
+        if "model" in spec.query.needs:
+            stages.append(_expected(f"rewrite {spec.query.kind}", spec.digest, count, count))
+        if spec.reranker.needs:
+            work = rerank_work(spec.reranker, count)
+            stages.append(_expected(rerank_stage(spec.reranker), spec.digest, count, work))
+        if spec.generator.needs:
+            stages.append(_expected(f"answer {spec.generator.kind}", spec.digest, count, count))
+        return stages
 
     def _once(self, key: tuple[str, ...], look: Any) -> Stage:
         if key in self._complete:
@@ -216,7 +225,8 @@ class Planner:
         from rag_opt.pipeline.searching import list_keys, query_facts
 
         name = f"{key} {fetch!r} {spec.query!r}"
-        if "model" in spec.query.needs:  # what it writes is not known before
+        if "reworded" in spec.query.needs or ("model" in spec.query.needs and part.reads == "vectors"):
+            # what it writes is not known before
             return _expected(f"search {part.kind}", name, len(self._questions), len(self._questions))
         refined = part.reads == "vectors" and "feedback" in spec.query.needs
         keys = list_keys(key, fetch, self._questions, query=query_facts(spec.query) if refined else None)
@@ -229,6 +239,16 @@ class Planner:
         tokens = self._workshop.corpus_tokens(encoder) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
+
+
+def rerank_stage(reranker: Any) -> str:
+    """The name of its work: by the model, where it has one."""
+    return " ".join(["rerank", reranker.kind, *([reranker.name] if hasattr(reranker, "name") else [])])
+
+
+def rerank_work(reranker: Any, questions: int) -> int:
+    """What its time grows with: pairs of question and text, or questions."""
+    return questions * reranker.depth if "pair_scores" in reranker.needs else questions
 
 
 def _expected(name: str, key: str, count: int, work: float) -> Stage:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rag_opt import config
 from rag_opt.parts.models.chat import Chat
-from rag_opt.pipeline.planning import Ledger
+from rag_opt.pipeline.planning import Ledger, rerank_stage, rerank_work
 from rag_opt.pipeline.searching import Timed, pack_list, unpack_lists
 from rag_opt.rankings import reordered
 from rag_opt.records import Candidates, FloatArray, Question
@@ -19,6 +19,7 @@ from rag_opt.registry import source_digest
 from rag_opt.store.keys import digest, item_key
 from rag_opt.store.values import Values
 
+_PAIRS_AT_ONCE = 2048
 _PAIR = np.dtype([("score", "<f4"), ("ms", "<f4")])
 
 
@@ -72,7 +73,7 @@ class Reranking:
             some = Candidates(candidates.chunks[positions], candidates.scores[positions])
             chunk_vectors = self._chunk_vectors()
             started = time.perf_counter()
-            with self._ledger.timed(f"rerank {part.kind}", len(positions)):
+            with self._ledger.timed(rerank_stage(part), len(positions)):
                 done = part.rerank(some, chunk_vectors=chunk_vectors)
             elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
             return [pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
@@ -85,15 +86,15 @@ class Reranking:
         assert self._chat is not None
         texts = [[self._text(chunk) for chunk in row[row >= 0].tolist()] for row in chunks]
         several = [row for row, shown in enumerate(texts) if len(shown) > 1]
-        started = time.perf_counter()
-        with self._ledger.timed(f"rerank {part.kind}", len(several)):
+        with self._ledger.timed(rerank_stage(part), rerank_work(part, len(several))):
             replies = self._chat.complete([part.request(questions[row].text, texts[row]) for row in several])
+        elapsed_ms = np.zeros(len(questions))
         table = np.where(chunks >= 0, -np.arange(chunks.shape[1], dtype=float), -np.inf)
-        for row, reply in zip(several, replies, strict=True):
+        for row, (reply, took_ms) in zip(several, replies, strict=True):
             order = part.read(reply, len(texts[row]))
             table[row, order] = -np.arange(len(order), dtype=float)
-        share_ms = (time.perf_counter() - started) * 1000 / max(len(questions), 1)
-        return reordered(candidates, table), np.full(len(questions), share_ms)
+            elapsed_ms[row] = took_ms
+        return reordered(candidates, table), elapsed_ms
 
     def _by_pairs(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
         """The first `depth` of each list by the scores of its pairs; what stands after them stays there."""
@@ -115,8 +116,7 @@ class Reranking:
 
         def compute(positions: list[int]) -> list[bytes]:
             started = time.perf_counter()
-            # work is counted in questions, as everywhere
-            with self._ledger.timed(f"rerank {self._part.kind}", len(positions) / self._part.depth):
+            with self._ledger.timed(rerank_stage(self._part), len(positions)):
                 found = scorer.scores([pairs[i] for i in positions])
             if found.shape != (len(positions),) or not np.isfinite(found).all():
                 raise ValueError(
@@ -126,6 +126,9 @@ class Reranking:
             entries["score"], entries["ms"] = found, (time.perf_counter() - started) * 1000 / len(positions)
             return [entry.tobytes() for entry in entries]
 
-        keys = [item_key(scorer.key, pair) for pair in pairs]
-        stored: Any = np.frombuffer(b"".join(self._values.fill("pair_scores", keys, compute)), _PAIR)
+        keys, found = [item_key(scorer.key, pair) for pair in pairs], list[bytes]()
+        for first in range(0, len(keys), _PAIRS_AT_ONCE):  # so that little is lost where a model or a person stops
+            some = slice(first, first + _PAIRS_AT_ONCE)
+            found += self._values.fill("pair_scores", keys[some], lambda at, f=first: compute([f + i for i in at]))  # type: ignore[misc]
+        stored: Any = np.frombuffer(b"".join(found), _PAIR)
         return stored["score"].astype(float), stored["ms"].astype(float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from rag_opt.fetching import Fetch
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.models.chat import Chat
+from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.searching import Searcher, Timed, Vectors, query_facts
-from rag_opt.records import Question
+from rag_opt.records import FloatArray, Question
 
 Search = Callable[[str, Fetch], Timed]
 
@@ -20,11 +22,15 @@ Search = Callable[[str, Fetch], Timed]
 class Rewriting:
     """The query part of one pipeline. `chat`: the language model, for a part that needs one."""
 
-    def __init__(self, part: Any, searcher: Searcher, encoder: Encoder, chat: Chat | None) -> None:
+    def __init__(self, part: Any, searcher: Searcher, encoder: Encoder, chat: Chat | None, ledger: Ledger) -> None:
         self._part, self._searcher, self._encoder, self._chat = part, searcher, encoder, chat
+        self._ledger = ledger
 
-    def search(self, questions: Sequence[Question], vectors: Vectors) -> Search:
-        """What fetches each list for these questions. A language model is asked once for all lists."""
+    def search(self, questions: Sequence[Question], vectors: Vectors) -> tuple[Search, FloatArray]:
+        """What fetches each list for these questions, and the milliseconds that writing took for each of them.
+
+        A language model is asked once for all lists.
+        """
         part, searcher = self._part, self._searcher
         if "reworded" in part.needs:
             return self._reworded(questions)
@@ -36,27 +42,34 @@ class Rewriting:
                 return searcher.fed_back(name, fetch, questions, vectors, part)
             return searcher.plain(name, fetch, questions, vectors)
 
-        return plain
+        return plain, np.zeros(len(questions))
 
-    def _replies(self, questions: Sequence[Question]) -> list[list[str]]:
+    def _replies(self, questions: Sequence[Question]) -> tuple[list[list[str]], FloatArray]:
         assert self._chat is not None
         requests = [self._part.requests(question.text) for question in questions]
-        replies = iter(self._chat.complete([one for some in requests for one in some]))
-        return [[next(replies) for _ in some] for some in requests]
+        with self._ledger.timed(f"rewrite {self._part.kind}", len(questions)):
+            replies = iter(self._chat.complete([one for some in requests for one in some]))
+        grouped = [[next(replies) for _ in some] for some in requests]
+        return [[text for text, _ in some] for some in grouped], np.array(
+            [sum(ms for _, ms in some) for some in grouped]
+        )
 
-    def _reworded(self, questions: Sequence[Question]) -> Search:
+    def _reworded(self, questions: Sequence[Question]) -> tuple[Search, FloatArray]:
+        replies, took_ms = self._replies(questions)
         found: list[list[Question]] = []
-        for question, (reply,) in zip(questions, self._replies(questions), strict=True):
+        for question, (reply,) in zip(questions, replies, strict=True):
             texts = self._part.read(question.text, reply)
             found.append([dataclasses.replace(question, text=text) for text in texts])
-        vectors = [self._encoder.vectors([one.text for one in some], "query") for some in found]
-        return lambda name, fetch: self._searcher.fused(name, fetch, found, vectors)
+        vectors = self._encoder.vectors([one.text for some in found for one in some], "query")
+        return lambda name, fetch: self._searcher.fused(name, fetch, found, vectors), took_ms
 
-    def _written(self, questions: Sequence[Question], vectors: Vectors) -> Search:
-        part, written = self._part, self._replies(questions)
-        flat = iter(self._encoder.vectors([text for texts in written for text in texts], "sentence"))
-        passages = [np.stack([next(flat) for _ in texts]) for texts in written]
-        refined = np.stack([part.refine(vector, some) for vector, some in zip(vectors, passages, strict=True)])
+    def _written(self, questions: Sequence[Question], vectors: Vectors) -> tuple[Search, FloatArray]:
+        part, (written, took_ms) = self._part, self._replies(questions)
+        flat, embed_ms = self._encoder.timed_vectors([text for texts in written for text in texts], "sentence")
+        edges = np.cumsum([0, *map(len, written)])
+        spans = list(itertools.pairwise(edges.tolist()))
+        refined = np.stack([part.refine(v, flat[a:b]) for v, (a, b) in zip(vectors, spans, strict=True)])
+        took_ms = took_ms + np.array([embed_ms[a:b].sum() for a, b in spans])
         facts = [[*query_facts(part), texts] for texts in written]
 
         def search(name: str, fetch: Fetch) -> Timed:
@@ -64,4 +77,4 @@ class Rewriting:
                 return self._searcher.plain(name, fetch, questions, vectors)
             return self._searcher.written(name, fetch, questions, refined, facts)
 
-        return search
+        return search, took_ms

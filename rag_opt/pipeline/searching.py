@@ -60,10 +60,11 @@ class Searcher:
                 started = time.perf_counter()
                 chunks = first.chunks[row][first.chunks[row] >= 0][: part.feedback]
                 vector = vectors[positions[row]]
-                asked_as = index.projected(vector[None])[0] if hasattr(index, "projected") else vector
+                asked_as = index.projected(vector[None])[0] if hasattr(index, "inner") else vector
                 better = part.refine(asked_as, index.vectors(chunks))
                 took_ms = (time.perf_counter() - started) * 1000 + float(first_ms[row])
-                one, search_ms = self._one(name, fetch, question, better[None])
+                inside = getattr(index, "inner", index)  # what was refined is projected already
+                one, search_ms = self._timed(inside, fetch, question, better[None])
                 found.append((one, took_ms + search_ms))
             return found
 
@@ -88,12 +89,12 @@ class Searcher:
 
         return self._stored(name, fetch, keys, search)
 
-    def fused(
-        self, name: str, fetch: Fetch, reworded: Sequence[Sequence[Question]], vectors: Sequence[Vectors]
-    ) -> Timed:
-        """One list per question of those of its rewordings, by reciprocal ranks; their times add up."""
+    def fused(self, name: str, fetch: Fetch, reworded: Sequence[Sequence[Question]], vectors: Vectors) -> Timed:
+        """One list per question of those of its rewordings, by reciprocal ranks; their times add up. `vectors`: of all
+        rewordings, one after another.
+        """
         flat = [question for one in reworded for question in one]
-        found, took_ms = self.plain(name, fetch, flat, np.concatenate(list(vectors)))
+        found, took_ms = self.plain(name, fetch, flat, vectors)
         lists, took, place = [], [], 0
         for one in reworded:
             rows = {str(row): _row(found, row) for row in range(place, place + len(one))}
@@ -105,8 +106,10 @@ class Searcher:
         return Candidates.stack(lists, fetch.depth), np.array(took, float)
 
     def _one(self, name: str, fetch: Fetch, question: Question, vector: Vectors) -> tuple[Candidates, float]:
-        index = self._open(name)
         query: Any = vector if self._parts[name].reads == "vectors" else [question.text]
+        return self._timed(self._open(name), fetch, question, query)
+
+    def _timed(self, index: Any, fetch: Fetch, question: Question, query: Any) -> tuple[Candidates, float]:
         started = time.perf_counter()
         found = index.search(query, fetch.depth, allowed=self._allowed(question.filters), **fetch.search)
         return found, (time.perf_counter() - started) * 1000

@@ -36,7 +36,7 @@ def chunk_vectors(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Co
 
 def windows_of(embedder: Any, encoder: Encoder, text: str) -> list[tuple[int, int]]:
     """What of a document the transformer reads at once: spans that overlap."""
-    most = min(embedder.window or encoder.card.reads_tokens, encoder.card.reads_tokens)
+    most = min(embedder.window or encoder.reads_tokens, encoder.reads_tokens)
     size = max(most - int(encoder.tokenizer.lengths([encoder.prompt("document")])[0]), 8)
     step = max(1, round(size * (1 - embedder.overlap)))
     return TokenMap(encoder.tokenizer.starts(text)).windows(0, len(text), size=size, step=step)
@@ -111,19 +111,19 @@ def project(vectors: Vectors, by: dict[str, FloatArray]) -> Vectors:
 
 
 class Projected:
-    """An open index whose vectors were projected: queries are, before they are searched for."""
+    """An open index whose vectors were projected: queries are, before they are searched for. `inner` is searched by
+    vectors that are projected already.
+    """
 
     def __init__(self, index: Any, by: dict[str, FloatArray]) -> None:
-        self._index, self._by = index, by
+        self.inner, self._by = index, by
         self.close = index.close
         self.vectors = index.vectors
 
     def search(
         self, queries: Vectors, depth: int, *, allowed: NDArray[np.int32] | None = None, **settings: Any
     ) -> Candidates:
-        # a query that feedback refined was made of projected vectors
-        inside = queries if queries.shape[1] == self._by["components"].shape[1] else project(queries, self._by)
-        found: Candidates = self._index.search(inside, depth, allowed=allowed, **settings)
+        found: Candidates = self.inner.search(self.projected(queries), depth, allowed=allowed, **settings)
         return found
 
     def projected(self, queries: Vectors) -> Vectors:

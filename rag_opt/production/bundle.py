@@ -43,7 +43,7 @@ from rag_opt.records import Corpus, Document, Question, Span
 from rag_opt.registry import load_parts
 from rag_opt.store.artifacts import MANIFEST, damage, seal
 from rag_opt.store.keys import versions
-from rag_opt.store.values import MemoryValues
+from rag_opt.store.values import MemoryValues, Values
 
 _MODEL, _TOKENIZER, _CARDS, _LLM = "model", "tokenizer", "cards", "llm.json"
 
@@ -122,6 +122,7 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
     parts = (getattr(spec, slot) for slot in SLOTS)
     plugins = sorted({type(part).__module__.partition(".")[0] for part in parts} - {"rag_opt"})
     facts = {**facts, "plugins": plugins, "model_files": encoder.files_digest, "language": workshop.corpus.language}
+    facts["carries_model"] = encoder.made_here
     libraries = versions("rag-opt", "chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
     seal(folder, {"format": 1, "versions": libraries, **facts})
 
@@ -129,7 +130,10 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
 def _carried(encoder: Encoder, folder: Path) -> Card:
     """The card as a bundle keeps it; a model that was made here travels with it."""
     if not encoder.made_here:
-        return encoder.card
+        own = encoder.card.path
+        # wherever the bundle is loaded from, a folder is where it is now
+        found = own if own is None or own.startswith("package:") else str(Path(own).resolve())
+        return dataclasses.replace(encoder.card, path=found)
     shutil.copytree(encoder.backend.folder, folder / _MODEL, ignore=shutil.ignore_patterns(MANIFEST))
     tokenizer = folder / _TOKENIZER
     tokenizer.mkdir()
@@ -138,7 +142,7 @@ def _carried(encoder: Encoder, folder: Path) -> Card:
 
 
 def _encoder(folder: Path, card: Card, values: MemoryValues, manifest: Mapping[str, Any], machine: Machine) -> Encoder:
-    if card.path != _MODEL:
+    if not manifest.get("carries_model"):
         return Encoder(card, values=values, machine=machine)
     inside = dataclasses.replace(card, path=str(folder / _MODEL), tokenizer=str(folder / _TOKENIZER))
     return Encoder(inside, values=values, folder=lambda: folder / _MODEL, identity=manifest["model_files"])
@@ -153,7 +157,8 @@ def _scorer(
 
     @functools.cache
     def encoder_of(name: str) -> Encoder:
-        return encoder if name == spec.embedder.name else Encoder(embedders.read(name), values=values, machine=machine)
+        card = embedders.read(name)
+        return encoder if encoder.card == card else Encoder(card, values=values, machine=machine)
 
     @functools.cache
     def scorer(part: Any) -> Any:
@@ -162,7 +167,7 @@ def _scorer(
     return scorer
 
 
-def _chat(folder: Path, values: MemoryValues) -> Chat | None:
+def _chat(folder: Path, values: Values) -> Chat | None:
     path = folder / _LLM
     if not path.exists():
         return None
@@ -181,10 +186,13 @@ def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None
     place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
 
 
-def load_bundle(path: str | Path, *, check: bool = True, allow_code: Sequence[str] = ()) -> Bundle:
+def load_bundle(
+    path: str | Path, *, check: bool = True, allow_code: Sequence[str] = (), completions: Values | None = None
+) -> Bundle:
     """Open a bundle. Raises BadBundle when it is not one, or (with `check`) when a file is missing or changed.
 
     `allow_code`: models whose custom code may run here, as `id@revision`; a bundle cannot allow it itself.
+    `completions`: where a language model's answers are kept, instead of with everything else in memory.
     """
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
@@ -221,7 +229,7 @@ def load_bundle(path: str | Path, *, check: bool = True, allow_code: Sequence[st
         index_parts=parts,
         open_index=open_index,
         scorer=_scorer(folder, values, encoder, spec, machine),
-        chat=_chat(folder, values),
+        chat=_chat(folder, completions or values),
         ledger=Ledger(),
     )
     return Bundle(pipeline, manifest)

@@ -19,8 +19,8 @@ from rag_opt.store.artifacts import IN_USE, MANIFEST, damage
 from rag_opt.store.values import sound
 
 _ASIDE = ("values", "locks", "damaged")
-# the order in which values make room: those that are made again soonest first, vectors last
-_SHELVES = ("reranked", "candidates", "scores", "answers")
+# the order in which values make room: those that are made again soonest first, vectors and what was paid for last
+_SHELVES = ("reranked", "candidates", "scores", "answers", "token_vectors", "pair_scores", "vectors", "completions")
 _KEPT = ("models", "took")  # small, and what keys and choices of samplers hang on
 _LEAST_SHARE = 0.02  # of a shelf's rows that one pass removes
 _OLDEST = "SELECT rowid FROM entry ORDER BY rowid LIMIT ?"

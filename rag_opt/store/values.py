@@ -52,9 +52,9 @@ def _fill(values: Values, shelf: str, keys: Sequence[bytes], compute: Compute) -
 class MemoryValues:
     """Values of one process, forgotten with it: what a served pipeline uses."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 100_000, capacity_bytes: int = 512_000_000) -> None:
         self._values: dict[tuple[str, bytes], bytes] = {}
-        self._capacity = capacity
+        self._capacity, self._capacity_bytes, self._bytes = capacity, capacity_bytes, 0
         self.computed: dict[str, int] = {}
         self.reused: dict[str, int] = {}
 
@@ -66,9 +66,11 @@ class MemoryValues:
 
     def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
         for key, value in values.items():
+            self._bytes += len(value) - len(self._values.get((shelf, key), b""))
             self._values[shelf, key] = value
-        while len(self._values) > self._capacity:  # dicts keep order: the oldest goes first
-            del self._values[next(iter(self._values))]
+        # dicts keep order: the oldest goes first
+        while len(self._values) > self._capacity or self._bytes > self._capacity_bytes:
+            self._bytes -= len(self._values.pop(next(iter(self._values))))
 
     def fill(self, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
         return _fill(self, shelf, keys, compute)

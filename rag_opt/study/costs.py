@@ -24,6 +24,7 @@ _START = {
     "compare": 2e-4,
     "index": 5e-4,
     "search": 1e-3,
+    "rewrite": 1.0,
     "rerank": 2e-3,
     "answer": 5e-3,
     "rest": 1e-3,

@@ -21,7 +21,7 @@ from rag_opt.study.trials import Trial
 
 PROBED_CHUNKS = 64
 _MOST_KEPT = 20_000
-_ALWAYS = ("rerank ", "answer ")  # what every other pipeline needs anew
+_ALWAYS = ("rewrite ", "rerank ", "answer ")  # what every other pipeline needs anew
 Retriever = str | None  # the lists that it fetches; None: it cannot exist
 
 
@@ -121,7 +121,7 @@ class _Work:
         if self._retrievers[written] is None:
             yield "impossible", math.inf
             return
-        reranks, answers = (next(iter(spec[slot])) for slot in ("reranker", "generator"))
+        reranks, answers = spec["reranker"], next(iter(spec["generator"]))
         query = spec.get("query")
         key = repr([spec["chunker"], spec["embedder"], query, self._retrievers[written], reranks, answers])
         if key not in self._planned:

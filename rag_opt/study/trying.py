@@ -15,6 +15,7 @@ from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.evaluation.statistics import Interval, mean_interval
 from rag_opt.evidence import covered
 from rag_opt.pipeline import PipelineSpec, Responses, Workshop
+from rag_opt.pipeline.planning import rerank_stage, rerank_work
 from rag_opt.records import FloatArray
 from rag_opt.study.racing import Race, Screened
 from rag_opt.study.samplers import Proposal
@@ -151,8 +152,14 @@ def _made(workshop: Workshop, spec: PipelineSpec, responses: Responses) -> dict[
         {name: ms.sum() / 1000 for name, ms in responses.latency_ms.items()},
     )
     kinds = {f"search_{name}": f"search {fetch.index}" for name, fetch in spec.retriever.fetches().items()}
-    kinds |= {"rerank": f"rerank {spec.reranker.kind}", "answer": f"answer {spec.generator.kind}"}
-    asked = {stage: (questions, round(float(took[name]), 4)) for name, stage in kinds.items() if took.get(name)}
+    kinds |= {"rerank": rerank_stage(spec.reranker), "answer": f"answer {spec.generator.kind}"}
+    kinds["rewrite"] = f"rewrite {spec.query.kind}"
+    work = {"rerank": float(rerank_work(spec.reranker, int(questions)))}
+    asked = {
+        stage: (work.get(name, questions), round(float(took[name]), 4))
+        for name, stage in kinds.items()
+        if took.get(name)
+    }
     return {**workshop.took(spec), **asked}
 
 

@@ -173,6 +173,19 @@ def test_what_is_broken_is_said_to_be(tmp_path: Path, read: object, content: byt
         read(tmp_path / "broken")  # type: ignore[operator]
 
 
+def test_a_zip_with_nonsense_inside_is_none(tmp_path: Path) -> None:
+    zipped(tmp_path / "a.epub", {"META-INF/container.xml": "no XML at all"})
+    slide = {
+        "ppt/presentation.xml": f"<p:presentation {P}><p:sldIdLst><p:sldId r:id='a'/></p:sldIdLst></p:presentation>"
+    }
+    relations = {"_rels/.rels": RELS.format(relation("a", "officeDocument", "ppt/presentation.xml"))}
+    relations["ppt/_rels/presentation.xml.rels"] = RELS.format(relation("a", "slide", "s.xml"))
+    zipped(tmp_path / "a.pptx", {**slide, **relations, "ppt/s.xml": "<empty/>"})
+    for name, read in (("a.epub", epub_text), ("a.pptx", pptx_text)):
+        with pytest.raises(Unreadable, match="is no sound"):
+            read(tmp_path / name)
+
+
 def test_a_zip_of_another_kind_is_none(tmp_path: Path) -> None:
     zipped(tmp_path / "other.zip", {"a.txt": "hello"})
     for read in (docx_text, pptx_text, epub_text):

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from rag_opt.data.autorag import AutoRag
-from rag_opt.data.hub import Hub, Mteb
+from rag_opt.data.hub import Hub, Mteb, _answer, _places
 from rag_opt.data.ragas_testset import RagasTestset
 from rag_opt.errors import BadInput
 from rag_opt.records import Span, WholeDocument
@@ -152,18 +152,36 @@ def test_a_judged_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Hub(path=str(tmp_path / "nowhere")).read()
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"text": ["art"], "answer_start": [8]}, [(8, 11)]),
+        ({"text": ["art"], "answer_start": [1]}, [(8, 11)]),
+        ("art", [(8, 11)]),
+        ({"text": [], "answer_start": []}, None),
+    ],
+)
+def test_where_an_answer_stands(given: Any, expected: list[tuple[int, int]] | None) -> None:
+    answer, start = _answer(given)
+    assert (_places("A party art show.", answer, start) if answer else None) == expected
+
+
 def test_rows_of_questions_with_their_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     rows = [
         {"question": "Who lays eggs?", "context": TEXT, "answer": "A queen"},
         {"question": "What is long?", "context": TEXT, "answer": "some river"},
+        {"question": "Nothing?", "context": TEXT, "answer": ""},
+        {"question": "Which lay?", "context": TEXT + " A queen again.", "answer": "A queen"},
     ]
     path = hub_folder(tmp_path / "set", {"rows": rows})
     data = Hub(path=str(path), config="rows").read()
-    assert len(data.corpus.documents) == 1
+    assert len(data.corpus.documents) == 2
     start = TEXT.index("A queen")
     assert data.questions[0].evidence == ((Span("passage-000001", start, start + 7),),)
     assert data.questions[1].evidence == ((WholeDocument("passage-000001"),),)
+    assert not data.questions[2].answerable and data.questions[2].evidence is None
+    assert len(data.questions[3].evidence[0]) == 2, "every place counts"  # type: ignore[index]
     with pytest.raises(BadInput, match="no column 'quest'"):
         Hub(path=str(path), config="rows", question_column="quest").read()
     with pytest.raises(BadInput, match=r"no split 'dev'|cannot be read"):

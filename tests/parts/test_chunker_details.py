@@ -127,6 +127,7 @@ def test_a_declaration_that_fits_stays_whole() -> None:
 
 
 def test_what_has_no_grammar_and_what_is_broken_is_cut_too() -> None:
-    for name, text in (("a.cobol", "MOVE A TO B. " * 40), ("a.py", "def ((( :\n  'never closed " * 30)):
+    long = "x = (" + " +\n  ".join(f"'part {n}'" for n in range(3000)) + ")"
+    for name, text in (("a.cobol", "MOVE A TO B. " * 40), ("a.py", "def ((( :\n  'never closed " * 30), ("b.py", long)):
         chunks = Code(size=16).split(Document(name, text), tokenizer=TOKENIZER)
         assert "".join("".join(text[c.start : c.end].split()) for c in chunks) == "".join(text.split())

@@ -20,6 +20,7 @@ from rag_opt.parts.embedders.instruct import Instruct
 from rag_opt.parts.embedders.late import Late
 from rag_opt.parts.embedders.static import Static
 from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.models.safety import allowed_code, code_name
 from rag_opt.store import MemoryValues
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, reference
 
@@ -110,10 +111,10 @@ def coded(model: Path, tmp_path: Path) -> Path:
 
 def test_custom_code_runs_only_for_an_allowed_id_and_revision(coded: Path, model: Path) -> None:
     pinned = card(coded, revision="abc")
-    for allowed in ((), ("tiny@other",), ("other@abc",)):
+    for allowed in ((), ("tiny@abc",), (str(model),)):  # a folder is named by its place: an id can be claimed
         with pytest.raises(ModelRefused, match="custom code"):
             encoder(pinned, allow_code=allowed).vectors(["bees"], "query")
-    found = encoder(pinned, allow_code=("tiny@abc",)).vectors(["bees"], "query")
+    found = encoder(pinned, allow_code=(str(coded),)).vectors(["bees"], "query")
     plain = reference(model, ["bees"], "mean")
     assert float(found[0] @ plain[0]) < 0.99, "the code was run"
 
@@ -122,7 +123,10 @@ def test_code_of_another_repository_must_be_allowed_too(coded: Path) -> None:
     config = json.loads((coded / "config.json").read_text())
     (coded / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "some/code--doubled.Doubled"}}))
     with pytest.raises(ModelRefused, match="some/code"):
-        encoder(card(coded, revision="abc"), allow_code=("tiny@abc",)).vectors(["bees"], "query")
+        encoder(card(coded), allow_code=(str(coded),)).vectors(["bees"], "query")
+    hub = Card(id="some/model", dimensions=32, reads_tokens=64)
+    assert code_name(hub) == "" and not allowed_code(hub, ("some/model@None",)), "which revision must be said"
+    assert allowed_code(dataclasses.replace(hub, revision="abc"), ("some/model@abc",)) == ("some/model@abc",)
 
 
 def test_a_card_is_inferred_from_a_models_own_files(model: Path, tmp_path: Path, cards: Cards) -> None:

@@ -39,7 +39,7 @@ def pptx_text(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return "\n\n".join(slide for slide in _slides(archive) if slide)
-    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a broken one breaks in many ways
         raise Unreadable(f"is no sound PPTX: {type(error).__name__}: {error}") from None
 
 
@@ -48,7 +48,7 @@ def epub_text(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return "\n\n".join(text for page in _chapters(archive) if (text := html_text(page)))
-    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a broken one breaks in many ways
         raise Unreadable(f"is no sound EPUB: {type(error).__name__}: {error}") from None
 
 

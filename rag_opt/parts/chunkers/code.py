@@ -43,6 +43,9 @@ GRAMMARS = {
 }
 
 
+_DEEPEST = 60  # levels of syntax that are followed: a long expression has as many as it has operators
+
+
 @register("chunker", "code")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Code:
@@ -65,24 +68,28 @@ class Code:
         source = text.encode("utf-8", "replace")
         offsets = _characters(text, len(source))
         root = _parser(*grammar).parse(source).root_node
-        return chunks_of(text, self._cut(text, whole, root, offsets, tokens))
+        return chunks_of(text, self._cut(text, whole, root, offsets, tokens, 0))
 
-    def _cut(self, text: str, piece: Piece, node: Node, offsets: IntArray, tokens: TokenMap) -> list[Piece]:
+    def _cut(self, text: str, piece: Piece, node: Node, offsets: IntArray, tokens: TokenMap, depth: int) -> list[Piece]:
         """What a node covers, its gaps included, in pieces of at most `size` tokens."""
         if tokens.count(*piece) <= self.size:
             return [piece]
+        if depth == _DEEPEST:
+            return cut(text, piece, tokens, size=self.size)
         children = {int(offsets[child.start_byte]): child for child in reversed(node.children)}
         parts = between(children, piece)
         if len(parts) == 1:
             only = children.get(piece[0])
             inner = only if only is not None and only.child_count else None
-            return self._cut(text, piece, inner, offsets, tokens) if inner else cut(text, piece, tokens, size=self.size)
+            if inner is None:
+                return cut(text, piece, tokens, size=self.size)
+            return self._cut(text, piece, inner, offsets, tokens, depth + 1)
 
         def finer(part: Piece) -> list[Piece]:
             child = children.get(part[0])
             if child is None:  # what stands before the first child
                 return cut(text, part, tokens, size=self.size)
-            return self._cut(text, part, child, offsets, tokens)
+            return self._cut(text, part, child, offsets, tokens, depth + 1)
 
         return packed(parts, tokens, size=self.size, finer=finer)
 

@@ -33,8 +33,9 @@ class Semantic:
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
         """What is embedded: every sentence with its neighbours."""
-        found = self._sentences(document.text, TokenMap(tokenizer.starts(document.text)))
-        return [document.text[start:end] for start, end in self._with_neighbours(found)]
+        tokens = TokenMap(tokenizer.starts(document.text))
+        found = self._sentences(document.text, tokens)
+        return [document.text[start:end] for start, end in self._with_neighbours(found, tokens)]
 
     def split(
         self,
@@ -48,7 +49,7 @@ class Semantic:
         found = self._sentences(text, tokens)
         if not found:
             return []
-        known = vectors([text[start:end] for start, end in self._with_neighbours(found)])
+        known = vectors([text[start:end] for start, end in self._with_neighbours(found, tokens)])
         distances = 1 - np.einsum("nd,nd->n", known[:-1], known[1:])
         above = np.percentile(distances, self.percentile) if len(distances) else 0.0
         edges = [0, *(int(place) + 1 for place in np.flatnonzero(distances > above)), len(found)]
@@ -59,7 +60,15 @@ class Semantic:
         found = sentences(text)
         return [piece for one in found for piece in tokens.windows(*one, size=self.size, step=self.size)]
 
-    def _with_neighbours(self, found: Sequence[Piece]) -> list[Piece]:
-        last = len(found) - 1
-        spans = ((max(i - self.buffer, 0), min(i + self.buffer, last)) for i in range(len(found)))
-        return [(found[first][0], found[final][1]) for first, final in spans]
+    def _with_neighbours(self, found: Sequence[Piece], tokens: TokenMap) -> list[Piece]:
+        """Each sentence with as many on either side as are no more than `size` tokens together: all of it is read."""
+        last, spans = len(found) - 1, []
+        for place in range(len(found)):
+            span = found[place]
+            for reach in range(1, self.buffer + 1):
+                wider = (found[max(place - reach, 0)][0], found[min(place + reach, last)][1])
+                if tokens.count(*wider) > self.size:
+                    break
+                span = wider
+            spans.append(span)
+        return spans

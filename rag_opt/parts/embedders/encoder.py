@@ -85,14 +85,19 @@ class Encoder:
         return int(self.backend.cut) if "backend" in vars(self) else 0
 
     @functools.cached_property
+    def reads_tokens(self) -> int:
+        """How many tokens are read of an input: as the card says, or fewer where its server takes fewer."""
+        return int(self.backend.most_tokens) if self.card.served else self.card.reads_tokens
+
+    @functools.cached_property
     def query_tokens(self) -> int:
         """How many tokens of a query the model reads, its prompt and special tokens taken off."""
-        return self.card.reads_tokens - int(self.tokenizer.lengths([self.prompt("query")])[0])
+        return self.reads_tokens - int(self.tokenizer.lengths([self.prompt("query")])[0])
 
     @functools.cached_property
     def document_tokens(self) -> int:
         """How many tokens of a document's text the model reads, its prompt and special tokens taken off."""
-        return self.card.reads_tokens - int(self.tokenizer.lengths([self.prompt("document")])[0])
+        return self.reads_tokens - int(self.tokenizer.lengths([self.prompt("document")])[0])
 
     def longer_than_read(self, texts: Sequence[str], purpose: Purpose) -> NDArray[np.bool_]:
         """Which of the texts the model would read only the beginning of."""
@@ -144,7 +149,7 @@ class Encoder:
         return text.replace(TASK, card.task or "")
 
     def _own_prompts(self, name: str) -> str:
-        path = self.card.folder / "config_sentence_transformers.json"
+        path = self.card.file("config_sentence_transformers.json")
         prompts = (orjson.loads(path.read_bytes()).get("prompts") or {}) if path.is_file() else {}
         if name not in prompts:
             raise BadInput([Problem(self.card.where, f"the model has no prompt called {name!r}{among(name, prompts)}")])

@@ -28,8 +28,9 @@ class Late:
     overlap: Annotated[float, Ge(0), Le(0.9)] = 0.25
 
     def adapt(self, card: Card) -> Card:
-        if card.pooling not in (None, "mean"):
-            raise ImpossiblePipeline(f"{self.name} pools by {card.pooling}: late chunking needs the mean of tokens")
+        if card.pooling != "mean":
+            pooling = card.pooling or "its card does not say what"
+            raise ImpossiblePipeline(f"{self.name} pools by {pooling}: late chunking needs the mean of tokens")
         if card.served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
         if self.window is not None and self.window > card.reads_tokens:

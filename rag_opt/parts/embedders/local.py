@@ -14,6 +14,7 @@ from rag_opt.errors import ModelRefused
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.parts.embedders.purposes import Purpose, Vectors
 from rag_opt.parts.models.runtimes import Machine, ModelFiles, Runtime, decide, files_digest, halving, loaded
+from rag_opt.parts.models.safety import allowed_code
 from rag_opt.store.values import Values
 
 _MODES = {"lasttoken": "last"}
@@ -59,8 +60,7 @@ class Local:
     @property
     def _code(self) -> tuple[str, ...]:
         """Repositories whose code this model may run."""
-        allowed = self._machine.allow_code
-        return allowed if f"{self.card.id}@{self.card.revision}" in allowed else ()
+        return allowed_code(self.card, self._machine.allow_code)
 
     def prepare(self, purpose: Purpose) -> None:
         """Load the model. Raises ModelRefused for one that is not as its card says."""

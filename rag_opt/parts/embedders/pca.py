@@ -6,6 +6,7 @@ from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.errors import ImpossiblePipeline
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.registry import register
 
@@ -24,4 +25,7 @@ class Pca:
     project_to: Annotated[int, Ge(2)] = 128
 
     def adapt(self, card: Card) -> Card:
+        if self.project_to >= card.vector_dimensions:
+            what = f"{self.name} has {card.vector_dimensions} dimensions: {self.project_to} of them are no fewer"
+            raise ImpossiblePipeline(what)
         return card

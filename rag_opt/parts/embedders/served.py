@@ -19,6 +19,7 @@ from rag_opt.tokens import Tokenizer
 # a batch is refused for its size with many words; a single text only for its length
 _BATCH_TOKENS, _BATCH_TEXTS = 16_384, 32
 _OPENAI_TEXTS = 256
+_PERMITS = 512
 _SHORTER = 0.9  # of a text that the server still finds too long, whatever our tokenizer says
 _MUST_BE = re.compile(r"(?:token|length|context|long|batch|size|character)", re.IGNORECASE)
 
@@ -130,7 +131,8 @@ class Tei(_Served):
 
     @property
     def most_texts(self) -> int:  # type: ignore[override]
-        return max(int(self.info.get("max_client_batch_size") or _BATCH_TEXTS), 1)
+        together = int(self.info.get("max_concurrent_requests") or _PERMITS) // self.in_flight  # a permit is one text's
+        return max(min(int(self.info.get("max_client_batch_size") or _BATCH_TEXTS), together), 1)
 
     @property
     def batch(self) -> tuple[int, int]:

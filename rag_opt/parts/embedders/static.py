@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.config import STRICT
 from rag_opt.errors import ImpossiblePipeline, ModelRefused
 from rag_opt.parts.embedders.cards import Card
+from rag_opt.parts.models.safety import refuse_unsafe
 from rag_opt.registry import register
 
 _READS_ANYTHING = 1_000_000
@@ -33,6 +34,8 @@ class Static:
     def adapt(self, card: Card) -> Card:
         if card.served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server: nothing can be distilled from it")
+        if card.custom_code:
+            raise ImpossiblePipeline(f"{self.name} needs its own code, which is not run when it is distilled")
         return dataclasses.replace(
             card,
             id=f"{card.id} distilled to {self.dimensions}",
@@ -50,6 +53,7 @@ class Static:
 
     def distil(self, source: Path, folder: Path) -> None:
         """Write the static model of the one in `source` into `folder`, as sentence-transformers loads it."""
+        refuse_unsafe(source)
         try:
             from model2vec.distill import distill
         except ImportError:

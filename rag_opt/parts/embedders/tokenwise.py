@@ -44,7 +44,7 @@ def token_vectors(encoder: Encoder, texts: Sequence[str], purpose: Purpose) -> l
             encoder.encoded += len(some)
             encoder.spend(encoder.stage(purpose), float(sum(map(len, found))), time.perf_counter() - started)
             for i, text, vectors in zip(some, inputs, found, strict=True):
-                made[i] = _packed(encoder.tokenizer.offsets(text)[: len(vectors)] - len(prompt), vectors)
+                made[i] = _packed(_places(encoder.tokenizer.offsets(text), len(vectors)) - len(prompt), vectors)
         return [made[i] for i in positions]
 
     return [_unpacked(one, width) for one in encoder.values.fill(_SHELF, keys, compute)]
@@ -58,6 +58,15 @@ def _in_batches(encoder: Encoder, inputs: list[str], purpose: Purpose) -> list[V
         size = max(1, min(most_texts, most_tokens // longest))
         found += encoder.backend.tokens(inputs[len(found) : len(found) + size], purpose)
     return found
+
+
+def _places(offsets: IntArray, count: int) -> IntArray:
+    """Of the tokens that were read. Of a text that is longer the last one read is not its own, but closes the input."""
+    if len(offsets) <= count:
+        return offsets
+    read = offsets[:count].copy()
+    read[-1] = 0
+    return read
 
 
 def _packed(offsets: IntArray, vectors: Vectors) -> bytes:

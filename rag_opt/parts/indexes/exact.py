@@ -82,7 +82,8 @@ class OpenExact:
             chunks = able
             if self._codes is not None:
                 chunks = _best(chunks, self._by_codes(query, chunks), depth * oversample)[0]
-            rows.append(_best(chunks, np.asarray(self._vectors[chunks] @ query), depth))
+            whole = self._codes is None and allowed is None
+            rows.append(_best(chunks, np.asarray((self._vectors if whole else self._vectors[chunks]) @ query), depth))
         return Candidates.stack(rows, depth)
 
     def _by_codes(self, query: NDArray[np.float32], chunks: NDArray[np.int32]) -> NDArray[np.float32]:

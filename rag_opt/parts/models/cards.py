@@ -94,6 +94,10 @@ class ModelCard:
             return self.folder / "tokenizer.json"
         return _from_hub(self, self.tokenizer or self.id, only="tokenizer.json") / "tokenizer.json"
 
+    def file(self, name: str) -> Path:
+        """One of the model's files, without the others where it is on the hub."""
+        return self.folder / name if self.path is not None else _from_hub(self, self.id, only=name) / name
+
     @property
     def download_bytes(self) -> int | None:
         """What must come from the hub before the model runs: 0 where it is here, None where nobody can say.

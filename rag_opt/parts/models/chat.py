@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from rag_opt.store.values import Values
 
 Messages = list[dict[str, str]]
 _SHELF = "completions"
+_AT_ONCE = 64  # what is paid for is stored in parts of so many
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,27 +50,34 @@ class Chat:
 
     def keys(self, requests: Sequence[tuple[Messages, int]]) -> list[bytes]:
         """Under what the answers are stored: the whole request, and which attempt at it."""
-        return [item_key("chat", [self._body(messages), attempt]) for messages, attempt in requests]
+        place = self._endpoint.url
+        return [item_key("chat", [place, self._body(messages), attempt]) for messages, attempt in requests]
 
-    def complete(self, requests: Sequence[tuple[Messages, int]]) -> list[str]:
-        """The text of each answer. A request is its messages, and a number that sets repeated ones apart.
+    def complete(self, requests: Sequence[tuple[Messages, int]]) -> list[tuple[str, float]]:
+        """Text and milliseconds of each answer, as it was first given. A request is its messages, and a number that
+        sets repeated ones apart.
 
-        Raises ServerFailed where the model does not answer, or with nothing.
+        Raises ServerFailed where the model does not answer, or with nothing. What was answered before is stored.
         """
 
-        def compute(positions: list[int]) -> list[bytes]:
-            wanted = [requests[i][0] for i in positions]
-            return [orjson.dumps(text) for text in self._endpoint.map(self._one, wanted)]
+        def compute(wanted: Sequence[Messages]) -> list[bytes]:
+            return [orjson.dumps(pair) for pair in self._endpoint.map(self._one, wanted)]
 
-        return [orjson.loads(one) for one in self._values.fill(_SHELF, self.keys(requests), compute)]
+        found: list[tuple[str, float]] = []
+        for first in range(0, len(requests), _AT_ONCE):
+            some = requests[first : first + _AT_ONCE]
+            stored = self._values.fill(_SHELF, self.keys(some), lambda at, s=some: compute([s[i][0] for i in at]))  # type: ignore[misc]
+            found += [(text, took_ms) for text, took_ms in map(orjson.loads, stored)]
+        return found
 
     def _body(self, messages: Messages) -> dict[str, Any]:
         settings = self.settings
         limits = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
         return {"model": settings.model, "messages": messages, **limits}
 
-    def _one(self, messages: Messages) -> str:
+    def _one(self, messages: Messages) -> tuple[str, float]:
         self.asked += 1
+        started = time.perf_counter()
         place = f"{self._endpoint.url}/chat/completions"
         try:
             reply = self._endpoint.post("/chat/completions", self._body(messages))
@@ -80,4 +89,4 @@ class Chat:
             raise ServerFailed(f"{place} answered no message: {str(reply)[:200]}") from None
         if not isinstance(text, str) or not text.strip():
             raise ServerFailed(f"{place} answered an empty message")
-        return text
+        return text, (time.perf_counter() - started) * 1000

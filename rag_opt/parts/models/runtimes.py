@@ -214,24 +214,22 @@ def _most_bytes(device: str) -> int:
 
 
 def _load(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
-    code = refuse_unsafe(files.folder, files.code)
+    kwargs = as_loaded(files)
     import transformers
     from sentence_transformers import SentenceTransformer
 
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
     if files.pooling and not (files.folder / "modules.json").exists():
-        model = SentenceTransformer(modules=_modules(files, code), device=runtime.device)
+        model = SentenceTransformer(modules=_modules(files, kwargs), device=runtime.device)
     else:
-        model = SentenceTransformer(str(files.folder), device=runtime.device, **code)
+        model = SentenceTransformer(str(files.folder), device=runtime.device, **kwargs)
     model.eval()
     first: Any = model[0]
     if not hasattr(first, "auto_model"):  # static vectors: nothing to multiply, no longest text
         return model
     model.max_seq_length = files.reads_tokens
-    if files.dtype != "float32":
-        import torch
-
-        model.to(getattr(torch, files.dtype))
+    if hasattr(first.auto_model.config, "use_cache"):
+        first.auto_model.config.use_cache = False  # nothing is generated
     if runtime.library == "openvino" and files.dtype == "float32" and _compiled(model, runtime.precision):
         return model
     if runtime.precision == "bfloat16":
@@ -242,12 +240,18 @@ def _load(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
     return model
 
 
-def _modules(files: ModelFiles, code: dict[str, Any]) -> list[Any]:
+def as_loaded(files: ModelFiles) -> dict[str, Any]:
+    """What a model is loaded with: its weights in the card's dtype, whatever they were saved in; allowed code."""
+    code = refuse_unsafe(files.folder, files.code)
+    return {**code, "model_kwargs": {**code.get("model_kwargs", {}), "dtype": files.dtype}}
+
+
+def _modules(files: ModelFiles, kwargs: dict[str, Any]) -> list[Any]:
     """For a model that is a bare transformer: the pooling that its card names."""
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     modes = {"last": "lasttoken"}
-    transformer = Transformer(str(files.folder), **code)
+    transformer = Transformer(str(files.folder), **kwargs)
     return [transformer, Pooling(transformer.get_embedding_dimension(), modes.get(files.pooling or "", files.pooling))]
 
 

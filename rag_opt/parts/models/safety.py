@@ -9,6 +9,22 @@ from typing import Any
 import orjson
 
 from rag_opt.errors import ModelRefused
+from rag_opt.parts.models.cards import ModelCard
+
+
+def code_name(card: ModelCard) -> str:
+    """How a person allows a model's code: `id@revision`, or the folder of a model of his own; empty where neither says
+    which code that is.
+    """
+    if card.path is not None:
+        return card.path
+    return f"{card.id}@{card.revision}" if card.revision else ""
+
+
+def allowed_code(card: ModelCard, allowed: Sequence[str]) -> tuple[str, ...]:
+    """The repositories whose code a model may run: none, unless its own is among them."""
+    name = code_name(card)
+    return tuple(allowed) if name and name in allowed else ()
 
 
 def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> dict[str, Any]:
@@ -25,12 +41,12 @@ def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> dict[str, Any]:
     names = [name for value in code.values() for name in (value if isinstance(value, list) else [value]) if name]
     elsewhere = {str(name).partition("--")[0] for name in names if "--" in str(name)}
     revisions = dict(one.split("@", 1) for one in allowed if "@" in one)
-    if not allowed or any(other not in revisions for other in elsewhere):
+    if not allowed or len(elsewhere) > 1 or any(other not in revisions for other in elsewhere):
         which = ", ".join(sorted(elsewhere)) or "its own repository"
         raise ModelRefused(
             f"{folder}: config.json names custom code (auto_map, of {which}). Without it the model loads and gives "
             "wrong vectors, with it anything may run here; serve it with text-embeddings-inference, or allow the "
-            "code of every repository it names by embedder.allow_code=[id@revision]"
+            "code by embedder.allow_code=[id@revision] (of a repository it names besides its own, too)"
         )
     _refuse_pickles(folder)
     pinned = {"code_revision": revisions[next(iter(elsewhere))]} if elsewhere else {}

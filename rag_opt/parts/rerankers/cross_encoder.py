@@ -14,13 +14,14 @@ from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.runtimes import (
     ModelFiles,
     Runtime,
+    as_loaded,
     decide,
     files_digest,
     halving,
     held,
     weights_bytes,
 )
-from rag_opt.parts.models.safety import refuse_unsafe
+from rag_opt.parts.models.safety import allowed_code
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.registry import register
@@ -58,11 +59,10 @@ class Pairs:
     def __init__(self, card: RerankerCard, tools: ModelTools) -> None:
         self.card, self._machine = card, tools.machine
         self.folder = card.folder
-        own = f"{card.id}@{card.revision}"
-        code = tools.machine.allow_code if own in tools.machine.allow_code else ()
-        self._files = ModelFiles(self.folder, card.reads_tokens, code=code)
+        code = allowed_code(card, tools.machine.allow_code)
+        self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype, code=code)
         self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact
-        facts = [files_digest(self.folder, tools.values), card.reads_tokens, self._runtime.facts]
+        facts = [files_digest(self.folder, tools.values), card.reads_tokens, card.dtype, code, self._runtime.facts]
         self.key = digest(["cross_encoder", *facts])
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
@@ -88,12 +88,12 @@ class Pairs:
         return found
 
     def _load(self) -> Any:
-        code = refuse_unsafe(self.folder, self._files.code)
+        kwargs = as_loaded(self._files)
         import transformers
         from sentence_transformers import CrossEncoder as Model
 
         transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-        model = Model(str(self.folder), device=self._runtime.device, max_length=self.card.reads_tokens, **code)
+        model = Model(str(self.folder), device=self._runtime.device, max_length=self.card.reads_tokens, **kwargs)
         model.eval()
         if model.num_labels != 1:
             raise ModelRefused(f"{self.card.where}: gives {model.num_labels} numbers for a pair; a reranker gives one")

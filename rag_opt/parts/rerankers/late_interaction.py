@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.errors import BadInput, ImpossiblePipeline
+from rag_opt.errors import ImpossiblePipeline
 from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.runtimes import ModelFiles, Runtime, decide, files_digest, held, weights_bytes
-from rag_opt.parts.models.safety import refuse_unsafe
+from rag_opt.parts.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, held, weights_bytes
 from rag_opt.parts.models.tools import ModelTools
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.registry import register
@@ -35,7 +34,11 @@ class LateInteraction:
     needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
     def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
-        if self.name not in rerankers.names() and embedders.read(self.name).served:
+        if self.name in rerankers.names():
+            card = rerankers.read(self.name)
+            if card.architecture != "colbert":
+                raise ImpossiblePipeline(f"{self.name} is a {card.architecture}; it gives no vectors of tokens")
+        elif embedders.read(self.name).served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
 
     def scorer(self, tools: ModelTools) -> MaxSim:
@@ -47,10 +50,6 @@ class LateInteraction:
         if self.name not in shelf.names():
             return None
         card: RerankerCard = shelf.read(self.name)
-        if card.architecture != "colbert":
-            raise BadInput(
-                f"reranker late_interaction: {self.name} is a {card.architecture}; it gives no vectors of tokens"
-            )
         return card
 
 
@@ -99,9 +98,9 @@ class ColBert(MaxSim):
 
     def __init__(self, card: RerankerCard, tools: ModelTools) -> None:
         self.card, self.folder = card, card.folder
-        self._files = ModelFiles(self.folder, card.reads_tokens)
+        self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype)
         self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact
-        self.key = digest(["colbert", files_digest(self.folder, tools.values), self._runtime.facts])
+        self.key = digest(["colbert", files_digest(self.folder, tools.values), card.dtype, self._runtime.facts])
 
     def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
         weighs, key = weights_bytes(self.folder), (self._files, self._runtime, "colbert")
@@ -112,10 +111,10 @@ class ColBert(MaxSim):
         return {text: np.asarray(one, np.float32) for text, one in zip(some, found, strict=True)}
 
     def _load(self) -> Any:
-        refuse_unsafe(self.folder)
+        kwargs = as_loaded(self._files)
         from sentence_transformers import MultiVectorEncoder
 
-        model = MultiVectorEncoder(str(self.folder), device=self._runtime.device)
+        model = MultiVectorEncoder(str(self.folder), device=self._runtime.device, **kwargs)
         model.eval()
         return model
 
