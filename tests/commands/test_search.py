@@ -207,6 +207,14 @@ def alive(group: int) -> bool:
     return True
 
 
+def test_a_study_is_bound_to_its_models(finished: Path, command: Command, tiny: list[str]) -> None:
+    done = command("search", *tiny, "study.name=first", "+embedder.cards.minilm.query_prompt='find: '")
+    assert done.returncode == 2 and "set of models" in done.stderr, done.stderr
+    speaks = "+embedder.cards.minilm.languages=[multilingual]"
+    done = command("search", *tiny, "study.name=first", "dataset.language=de", speaks)
+    assert done.returncode == 2 and "language of the documents" in done.stderr, done.stderr
+
+
 def test_every_run_reaches_mlflow(workplace: Path, command: Command, tiny: list[str]) -> None:
     done = command("search", *tiny[:-1], "tracking=mlflow", "study.name=tracked", "study.trials=4")
     assert done.returncode == 0 and "not all was delivered" not in done.stdout, done.stdout

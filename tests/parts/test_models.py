@@ -6,6 +6,8 @@ Vectors are held against plain transformers: a wrong prompt, pooling or norm is 
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -130,3 +132,30 @@ def test_vectors_of_a_server_are_the_same(
             assert encoder.backend.cut >= 1, "what was too long was cut, and counted"
             assert float(found[3] @ whole[3]) > 0.9
         assert all(body["truncate"] is False for path, body in server.seen if path == "/embed")
+
+
+def test_weights_saved_in_half_are_run_in_what_the_card_says(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = build(tmp_path, "bert", "mean")
+    whole = load_file(folder / "model.safetensors")
+    save_file({name: one.half() for name, one in whole.items()}, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    save_file({name: one.half().float() for name, one in whole.items()}, again / "model.safetensors", {"format": "pt"})
+    (again / "config.json").write_text(json.dumps({**config, "dtype": "float32"}))
+    given = {"id": "tiny", "dimensions": DIMENSIONS, "reads_tokens": READS_TOKENS, "pooling": "mean"}
+    encoder = Encoder(Card(path=str(folder), **given), values=MemoryValues(), machine=PLAIN)
+    np.testing.assert_allclose(encoder.vectors(TEXTS, "query"), reference(again, TEXTS, "mean"), atol=2e-6)
+    assert {one.dtype for one in encoder.backend._model("query").parameters()} == {torch.float32}
+    low = Encoder(Card(path=str(folder), dtype="bfloat16", **given), values=MemoryValues(), machine=PLAIN)
+    found = low.vectors(TEXTS, "query")
+    assert {one.dtype for one in low.backend._model("query").parameters()} == {torch.bfloat16}
+    assert float((found * reference(again, TEXTS, "mean")).sum(axis=1).min()) > 0.99
+    alone = np.concatenate(
+        [Encoder(low.card, values=MemoryValues(), machine=PLAIN).vectors([t], "query") for t in TEXTS]
+    )
+    np.testing.assert_array_equal(found, alone)  # in lower precision queries are read one by one

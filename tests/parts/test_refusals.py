@@ -18,6 +18,8 @@ from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.instruct import Instruct
 from rag_opt.parts.embedders.late import Late
+from rag_opt.parts.embedders.model import Model
+from rag_opt.parts.embedders.pca import Pca
 from rag_opt.parts.embedders.static import Static
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.models.safety import allowed_code, code_name
@@ -183,6 +185,12 @@ def test_what_a_model_cannot_do_is_impossible(cards: Cards) -> None:
         Instruct(name="minilm").adapt(cards.read("minilm"))
     task = Instruct(name="x", task="Find laws").adapt(cards.read("multilingual_e5_large_instruct"))
     assert task.task == "Find laws" and task.takes_task
+    with pytest.raises(ImpossiblePipeline, match="384 of them are no fewer"):
+        Pca(name="minilm", project_to=384).adapt(cards.read("minilm"))
+    with pytest.raises(ImpossiblePipeline, match="has 384 dimensions, not 512"):
+        Model(name="minilm", dimensions=512).adapt(cards.read("minilm"))
+    with pytest.raises(ImpossiblePipeline, match="does not say what"):
+        Late(name="x").adapt(dataclasses.replace(cards.read("minilm"), pooling=None))
     with pytest.raises(ImpossiblePipeline, match="pools by cls"):
         Late(name="x").adapt(cards.read("bge_base_en_v1_5"))
     with pytest.raises(ImpossiblePipeline, match="behind a server"):

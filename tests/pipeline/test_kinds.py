@@ -132,6 +132,47 @@ def test_nothing_outside_a_filter_is_ever_returned(slot: str, kind: str, shop: W
     assert (run.responses.hits.document >= 0).any()
 
 
+TOGETHER: dict[str, dict[str, Any]] = {
+    "distilled, reranked by tokens of the model itself": {
+        "embedder": {"static": {"name": "tiny", "dimensions": 16}},
+        "reranker": {"late_interaction": {"name": "tiny", "depth": 6}},
+    },
+    "another task than the card's, reranked": {
+        "embedder": {"instruct": {"name": "tiny_instruct", "task": "Find what answers"}},
+        "reranker": {"late_interaction": {"name": "tiny_instruct", "depth": 6}},
+    },
+    "feedback on projected vectors, widened": {
+        "embedder": {"pca": {"project_to": 6}},
+        "query": {"prf": {}},
+        "retriever": {"rrf": {"top_k": 3, "depth": 10, "vectors": "exact"}},
+        "expander": {"window": {}},
+    },
+    "rewordings of a hybrid, ranked by a language model": {
+        "query": {"multi_query": {}},
+        "retriever": {"weighted": {"top_k": 3, "depth": 10, "lexical_depth": 5, "per_document": 2}},
+        "reranker": {"llm": {"depth": 3}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_parts_together_in_a_bundle(name: str, shop: Workshop, dataset: Dataset, tmp_path: Path) -> None:
+    spec = PipelineSpec.from_dict({**BASE, **TOGETHER[name]})
+    run = ask(shop.pipeline(spec), dataset.questions)
+    study = StudyFolder(tmp_path / "study")
+    study.path.mkdir()
+    study.save_rows(0, run, {})
+    write_bundle(tmp_path / "bundle", shop, spec, {})
+    rows = study.load_rows(0)
+    assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
+    again = ask(shop.pipeline(spec), dataset.questions)
+    for stage in ("rewrite", "rerank"):
+        if stage in run.responses.latency_ms and "model" in (spec.query.needs | spec.reranker.needs):
+            first = run.responses.latency_ms[stage]
+            assert (first > 0).all(), "what a language model took is known"
+            np.testing.assert_array_equal(again.responses.latency_ms[stage], first)
+
+
 @pytest.mark.parametrize(("slot", "kind"), [one for one in EVERY if one[1] != "tei"])
 def test_its_bundle_returns_what_the_search_saw(
     slot: str, kind: str, shop: Workshop, dataset: Dataset, tmp_path: Path
