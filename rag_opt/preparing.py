@@ -97,12 +97,7 @@ def prepare(
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
-        "corpus": dataset.corpus.digest,
-        "set of questions": dataset.questions_digest,
-        "space": digest(read.space.to_dict()),
-        "objective": digest([[one.kind, config.dump(one)] for one in (panel.optimised, *panel.against)]),
-        "baseline": read.baseline.digest,
-        "language of the documents": dataset.corpus.language,
+        **_digests(read),
         "set of models": _models_digest(read, rerankers),
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
@@ -239,6 +234,19 @@ def _dataset(given: Mapping[str, Any]) -> Dataset:
     language = data.pop("language", None)
     read: Dataset = config.load(reader, data, path="dataset").read()
     return in_language(read, language)
+
+
+def _digests(read: _Read) -> dict[str, str]:
+    """What a study is bound to, by the words that a person is told of it."""
+    objectives = (read.panel.optimised, *read.panel.against)
+    return {
+        "corpus": read.dataset.corpus.digest,
+        "language of the documents": read.dataset.corpus.language,
+        "set of questions": read.dataset.questions_digest,
+        "space": digest(read.space.to_dict()),
+        "objective": digest([[one.kind, config.dump(one)] for one in objectives]),
+        "baseline": read.baseline.digest,
+    }
 
 
 # what of a card does not determine what its model gives

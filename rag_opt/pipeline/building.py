@@ -34,6 +34,7 @@ from rag_opt.store.keys import digest, item_key, versions
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
+_WHYS = 20_000
 
 
 class Keys(NamedTuple):
@@ -66,6 +67,7 @@ class Workshop:
         self.chat = Chat(language_model, store.values) if language_model and language_model.kind != "none" else None
         self._encoders: dict[Any, Encoder] = {}
         self._scorers: dict[Any, PairScorer] = {}
+        self._why_not: dict[str, str] = {}
         self.ledger = Ledger()
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
@@ -78,13 +80,9 @@ class Workshop:
         """
         part = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
         if part not in self._encoders:
-            base = self.cards.read(part.name)
-            made = {}
-            if hasattr(part, "distil"):
-                made = self._distilled(part)
-            encoder = Encoder(
-                part.adapt(base), values=self.store.values, lock=self.store.lock, machine=self.machine, **made
-            )
+            card = part.adapt(self.cards.read(part.name))
+            made = self._distilled(part) if hasattr(part, "distil") else {}
+            encoder = Encoder(card, values=self.store.values, lock=self.store.lock, machine=self.machine, **made)
             encoder.progress = self._tell_progress
             encoder.spend = self.ledger.add
             self._encoders[part] = encoder
@@ -142,14 +140,19 @@ class Workshop:
             spec.reranker.check(self.rerankers, self.cards)
 
     def why_not(self, spec: dict[str, Any]) -> str:
-        """Why a pipeline cannot exist, in words; empty when it can, or is none."""
-        try:
-            self.check(PipelineSpec.from_dict(spec))
-        except ImpossiblePipeline as error:
-            return str(error)
-        except BadInput:  # what is wrong with it is said where it is built
-            return ""
-        return ""
+        """Why a pipeline cannot exist, in words; empty when it can, or is none. Looked at once for each."""
+        written = repr(spec)
+        if written not in self._why_not:
+            if len(self._why_not) > _WHYS:  # a long study over continuous settings
+                self._why_not.clear()
+            self._why_not[written] = ""
+            try:
+                self.check(PipelineSpec.from_dict(spec))
+            except ImpossiblePipeline as error:
+                self._why_not[written] = str(error)
+            except BadInput:  # what is wrong with it is said where it is built
+                pass
+        return self._why_not[written]
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         self.check(spec)

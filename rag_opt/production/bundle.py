@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -30,6 +30,7 @@ from rag_opt.data.keeping import kept
 from rag_opt.errors import BadBundle
 from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.cards import ModelCard
 from rag_opt.parts.models.chat import Chat, LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
@@ -127,13 +128,23 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
     seal(folder, {"format": 1, "versions": libraries, **facts})
 
 
+Kept = TypeVar("Kept", bound=ModelCard)
+
+
+def _placed(card: Kept) -> Kept:
+    """The card with its folder as it is found from anywhere."""
+    path = card.path
+    return (
+        card
+        if path is None or path.startswith("package:")
+        else dataclasses.replace(card, path=str(Path(path).resolve()))
+    )
+
+
 def _carried(encoder: Encoder, folder: Path) -> Card:
     """The card as a bundle keeps it; a model that was made here travels with it."""
     if not encoder.made_here:
-        own = encoder.card.path
-        # wherever the bundle is loaded from, a folder is where it is now
-        found = own if own is None or own.startswith("package:") else str(Path(own).resolve())
-        return dataclasses.replace(encoder.card, path=found)
+        return _placed(encoder.card)
     shutil.copytree(encoder.backend.folder, folder / _MODEL, ignore=shutil.ignore_patterns(MANIFEST))
     tokenizer = folder / _TOKENIZER
     tokenizer.mkdir()
@@ -180,10 +191,20 @@ def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None
     if name is None:
         return
     reranks = name in workshop.rerankers.names() or spec.reranker.kind != "late_interaction"
-    card = workshop.rerankers.read(name) if reranks else workshop.cards.read(name)
+    card = _placed(workshop.rerankers.read(name) if reranks else workshop.cards.read(name))
     place = folder / _CARDS / ("reranker" if reranks else "embedder") / f"{name.replace('/', '--')}.yaml"
     place.parent.mkdir(parents=True)
     place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
+
+
+def _manifest(folder: Path, *, check: bool) -> dict[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        raise BadBundle(f"{folder} is not a bundle: there is no {MANIFEST}")
+    wrong = damage(folder) if check else ""
+    if wrong:
+        raise BadBundle(f"{folder}: {wrong}")
+    found: dict[str, Any] = orjson.loads((folder / MANIFEST).read_bytes())
+    return found
 
 
 def load_bundle(
@@ -195,12 +216,7 @@ def load_bundle(
     `completions`: where a language model's answers are kept, instead of with everything else in memory.
     """
     folder = Path(path)
-    if not (folder / MANIFEST).is_file():
-        raise BadBundle(f"{folder} is not a bundle: there is no {MANIFEST}")
-    wrong = damage(folder) if check else ""
-    if wrong:
-        raise BadBundle(f"{folder}: {wrong}")
-    manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    manifest = _manifest(folder, check=check)
     load_parts(manifest.get("plugins", ()))
     spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
     card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,8 +168,13 @@ def _fits(part: dict[str, dict[str, Any]], wanted: Any) -> bool:
 
 
 def _default(slot: str, kind: str, name: str) -> Choice:
+    return _defaults(slot, kind)[name]
+
+
+@functools.cache  # a part's settings do not change; a registered name keeps its part
+def _defaults(slot: str, kind: str) -> dict[str, Choice]:
     fields: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(lookup(slot, kind))}
-    return Choice((fields[name],))
+    return {name: Choice((default,)) for name, default in fields.items()}
 
 
 def _kinds(slot: str, given: Any, only: Any, problems: list[Problem]) -> dict[str, dict[str, Domain]]:
