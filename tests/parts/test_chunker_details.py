@@ -46,6 +46,13 @@ def test_a_section_is_a_chunk_and_may_say_what_it_is_below() -> None:
     assert all(c.embed_text is None for c in plain)
 
 
+def test_every_chunk_of_a_long_section_says_where_it_stands() -> None:
+    text = "# Bees\n\n## Queens\n\n" + "A queen lays eggs in spring. " * 20
+    chunks = Markdown(size=48, headings="path").split(Document("d.md", text), tokenizer=TOKENIZER)
+    said = [(c.embed_text or "").split("\n")[0] for c in chunks]
+    assert len(said) > 4 and said[:2] == ["", "Bees"] and set(said[2:]) == {"Bees > Queens"}
+
+
 @given(st.integers(12, 60), st.integers(0, 30))
 @settings(deadline=None)
 def test_what_is_embedded_stays_within_the_size(size: int, words: int) -> None:

@@ -38,29 +38,33 @@ class Markdown:
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         text = document.text
         tokens, chunks = TokenMap(tokenizer.starts(text)), list[Chunk]()
-        for section, path in self._sections(text):
-            said = self._said(path, tokenizer) if self.headings == "path" else ""
-            size = self.size - tokens_of(tokenizer, said)
-            for chunk in chunks_of(text, cut(text, section, tokens, size=size)):
+        for section, above, own in self._sections(text):
+            # the heading of a section stands in the text of its first chunk already
+            first, later = (self._said(path, tokenizer) for path in (above, [*above, *own]))
+            size = self.size - max(tokens_of(tokenizer, first), tokens_of(tokenizer, later))
+            for number, chunk in enumerate(chunks_of(text, cut(text, section, tokens, size=size))):
+                said = later if number else first
                 content = f"{said}\n\n{text[chunk.start : chunk.end]}" if said else None
                 chunks.append(Chunk(chunk.start, chunk.end, content))
         return chunks
 
-    def _sections(self, text: str) -> Iterator[tuple[Piece, list[str]]]:
-        """Sections, each with the headings above it from the highest to the lowest; its own stands in its text."""
-        start, above, open_ = 0, list[str](), dict[int, str]()
+    def _sections(self, text: str) -> Iterator[tuple[Piece, list[str], list[str]]]:
+        """Sections, each with the headings above it from the highest to the lowest, and its own."""
+        start, above, own, open_ = 0, list[str](), list[str](), dict[int, str]()
         for at, level, title in headings(text):
             if level > self.level:
                 continue
             if at > start:
-                yield (start, at), above
+                yield (start, at), above, own
             open_ = {key: value for key, value in open_.items() if key < level}
-            start, above = at, [open_[key] for key in sorted(open_)]
+            start, above, own = at, [open_[key] for key in sorted(open_)], [title]
             open_[level] = title
-        yield (start, len(text)), above
+        yield (start, len(text)), above, own
 
     def _said(self, above: list[str], tokenizer: Tokenizer) -> str:
-        """The lowest of the headings that together leave most of the chunk to its content."""
+        """The lowest of the headings that together leave most of the chunk to its content, if they are wanted."""
+        if self.headings == "none":
+            return ""
         most = int(self.size * _MOST_OF_A_CHUNK)
         while above and tokens_of(tokenizer, " > ".join(above)) > most:
             above = above[1:]
