@@ -40,8 +40,16 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
 
 def dump(settings: Any) -> dict[str, Any]:
     """The plain data that `load` turns back into an equal object."""
+    flat = {name: getattr(settings, name) for name in _field_names(type(settings))}  # type: ignore[arg-type] # as above
+    if all(value is None or isinstance(value, (str, int, float)) for value in flat.values()):
+        return flat
     plain: dict[str, Any] = orjson.loads(orjson.dumps(dataclasses.asdict(settings)))
     return plain
+
+
+@functools.cache
+def _field_names(cls: Any) -> tuple[str, ...]:
+    return tuple(field_names(cls))
 
 
 def field_names(cls: type) -> list[str]:

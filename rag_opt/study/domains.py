@@ -81,7 +81,7 @@ def below(random: np.random.Generator, count: int) -> int:
 def drawn(domain: Domain, random: np.random.Generator) -> Scalar:
     """A value at random."""
     if isinstance(domain, Choice):
-        return domain.at(below(random, len(domain)))
+        return domain.values[0] if len(domain.values) == 1 else domain.at(below(random, len(domain)))
     if domain.log:
         low, high = np.log(domain.low), np.log(domain.high + (0 if domain.continuous else 1))
         drawn = float(np.exp(random.uniform(low, high)))

@@ -96,7 +96,7 @@ class Space:
 
     def draw_part(self, slot: str, random: np.random.Generator) -> dict[str, dict[str, Scalar]]:
         kinds = self.tree[slot]
-        kind = list(kinds)[below(random, len(kinds))]
+        kind = next(iter(kinds)) if len(kinds) == 1 else list(kinds)[below(random, len(kinds))]
         return {kind: {name: drawn(domain, random) for name, domain in kinds[kind].items()}}
 
     def spec_of(self, parameters: Mapping[str, Any]) -> SpecDict | None:
