@@ -34,7 +34,7 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
         except BadInput as error:
             problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
     problems += _rerankers(space, workshop)
-    for what, spec in reference_pipelines(baseline).items():
+    for what, spec in (reference_pipelines(baseline) if not problems else {}).items():
         try:
             workshop.check(spec)
         except (ImpossiblePipeline, BadInput) as error:

@@ -111,6 +111,8 @@ def test_a_text_that_is_too_long_to_the_server_alone_is_cut_and_counted(tei: Tei
         ((200, [[1.0, 2.0]], {}), "2 dimensions; its card says 8"),
         ((200, [[float("nan")] * 8], {}), "not numbers"),
         ((200, [[1.0] * 8] * 2, {}), r"\(2, 8\) for 1 texts"),
+        ((200, [[1.0], [1.0, 2.0]], {}), "no array of numbers"),
+        ((200, {"data": "soon"}, {}), "no array of numbers"),
         ((422, {"error": "I do not like you"}, {}), "I do not like you"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.errors import ModelRefused, ServerFailed
+from rag_opt.errors import BadInput, ModelRefused, Problem, ServerFailed
 from rag_opt.parts.embedders.cards import Card
 from rag_opt.parts.embedders.purposes import Purpose, Vectors
 from rag_opt.parts.models.endpoint import MOST_IN_FLIGHT, Endpoint, TooMuch
@@ -34,9 +34,8 @@ class _Served:
         self.card, self._tokenizer = card, tokenizer
         self.cut = 0
         if card.url is None:
-            raise ModelRefused(
-                f"{card.where}: backend {card.backend} needs the url of its server: +embedder.cards.<name>.url=…"
-            )
+            what = f"backend {card.backend} needs the address of its server: +embedder.cards.<name>.url=…"
+            raise BadInput([Problem(card.where, what)])
         self.endpoint = Endpoint(card.url, key_variable=card.key_variable)
 
     @property
@@ -88,7 +87,10 @@ class _Served:
         raise ServerFailed(f"{self.endpoint.url} refuses every beginning of a text: {error}")
 
     def _checked(self, vectors: Any, count: int) -> Vectors:
-        found = np.asarray(vectors, np.float32)
+        try:
+            found = np.asarray(vectors, np.float32)
+        except (TypeError, ValueError):
+            raise ServerFailed(f"{self.endpoint.url} gave something that is no array of numbers") from None
         if found.ndim != 2 or len(found) != count or not np.isfinite(found).all():
             raise ServerFailed(f"{self.endpoint.url} gave an array of {found.shape} for {count} texts, or not numbers")
         return found
