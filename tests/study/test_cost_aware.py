@@ -172,12 +172,14 @@ def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Sp
     priors = {"minilm": Prior("large", 7000, 60.0), "minilm_128": Prior("small", 20, 40.0)}
     outlook = Outlook(priors=priors)
     known: list[SpecDict] = []
-    for number in range(5):
+    for number in range(9):
         seen = {spec_digest(spec) for spec in known}
         found = CostAware(design=4).propose(space, told(space, known), seed=number, seen=seen, outlook=outlook)
         assert found is not None
         known.append(found.spec)
-    assert [spec["embedder"]["model"]["name"] for spec in known] == ["minilm_128"] * 4 + ["minilm"]
+    names = [spec["embedder"]["model"]["name"] for spec in known]
+    # four of the design, and as many more where four hardly varied a slot, before the other family
+    assert set(names[:4]) == {"minilm_128"} and 4 <= names.index("minilm") <= 8
 
 
 def test_what_cannot_exist_is_not_proposed(space: Space) -> None:
