@@ -6,13 +6,14 @@ MODEL is the name of a card, an id on the hub, or a folder.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import yaml
 
 from rag_opt import config
 from rag_opt.composing import conf_folder
-from rag_opt.errors import exit_with
+from rag_opt.errors import BadInput, exit_with
 from rag_opt.parts.embedders import golden
 from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
@@ -32,6 +33,10 @@ def main() -> int:
     given = parser.parse_args()
     folders = [conf_folder(), *([given.config_dir] if given.config_dir else [])]
     card = card_folders(folders).read(given.model)
+    if card.path is not None and not card.path.startswith("package:"):
+        card = dataclasses.replace(card, path=str(Path(card.path).resolve()))  # it is read from anywhere
+    if given.out is not None and given.out.exists():
+        raise BadInput(f"{given.out} exists; it may have been corrected by hand. Remove it first, or name another file")
     text = written(card, vectors(card) if given.golden else dict(card.golden))
     if given.out is None:
         print(text, end="")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
@@ -21,6 +24,8 @@ from rag_opt.study.domains import Choice
 from rag_opt.study.prospect import model_names
 from rag_opt.study.search import Panel, reference_pipelines
 from rag_opt.study.space import Space
+
+_DRAWN = 300  # pipelines of a space that are looked at
 
 
 def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list[Problem]:
@@ -41,6 +46,8 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
             problems.append(Problem("baseline", f"{what} is impossible: {error}"))
             break
     problems += _without_a_model(space, workshop)
+    if not problems:
+        problems += _nothing_possible(space, workshop)
     most = max((card.reads_tokens for card in cards.values()), default=0)
     for kind, parameters in space.tree["chunker"].items():
         size = parameters.get("size")
@@ -51,6 +58,17 @@ def impossible(space: Space, baseline: PipelineSpec, workshop: Workshop) -> list
             what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
             problems.append(Problem(f"space.chunker.{kind}.size", what))
     return problems
+
+
+def _nothing_possible(space: Space, workshop: Workshop) -> list[Problem]:
+    """Why none of some pipelines of the space can exist, if none can."""
+    random, whys = np.random.default_rng(0), Counter[str]()
+    for _ in range(_DRAWN):
+        why = workshop.why_not(space.draw(random))
+        if not why:
+            return []
+        whys[why] += 1
+    return [Problem("space", f"no pipeline of it can exist: {why}") for why, _ in whys.most_common(3)]
 
 
 def _rerankers(space: Space, workshop: Workshop) -> list[Problem]:
@@ -68,6 +86,8 @@ def _rerankers(space: Space, workshop: Workshop) -> list[Problem]:
                 if kind == "cross_encoder":
                     card = workshop.rerankers.read(part(**settings).name)
                     problems += _code_not_allowed(card, f"{where}.name", workshop)
+                    if not card.custom_code:
+                        card.folder  # noqa: B018  # it is fetched now, or refused
             except BadInput as error:
                 problems += [Problem(where, problem.what) for problem in error.problems]
             except ImpossiblePipeline as error:
@@ -90,7 +110,11 @@ def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
     where = f"embedder.cards.{name}"
     if card.served and card.url is None:
         what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
-        return [Problem(f"{where}.url", what)]
+        return [Problem(f"{where}.url", f"{what}; or name only others in space.embedder")]
+    if card.url is not None and not card.served:
+        return [
+            Problem(f"{where}.url", f"is {card.url}, but by its backend it runs here: +{where}.backend=tei (or openai)")
+        ]
     return [] if card.served else _code_not_allowed(card, where, workshop)
 
 
@@ -138,6 +162,8 @@ def read_in_part(dataset: Dataset, space: Space, workshop: Workshop) -> list[str
     notes, problems = list[str](), list[Problem]()
     for name in model_names(space):
         encoder = workshop.encoder(name)
+        if encoder.card.served and encoder.card.url is None:  # said already
+            continue
         try:
             cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
         except BadInput as error:  # its files are not to be had
@@ -167,6 +193,10 @@ def reranker_names(space: Space, rerankers: Shelf[RerankerCard]) -> list[str]:
 
 def downloads(space: Space, baseline: PipelineSpec, panel: Panel, cards: Cards, rerankers: Shelf[RerankerCard]) -> str:
     """In words, the models of a search that are not on this machine; empty where all are."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:  # then nothing is, and what is missing is a problem
+        return ""
     embedders = dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(panel)])
     wanted: list[Callable[[], ModelCard]] = [functools.partial(cards.read, name) for name in embedders]
     wanted += [functools.partial(rerankers.read, name) for name in reranker_names(space, rerankers)]

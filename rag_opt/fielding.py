@@ -46,12 +46,13 @@ def fielded(space: Space, cards: Cards, limits: EmbedderSettings, language: str,
         whys = "; ".join(f"{name} ({why})" for name, why in out.items())
         able = [name for name in cards.names() if not _why_not(cards.read(name), limits, language)]
         others = f"; cards that would do: {', '.join(able)}" if able else ""
-        said = "; dataset.language=… (or unknown) says another language than was detected" if language else ""
+        by_language = any(f"are in {language}" in why for why in out.values())
+        said = "; dataset.language=… says another language, or unknown" if by_language else ""
         problems.append(Problem("space.embedder", f"no model is left: {whys}{others}{said}"))
     if problems:
         raise BadInput(problems)
     named = [str(name) for kind, parameters in tree["embedder"].items() for name in _names(kind, parameters)]
-    notes += [note for name in dict.fromkeys(named) for note in _to_know(name, cards.read(name))]
+    notes += [note for name in dict.fromkeys(named) for note in _to_know(name, cards)]
     return dataclasses.replace(space, tree=tree)
 
 
@@ -85,14 +86,15 @@ def _why_not(card: Card, limits: EmbedderSettings, language: str) -> str:
     return ""
 
 
-def _to_know(name: str, card: Card) -> list[str]:
-    notes = []
+def _to_know(name: str, cards: Cards) -> list[str]:
+    notes, card = list[str](), cards.read(name)
     if not card.commercial_use:
         notes.append(f"{name}: its licence {card.licence} forbids commercial use (embedder.allow_non_commercial=false)")
     if not card.verified:
         prompts = f"prompts {card.query_prompt!r} and {card.document_prompt!r}"
+        said = "has no card" if name not in cards.names() else "its card is unverified"
         notes.append(
-            f"{name}: has no card; its own files say {card.dimensions} dimensions, {card.reads_tokens} tokens, pooling "
+            f"{name}: {said}; its own files say {card.dimensions} dimensions, {card.reads_tokens} tokens, pooling "
             f"by {card.pooling or 'unknown'}, {prompts} (unverified; `python -m rag_opt.card {name}` writes one)"
         )
     return notes

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from rag_opt.errors import exit_with
+from rag_opt.errors import BadInput, Problem, among, exit_with
 from rag_opt.pipeline.spec import SLOTS
 from rag_opt.registry import kinds
 
@@ -52,6 +52,10 @@ def main() -> int:
     parser.add_argument("--plugins", nargs="*", default=["objectives"], help="packages whose parts are listed too")
     parser.add_argument("slots", nargs="*", help=f"only these: {', '.join(_ORDER)}")
     given = parser.parse_args()
+    unknown = [one for one in given.slots if one not in _ORDER]
+    wrong = [Problem("slot", f"there is no slot {one!r}{among(one, _ORDER)}") for one in unknown]
+    if wrong:
+        raise BadInput(wrong)
     found = [part for part in parts(given.plugins) if not given.slots or part.slot in given.slots]
     if given.markdown:
         print(markdown(found), end="")

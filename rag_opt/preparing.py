@@ -88,7 +88,7 @@ def prepare(
     if to_download:
         announce(to_download)
     workshop = _workshop(read, Path(settings.outputs), conf_folders)
-    notes += read_in_part(dataset, read.space, workshop)
+    notes = list(read.notes)
     if panel.against and read.sampler.kind == "cost_aware":
         notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
     if settings.study.stop == "auto" and (read.sampler.kind != "cost_aware" or panel.against):
@@ -191,6 +191,10 @@ def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Works
         read.dataset.corpus, store, read.cards, rerankers=rerankers, machine=machine, language_model=settings.llm
     )
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
+    try:
+        read.notes.extend(read_in_part(read.dataset, read.space, workshop))
+    except BadInput as error:
+        problems += error.problems
     if problems:
         raise BadInput(problems)
     return workshop

@@ -221,6 +221,11 @@ def _branch(slot: str, kind: str, parameters: Any) -> dict[str, Domain]:
         except BadInput as error:
             problems += error.problems
     some = {name: some_values(domain)[0] for name, domain in domains.items()}
+    if not problems:
+        try:  # what must be given and is not
+            config.load(part, some, path=where)
+        except BadInput as error:
+            problems += error.problems
     for name, domain in domains.items():
         for value in some_values(domain):
             try:

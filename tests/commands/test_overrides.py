@@ -162,6 +162,11 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
         ("+space.reranker.cross_encoder={name: [bge_rerankr_base]}", "did you mean 'bge_reranker_base'?"),
         ("+space.query.hyde={}", "space.query.hyde: needs a language model; llm=openai_compatible"),
         ("llm=openai_compatible", "llm.base_url: must be given: llm.base_url=…"),
+        ("+space.reranker.tei={}", "space.reranker.tei.name: must be given"),
+        (
+            "space.embedder.model.dimensions=800",
+            "no pipeline of it can exist: sentence-transformers/all-MiniLM-L6-v2 has",
+        ),
         ("dataset.language=german", "dataset.language: is 'german'; should be two letters"),
         ("embedder.max_parameters=1", "space.embedder: no model is left: minilm (23 million parameters"),
         (

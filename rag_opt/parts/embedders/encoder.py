@@ -120,10 +120,12 @@ class Encoder:
     def _read_identity(self, purpose: Purpose) -> str:
         """Hash of the model and of what runs it for a purpose; not of the card's name."""
         if self.card.served:
-            return self.files_digest
-        if self._made_identity is not None:
-            return digest([self._made_identity, Runtime("cpu").facts])
-        return digest(self.backend.facts(purpose))
+            facts: Any = self.files_digest
+        elif self._made_identity is not None:
+            facts = [self._made_identity, Runtime("cpu").facts]
+        else:
+            facts = self.backend.facts(purpose)
+        return digest([facts, self.card.dimensions])
 
     @functools.cached_property
     def vectors_key(self) -> str:

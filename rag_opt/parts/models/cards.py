@@ -92,7 +92,11 @@ class ModelCard:
             return _local(self.tokenizer, self.where) / "tokenizer.json"
         if self.tokenizer is None and (self.path is not None or not self.served):
             return self.folder / "tokenizer.json"
-        return _from_hub(self, self.tokenizer or self.id, only="tokenizer.json") / "tokenizer.json"
+        try:
+            return _from_hub(self, self.tokenizer or self.id, only="tokenizer.json") / "tokenizer.json"
+        except BadInput as error:
+            hint = "; its tokenizer counts the tokens of chunks: `tokenizer` in its card may name a folder with one"
+            raise BadInput([Problem(one.where, one.what + hint) for one in error.problems]) from None
 
     def file(self, name: str) -> Path:
         """One of the model's files, without the others where it is on the hub."""
@@ -186,6 +190,8 @@ class Shelf(Generic[Kind]):
             if path.is_file():
                 data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
                 return config.load(self.kind, data, path=str(path))
+        if self.infer is not None and name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+            raise BadInput([Problem(where, f"there is no folder {name!r}")])
         if self.infer is not None and ("/" in name or Path(name).is_dir()):
             return self.infer(name)
         known = self.names()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_IN_FLIGHT = 16
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 424}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 20.0
+_NEVER_ANSWERED_S = 10.0
 _TOO_MUCH = {400, 413, 422}
 
 Item = TypeVar("Item")
@@ -53,6 +54,7 @@ class Endpoint:
         self.url = url.rstrip("/")
         self.most_in_flight = most_in_flight
         self.requests = self.retries = 0
+        self._answered = False
         self._key_variable, self._timeout_s, self._patience_s = key_variable, timeout_s, patience_s
         self._free = threading.BoundedSemaphore(most_in_flight)
         self._random = random.Random()
@@ -98,16 +100,20 @@ class Endpoint:
     def _asked(self, method: str, path: str, body: Any) -> Any:
         import httpx
 
-        headers, deadline, wait_s = self._headers(), time.monotonic() + self._patience_s, _FIRST_WAIT_S
+        headers, begun, wait_s = self._headers(), time.monotonic(), _FIRST_WAIT_S
+        deadline = begun + self._patience_s
         while True:
             pause = wait_s
             try:
                 with self._free:
                     self.requests += 1
                     reply = self._client.request(method, self.url + path, json=body, headers=headers)
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                raise ServerFailed(f"{self.url}{path}: {error} (an address begins with http:// or https://)") from None
             except httpx.TransportError as error:
                 why = f"{type(error).__name__}: {error}"
             else:
+                self._answered = True
                 if reply.status_code == 200:
                     return _json(self.url + path, reply)
                 why = f"{reply.status_code}: {said(reply)}"
@@ -117,10 +123,12 @@ class Endpoint:
                     raise ServerFailed(f"{self.url}{path} answered {why}")
                 pause = max(pause, _asked_to_wait(reply))
             pause *= 1 + 0.25 * self._random.random()  # so that many waiting do not come back at once
-            if time.monotonic() + pause > deadline:
-                raise ServerFailed(
-                    f"{self.url}{path} did not answer for {self._patience_s:.0f} seconds; the last was {why}"
-                )
+            # one that never answered is more likely not there than busy
+            until = deadline if self._answered else min(deadline, begun + _NEVER_ANSWERED_S)
+            if time.monotonic() + pause > until:
+                waited_s = time.monotonic() - begun
+                what = f"did not answer for {waited_s:.0f} seconds (is a server running there?); the last was {why}"
+                raise ServerFailed(f"{self.url}{path} {what}")
             self.retries += 1
             time.sleep(pause)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
