@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from rag_opt.errors import BadInput, Problem
-from rag_opt.parts.models.cards import ModelCard
+from rag_opt.parts.models.cards import ModelCard, read_json, reads_tokens
 
 _POOLING = {
     "pooling_mode_mean_tokens": "mean",
@@ -16,8 +16,6 @@ _POOLING = {
     "pooling_mode_lasttoken": "last",
 }
 _MODES = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
-_USUAL_TOKENS = 512
-_NO_LIMIT = 10_000_000  # transformers writes a far larger number where there is none
 _HEADER_BYTES = 8
 
 
@@ -29,12 +27,12 @@ def infer_facts(name: str) -> dict[str, Any]:
     local = Path(name).is_dir()
     place = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
     folder = ModelCard(reads_tokens=8, **place).folder  # type: ignore[arg-type]
-    config = _json(folder / "config.json")
-    modules = [module for module in _json(folder / "modules.json", []) if isinstance(module, dict)]
+    config = read_json(folder / "config.json")
+    modules = [module for module in read_json(folder / "modules.json", []) if isinstance(module, dict)]
     pooling_config: dict[str, Any] = next(
-        (_json(folder / m["path"] / "config.json") for m in modules if "Pooling" in m["type"]), {}
+        (read_json(folder / m["path"] / "config.json") for m in modules if "Pooling" in m["type"]), {}
     )
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     dimensions = pooling_config.get("word_embedding_dimension") or pooling_config.get("embedding_dimension")
     dimensions = _projected(folder, modules) or dimensions or config.get("hidden_size")
     if not dimensions:
@@ -44,7 +42,7 @@ def infer_facts(name: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         **place,
         "dimensions": int(dimensions),
-        "reads_tokens": _reads(folder, config),
+        "reads_tokens": reads_tokens(folder),
         "pooling": _pooling(pooling_config),
         "normalises": any("Normalize" in module["type"] for module in modules) if modules else None,
         "query_prompt": prompts.get("query") or "",
@@ -56,23 +54,6 @@ def infer_facts(name: str) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _json(path: Path, default: Any = None) -> Any:
-    return orjson.loads(path.read_bytes()) if path.is_file() else ({} if default is None else default)
-
-
-def _reads(folder: Path, config: dict[str, Any]) -> int:
-    """As sentence-transformers limits it, else as the model's positions do (RoBERTa's begin after the padding id)."""
-    given = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-    longest = _json(folder / "tokenizer_config.json").get("model_max_length")
-    if given:
-        return int(given)
-    if longest and longest < _NO_LIMIT:
-        return int(longest)
-    positions = config.get("max_position_embeddings") or _USUAL_TOKENS
-    offset = config.get("pad_token_id", 1) + 1 if "roberta" in str(config.get("model_type", "")) else 0
-    return max(int(positions) - int(offset), 8)
-
-
 def _pooling(config: dict[str, Any]) -> str | None:
     mode = config.get("pooling_mode")  # a name, or names, since sentence-transformers 6; flags before
     if isinstance(mode, str):
@@ -82,7 +63,9 @@ def _pooling(config: dict[str, Any]) -> str | None:
 
 def _projected(folder: Path, modules: list[dict[str, Any]]) -> int | None:
     """What the last dense layer after the pooling gives, if there is one."""
-    layers = [_json(folder / m["path"] / "config.json").get("out_features") for m in modules if "Dense" in m["type"]]
+    layers = [
+        read_json(folder / m["path"] / "config.json").get("out_features") for m in modules if "Dense" in m["type"]
+    ]
     return layers[-1] if layers else None
 
 

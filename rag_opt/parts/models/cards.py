@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
+import orjson
 import yaml
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
@@ -21,6 +22,8 @@ from rag_opt.errors import BadInput, Problem, among
 from rag_opt.tokens import package_folder
 
 _LEFT_OUT = ["*.bin", "*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf"]  # forms never loaded
+_USUAL_TOKENS = 512
+_NO_LIMIT = 10_000_000  # transformers writes a far larger number where there is none
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -145,6 +148,27 @@ def _from_hub(card: ModelCard, name: str, *, only: str | None = None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         what = f"{name} is neither in the local cache nor could it be downloaded: {error}"
         raise BadInput([Problem(card.where, what)]) from None
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """What a file says; `default`, or nothing, where there is none."""
+    return orjson.loads(path.read_bytes()) if path.is_file() else ({} if default is None else default)
+
+
+def reads_tokens(folder: Path) -> int:
+    """Tokens that a model reads, by its files: as sentence-transformers or its tokenizer limits it, else as its
+    positions do (RoBERTa's begin after the padding id).
+    """
+    given = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    longest = read_json(folder / "tokenizer_config.json").get("model_max_length")
+    if given:
+        return int(given)
+    if longest and longest < _NO_LIMIT:
+        return int(longest)
+    config = read_json(folder / "config.json")
+    positions = config.get("max_position_embeddings") or _USUAL_TOKENS
+    offset = config.get("pad_token_id", 1) + 1 if "roberta" in str(config.get("model_type", "")) else 0
+    return max(int(positions) - int(offset), 8)
 
 
 Kind = TypeVar("Kind", bound=ModelCard)

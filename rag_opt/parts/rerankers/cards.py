@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.parts.models.cards import ModelCard, Shelf, shelf_folders
-
-_USUAL_TOKENS = 512
+from rag_opt.parts.models.cards import ModelCard, Shelf, read_json, reads_tokens, shelf_folders
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,13 +30,9 @@ def infer(name: str) -> RerankerCard:
     local = Path(name).is_dir()
     place: dict[str, Any] = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
     folder = ModelCard(reads_tokens=8, **place).folder
-    path = folder / "config.json"
-    config = orjson.loads(path.read_bytes()) if path.is_file() else {}
-    positions = int(config.get("max_position_embeddings") or _USUAL_TOKENS)
-    offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type", "")) else 0
-    code = "auto_map" in config
+    code = "auto_map" in read_json(folder / "config.json")
     return RerankerCard(
-        reads_tokens=positions - offset, custom_code=code, source="its own files", verified=False, **place
+        reads_tokens=reads_tokens(folder), custom_code=code, source="its own files", verified=False, **place
     )
 
 
