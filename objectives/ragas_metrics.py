@@ -1,14 +1,17 @@
-"""The one place that calls ragas: its metrics that need no language model, over many samples at once."""
+"""ragas: its metrics by name, and those that need no language model over many samples at once."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from rag_opt.errors import BadInput, Problem, among
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.records import FloatArray
 
@@ -89,13 +92,37 @@ def non_llm_context_scores(pairs: Sequence[tuple[list[str], list[str]]]) -> tupl
 
 def _older(name: str) -> Any:
     """A metric that ragas has only in its older API, made without its advice to use the newer one."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with silently():
         import ragas.metrics
 
         return getattr(ragas.metrics, name)()
+
+
+@contextlib.contextmanager
+def silently() -> Iterator[None]:
+    """Without ragas' advice to use something newer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def metric_names() -> list[str]:
+    """What ragas' collections offer."""
+    with silently():
+        import ragas.metrics.collections as offered
+
+        found = [name for name in offered.__all__ if hasattr(getattr(offered, name), "ascore")]
+    return sorted(name for name in found if name != "BaseMetric")
+
+
+def metric_class(name: str) -> Any:
+    """A metric of ragas' collections. Raises BadInput with the nearest name."""
+    with silently():
+        import ragas.metrics.collections as offered
+
+        if name not in metric_names():
+            raise BadInput([Problem("ragas", f"has no metric {name!r}{among(name, metric_names())}")])
+        return getattr(offered, name)
 
 
 def _all(score: Callable[..., Awaitable[float]], arguments: Sequence[tuple[Any, ...]]) -> FloatArray:

@@ -5,7 +5,10 @@ RagOptError
 │   └── UnknownPart     a slot has no part of that kind
 ├── ImpossiblePipeline  a spec that cannot exist (a chunk longer than the model reads, a forbidden pair)
 ├── ModelRefused        a model that would give silently wrong vectors
-├── ServerFailed        a model server that is down, refuses the key, or answers nonsense
+├── ServerFailed        a model server that does not answer a request, or answers nonsense
+│   ├── ServerDown      nobody can use it: it answers nothing, or refuses the key
+│   └── ModelUnusable   a language model that nobody can ask, or whose answers are of no use: it stops the search
+├── BudgetSpent         a language model may not be asked any more
 ├── StudyMismatch       the study on disk was made for other documents, questions, space or objective
 ├── StudyBusy           another search drives this study right now
 ├── BadStore            a store that is not there, or is in use
@@ -61,6 +64,18 @@ class ModelRefused(RagOptError):
 
 
 class ServerFailed(RagOptError):
+    pass
+
+
+class ServerDown(ServerFailed):
+    pass
+
+
+class ModelUnusable(ServerFailed):
+    pass
+
+
+class BudgetSpent(RagOptError):
     pass
 
 

@@ -14,8 +14,9 @@ from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.models.cards import ModelCard, Shelf
-from rag_opt.parts.models.chat import LanguageModel
+from rag_opt.parts.models.language_model import Judge, LanguageModel, misconfigured, resolved
 from rag_opt.parts.models.safety import allowed_code, code_name
+from rag_opt.parts.models.spending import Budget
 from rag_opt.parts.rerankers.cards import RerankerCard
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset
@@ -118,19 +119,24 @@ def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
     return [] if card.served else _code_not_allowed(card, where, workshop)
 
 
-def unasked(model: LanguageModel) -> list[Problem]:
-    """What a language model lacks to be asked."""
-    if model.kind == "none":
-        return []
-    lacks = [name for name in ("base_url", "model") if getattr(model, name) in (None, "", "???")]
-    return [Problem(f"llm.{name}", f"must be given: llm.{name}=…") for name in lacks]
+def unasked(generator: LanguageModel, judge: Judge, budget: Budget) -> list[Problem]:
+    """What language models lack to be asked, secrets that would be written down, a cap that counts nothing."""
+    problems = [*misconfigured(generator, "llm")]
+    if judge.kind != "same":
+        problems += misconfigured(judge, "judge")
+    asked = [one for one in (generator, resolved(judge, generator)) if one.kind == "openai_compatible"]
+    if budget.usd is not None and asked and not any(one.priced for one in asked):
+        what = "is a cap on dollars, but no price is known: llm.usd_per_million_input_tokens=…, …_output_tokens=…"
+        problems.append(Problem("budget.usd", what))
+    return problems
 
 
 def _without_a_model(space: Space, workshop: Workshop) -> list[Problem]:
     """Kinds of the space that ask a language model, where none is configured."""
     if workshop.chat is not None:
         return []
-    asking = [(s, k) for s in ("query", "reranker") for k in space.tree[s] if "model" in lookup(s, k).needs]
+    slots = ("query", "reranker", "generator")
+    asking = [(s, k) for s in slots for k in space.tree[s] if "model" in lookup(s, k).needs]
     what = "needs a language model; llm=openai_compatible llm.base_url=… llm.model=… names one"
     return [Problem(f"space.{slot}.{kind}", what) for slot, kind in asking]
 

@@ -15,8 +15,11 @@ from rag_opt.settings import ObjectiveSettings
 from rag_opt.study.search import Panel
 
 
-def panel_from(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) -> Panel:
-    """The first objective that the data can feed; of the others those that it can feed."""
+def panel_from(settings: ObjectiveSettings, dataset: Dataset, notes: list[str], *, judged: bool) -> Panel:
+    """The first objective that the data can feed; of the others those that it can feed. `judged`: there is a judge.
+
+    Raises BadInput for what was asked for and cannot be fed; an objective that only logs, and asks nobody, is left out.
+    """
     where = "objective.auto" if settings.optimise is None else "objective.optimise"
     optimised = _objectives(settings.auto if settings.optimise is None else settings.optimise, where)
     if not optimised or (settings.optimise is not None and len(optimised) > 1):
@@ -24,7 +27,7 @@ def panel_from(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) 
         raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
     why: list[Problem] = []
     for one in optimised:
-        lacks = lacking(dataset, one.needs, where=f"{where}.{one.kind}")
+        lacks = _lacking(one, dataset, where, judged=judged)
         if not lacks:
             if settings.optimise is None:
                 notes.append(f"objective: {one.kind}, the first of {', '.join(settings.auto)} that the data can feed")
@@ -34,14 +37,25 @@ def panel_from(settings: ObjectiveSettings, dataset: Dataset, notes: list[str]) 
     else:
         raise BadInput(why)
     against = _objectives(settings.against, "objective.against")
-    lacks = [problem for other in against for problem in lacking(dataset, other.needs, where="objective.against")]
-    if lacks:
-        raise BadInput(lacks)
+    lacks = [lack for other in against for lack in _lacking(other, dataset, "objective.against", judged=judged)]
     fed = []
     for shelf in ("log", "finalists"):
         objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
+        for other in objectives:  # what costs calls was meant
+            if "judge" in other.needs and not (judged and feeds_some(dataset, other.needs)):
+                lacks += _lacking(other, dataset, f"objective.{shelf}", judged=judged)
         fed.append(tuple(o for o in objectives if not o.needs or feeds_some(dataset, o.needs)))
+    if lacks:
+        raise BadInput(lacks)
     return Panel(one, tuple(against), *fed)
+
+
+def _lacking(one: Objective, dataset: Dataset, where: str, *, judged: bool) -> list[Problem]:
+    lacks = lacking(dataset, one.needs, where=f"{where}.{one.kind}")
+    if "judge" in one.needs and not judged:
+        what = "needs a language model that judges: llm=openai_compatible or llm@judge=openai_compatible"
+        lacks.append(Problem(f"{where}.{one.kind}", what))
+    return lacks
 
 
 def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Objective]:
@@ -49,7 +63,10 @@ def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Obje
     made: list[Objective] = []
     for kind, given in named.items():
         try:
-            made.append(config.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}"))
+            one = config.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}")
+            if hasattr(one, "check"):
+                one.check(f"{where}.{kind}")
+            made.append(one)
         except BadInput as error:
             problems += error.problems
     if problems:

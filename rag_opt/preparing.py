@@ -19,8 +19,11 @@ from rag_opt.feasible import downloads, impossible, missing_models, read_in_part
 from rag_opt.fielding import fielded, forbidden_rerankers
 from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
+from rag_opt.parts.generators.prompts import Prompt, prompt_shelf
 from rag_opt.parts.models.cards import Shelf
+from rag_opt.parts.models.language_model import resolved
 from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.models.spending import Spending
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
@@ -29,6 +32,7 @@ from rag_opt.registry import load_parts, lookup
 from rag_opt.settings import Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
+from rag_opt.study.domains import Choice
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import model_names
@@ -98,7 +102,7 @@ def prepare(
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
         **_digests(read),
-        "set of models": _models_digest(read, rerankers),
+        "set of models": _models_digest(read, rerankers, workshop.prompts),
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
     search = Search(
@@ -155,8 +159,9 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
         problems += forbidden_rerankers(space, reranker_shelf(conf_folders).changed(settings.reranker.cards))
     if space is not None and hasattr(sampler, "check"):
         attempt(sampler.check, space)
-    problems += unusable(config.dump(settings.tracking)) + unasked(settings.llm)
-    panel: Panel | None = attempt(panel_from, settings.objective, dataset, notes) if dataset else None
+    problems += unusable(config.dump(settings.tracking)) + unasked(settings.llm, settings.judge, settings.budget)
+    judged = resolved(settings.judge, settings.llm).kind == "openai_compatible"
+    panel: Panel | None = attempt(panel_from, settings.objective, dataset, notes, judged=judged) if dataset else None
     races = attempt(_races, settings, space, panel) if panel and space else None
     given = settings.study.name or (dataset.name if dataset else "unread")
     if not given or given != Path(given).name or given.startswith("."):
@@ -188,7 +193,15 @@ def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Works
     machine = Machine(settings.device, settings.runtime, settings.document_precision, code)
     rerankers = reranker_shelf(conf_folders).changed(settings.reranker.cards)
     workshop = Workshop(
-        read.dataset.corpus, store, read.cards, rerankers=rerankers, machine=machine, language_model=settings.llm
+        read.dataset.corpus,
+        store,
+        read.cards,
+        rerankers=rerankers,
+        machine=machine,
+        language_model=settings.llm,
+        judge=settings.judge,
+        prompts=prompt_shelf(conf_folders),
+        spending=Spending(settings.budget),
     )
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
     try:
@@ -258,14 +271,25 @@ _FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", 
 _FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
 
 
-def _models_digest(read: _Read, rerankers: Shelf[Any]) -> str:
+def _models_digest(read: _Read, rerankers: Shelf[Any], prompts: Shelf[Prompt]) -> str:
     """Of the models that the search can choose, and of the language model that it asks."""
     names = [*model_names(read.space), read.baseline.embedder.name]
     cards = {name: read.cards.read(name) for name in names}
     cards |= {f"reranker {name}": rerankers.read(name) for name in reranker_names(read.space, rerankers)}
     plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
-    asked = read.settings.llm
-    return digest([plain, [asked.kind, asked.base_url, asked.model, asked.temperature, asked.max_tokens]])
+    generator, judge = read.settings.llm, resolved(read.settings.judge, read.settings.llm)
+    asked = [[one.kind, one.identity] for one in (generator,) if one.kind != "none"]
+    asked += [[one.kind, one.judging] for one in (judge,) if one.kind == "openai_compatible"]
+    return digest([plain, asked, _prompts(read, prompts)])
+
+
+def _prompts(read: _Read, prompts: Shelf[Prompt]) -> dict[str, Any]:
+    """What the prompts say that the search can choose."""
+    names = {getattr(read.baseline.generator, "prompt", None)}
+    for kind, parameters in read.space.tree["generator"].items():
+        domain, usual = parameters.get("prompt"), getattr(lookup("generator", kind)(), "prompt", None)
+        names |= {*domain.values} if isinstance(domain, Choice) else {usual}
+    return {str(name): config.dump(prompts.read(str(name))) for name in names if name is not None}
 
 
 def _races(settings: Settings, space: Space, panel: Panel) -> bool:

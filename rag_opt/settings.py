@@ -9,7 +9,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
-from rag_opt.parts.models.chat import LanguageModel
+from rag_opt.parts.models.language_model import Judge, LanguageModel
+from rag_opt.parts.models.spending import Budget
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -98,6 +99,8 @@ class Settings:
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     reranker: RerankerSettings = field(default_factory=RerankerSettings)
     llm: LanguageModel = field(default_factory=LanguageModel)
+    judge: Judge = field(default_factory=Judge)
+    budget: Budget = field(default_factory=Budget)
     baseline: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"

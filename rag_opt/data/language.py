@@ -44,3 +44,19 @@ def detected(corpus: Corpus) -> str:
     found = Counter(identifier.classify(text)[0] for text in texts if text.strip())
     language, most = found.most_common(1)[0] if found else (_UNSURE, 0)
     return str(language) if language != _UNSURE and most >= _CLEAR * sum(found.values()) else ""
+
+
+_NAMES = {
+    "ar": "arabic", "bg": "bulgarian", "bn": "bengali", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german",
+    "el": "greek", "en": "english", "es": "spanish", "et": "estonian", "fa": "persian", "fi": "finnish", "fr": "french",
+    "he": "hebrew", "hi": "hindi", "hr": "croatian", "hu": "hungarian", "id": "indonesian", "it": "italian",
+    "ja": "japanese", "ko": "korean", "lt": "lithuanian", "lv": "latvian", "nl": "dutch", "no": "norwegian",
+    "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sk": "slovak", "sl": "slovenian",
+    "sr": "serbian", "sv": "swedish", "th": "thai", "tr": "turkish", "uk": "ukrainian", "vi": "vietnamese",
+    "zh": "chinese",
+}  # fmt: skip
+
+
+def english_name(code: str) -> str:
+    """What a language is called in English, in small letters; the code itself where no name is kept here."""
+    return _NAMES.get(code, code)

@@ -1,4 +1,4 @@
-"""Whether a data set has what an objective needs."""
+"""Whether a data set has what an objective needs. (A judge is no matter of the data.)"""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
 
 def feeds_some(dataset: Dataset, needs: Iterable[str]) -> bool:
     """Whether at least one answerable question has all that an objective needs; the others score NaN."""
-    rules = [_LACKS[need][1] for need in needs]
+    rules = [_LACKS[need][1] for need in needs if need in _LACKS]
     return any(q.answerable and not any(lacks(q) for lacks in rules) for q in dataset.questions)
 
 
 def lacking(dataset: Dataset, needs: Iterable[str], *, where: str) -> list[Problem]:
     """One problem per need that some question cannot feed, naming the first of them."""
     problems = []
-    for need in sorted(needs):
+    for need in sorted(set(needs) & set(_LACKS)):
         words, lacks = _LACKS[need]
         without = [question.id for question in dataset.questions if lacks(question)]
         if without:

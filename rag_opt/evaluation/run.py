@@ -14,6 +14,7 @@ import orjson
 from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.chat import Chat
 from rag_opt.pipeline import Pipeline, Responses
 from rag_opt.pipeline.chunks import ChunkTable
 from rag_opt.pipeline.texts import Texts
@@ -23,6 +24,7 @@ from rag_opt.store.keys import digest, item_key, versions
 from rag_opt.store.values import Values
 
 Scores = dict[str, FloatArray]
+_SHELF = "scores"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Run:
             context_tokens=r.context_tokens[rows],
             answers=[r.answers[i] for i in rows],
             latency_ms={stage: times[rows] for stage, times in r.latency_ms.items()},
+            asked=r.asked.only(rows),
         )
         return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=part)
 
@@ -75,15 +78,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Tools:
-    """What an objective is handed beyond the run: encoders behind the store, by the name of their card."""
+    """What an objective is handed beyond the run: encoders behind the store, by the name of their card, and the
+    language model that judges, where there is one.
+    """
 
     encoder: Callable[[str], Encoder]
+    judge: Chat | None = None
 
 
 class Objective(Protocol):
     """Scores a run. The first metric of `score` is the objective's value when it is optimised.
 
-    A metric is one number per question, NaN where it does not apply. `aggregates` names how a metric becomes
+    A metric is one number per question, NaN where it does not apply or could not be found out; then a metric whose name
+    ends in `_failures` is above 0, and that question's scores are not stored. A question that was not answered because
+    a language model failed is not scored at all. `aggregates` names how a metric becomes
     one number, where that is not the mean. `stored` False: only read off the run, not worth storing.
     `needs`: what every question must have (see `evaluation.feeding`). `libraries`: whose versions matter. A
     setting called `similarity_model` names the card of a model whose vectors the scores depend on.
@@ -104,7 +112,25 @@ def ask(pipeline: Pipeline, questions: Sequence[Question]) -> Run:
 
 
 def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Scores:
-    """The scores of a run, each question's through the store."""
+    """The scores of a run, each question's through the store; NaN for those that a language model did not answer."""
+    answered = [row for row, why in enumerate(run.responses.asked.failed) if not why]
+    if len(answered) == len(run.questions):
+        return _scored(objective, run, tools, values)
+    if not answered:
+        return {name: np.full(len(run.questions), np.nan) for name in _scored(objective, run.only([]), tools, values)}
+    return {
+        name: _spread(column, answered, len(run.questions))
+        for name, column in _scored(objective, run.only(answered), tools, values).items()
+    }
+
+
+def _spread(column: FloatArray, rows: Sequence[int], count: int) -> FloatArray:
+    whole = np.full(count, np.nan)
+    whole[list(rows)] = column
+    return whole
+
+
+def _scored(objective: Objective, run: Run, tools: Tools, values: Values) -> Scores:
     if not objective.stored or not run.questions:
         return objective.score(run, tools)
     module = type(objective).__module__
@@ -117,17 +143,28 @@ def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Score
     facts += [source_digest("rag_opt.evidence"), run.corpus.digest, run.chunks.digest]
     model = getattr(objective, "similarity_model", None)
     facts.append(tools.encoder(model).vectors_key if model is not None else None)
+    if "judge" in objective.needs and tools.judge is not None:
+        facts.append(tools.judge.settings.judging)  # type: ignore[attr-defined]  # a judge's
     namespace = digest(facts)
     keys = [item_key(namespace, row) for row in run.row_digests]
 
-    def compute(rows: list[int]) -> list[bytes]:
-        made = objective.score(run.only(rows), tools)
-        columns = {name: _plain(column) for name, column in made.items()}
-        return [orjson.dumps({name: column[i] for name, column in columns.items()}) for i in range(len(rows))]
+    known = values.get(_SHELF, keys)
+    missing = [row for row, key in enumerate(keys) if key not in known]
+    values.reused[_SHELF] = values.reused.get(_SHELF, 0) + len(keys) - len(missing)
+    found = {row: orjson.loads(known[key]) for row, key in enumerate(keys) if key in known}
+    if missing:
+        columns = {name: _plain(column) for name, column in objective.score(run.only(missing), tools).items()}
+        made = {row: {name: column[i] for name, column in columns.items()} for i, row in enumerate(missing)}
+        final = {row: one for row, one in made.items() if not any(one[name] for name in one if _is_failure(name))}
+        values.put(_SHELF, {keys[row]: orjson.dumps(one) for row, one in final.items()})
+        values.computed[_SHELF] = values.computed.get(_SHELF, 0) + len(missing)
+        found |= made
+    rows = [found[row] for row in range(len(keys))]
+    return {name: np.array([np.nan if r[name] is None else r[name] for r in rows], float) for name in rows[0]}
 
-    stored = [orjson.loads(value) for value in values.fill("scores", keys, compute)]
-    names = list(stored[0])
-    return {name: np.array([np.nan if row[name] is None else row[name] for row in stored], float) for name in names}
+
+def _is_failure(metric: str) -> bool:
+    return metric.endswith("_failures")
 
 
 def _plain(column: FloatArray) -> list[float | None]:
@@ -142,12 +179,13 @@ def aggregate(objective: Objective, scores: Scores) -> dict[str, float]:
         if not len(known):
             continue
         for how in objective.aggregates.get(name, ("mean",)):
-            numbers[name if how == "mean" else f"{name}_{how}"] = _AGGREGATES[how](known)
+            numbers[name if how in ("mean", "sum") else f"{name}_{how}"] = _AGGREGATES[how](known)
     return numbers
 
 
 _AGGREGATES: dict[str, Callable[[FloatArray], float]] = {
     "mean": lambda known: float(known.mean()),
+    "sum": lambda known: float(known.sum()),
     "p50": lambda known: float(np.percentile(known, 50)),
     "p95": lambda known: float(np.percentile(known, 95)),
 }

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from rag_opt import config
 from rag_opt.evidence import Hits
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.models.chat import Chat
+from rag_opt.pipeline.answering import Answering, Contexts
+from rag_opt.pipeline.asked import Asked
 from rag_opt.pipeline.planning import Ledger
 from rag_opt.pipeline.reranking import PairScorer, Reranking
 from rag_opt.pipeline.rewriting import Rewriting
@@ -24,8 +24,6 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.texts import Texts
 from rag_opt.rankings import at_most
 from rag_opt.records import Answer, Candidates, FloatArray, IntArray, Question, Span
-from rag_opt.registry import source_digest
-from rag_opt.store.keys import digest, item_key
 from rag_opt.store.values import Values
 
 if TYPE_CHECKING:
@@ -51,6 +49,7 @@ class Responses:
     context_tokens: IntArray
     answers: list[Answer]
     latency_ms: dict[str, FloatArray]
+    asked: Asked
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Retrieved:
     contexts: list[tuple[Span, ...]]
     context_tokens: IntArray
     latency_ms: dict[str, FloatArray]
+    asked: Asked
 
 
 class Pipeline:
@@ -79,6 +79,7 @@ class Pipeline:
         open_index: OpenIndex,
         scorer: Callable[[Any], PairScorer],
         chat: Chat | None = None,
+        prompt: Callable[[str], Any],
         ledger: Ledger,
     ) -> None:
         self.spec = spec
@@ -109,6 +110,9 @@ class Pipeline:
             vectors_key=lambda: self.index_keys["dense"],
             chunk_vectors=lambda: open_index("dense").vectors,
         )
+        self._answering = Answering(
+            texts=texts, encoder=encoder, values=values, chat=chat, prompt=prompt, ledger=ledger
+        )
 
     @functools.cached_property
     def returned(self) -> tuple[IntArray, IntArray]:
@@ -134,23 +138,43 @@ class Pipeline:
     def ask(self, questions: Sequence[Question]) -> Responses:
         """Answer the questions; a question's filters limit what may be returned for it."""
         found = self.retrieve(questions)
-        answers, answer_ms = self._answer(questions, found.vectors, found.contexts)
+        part, asked = self.spec.generator, found.asked
+        answers, answer_ms = self._answering(part, questions, found.vectors, found.contexts, asked)
         latency = {**found.latency_ms, "answer": answer_ms}
-        return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency)
+        return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency, asked)
+
+    def answer(self, questions: Sequence[Question], contexts: Contexts, *, generator: Any = None) -> Responses:
+        """Answers with contexts that were given, not found; by another generator than the pipeline's if one is named.
+
+        Each passage counts as a hit, in the order given.
+        """
+        asked, width = Asked(len(questions)), max(map(len, contexts), default=0)
+        hits, scores = Hits.empty(len(questions), width), np.full((len(questions), width), -np.inf, np.float32)
+        for row, context in enumerate(contexts):
+            for rank, span in enumerate(context):
+                place = self.corpus.position[span.document_id], span.start, span.end
+                hits.document[row, rank], hits.start[row, rank], hits.end[row, rank] = place
+                scores[row, rank] = -rank
+        vectors = self.encoder.vectors([question.text for question in questions], "query")
+        part = generator or self.spec.generator
+        answers, answer_ms = self._answering(part, questions, vectors, contexts, asked)
+        tokens = np.array([sum(map(self.texts.tokens, context)) for context in contexts], np.int64)
+        return Responses(hits, scores, [tuple(c) for c in contexts], tokens, answers, {"answer": answer_ms}, asked)
 
     def retrieve(self, questions: Sequence[Question]) -> Retrieved:
         """All that comes before answering."""
         vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
-        lists, search_ms = self._lists(questions, vectors)
+        asked = Asked(len(questions))
+        lists, search_ms = self._lists(questions, vectors, asked)
         latency = {"embed": embed_ms, **search_ms}
         started = time.perf_counter()
         fused = self._limited(self.spec.retriever.fuse(lists))
         latency["fuse"] = _share(started, len(questions))
-        candidates, latency["rerank"] = self._reranking(questions, fused)
+        candidates, latency["rerank"] = self._reranking(questions, fused, asked)
         started = time.perf_counter()
         hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
         latency["pack"] = _share(started, len(questions))
-        return Retrieved(vectors, hits, scores, contexts, tokens, latency)
+        return Retrieved(vectors, hits, scores, contexts, tokens, latency, asked)
 
     def _limited(self, fused: Candidates) -> Candidates:
         """Each returned span once, and no more of one document than the retriever allows."""
@@ -165,14 +189,15 @@ class Pipeline:
 
     def timed_lists(self, questions: Sequence[Question]) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
         """The lists, and the milliseconds that each question took when it was first searched for."""
-        return self._lists(questions, self.encoder.vectors([question.text for question in questions], "query"))
+        vectors = self.encoder.vectors([question.text for question in questions], "query")
+        return self._lists(questions, vectors, Asked(len(questions)))
 
     def _lists(
-        self, questions: Sequence[Question], vectors: NDArray[np.float32]
+        self, questions: Sequence[Question], vectors: NDArray[np.float32], asked: Asked
     ) -> tuple[dict[str, Candidates], dict[str, FloatArray]]:
         fetches = self.spec.retriever.fetches()
         rewriting = Rewriting(self.spec.query, self._searcher, self.encoder, self._chat, self._ledger)
-        ask, rewrite_ms = rewriting.search(questions, vectors)
+        ask, rewrite_ms = rewriting.search(questions, vectors, asked)
         found = {name: ask(name, fetch) for name, fetch in fetches.items()}
         took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
         if "model" in self.spec.query.needs:
@@ -203,67 +228,6 @@ class Pipeline:
             contexts.append(packed.passages)
             tokens[row] = packed.tokens
         return hits, scores, contexts, tokens
-
-    def _answer(
-        self, questions: Sequence[Question], vectors: NDArray[np.float32], contexts: Sequence[Sequence[Span]]
-    ) -> tuple[list[Answer], FloatArray]:
-        part = self.spec.generator
-        facts = [
-            part.kind,
-            config.dump(part),
-            source_digest(part.__module__),
-            source_digest("rag_opt.pipeline.texts"),
-        ]
-        namespace = digest([*facts, self.encoder.vectors_key])
-        # sentences are found in whole documents, so what stands around a passage is part of what determined it
-        read = self.texts.digest
-        passages = [[[s.document_id, s.start, s.end, read(s.document_id)] for s in context] for context in contexts]
-        keys = [item_key(namespace, [q.text, context]) for q, context in zip(questions, passages, strict=True)]
-
-        def compute(positions: list[int]) -> list[bytes]:
-            clock = _Clock(self.encoder)
-            with self._ledger.timed(f"answer {part.kind}", len(positions)):
-                made = part.answer(
-                    vectors[positions],
-                    [contexts[position] for position in positions],
-                    sentences=self._sentences,
-                    text=self.texts.of,
-                    vectors=clock.vectors,
-                )
-            elapsed_ms = clock.elapsed_ms() / len(positions)
-            return [orjson.dumps([a.text, a.refused, [[*_plain(s)] for s in a.cited], elapsed_ms]) for a in made]
-
-        stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
-        answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
-        return answers, np.array([elapsed_ms for *_, elapsed_ms in stored], float)
-
-    def _sentences(self, span: Span) -> list[Span]:
-        """The sentences of a span, none longer than the model reads."""
-        return self.texts.sentences(span, tokenizer=self.encoder.tokenizer, most_tokens=self.encoder.document_tokens)
-
-
-class _Clock:
-    """Time spent since it was made, with vectors counted at what they first took, stored or not."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._started = time.perf_counter()
-        self._vectors_ms = 0.0
-        self._waited = 0.0
-
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        started = time.perf_counter()
-        vectors, took_ms = self._encoder.timed_vectors(texts, "sentence")
-        self._vectors_ms += float(took_ms.sum())
-        self._waited += time.perf_counter() - started
-        return vectors
-
-    def elapsed_ms(self) -> float:
-        return (time.perf_counter() - self._started - self._waited) * 1000 + self._vectors_ms
-
-
-def _plain(span: Span) -> tuple[str, int, int]:
-    return span.document_id, span.start, span.end
 
 
 def _share(started: float, questions: int) -> FloatArray:

@@ -15,9 +15,12 @@ from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.generators.prompts import Prompt, prompt_shelf
 from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.chat import Chat, LanguageModel
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import Judge, LanguageModel, resolved
 from rag_opt.parts.models.runtimes import Machine
+from rag_opt.parts.models.spending import Spending
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline.asking import Pipeline
 from rag_opt.pipeline.chunks import AT_ONCE, ChunkTable, cut
@@ -56,6 +59,9 @@ class Workshop:
         rerankers: Shelf[Any] | None = None,
         machine: Machine = Machine(),
         language_model: LanguageModel | None = None,
+        judge: Judge | None = None,
+        prompts: Shelf[Prompt] | None = None,
+        spending: Spending | None = None,
     ) -> None:
         self.corpus = corpus
         self.store = store
@@ -64,7 +70,11 @@ class Workshop:
         self.texts = Texts(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.machine = machine
-        self.chat = Chat(language_model, store.values) if language_model and language_model.kind != "none" else None
+        self.prompts = prompts or prompt_shelf([])
+        self.spending = spending or Spending()
+        generator = language_model or LanguageModel()
+        self.chat = self._chat(generator, "generator")
+        self.judge = self._chat(resolved(judge or Judge(), generator), "judge")
         self._encoders: dict[Any, Encoder] = {}
         self._scorers: dict[Any, PairScorer] = {}
         self._why_not: dict[str, str] = {}
@@ -72,6 +82,11 @@ class Workshop:
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def _chat(self, model: LanguageModel, who: str) -> Chat | None:
+        if model.kind != "openai_compatible":
+            return None
+        return Chat(model, self.store.values, who=who, spending=self.spending)
 
     def encoder(self, embedder: Any) -> Encoder:
         """The encoder of an embedder, or of a card by its name; the same object every time.
@@ -131,13 +146,15 @@ class Workshop:
             )
         if spec.query.needs & {"feedback", "written_vectors"} and "dense" not in spec.retriever.fetches():
             raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
-        for part in (spec.query, spec.reranker):
+        for part in (spec.query, spec.reranker, spec.generator):
             if "model" in part.needs and self.chat is None:
                 raise ImpossiblePipeline(
                     f"{part.slot} {part.kind} needs a language model; llm=openai_compatible names one"
                 )
         if hasattr(spec.reranker, "check"):
             spec.reranker.check(self.rerankers, self.cards)
+        if "model" in spec.generator.needs:
+            spec.generator.check(self.prompts)
 
     def why_not(self, spec: dict[str, Any]) -> str:
         """Why a pipeline cannot exist, in words; empty when it can, or is none. Looked at once for each."""
@@ -168,6 +185,7 @@ class Workshop:
             open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
             scorer=self.scorer,
             chat=self.chat,
+            prompt=self.prompts.read,
             ledger=self.ledger,
         )
 

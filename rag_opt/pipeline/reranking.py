@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rag_opt import config
 from rag_opt.parts.models.chat import Chat
+from rag_opt.pipeline.asked import Asked
 from rag_opt.pipeline.planning import Ledger, rerank_stage, rerank_work
 from rag_opt.pipeline.searching import Timed, pack_list, unpack_lists
 from rag_opt.rankings import reordered
@@ -52,13 +53,13 @@ class Reranking:
         self._text, self._scorer, self._chat = text, scorer, chat
         self._vectors_key, self._chunk_vectors = vectors_key, chunk_vectors
 
-    def __call__(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+    def __call__(self, questions: Sequence[Question], candidates: Candidates, asked: Asked) -> Timed:
         """The candidates in their new order, and the milliseconds that each question took when it was first done."""
         needs = self._part.needs
         if "pair_scores" in needs:
             return self._by_pairs(questions, candidates)
         if "ranking" in needs:
-            return self._by_model(questions, candidates)
+            return self._by_model(questions, candidates, asked)
         if "chunk_vectors" in needs:
             return self._by_vectors(candidates)
         return self._part.rerank(candidates), np.zeros(len(candidates.chunks))
@@ -80,20 +81,22 @@ class Reranking:
 
         return unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
 
-    def _by_model(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+    def _by_model(self, questions: Sequence[Question], candidates: Candidates, asked: Asked) -> Timed:
         """The first `depth` of each list as a language model ranks them, all seen together."""
         part, chunks = self._part, candidates.chunks[:, : self._part.depth]
         assert self._chat is not None
         texts = [[self._text(chunk) for chunk in row[row >= 0].tolist()] for row in chunks]
         several = [row for row, shown in enumerate(texts) if len(shown) > 1]
         with self._ledger.timed(rerank_stage(part), rerank_work(part, len(several))):
-            replies = self._chat.complete([part.request(questions[row].text, texts[row]) for row in several])
+            requests = [part.request(questions[row].text, texts[row]) for row in several]
+            replies = asked.replies(self._chat, requests, several)
         elapsed_ms = np.zeros(len(questions))
         table = np.where(chunks >= 0, -np.arange(chunks.shape[1], dtype=float), -np.inf)
-        for row, (reply, took_ms) in zip(several, replies, strict=True):
-            order = part.read(reply, len(texts[row]))
-            table[row, order] = -np.arange(len(order), dtype=float)
-            elapsed_ms[row] = took_ms
+        for row, reply in zip(several, replies, strict=True):
+            if reply is not None:
+                order = part.read(reply.text, len(texts[row]))
+                table[row, order] = -np.arange(len(order), dtype=float)
+                elapsed_ms[row] = reply.took_ms
         return reordered(candidates, table), elapsed_ms
 
     def _by_pairs(self, questions: Sequence[Question], candidates: Candidates) -> Timed:

@@ -8,6 +8,7 @@ card.json          the embedding model: where its files are, or which revision o
 model/ tokenizer/  the embedding model itself, where it was made here and is no download
 cards/             the card of a reranking model
 llm.json           the language model that it asks, by address; never its key
+prompt/            the prompt of a generator that has one
 manifest.json      every file with its size and hash; what it was measured at, on which versions
 """
 
@@ -30,8 +31,10 @@ from rag_opt.data.keeping import kept
 from rag_opt.errors import BadBundle
 from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.generators.prompts import prompt_shelf
 from rag_opt.parts.models.cards import ModelCard
-from rag_opt.parts.models.chat import Chat, LanguageModel
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
@@ -46,7 +49,7 @@ from rag_opt.store.artifacts import MANIFEST, damage, seal
 from rag_opt.store.keys import versions
 from rag_opt.store.values import MemoryValues, Values
 
-_MODEL, _TOKENIZER, _CARDS, _LLM = "model", "tokenizer", "cards", "llm.json"
+_MODEL, _TOKENIZER, _CARDS, _LLM, _PROMPT = "model", "tokenizer", "cards", "llm.json", "prompt"
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,10 @@ def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Ma
     card = _carried(encoder, folder)
     (folder / "card.json").write_bytes(orjson.dumps(config.dump(card), option=orjson.OPT_INDENT_2))
     _keep_reranker(folder, workshop, spec)
-    if workshop.chat is not None and any("model" in part.needs for part in (spec.query, spec.reranker)):
+    if workshop.chat is not None and any("model" in p.needs for p in (spec.query, spec.reranker, spec.generator)):
         (folder / _LLM).write_bytes(orjson.dumps(config.dump(workshop.chat.settings), option=orjson.OPT_INDENT_2))
+    if "model" in spec.generator.needs:
+        _keep_prompt(folder, workshop, spec.generator.prompt)
     with (folder / "documents.jsonl").open("wb") as file:
         for d in workshop.corpus.documents:
             line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
@@ -197,6 +202,12 @@ def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None
     place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
 
 
+def _keep_prompt(folder: Path, workshop: Workshop, name: str) -> None:
+    place = folder / _PROMPT / f"{name}.yaml"
+    place.parent.mkdir()
+    place.write_text(yaml.safe_dump(config.dump(workshop.prompts.read(name)), allow_unicode=True), encoding="utf-8")
+
+
 def _manifest(folder: Path, *, check: bool) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         raise BadBundle(f"{folder} is not a bundle: there is no {MANIFEST}")
@@ -246,6 +257,7 @@ def load_bundle(
         open_index=open_index,
         scorer=_scorer(folder, values, encoder, spec, machine),
         chat=_chat(folder, completions or values),
+        prompt=prompt_shelf([folder]).read,
         ledger=Ledger(),
     )
     return Bundle(pipeline, manifest)

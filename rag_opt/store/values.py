@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ class SqliteValues:
         self._folder = folder
         self._set_aside = set_aside
         self._connections: dict[str, sqlite3.Connection] = {}
+        self._one_at_a_time = threading.RLock()  # answers of servers arrive in another thread
         self.computed: dict[str, int] = {}
         self.reused: dict[str, int] = {}
         self.damaged = 0
@@ -97,11 +99,12 @@ class SqliteValues:
         self._connections.clear()
 
     def get(self, shelf: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        try:
-            return self._get(self._open(shelf), keys)
-        except sqlite3.DatabaseError as error:
-            self._refuse_or_set_aside(shelf, error)
-            return {}
+        with self._one_at_a_time:
+            try:
+                return self._get(self._open(shelf), keys)
+            except sqlite3.DatabaseError as error:
+                self._refuse_or_set_aside(shelf, error)
+                return {}
 
     def _get(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
@@ -113,16 +116,16 @@ class SqliteValues:
         return found
 
     def known(self, shelf: str, keys: Sequence[bytes]) -> set[bytes]:
-        try:
-            return {key for (key,) in _rows(self._open(shelf), "key", keys)}
-        except sqlite3.DatabaseError as error:
-            self._refuse_or_set_aside(shelf, error)
-            return set()
+        with self._one_at_a_time:
+            try:
+                return {key for (key,) in _rows(self._open(shelf), "key", keys)}
+            except sqlite3.DatabaseError as error:
+                self._refuse_or_set_aside(shelf, error)
+                return set()
 
     def put(self, shelf: str, values: Mapping[bytes, bytes]) -> None:
-        connection = self._open(shelf)
         rows = [(key, checksum(value) + value) for key, value in values.items()]
-        with connection:
+        with self._one_at_a_time, self._open(shelf) as connection:
             connection.executemany("INSERT OR REPLACE INTO entry (key, value) VALUES (?, ?)", rows)
 
     def fill(self, shelf: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
@@ -166,7 +169,7 @@ def _rows(connection: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60)
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
     connection.text_factory = bytes  # whatever damage made of a value, it is compared as bytes
     try:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -76,7 +76,7 @@ def evaluate(
 ) -> Evaluation:
     """The unit of work: a function of its arguments and the store alone."""
     run = ask(workshop.pipeline(spec), questions)
-    tools = Tools(workshop.encoder)
+    tools = Tools(workshop.encoder, workshop.judge)
     values = workshop.store.values
     optimised = score(panel.optimised, run, tools, values)
     scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)

@@ -171,7 +171,7 @@ def reads_tokens(folder: Path) -> int:
     return max(int(positions) - int(offset), 8)
 
 
-Kind = TypeVar("Kind", bound=ModelCard)
+Kind = TypeVar("Kind")
 
 
 @plain_dataclass(frozen=True)

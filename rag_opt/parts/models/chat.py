@@ -1,92 +1,243 @@
-"""A language model behind any OpenAI-compatible endpoint; every request is sent once and its answer stored."""
+"""Asking a language model: each request is sent once, whoever asks first, and its answer stored as it arrives."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import dataclasses
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from annotated_types import Ge, Gt, Le
-from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ServerFailed
+from rag_opt.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
 from rag_opt.parts.models.endpoint import Endpoint, TooMuch
+from rag_opt.parts.models.language_model import Completion, LanguageModel, Request
+from rag_opt.parts.models.spending import Spending, Spent
+from rag_opt.parts.models.waiting import wait_for
 from rag_opt.store.keys import item_key
 from rag_opt.store.values import Values
 
-Messages = list[dict[str, str]]
-_SHELF = "completions"
-_AT_ONCE = 64  # what is paid for is stored in parts of so many
+if TYPE_CHECKING:
+    import httpx
 
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LanguageModel:
-    """`base_url` as in `https://host/v1`; `key_variable`: the environment variable that holds its key."""
-
-    kind: Literal["none", "openai_compatible"] = "none"
-    base_url: str | None = None
-    model: str | None = None
-    key_variable: str | None = None
-    temperature: Annotated[float, Ge(0), Le(2)] = 0.0
-    max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 512
-    timeout_s: Annotated[float, Gt(0)] = 120.0
-    most_at_once: Annotated[int, Ge(1), Le(1024)] = 16
+_SHELF = "replies"
+_TRIES = 3  # for a reply without a message
+_USELESS = 20  # failures in a row, none between them that could be used
+_CHARACTERS_PER_TOKEN = 4  # where a server does not count
+_RESUME = "Everything that was answered is kept; the same command goes on from there"
 
 
 class Chat:
-    """Asks a language model, many requests at once."""
+    """One language model. `who`: in whose name its calls are booked, `generator` or `judge`.
 
-    def __init__(self, settings: LanguageModel, values: Values) -> None:
-        self.settings, self._values = settings, values
-        self.asked = 0
+    `used`: what its answers cost when they were first given, those that were stored before included. `failures`: why
+    something that it was asked could not be used, counted.
+    """
+
+    def __init__(
+        self, settings: LanguageModel, values: Values, *, who: str = "generator", spending: Spending | None = None
+    ) -> None:
+        self.settings, self.who = settings, who
+        self.spending = spending or Spending()
+        self.used = Spent()
+        self.uncounted = 0
+        self.failures: Counter[str] = Counter()
+        self._values = values
+        self._asking: dict[bytes, asyncio.Future[Completion]] = {}
+        self._useless = 0
         self._endpoint = Endpoint(
             str(settings.base_url),
             key_variable=settings.key_variable,
+            headers=settings.headers,
+            header_variables=settings.header_variables,
+            ca_bundle=settings.ca_bundle,
             timeout_s=settings.timeout_s,
-            most_in_flight=settings.most_at_once,
+            give_up_s=settings.give_up_s,
+            most_in_flight=settings.concurrency,
         )
 
-    def keys(self, requests: Sequence[tuple[Messages, int]]) -> list[bytes]:
-        """Under what the answers are stored: the whole request, and which attempt at it."""
-        place = self._endpoint.url
-        return [item_key("chat", [place, self._body(messages), attempt]) for messages, attempt in requests]
+    def keys(self, requests: Sequence[Request]) -> list[bytes]:
+        """Under what the answers are stored: all of the request, which attempt at it, and the model's revision."""
+        return [item_key("chat", [self._body(one), self.settings.revision, one.attempt]) for one in requests]
 
-    def complete(self, requests: Sequence[tuple[Messages, int]]) -> list[tuple[str, float]]:
-        """Text and milliseconds of each answer, as it was first given. A request is its messages, and a number that
-        sets repeated ones apart.
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """The answer to each request, as it was first given. Raises ServerFailed where one has none."""
+        found = self.answers(requests)
+        for one in found:
+            if isinstance(one, ServerFailed):
+                raise one
+        return [one for one in found if isinstance(one, Completion)]
 
-        Raises ServerFailed where the model does not answer, or with nothing. What was answered before is stored.
+    def answers(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
+        """As `complete`, but with the failure of each request that has no answer in its place.
+
+        Raises ModelUnusable where nobody can use the model, BudgetSpent where it may not be asked any more; what was
+        answered until then is stored.
         """
+        return wait_for(self._all(requests))
 
-        def compute(wanted: Sequence[Messages]) -> list[bytes]:
-            return [orjson.dumps(pair) for pair in self._endpoint.map(self._one, wanted)]
+    async def _all(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
+        keys = self.keys(requests)
+        known = {key: Completion(*orjson.loads(value)) for key, value in self._values.get(_SHELF, keys).items()}
+        work = [self._known_or_asked(key, one, known) for key, one in zip(keys, requests, strict=True)]
+        found = await asyncio.gather(*work, return_exceptions=True)
+        for kind in (ModelUnusable, BudgetSpent):
+            for one in found:
+                if isinstance(one, kind):
+                    raise one
+        for other in found:
+            if isinstance(other, BaseException) and not isinstance(other, ServerFailed):
+                raise other
+        return found  # type: ignore[return-value]  # checked just now
 
-        found: list[tuple[str, float]] = []
-        for first in range(0, len(requests), _AT_ONCE):
-            some = requests[first : first + _AT_ONCE]
-            stored = self._values.fill(_SHELF, self.keys(some), lambda at, s=some: compute([s[i][0] for i in at]))  # type: ignore[misc]
-            found += [(text, took_ms) for text, took_ms in map(orjson.loads, stored)]
-        return found
+    async def _known_or_asked(self, key: bytes, request: Request, known: dict[bytes, Completion]) -> Completion:
+        return self._reused(known[key]) if key in known else await self._once(key, request)
 
-    def _body(self, messages: Messages) -> dict[str, Any]:
+    async def ask(self, request: Request) -> Completion:
+        """The answer to one request, in the event loop. Raises as `complete`."""
+        (key,) = self.keys([request])
+        stored = self._values.get(_SHELF, [key]).get(key)
+        return await self._once(key, request) if stored is None else self._reused(Completion(*orjson.loads(stored)))
+
+    def _reused(self, completion: Completion) -> Completion:
+        self._values.reused[_SHELF] = self._values.reused.get(_SHELF, 0) + 1
+        return self._counted(completion)
+
+    def _counted(self, completion: Completion) -> Completion:
+        _, took_ms, given, made, _ = completion
+        self.used.add(Spent(1, given, made, self.settings.usd(given, made, took_ms / 1000)))
+        return completion
+
+    async def _once(self, key: bytes, request: Request) -> Completion:
+        """Sent once, however many wait for it."""
+        if key in self._asking:
+            return self._counted(await asyncio.shield(self._asking[key]))
+        future = self._asking[key] = asyncio.get_running_loop().create_future()
+        try:
+            completion = await self._sent(request)
+            self._values.put(_SHELF, {key: orjson.dumps(list(completion))})
+            self._values.computed[_SHELF] = self._values.computed.get(_SHELF, 0) + 1
+            future.set_result(completion)
+        except BaseException as error:
+            future.set_exception(error if isinstance(error, Exception) else ServerFailed("stopped"))
+            future.exception()  # nobody has to wait for it
+            raise
+        finally:
+            del self._asking[key]
+        return self._counted(completion)
+
+    def _body(self, request: Request) -> dict[str, Any]:
         settings = self.settings
-        limits = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-        return {"model": settings.model, "messages": messages, **limits}
+        temperature = settings.temperature if request.temperature is None else request.temperature
+        body: dict[str, Any] = {"model": settings.model, "messages": request.messages, "stream": False}
+        limits = {"temperature": temperature, "max_tokens": settings.max_tokens, "seed": request.attempt or None}
+        body |= {name: value for name, value in limits.items() if value is not None}
+        if request.schema is not None and settings.structured == "json_schema":
+            named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+        elif request.schema is not None and settings.structured == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body | settings.extra_body
 
-    def _one(self, messages: Messages) -> tuple[str, float]:
-        self.asked += 1
-        started = time.perf_counter()
-        place = f"{self._endpoint.url}/chat/completions"
+    async def _sent(self, request: Request) -> Completion:
+        body, why = self._body(request), ""
+        for _ in range(_TRIES):
+            started = time.perf_counter()
+            try:
+                reply = await self._endpoint.ask("POST", "/chat/completions", body, each=lambda: self._booked(body))
+            except ServerDown as error:
+                raise ModelUnusable(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
+            except TooMuch as error:
+                what = f"{self._endpoint.url}/chat/completions refuses the request: {error}"
+                raise self._noted(ServerFailed(what)) from None
+            except ServerFailed as error:
+                raise self._noted(error) from None
+            text, why = _message(reply)
+            if text:
+                self._useless = 0
+                given, made = self._usage(reply, body, text)
+                finish = str(reply["choices"][0].get("finish_reason") or "")
+                return Completion(text, (time.perf_counter() - started) * 1000, given, made, finish)
+        raise self._noted(ServerFailed(f"{self._endpoint.url}/chat/completions {why}"))
+
+    def useless(self, why: str) -> None:
+        """An answer that could not be used. Raises ModelUnusable where none could for a long time."""
+        self._useless += 1
+        if self._useless >= _USELESS:
+            limit = self.settings.max_tokens
+            raise ModelUnusable(
+                f"{self._useless} requests in a row to {self.settings.model} at {self._endpoint.url} gave nothing that "
+                f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
+                f"may help ({_section(self.who)}). {_RESUME}"
+            )
+
+    def useful(self) -> None:
+        self._useless = 0
+
+    def _noted(self, error: ServerFailed) -> ServerFailed:
         try:
-            reply = self._endpoint.post("/chat/completions", self._body(messages))
-        except TooMuch as error:
-            raise ServerFailed(f"{place} refuses the request: {error}") from None
-        try:
-            text = reply["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            raise ServerFailed(f"{place} answered no message: {str(reply)[:200]}") from None
-        if not isinstance(text, str) or not text.strip():
-            raise ServerFailed(f"{place} answered an empty message")
-        return text, (time.perf_counter() - started) * 1000
+            self.useless(str(error))
+        except ModelUnusable as worse:
+            return worse
+        return error
+
+    @contextlib.asynccontextmanager
+    async def _booked(self, body: dict[str, Any]) -> AsyncIterator[Any]:
+        """Books one try with the budget."""
+        settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
+        most = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
+        async with self.spending.call(self.who, str(settings.model), most_usd=most) as ended:
+            started = time.perf_counter()
+
+            def seen(reply: httpx.Response) -> None:
+                took_s = time.perf_counter() - started
+                given, made = self._usage(_parsed(reply), body, "") if reply.status_code == 200 else (0, 0)
+                ended(str(reply.status_code), Spent(0, given, made, settings.usd(given, made, took_s)))
+
+            yield seen
+
+    def _usage(self, reply: Any, body: dict[str, Any], text: str) -> tuple[int, int]:
+        """(input tokens, output tokens) as the server counts them, or by their characters."""
+        usage = reply.get("usage") if isinstance(reply, dict) else None
+        given, made = (
+            [usage.get(f"{of}_tokens") for of in ("prompt", "completion")] if isinstance(usage, dict) else 2 * [0]
+        )
+        if isinstance(given, int) and isinstance(made, int) and given > 0 and made >= 0:
+            return given, made
+        self.uncounted += 1
+        said = text or _message(reply)[0]
+        shown = sum(len(one["content"]) for one in body["messages"])
+        return -(-shown // _CHARACTERS_PER_TOKEN), -(-len(said) // _CHARACTERS_PER_TOKEN)
+
+
+def _section(who: str) -> str:
+    return "llm.…" if who == "generator" else f"{who}.…"
+
+
+def _remedy(who: str) -> str:
+    return f"Start the server, or correct its address and key ({_section(who)})"
+
+
+def _parsed(reply: httpx.Response) -> Any:
+    try:
+        return reply.json()
+    except ValueError:
+        return None
+
+
+def _message(reply: Any) -> tuple[str, str]:
+    """The message of a reply, or why there is none."""
+    try:
+        text = reply["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return "", f"answered no message: {str(reply)[:200]}"
+    if not isinstance(text, str) or not text.strip():
+        return "", "answered an empty message"
+    return text, ""
+
+
+def copied(spent: dict[str, Spent]) -> dict[str, Spent]:
+    return {who: dataclasses.replace(one) for who, one in spent.items()}

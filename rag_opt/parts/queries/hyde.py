@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.parts.models.language_model import Request
 from rag_opt.registry import register
 
 _ASK = (
@@ -27,10 +28,10 @@ class HypotheticalPassages:
 
     needs: ClassVar[frozenset[str]] = frozenset({"model", "written_vectors"})
 
-    def requests(self, question: str) -> list[tuple[list[dict[str, str]], int]]:
+    def requests(self, question: str) -> list[Request]:
         """What the model is asked: messages, and a number that sets repeated ones apart."""
         asked = [{"role": "user", "content": _ASK.format(question=question)}]
-        return [(asked, attempt) for attempt in range(self.passages)]
+        return [Request(asked, attempt) for attempt in range(self.passages)]
 
     def refine(self, vector: NDArray[np.float32], written: NDArray[np.float32]) -> NDArray[np.float32]:
         """`vector` [dimensions] of the question, `written` [passages, dimensions]; the new vector of unit length."""

@@ -7,6 +7,7 @@ from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.parts.models.language_model import Request
 from rag_opt.registry import register
 
 _ASK = (
@@ -27,9 +28,9 @@ class Rewordings:
 
     needs: ClassVar[frozenset[str]] = frozenset({"model", "reworded"})
 
-    def requests(self, question: str) -> list[tuple[list[dict[str, str]], int]]:
+    def requests(self, question: str) -> list[Request]:
         """What the model is asked: messages, and a number that sets repeated ones apart."""
-        return [([{"role": "user", "content": _ASK.format(question=question, count=self.rewordings)}], 0)]
+        return [Request([{"role": "user", "content": _ASK.format(question=question, count=self.rewordings)}])]
 
     def read(self, question: str, reply: str) -> list[str]:
         """The question and its rewordings, each once."""

@@ -8,6 +8,7 @@ from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
+from rag_opt.parts.models.language_model import Request
 from rag_opt.registry import register
 
 _ASK = (
@@ -30,12 +31,12 @@ class ListwiseByModel:
 
     needs: ClassVar[frozenset[str]] = frozenset({"model", "ranking"})
 
-    def request(self, question: str, texts: Sequence[str]) -> tuple[list[dict[str, str]], int]:
+    def request(self, question: str, texts: Sequence[str]) -> Request:
         """What the model is asked: messages, and a number that sets repeated ones apart."""
         shown = [_CLOSING.sub(" ", text)[: self.passage_characters] for text in texts]
         passages = "\n".join(f"<passage number={n}>\n{text}\n</passage>" for n, text in enumerate(shown, start=1))
         content = _ASK.format(count=len(texts), question=question, passages=passages)
-        return [{"role": "user", "content": content}], 0
+        return Request([{"role": "user", "content": content}])
 
     def read(self, reply: str, count: int) -> list[int]:
         """Places from 0 in their new order, every one once."""

@@ -1,0 +1,294 @@
+"""ragas' metrics that a language model judges.
+
+An answer that refuses is not judged: the worst score where the question has an answer, the best where it has none.
+Where nothing was retrieved there is nothing to judge either: the worst.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from objectives.judging import construct, verdicts
+from objectives.ragas_metrics import metric_class
+from rag_opt.config import STRICT
+from rag_opt.data.language import english_name
+from rag_opt.errors import BadInput, Problem, among
+from rag_opt.evaluation.run import Run, Scores, Tools
+from rag_opt.records import Question, Span
+from rag_opt.registry import register
+
+Direction = Literal["maximize", "minimize"]
+_FED = ("user_input", "response", "retrieved_contexts", "reference", "reference_contexts")
+_NEEDS = {"reference": "reference_answers", "reference_contexts": "evidence"}
+_LOWER_IS_BETTER = {"NoiseSensitivity"}
+_ABOUT = {"Agent": "conversations of agents", "MultiModal": "images", "DataCompy": "tables"}  # by what their names say
+_LIBRARIES = {"BleuScore": "sacrebleu", "CHRFScore": "sacrebleu"}
+
+
+def _aggregates(*kinds: str) -> dict[str, tuple[str, ...]]:
+    return {f"ragas/{kind}_failures": ("sum",) for kind in kinds}
+
+
+class _Judged:
+    """What the metrics share."""
+
+    kind: ClassVar[str]
+    metric: ClassVar[str]
+    direction: ClassVar[Direction] = "maximize"
+    stored: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("ragas",)
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the metric itself."""
+        plain = dataclasses.asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
+        return {name: value for name, value in plain.items() if name != "similarity_model"}
+
+    def score(self, run: Run, tools: Tools) -> Scores:
+        model = getattr(self, "similarity_model", None)
+        return _scores(self.kind, self.metric, self.settings(), model, run, tools)
+
+
+def _scores(
+    kind: str, metric: str, settings: Mapping[str, Any], similarity_model: str | None, run: Run, tools: Tools
+) -> Scores:
+    """The columns of one metric: what is optimised, ragas' number where it was asked for, coverage, failures, and the
+    standard deviation over repeats.
+    """
+    low, high = construct(metric, settings, judge=None, encoder=None, checking=True).allowed_values
+    best, worst = (low, high) if metric in _LOWER_IS_BETTER else (high, low)
+    takes, required = _taken(metric_class(metric))
+    count, about_answer = len(run.questions), "response" in takes
+    quality, raw, coverage, failures, spread = (np.full(count, np.nan) for _ in range(5))
+    refused = [answer.refused for answer in run.responses.answers]
+    rows = []
+    for row, question in enumerate(run.questions):
+        if about_answer and not question.answerable:
+            quality[row] = best if refused[row] else worst
+        elif question.answerable and _fed(question, required):
+            if about_answer and refused[row]:
+                quality[row] = worst
+            elif "retrieved_contexts" in takes and not run.responses.contexts[row]:
+                quality[row] = raw[row] = worst
+            else:
+                rows.append(row)
+    found = verdicts(
+        metric,
+        settings,
+        [_sample(run, row, takes) for row in rows],
+        judge=tools.judge,
+        encoder=tools.encoder(similarity_model) if similarity_model is not None else None,
+        language=english_name(run.corpus.language),
+    )
+    for row, scores, why in zip(rows, found.scores, found.failures, strict=True):
+        coverage[row], failures[row] = float(not why), float(bool(why))
+        if not why:
+            quality[row] = raw[row] = scores.mean()
+            if len(scores) > 1:
+                spread[row] = scores.std(ddof=1)
+    if tools.judge is not None:
+        tools.judge.failures.update(why for why in found.failures if why)
+    columns = {f"ragas/{kind}": raw, f"ragas/{kind}_coverage": coverage, f"ragas/{kind}_failures": failures}
+    if found.scores.shape[1] > 1:
+        columns[f"ragas/{kind}_spread"] = spread
+    return {f"quality/{kind}": quality, **columns} if about_answer else columns
+
+
+def _fed(question: Question, required: Sequence[str]) -> bool:
+    lacks_answer = "reference" in required and not question.reference_answer
+    return not lacks_answer and ("reference_contexts" not in required or question.has_spans)
+
+
+def _sample(run: Run, row: int, takes: Sequence[str]) -> dict[str, Any]:
+    question, responses = run.questions[row], run.responses
+    spans = [need[0] for need in question.evidence or () if isinstance(need[0], Span)]
+    whole = {
+        "user_input": question.text,
+        "response": responses.answers[row].text,
+        "retrieved_contexts": [run.texts.of(span) for span in responses.contexts[row]],
+        "reference": question.reference_answer or "",
+        "reference_contexts": [run.texts.of(span) for span in spans],
+    }
+    return {name: whole[name] for name in takes if whole[name] or name in ("user_input", "response")}
+
+
+@register("objective", "faithfulness")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Faithfulness(_Judged):
+    """Share of the answer's statements that follow from the passages it was given."""
+
+    metric: ClassVar[str] = "Faithfulness"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("faithfulness")
+
+
+@register("objective", "answer_relevancy")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AnswerRelevancy(_Judged):
+    """How near the questions that the answer would answer are to the one that was asked; `strictness` of them are
+    written. Cosines by the card `similarity_model`.
+    """
+
+    strictness: Annotated[int, Ge(1), Le(10)] = 3
+    similarity_model: str = "minilm"
+
+    metric: ClassVar[str] = "AnswerRelevancy"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_relevancy")
+
+
+@register("objective", "context_precision")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ContextPrecision(_Judged):
+    """Average precision of the passages, each judged useful or not for the reference answer."""
+
+    metric: ClassVar[str] = "ContextPrecision"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_precision")
+
+
+@register("objective", "context_recall")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ContextRecall(_Judged):
+    """Share of the reference answer's statements that the passages support."""
+
+    metric: ClassVar[str] = "ContextRecall"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_recall")
+
+
+@register("objective", "factual_correctness")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FactualCorrectness(_Judged):
+    """Claims of the answer and of the reference, each checked against the other."""
+
+    mode: Literal["precision", "recall", "f1"] = "f1"
+    beta: Annotated[float, Ge(0)] = 1.0
+    atomicity: Literal["low", "high"] = "low"
+    coverage: Literal["low", "high"] = "low"
+
+    metric: ClassVar[str] = "FactualCorrectness"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("factual_correctness")
+
+
+@register("objective", "answer_correctness")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AnswerCorrectness(_Judged):
+    """Statements of the answer against those of the reference, and their similarity, by `weights`."""
+
+    weights: list[float] = field(default_factory=lambda: [0.75, 0.25])
+    beta: Annotated[float, Ge(0)] = 1.0
+    similarity_model: str = "minilm"
+
+    metric: ClassVar[str] = "AnswerCorrectness"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_correctness")
+
+
+@register("objective", "noise_sensitivity")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NoiseSensitivity(_Judged):
+    """Share of the answer's statements that are wrong and come from passages that are (`relevant`) or are not
+    (`irrelevant`) to the point. Lower is better.
+    """
+
+    mode: Literal["relevant", "irrelevant"] = "relevant"
+
+    metric: ClassVar[str] = "NoiseSensitivity"
+    direction: ClassVar[Direction] = "minimize"
+    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("noise_sensitivity")
+
+
+@register("objective", "semantic_similarity")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SemanticSimilarity(_Judged):
+    """Cosine of answer and reference by the card `similarity_model`; no language model is asked."""
+
+    similarity_model: str = "minilm"
+
+    metric: ClassVar[str] = "SemanticSimilarity"
+    needs: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("semantic_similarity")
+
+
+@register("objective", "ragas")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AnyOfRagas:
+    """Other metrics of ragas' collections by their names, each with its settings. The first is what is optimised."""
+
+    metrics: dict[str, dict[str, Any]]
+    similarity_model: str = "minilm"
+
+    stored: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("ragas",)
+
+    def check(self, where: str) -> None:
+        """Raises BadInput for a metric that ragas has not, that nothing here can feed, or that refuses its settings."""
+        problems = [Problem(f"{where}.metrics", "names no metric")] if not self.metrics else []
+        for name, settings in self.metrics.items():
+            place = f"{where}.metrics.{name}"
+            try:
+                unfed = sorted(set(_taken(metric_class(name))[1]) - set(_FED))
+                unfed += [what for word, what in _ABOUT.items() if name.startswith(word)]
+                library = _LIBRARIES.get(name)
+                if library is not None and importlib.util.find_spec(library) is None:
+                    problems.append(Problem(place, f"needs the package {library}: pip install {library}"))
+                construct(name, settings, judge=None, encoder=None, checking=True)
+            except BadInput as error:
+                problems += [Problem(place, problem.what) for problem in error.problems]
+            except (TypeError, ValueError, ImportError) as error:
+                known = [one for one in inspect.signature(metric_class(name).__init__).parameters if one != "self"]
+                problems.append(Problem(place, f"{error}{among('', known)}"))
+            else:
+                if unfed:
+                    what = f"needs {' and '.join(unfed)}, which a data set here does not have"
+                    problems.append(Problem(place, what))
+        if problems:
+            raise BadInput(problems)
+
+    @property
+    def direction(self) -> Direction:
+        return "minimize" if next(iter(self.metrics), "") in _LOWER_IS_BETTER else "maximize"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        found = set[str]()
+        for name in self.metrics:
+            cls = metric_class(name)
+            found |= {"judge"} if "llm" in inspect.signature(cls.__init__).parameters else set()
+            found |= {_NEEDS[one] for one in _taken(cls)[1] if one in _NEEDS}
+        return frozenset(found)
+
+    @property
+    def aggregates(self) -> Mapping[str, tuple[str, ...]]:
+        return _aggregates(*map(_snake, self.metrics))
+
+    def score(self, run: Run, tools: Tools) -> Scores:
+        scores: Scores = {}
+        for name, settings in self.metrics.items():
+            cls = metric_class(name)
+            model = self.similarity_model if "embeddings" in inspect.signature(cls.__init__).parameters else None
+            scores |= _scores(_snake(name), name, settings, model, run, tools)
+        return scores
+
+
+def _taken(cls: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a sample may hold of what there is, and what it must hold: parameters of `ascore`."""
+    parameters = [one for one in list(inspect.signature(cls.ascore).parameters.values())[1:] if one.name != "kwargs"]
+    must = tuple(one.name for one in parameters if one.default is inspect.Parameter.empty)
+    return tuple(one.name for one in parameters if one.name in _FED), must
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,165 @@
+"""What asking language models costs a study: every call is booked before it is sent, and none is sent over a cap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+import pydantic.dataclasses
+from annotated_types import Ge, Gt
+
+from rag_opt.config import STRICT
+from rag_opt.errors import BudgetSpent
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS call (
+    id INTEGER PRIMARY KEY, at REAL, who TEXT, model TEXT, state TEXT DEFAULT 'sent',
+    input_tokens INTEGER DEFAULT 0, output_tokens INTEGER DEFAULT 0, usd REAL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, at REAL, seconds REAL);
+"""
+_SUMS = "SELECT who, COUNT(*), SUM(input_tokens), SUM(output_tokens), SUM(usd) FROM call GROUP BY who"
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class Budget:
+    """Hard caps of a study, all its runs together: dollars, calls (every request that is sent), minutes."""
+
+    usd: Annotated[float, Gt(0)] | None = None
+    calls: Annotated[int, Ge(1)] | None = None
+    minutes: Annotated[float, Gt(0)] | None = None
+
+
+@dataclass
+class Spent:
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+    def add(self, other: Spent) -> None:
+        for one in fields(Spent):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
+
+class Spending:
+    """Calls of one study, in memory until a file is opened for them.
+
+    Dollars of calls in flight are not known: a call is let through while what is spent, with the most that those in
+    flight can cost, is below the cap. So no cap is passed by more than one call.
+    """
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self.by_who: dict[str, Spent] = {}
+        self.share = 1.0  # of the caps: what may be spent now
+        self._started = time.monotonic()
+        self._earlier_s = 0.0
+        self._in_flight: dict[int, float] = {}
+        self._told: asyncio.Event | None = None
+        self._rows: sqlite3.Connection | None = None
+        self._run = 0
+
+    def open(self, path: Path) -> None:
+        """Goes on from what is written down there, and writes there from now on."""
+        self._rows = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._rows.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _TABLES)
+        for who, *numbers in self._rows.execute(_SUMS):
+            self.by_who[who] = Spent(*numbers)
+        self._started = time.monotonic()
+        self._earlier_s = float(self._rows.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0])
+        self._run = int(self._rows.execute("INSERT INTO run (at, seconds) VALUES (?, 0)", [time.time()]).lastrowid or 0)
+
+    @property
+    def total(self) -> Spent:
+        whole = Spent()
+        for one in list(self.by_who.values()):
+            whole.add(one)
+        return whole
+
+    @property
+    def minutes(self) -> float:
+        return (self._earlier_s + time.monotonic() - self._started) / 60
+
+    def tick(self) -> None:
+        """Writes down how long this run has taken so far."""
+        if self._rows is not None:
+            seconds = time.monotonic() - self._started
+            self._rows.execute("UPDATE run SET seconds = ? WHERE id = ?", [seconds, self._run])
+
+    def over(self) -> str:
+        """Which cap is reached, in words; empty while none is."""
+        spent, caps = self.total, self.budget
+        usd = spent.usd + 1e-12
+        if caps.calls is not None and spent.calls >= int(caps.calls * self.share):
+            return f"budget.calls={caps.calls}: {spent.calls:,} calls are spent"
+        if caps.usd is not None and usd >= caps.usd * self.share:
+            return f"budget.usd={caps.usd:g}: ${spent.usd:.4f} are spent"
+        if caps.minutes is not None and self.minutes >= caps.minutes * self.share:
+            return f"budget.minutes={caps.minutes:g}: {self.minutes:.1f} minutes are spent"
+        return ""
+
+    @contextlib.asynccontextmanager
+    async def call(self, who: str, model: str, *, most_usd: float) -> AsyncIterator[Callable[[str, Spent], None]]:
+        """Surrounds one request; its body says how it ended and what it cost. Raises BudgetSpent instead of sending."""
+        await self._admitted(most_usd)
+        number = self._sent(who, model)
+        self._in_flight[number] = most_usd
+
+        def ended(state: str, cost: Spent) -> None:
+            self.by_who[who].add(cost)
+            if self._rows is not None:
+                values = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
+                self._rows.execute(
+                    "UPDATE call SET state = ?, input_tokens = ?, output_tokens = ?, usd = ? WHERE id = ?", values
+                )
+
+        try:
+            yield ended
+        finally:
+            del self._in_flight[number]
+            self.tick()
+            if self._told is not None:
+                self._told.set()
+
+    async def _admitted(self, most_usd: float) -> None:
+        while True:
+            reached = self.over()
+            if reached:
+                raise BudgetSpent(reached)
+            cap, promised = self.budget.usd, sum(self._in_flight.values())
+            if cap is None or not promised or self.total.usd + promised < cap * self.share:
+                return
+            self._told = self._told or asyncio.Event()
+            self._told.clear()
+            await self._told.wait()
+
+    def _sent(self, who: str, model: str) -> int:
+        self.by_who.setdefault(who, Spent()).calls += 1
+        if self._rows is None:
+            return self.total.calls
+        row = self._rows.execute("INSERT INTO call (at, who, model) VALUES (?, ?, ?)", [time.time(), who, model])
+        return int(row.lastrowid or 0)
+
+    def close(self) -> None:
+        self.tick()
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
+
+
+def grown(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> dict[str, dict[str, float]]:
+    """By who asked, what was spent in between; nothing for those that did not ask."""
+    found = {}
+    for who, now in after.items():
+        then = before.get(who, Spent())
+        more = {one.name: getattr(now, one.name) - getattr(then, one.name) for one in fields(Spent)}
+        if more["calls"]:
+            found[who] = more
+    return found

@@ -1,0 +1,131 @@
+"""Answering: what the generator says to each question with its context, once for each pair of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from rag_opt import config
+from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.parts.models.chat import Chat
+from rag_opt.pipeline.asked import Asked
+from rag_opt.pipeline.planning import Ledger
+from rag_opt.pipeline.texts import Texts
+from rag_opt.records import Answer, FloatArray, Question, Span
+from rag_opt.registry import source_digest
+from rag_opt.store.keys import digest, item_key
+from rag_opt.store.values import Values
+
+Contexts = Sequence[Sequence[Span]]
+
+
+class Answering:
+    """The generator of one pipeline. `prompt` reads a prompt by its name."""
+
+    def __init__(
+        self,
+        *,
+        texts: Texts,
+        encoder: Encoder,
+        values: Values,
+        chat: Chat | None,
+        prompt: Callable[[str], Any],
+        ledger: Ledger,
+    ) -> None:
+        self._texts, self._encoder, self._values = texts, encoder, values
+        self._chat, self._prompt, self._ledger = chat, prompt, ledger
+
+    def __call__(
+        self,
+        part: Any,
+        questions: Sequence[Question],
+        vectors: NDArray[np.float32],
+        contexts: Contexts,
+        asked: Asked,
+    ) -> tuple[list[Answer], FloatArray]:
+        """Answers, and the milliseconds that each took when it was first given."""
+        if "model" in part.needs:
+            return self._by_model(part, questions, contexts, asked)
+        return self._by_part(part, questions, vectors, contexts)
+
+    def _by_model(
+        self, part: Any, questions: Sequence[Question], contexts: Contexts, asked: Asked
+    ) -> tuple[list[Answer], FloatArray]:
+        assert self._chat is not None
+        prompt = self._prompt(part.prompt)
+        arranged = [part.arranged(context) for context in contexts]
+        texts = [[self._texts.of(span) for span in context] for context in arranged]
+        requests = [part.request(q.text, shown, prompt) for q, shown in zip(questions, texts, strict=True)]
+        with self._ledger.timed(f"answer {part.kind}", len(questions)):
+            replies = asked.replies(self._chat, requests, range(len(questions)))
+        nothing = Answer("", refused=False)
+        answers = [
+            nothing if reply is None else part.read(reply.text, context, prompt)
+            for reply, context in zip(replies, arranged, strict=True)
+        ]
+        return answers, np.array([reply.took_ms if reply is not None else np.nan for reply in replies])
+
+    def _by_part(
+        self, part: Any, questions: Sequence[Question], vectors: NDArray[np.float32], contexts: Contexts
+    ) -> tuple[list[Answer], FloatArray]:
+        facts = [
+            part.kind,
+            config.dump(part),
+            source_digest(part.__module__),
+            source_digest("rag_opt.pipeline.texts"),
+        ]
+        namespace = digest([*facts, self._encoder.vectors_key])
+        # sentences are found in whole documents, so what stands around a passage is part of what determined it
+        read = self._texts.digest
+        passages = [[[s.document_id, s.start, s.end, read(s.document_id)] for s in context] for context in contexts]
+        keys = [item_key(namespace, [q.text, context]) for q, context in zip(questions, passages, strict=True)]
+
+        def compute(positions: list[int]) -> list[bytes]:
+            clock = _Clock(self._encoder)
+            with self._ledger.timed(f"answer {part.kind}", len(positions)):
+                made = part.answer(
+                    vectors[positions],
+                    [contexts[position] for position in positions],
+                    sentences=self._sentences,
+                    text=self._texts.of,
+                    vectors=clock.vectors,
+                )
+            elapsed_ms = clock.elapsed_ms() / len(positions)
+            return [orjson.dumps([a.text, a.refused, [[*_plain(s)] for s in a.cited], elapsed_ms]) for a in made]
+
+        stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
+        answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
+        return answers, np.array([elapsed_ms for *_, elapsed_ms in stored], float)
+
+    def _sentences(self, span: Span) -> list[Span]:
+        """The sentences of a span, none longer than the model reads."""
+        return self._texts.sentences(span, tokenizer=self._encoder.tokenizer, most_tokens=self._encoder.document_tokens)
+
+
+class _Clock:
+    """Time spent since it was made, with vectors counted at what they first took, stored or not."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._started = time.perf_counter()
+        self._vectors_ms = 0.0
+        self._waited = 0.0
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        vectors, took_ms = self._encoder.timed_vectors(texts, "sentence")
+        self._vectors_ms += float(took_ms.sum())
+        self._waited += time.perf_counter() - started
+        return vectors
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self._started - self._waited) * 1000 + self._vectors_ms
+
+
+def _plain(span: Span) -> tuple[str, int, int]:
+    return span.document_id, span.start, span.end
