@@ -1,8 +1,11 @@
+"""What a pipeline costs a question."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic.dataclasses import dataclass
 
 from rag_opt.config import STRICT
@@ -23,3 +26,32 @@ class ContextTokens:
 
     def score(self, run: Run, tools: Tools) -> Scores:
         return {"cost/context_tokens": run.responses.context_tokens.astype(float)}
+
+
+@register("objective", "model_use")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelUse:
+    """What the pipeline asks of a language model for a question, dollars first: as it was when each answer was first
+    given. Nothing where no model is asked.
+    """
+
+    direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {"cost/answers_cut_off": ("sum",)}
+    stored: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = ()
+
+    def score(self, run: Run, tools: Tools) -> Scores:
+        asked = run.responses.asked
+        any_asked = bool(asked.calls.any())
+        columns = {
+            "cost/usd": asked.usd,
+            "cost/model_calls": asked.calls,
+            "cost/model_input_tokens": asked.input_tokens,
+            "cost/model_output_tokens": asked.output_tokens,
+            "cost/answers_cut_off": asked.cut,
+        }
+        return {
+            name: np.where(any_asked, column.astype(float), np.nan if name != "cost/usd" else 0.0)
+            for name, column in columns.items()
+        }

@@ -30,6 +30,7 @@ from rag_opt.registry import register
 Direction = Literal["maximize", "minimize"]
 _FED = ("user_input", "response", "retrieved_contexts", "reference", "reference_contexts")
 _NEEDS = {"reference": "reference_answers", "reference_contexts": "evidence"}
+_OURS = {"self", "llm", "embeddings", "name", "kwargs", "base_kwargs"}  # what is not a person's to set
 _LOWER_IS_BETTER = {"NoiseSensitivity"}
 _ABOUT = {"Agent": "conversations of agents", "MultiModal": "images", "DataCompy": "tables"}  # by what their names say
 _LIBRARIES = {"BleuScore": "sacrebleu", "CHRFScore": "sacrebleu"}
@@ -227,7 +228,7 @@ class SemanticSimilarity(_Judged):
 class AnyOfRagas:
     """Other metrics of ragas' collections by their names, each with its settings. The first is what is optimised."""
 
-    metrics: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     similarity_model: str = "minilm"
 
     stored: ClassVar[bool] = True
@@ -239,6 +240,13 @@ class AnyOfRagas:
         for name, settings in self.metrics.items():
             place = f"{where}.metrics.{name}"
             try:
+                known = list(inspect.signature(metric_class(name).__init__).parameters)
+                known = [one for one in known if one not in _OURS]
+                problems += [
+                    Problem(f"{place}.{one}", f"{name} has no such setting{among(one, known)}")
+                    for one in settings
+                    if one not in known
+                ]
                 unfed = sorted(set(_taken(metric_class(name))[1]) - set(_FED))
                 unfed += [what for word, what in _ABOUT.items() if name.startswith(word)]
                 library = _LIBRARIES.get(name)
@@ -248,8 +256,7 @@ class AnyOfRagas:
             except BadInput as error:
                 problems += [Problem(place, problem.what) for problem in error.problems]
             except (TypeError, ValueError, ImportError) as error:
-                known = [one for one in inspect.signature(metric_class(name).__init__).parameters if one != "self"]
-                problems.append(Problem(place, f"{error}{among('', known)}"))
+                problems.append(Problem(place, str(error)))
             else:
                 if unfed:
                     what = f"needs {' and '.join(unfed)}, which a data set here does not have"

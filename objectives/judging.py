@@ -106,7 +106,7 @@ async def _all(
         await _adapt(metric, language)
     guarded = judge is not None and isinstance(judge.settings, Judge) and judge.settings.guard
     shown = [_delimited(sample) if guarded else dict(sample) for sample in samples]
-    work = [_one(metric, name, sample, repeat) for sample in shown for repeat in range(repeats)]
+    work = [_one(metric, name, sample, repeat, judge) for sample in shown for repeat in range(repeats)]
     found = await asyncio.gather(*work, return_exceptions=True)
     for one in found:
         if isinstance(one, (ModelUnusable, BudgetSpent)):
@@ -149,7 +149,7 @@ async def _adapt(metric: Any, language: str) -> None:
                 raise ModelUnusable(f"{what}. judge.language=english leaves them as they are") from None
 
 
-async def _one(metric: Any, name: str, sample: Sample, repeat: int) -> tuple[float, str]:
+async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat | None) -> tuple[float, str]:
     """(score, why there is none)."""
     case = _Case(repeat)
     _case.set(case)
@@ -158,10 +158,15 @@ async def _one(metric: Any, name: str, sample: Sample, repeat: int) -> tuple[flo
     except Exception as error:
         if case.fatal is not None:
             raise case.fatal from None
-        kind = "" if isinstance(error, (_Unjudged, ServerFailed)) else f"{type(error).__name__}: "
-        return np.nan, f"{kind}{error}"
+        if isinstance(error, (_Unjudged, ServerFailed)):
+            if judge is not None:
+                judge.useless(str(error))
+            return np.nan, str(error)
+        return np.nan, f"{type(error).__name__}: {error}"
     if case.fatal is not None:  # some metrics go on after any exception
         raise case.fatal
+    if judge is not None:
+        judge.useful()
     low, high = _WIDER.get(name) or metric.allowed_values
     if not np.isfinite(value):
         return np.nan, f"{name} gave no number"
@@ -221,9 +226,7 @@ async def _structured(chat: Chat, prompt: str, form: type[BaseModel], number: in
             again = {"role": "user", "content": _AGAIN.format(why=why)}
             messages = [*messages, {"role": "assistant", "content": reply.text}, again]
             continue
-        chat.useful()
         return answer
-    chat.useless(why)
     raise _Unjudged(f"{form.__name__}: {why}")
 
 

@@ -61,7 +61,10 @@ def run(main: Main) -> None:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
         # the folder given first on the search path wins in Hydra; ours are read last-wins
-        main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+        try:
+            main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+        except RagOptError as error:  # Hydra would print every override, whatever stands in it
+            fail(error)
 
     sys.argv[1:] = flags_first(sys.argv[1:])
     try:

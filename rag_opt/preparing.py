@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from rag_opt.study.domains import Choice
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.prospect import model_names
+from rag_opt.study.reserve import share_for_trials
 from rag_opt.study.search import Panel, Search
 from rag_opt.study.space import Space
 from rag_opt.tracking.mlflow_runs import unusable
@@ -124,6 +126,10 @@ def prepare(
         sweep=read.sweep,
         studied=_studied(read, folder, digests, notes),
     )
+    share = functools.partial(
+        share_for_trials, search, held_out=len(parts.held_out), finalists=settings.study.finalists
+    )
+    search = dataclasses.replace(search, share_for_trials=share)
     return Prepared(settings=settings, dataset=dataset, split=parts, search=search, digests=digests, notes=notes)
 
 

@@ -74,7 +74,11 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
     outbox = Outbox(search.folder, enabled=settings.tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     done = sum(trial.counts for trial in log.trials)
-    display = Display(study=search.folder.name, total=search.trials, done=done, sign=search.panel.sign)
+    spending = search.workshop.spending
+    spending.open(search.folder.spending)
+    display = Display(
+        study=search.folder.name, total=search.trials, done=done, sign=search.panel.sign, spending=spending
+    )
     _introduce(prepared, display)
     if resumed is not None:
         display.console.print(f"resuming: {done} of {search.trials} pipelines are already done")
@@ -96,6 +100,7 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
         raise
     finally:
         outbox.result(status)
+        spending.close()
         search.workshop.close()
         all_delivered = courier.finish(patience_s=patience_s) if courier is not None else True
     if not all_delivered:

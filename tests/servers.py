@@ -26,6 +26,9 @@ class Server:
         self.seen: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.faults: deque[Any] = deque()
+        self.plan: Callable[[int], Any] = lambda number: "no"  # faults by the number of the request
+        self.answered: list[Any] = []  # bodies
+        self.came: list[float] = []
         self.at_once = self.most_at_once = 0
         self.key: str | None = None
         self.delay_s = 0.0
@@ -41,7 +44,8 @@ class Server:
             self.headers.append(dict(handler.headers))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-            fault = self.faults.popleft() if self.faults else "no"
+            self.came.append(time.monotonic())
+            fault = self.faults.popleft() if self.faults else self.plan(len(self.seen) - 1)
         try:
             time.sleep(self.delay_s)
             if fault is None:
@@ -52,7 +56,9 @@ class Server:
                 time.sleep(fault)
             if self.key is not None and handler.headers.get("Authorization") != f"Bearer {self.key}":
                 return 401, {"error": "who are you?"}, {}
-            return self.answer(handler.path, body)
+            reply = self.answer(handler.path, body)
+            self.answered.append(body)
+            return reply
         finally:
             with self._lock:
                 self.at_once -= 1

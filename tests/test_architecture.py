@@ -99,7 +99,7 @@ def test_parts_do_not_import_one_another(path: Path) -> None:
     for other in imports(path):
         if other.startswith("rag_opt.parts."):
             # the files of embedders/ are one part together; what models/ holds is there to be shared
-            together = slot in ("embedders", "rerankers") and other.startswith(f"rag_opt.parts.{slot}")
+            together = slot in ("embedders", "rerankers", "generators") and other.startswith(f"rag_opt.parts.{slot}")
             assert together or other.startswith("rag_opt.parts.models."), f"{path.stem} imports {other}"
 
 

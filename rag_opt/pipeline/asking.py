@@ -89,7 +89,7 @@ class Pipeline:
         self.encoder = encoder
         self.index_keys = dict(index_keys)
         self.open_index = open_index
-        self._values = values
+        self.values = values
         self._chat = chat
         self._ledger = ledger
         self._searcher = Searcher(

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group
 from rich.table import Table
 
-from rag_opt.study.display import describe
+from rag_opt.study.bounds import CEILING, FLOOR
+from rag_opt.study.display import describe, spent_in_words
 from rag_opt.study.finals import Result
 from rag_opt.study.trials import Trial
 
+_WITH = {FLOOR: "no context at all", CEILING: "the evidence itself as its context"}
 # What a gain may have cost: metric, what it is called here, how it is written.
 _BESIDE = (
     ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
@@ -21,6 +23,8 @@ _BESIDE = (
     ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
     ("cost/context_tokens", "context tokens", "{:,.0f}"),
     ("cost/latency_ms_p50", "latency, median", "{:.0f} ms"),
+    ("cost/model_input_tokens", "tokens to the model", "{:,.0f}"),
+    ("cost/usd", "dollars per 1,000 questions", "{:,.2f}"),
 )
 
 
@@ -40,6 +44,14 @@ def closing(result: Result, trials: Sequence[Trial], *, objectives: Sequence[str
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)
+    for name, value in result.bounds.items():
+        table.add_row(
+            "floor" if name == FLOOR else "ceiling", f"{value:.4f}: the winner's generator with {_WITH[name]}"
+        )
+    if result.spent:
+        table.add_row("models", f"{spent_in_words(result.spent)}, of the whole study")
+    if result.unfinished:
+        table.add_row("unfinished", result.unfinished)
     beside = _side_by_side(result, by_number, objectives[0])
     return Group(table, "", beside, *_front(result, by_number, objectives), "", after)
 
@@ -90,6 +102,7 @@ def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str
     for metric, name, written in _BESIDE:
         numbers = [result.metrics[number].get(metric) for number in shown]
         known = [number for number in numbers if number is not None]
-        if len(known) == len(shown):
-            table.add_row(name, *(written.format(number) for number in known))
+        if len(known) == len(shown) and (any(known) or not metric.startswith("cost/")):
+            scale = 1000 if metric == "cost/usd" else 1
+            table.add_row(name, *(written.format(number * scale) for number in known))
     return table

@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from rag_opt import config
 from rag_opt.errors import UnknownPart
+from rag_opt.parts.models.spending import Budget, Spending, Spent
 from rag_opt.registry import lookup
 from rag_opt.study.space import SpecDict
 from rag_opt.study.sweep import Sweep
@@ -65,9 +67,19 @@ class Display:
     `total`: pipelines to try; `sign`: +1 when higher is better. Not a terminal: the lines alone.
     """
 
-    def __init__(self, *, study: str, total: int, done: int, sign: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        study: str,
+        total: int,
+        done: int,
+        sign: int,
+        spending: Spending | None = None,
+        console: Console | None = None,
+    ) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False)
         self._live: Live | None = None
+        self._spending = spending or Spending()
         self._total, self._done, self._sign = total, done, sign
         self._best: Trial | None = None
         self._now = "starting"
@@ -80,7 +92,7 @@ class Display:
     def __enter__(self) -> Display:
         self.console.print(Text(" no.   value     time  embedded  reused  pipeline", style="dim"))
         if self.console.is_terminal:
-            self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
+            self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
         return self
 
@@ -140,6 +152,9 @@ class Display:
         words = Text(describe(trial.spec))
         if trial.truncated_chunks:
             words.append(f"  {trial.truncated_chunks} chunks are longer than the model reads", style="yellow")
+        if trial.failures:
+            why, count = next(iter(trial.failures.items()))
+            words.append(f"  {sum(trial.failures.values())} not answered or judged; {count} x {why}", style="yellow")
         if trial.reason:
             words.append(f"  {trial.state}: {trial.reason.splitlines()[0]}", style="red")
         if self._live is None:
@@ -162,11 +177,30 @@ class Display:
             Text(f"now    {self._now}"),
             Text(f"       {self._embedding}"),
         ]
+        spent = self._spending.total
+        if spent.calls:
+            lines.append(Text(f"models {in_words(spent, self._spending.budget)}", style="cyan"))
         return Group(Text(), self._progress, *lines)
 
     def _refresh(self) -> None:
         if self._live is not None:
-            self._live.update(self._view())
+            self._live.refresh()
+
+
+def in_words(spent: Spent, budget: Budget | None = None) -> str:
+    """Calls, tokens and dollars, each with its cap where there is one."""
+    caps = budget or Budget()
+    calls = f"{spent.calls:,}{f' of {caps.calls:,}' if caps.calls else ''} calls"
+    usd = f", ${spent.usd:,.2f}{f' of ${caps.usd:,.2f}' if caps.usd else ''}" if spent.usd or caps.usd else ""
+    return f"{calls}, {spent.input_tokens:,} tokens read and {spent.output_tokens:,} written{usd}"
+
+
+def spent_in_words(spent: Mapping[str, float]) -> str:
+    """The same of numbers by who asked and what (`judge/usd`)."""
+    names = ("calls", "input_tokens", "output_tokens")
+    sums = {name: sum(v for key, v in spent.items() if key.endswith(f"/{name}")) for name in (*names, "usd")}
+    calls, given, made = (int(sums[name]) for name in names)
+    return in_words(Spent(calls, given, made, sums["usd"]))
 
 
 def _clock(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rag_opt.errors import BadInput, TooManyFailures
+from rag_opt.errors import BadInput, BudgetSpent, TooManyFailures
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import Outlook
@@ -37,14 +37,20 @@ class Watcher(Protocol):
 def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
     """Try pipelines until there are `trials` of them, or none is left. Every finished one is on disk at once."""
     seen = {spec_digest(trial.spec) for trial in log.trials}
-    failures, contest = 0, Contest(search)
+    failures, contest, spending = 0, Contest(search), search.workshop.spending
+    spending.share = search.share_for_trials(log.trials)
     for asked, origin in _proposals(search, log, seen, watcher):
         number = len(log.trials)
         seen.add(spec_digest(asked.spec))
         watcher.trial_started(number, asked.spec, origin)
-        trial = tried(search, number, asked, origin, trials=log.trials, contest=contest)
+        try:
+            trial = tried(search, number, asked, origin, trials=log.trials, contest=contest)
+        except BudgetSpent as error:
+            watcher.note(f"{error}. {_left(search, log)}; trial {number} was not finished, what it paid for is kept")
+            return
         log.commit(trial, asked.trial)
         watcher.trial_finished(trial, sum(t.counts for t in log.trials))
+        spending.share = search.share_for_trials(log.trials)
         failures = failures + 1 if trial.state == "FAIL" else 0
         if failures >= search.max_failures:
             raise TooManyFailures(f"{failures} trials in a row crashed; the last one: {trial.reason}")
@@ -54,14 +60,21 @@ def drive(search: Search, log: TrialLog, watcher: Watcher) -> None:
         watcher.note(f"{so_far} after {done} of {search.trials} pipelines; more minutes go on from here")
 
 
+def _left(search: Search, log: TrialLog) -> str:
+    """What a cap has left undone, in words."""
+    done, share = sum(trial.counts for trial in log.trials), search.workshop.spending.share
+    kept = f" ({1 - share:.0%} of it is kept for the end)" if share < 1 else ""
+    return f"{done} of {search.trials} pipelines were tried{kept}; a higher cap goes on from here"
+
+
 def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) -> Iterator[tuple[Proposal, str]]:
     for origin, spec in reference_pipelines(search.baseline).items():
-        if search.spent(log) >= 1:
+        if search.spent(log) >= 1 or _late(search, log, watcher):
             return
         if spec.digest not in seen:
             yield Proposal(spec.to_dict()), origin
     sweeps: dict[str, tuple[SpecDict, ...]] = {}
-    while search.spent(log) < 1:
+    while search.spent(log) < 1 and not _late(search, log, watcher):
         if search.sweep:
             _sweep_new_indexes(search, log, sweeps, watcher)
         waiting = [spec for specs in sweeps.values() for spec in specs if spec_digest(spec) not in seen]
@@ -76,6 +89,14 @@ def _proposals(search: Search, log: TrialLog, seen: set[str], watcher: Watcher) 
             watcher.note("study.stop=auto: what the best new pipeline promises is less than these questions tell apart")
             return
         yield proposal, "sampler"
+
+
+def _late(search: Search, log: TrialLog, watcher: Watcher) -> bool:
+    """Whether the time is up that a search may take."""
+    why = search.workshop.spending.out_of_time()
+    if why:
+        watcher.note(f"{why}. {_left(search, log)}")
+    return bool(why)
 
 
 def _sweep_new_indexes(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from rag_opt.errors import BudgetSpent
 from rag_opt.evaluation.selection import Finalist, choose
 from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gains
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.records import FloatArray, Question
+from rag_opt.study.bounds import bounds
 from rag_opt.study.front import front
 from rag_opt.study.search import Evaluation, Search, evaluate
 from rag_opt.study.space import Space, SpecDict
@@ -27,7 +30,9 @@ class Result:
     `alike`: trials that these questions cannot tell apart from the best. `untouched` False: there were no
     questions left aside, so every number is of questions that the search optimised.
     `inputs_encoded`: texts that the process which finished the search ran through a model. `front`: with several
-    objectives, the trials that none beats in all of them, on the search questions.
+    objectives, the trials that none beats in all of them, on the search questions. `bounds`: means that the winner's
+    generator has without any context and with the evidence itself. `unfinished`: why not all finalists were asked.
+    `spent`: on language models by the whole study, by who asked and what.
     """
 
     winner: int
@@ -42,6 +47,9 @@ class Result:
     metrics: dict[int, dict[str, float]]
     inputs_encoded: int
     front: tuple[int, ...] = ()
+    bounds: dict[str, float] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    unfinished: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -78,19 +86,38 @@ def finish(
     if not best:
         return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
-    entered = [*best, *([] if baseline is None or baseline in best else [baseline])]
+    # the baseline comes second: without it no gain is known
+    entered = [best[0]]
+    entered += [one for one in (baseline, *best[1:]) if one is not None and one is not best[0]]
+    entered = [one for place, one in enumerate(entered) if one not in entered[:place]]
     questions = tuple(held_out) or search.questions
+    search.workshop.spending.share, unfinished = 1.0, ""
     done: list[Evaluation] = []
     for position, trial in enumerate(entered):
         started(position, len(entered))
         spec = PipelineSpec.from_dict(trial.spec)
-        done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
+        try:
+            done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
+        except BudgetSpent as error:
+            unfinished = f"{error}: {position} of {len(entered)} finalists and baseline were asked"
+            break
         search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
+    entered = entered[: len(done)]
+    baseline = baseline if baseline in entered else None
     able = [t.coverage >= min_coverage and one.coverage >= min_coverage for t, one in zip(entered, done, strict=True)]
     if not any(able):
         return None
     result = _result(search, entered, done, able, baseline, questions, untouched=bool(held_out))
-    return replace(result, front=tuple(trial.number for trial in several))
+    within: dict[str, float] = {}
+    with contextlib.suppress(BudgetSpent):
+        within = bounds(search, PipelineSpec.from_dict(result.spec), questions)
+    spent = {
+        f"{who}/{name}": float(value)
+        for who, one in search.workshop.spending.by_who.items()
+        for name, value in asdict(one).items()
+    }
+    numbers = tuple(trial.number for trial in several)
+    return replace(result, front=numbers, bounds=within, unfinished=unfinished, spent=spent)
 
 
 def _result(

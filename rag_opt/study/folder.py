@@ -26,6 +26,7 @@ class StudyFolder:
     study.db              finished Optuna trials (SQLite): optuna-dashboard reads it
     rows/0007.parquet     what trial 7 returned and scored, a row per search question
     held_out/0007.parquet the same on the untouched questions, for finalists and the baseline
+    spending.sqlite       every request to a language model: when, who asked, tokens, dollars; never its text
     sweeps/0002.json      every rearrangement of the lists of trial 2's index, scored on evidence
     result.json           winner, baseline, gain with its interval
     outbox/               trials that tracking has not delivered yet
@@ -38,6 +39,10 @@ class StudyFolder:
     @property
     def database(self) -> Path:
         return self.path / "study.db"
+
+    @property
+    def spending(self) -> Path:
+        return self.path / "spending.sqlite"
 
     @property
     def outbox(self) -> Path:
@@ -153,7 +158,7 @@ def _columns(run: Run, scores: Scores) -> dict[str, Any]:
     hit_columns = [documents[r.hits.document[kept]], r.hits.start[kept], r.hits.end[kept], r.scores[kept].astype(float)]
     hits = pa.StructArray.from_arrays([pa.array(c) for c in hit_columns], ["document", "start", "end", "score"])
     cited = [[{"document": s.document_id, "start": s.start, "end": s.end} for s in a.cited] for a in r.answers]
-    latency = [pa.array(np.round(times, 3)) for times in r.latency_ms.values()]
+    latency = [pa.array(np.round(times, 3), from_pandas=True) for times in r.latency_ms.values()]
     columns: dict[str, Any] = {
         "question_id": [question.id for question in questions],
         "kind": [question.kind for question in questions],
@@ -167,6 +172,11 @@ def _columns(run: Run, scores: Scores) -> dict[str, Any]:
         ),
         "hits": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), hits),
         "context_tokens": r.context_tokens,
+        "model_calls": r.asked.calls,
+        "input_tokens": r.asked.input_tokens,
+        "output_tokens": r.asked.output_tokens,
+        "usd": r.asked.usd,
+        "failed": r.asked.failed,
         "latency_ms": pa.StructArray.from_arrays(latency, list(r.latency_ms)),
     }
     return columns | {name: pa.array(column, from_pandas=True) for name, column in scores.items()}

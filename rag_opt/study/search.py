@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -93,7 +93,9 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Search:
-    """Everything a search needs, checked and ready. `studied`: values that earlier studies found, by model."""
+    """Everything a search needs, checked and ready. `studied`: values that earlier studies found, by model.
+    `share_for_trials`: of a budget, after some trials.
+    """
 
     folder: StudyFolder
     space: Space
@@ -112,6 +114,7 @@ class Search:
     races: bool = False
     min_coverage: float = 0.0
     studied: Mapping[str, float] = field(default_factory=dict)
+    share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
 
     def spent(self, log: TrialLog) -> float:
         """Share of the budget that finished trials have used, in [0, 1]."""

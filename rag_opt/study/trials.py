@@ -31,6 +31,10 @@ class Trial:
     are optimised against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean
     over those.
 
+    `paid`: what language models were paid for it, by who asked and what (`judge/usd`); `used`: calls and dollars that
+    its answers and verdicts cost when they were first given. `failures`: why questions have no answer or verdict, with
+    how many.
+
     `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
     of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
     `stages`: work and seconds per stage of the plan, "rest" for all else; `made`: the same of all it
@@ -55,6 +59,9 @@ class Trial:
     reused: dict[str, int] = field(default_factory=dict)
     stages: dict[str, tuple[float, float]] = field(default_factory=dict)
     made: dict[str, tuple[float, float]] = field(default_factory=dict)
+    paid: dict[str, float] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     truncated_chunks: int = 0
     reason: str = ""
     started: str = ""

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.errors import BadInput, ImpossiblePipeline
+from rag_opt.errors import BadInput, BudgetSpent, ImpossiblePipeline, ModelUnusable
 from rag_opt.evaluation.statistics import Interval, mean_interval
 from rag_opt.evidence import covered
 from rag_opt.pipeline import PipelineSpec, Responses, Workshop
 from rag_opt.pipeline.planning import rerank_stage, rerank_work
 from rag_opt.records import FloatArray
+from rag_opt.study.bills import Bill
 from rag_opt.study.racing import Race, Screened
 from rag_opt.study.samplers import Proposal
 from rag_opt.study.search import Evaluation, Search, evaluate
@@ -75,7 +76,7 @@ def tried(
 ) -> Trial:
     """Evaluate one proposal. Whatever goes wrong becomes a finished trial with its reason."""
     clock = time.perf_counter()
-    before, spent = _counts(search.workshop), dict(search.workshop.ledger.spent)
+    before, spent, bill = _counts(search.workshop), dict(search.workshop.ledger.spent), Bill(search.workshop)
     trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
     try:
         spec = PipelineSpec.from_dict(asked.spec)
@@ -102,7 +103,7 @@ def tried(
             stages=stages,
             made=search.workshop.took(spec),
         )
-    except BadInput:
+    except (BadInput, ModelUnusable, BudgetSpent):
         raise  # the search itself is at fault, not this pipeline
     except Exception as error:  # a crash is a finished trial with its reason; too many in a row stop the search
         reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
@@ -116,6 +117,7 @@ def tried(
         truncated_chunks=search.workshop.truncated_chunks(spec),
         stages=_stages(search, spent, time.perf_counter() - clock),
         made=_made(search.workshop, spec, done.run.responses),
+        **bill.now(done.run.responses),
         **_spent(before, _counts(search.workshop)),
     )
     return _scored(search, measured, done, lost)
@@ -124,7 +126,8 @@ def tried(
 def _scored(search: Search, trial: Trial, done: Evaluation, lost: str) -> Trial:
     """The trial with its value, or as pruned with the mean of the questions it was asked."""
     if done.coverage == 0:
-        return dataclasses.replace(trial, reason="not one question could be scored")
+        why = next((f": {why}" for why in trial.failures), "")
+        return dataclasses.replace(trial, reason=f"not one question could be scored{why}")
     cluster = dict(zip((question.id for question in search.questions), search.clusters, strict=True))
     interval = mean_interval(done.optimised, [cluster[question.id] for question in done.run.questions])
     spread = interval.error if np.isfinite(interval.error) else None
@@ -149,7 +152,7 @@ def _made(workshop: Workshop, spec: PipelineSpec, responses: Responses) -> dict[
     """Work and seconds by stage as each took when it was first done: the same whatever was stored before."""
     questions, took = (
         float(len(responses.answers)),
-        {name: ms.sum() / 1000 for name, ms in responses.latency_ms.items()},
+        {name: np.nansum(ms) / 1000 for name, ms in responses.latency_ms.items()},
     )
     kinds = {f"search_{name}": f"search {fetch.index}" for name, fetch in spec.retriever.fetches().items()}
     kinds |= {"rerank": rerank_stage(spec.reranker), "answer": f"answer {spec.generator.kind}"}

@@ -138,6 +138,8 @@ class MlflowStudy:
                 "mlflow.source.name": "rag_opt.search",
                 "mlflow.note.content": f"{trial.origin}: {describe(trial.spec)}",
             }
+            if trial.failures:
+                tags["rag_opt.failures"] = "; ".join(f"{n} x {why}" for why, n in trial.failures.items())[:5000]
             if trial.reason:
                 tags["rag_opt.reason"] = trial.reason[:5000]
             run_name = f"trial-{trial.number:04d}"
@@ -167,6 +169,8 @@ class MlflowStudy:
             gain = {f"gain/{key}": value for key, value in result["gain"].items() if value is not None}
             winner = result["metrics"][str(result["winner"])]
             metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
+            metrics |= {f"bounds/{name.replace(' ', '_')}": value for name, value in result.get("bounds", {}).items()}
+            metrics |= {f"spent/{name.replace('/', '_')}": value for name, value in result.get("spent", {}).items()}
             self._log(self.parent, metrics=metrics)
             for key in ("winner", "baseline"):
                 if result[key] is not None:
@@ -262,6 +266,7 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
     for stage, (_, seconds) in trial.stages.items():  # by family: "embed", whatever the model
         name = f"seconds/{stage.partition(' ')[0]}"
         metrics[name] = metrics.get(name, 0.0) + seconds
+    metrics |= {f"paid/{name.replace('/', '_')}": value for name, value in trial.paid.items()}
     metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
     return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.model import with_dimensions
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import Judge
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset, Document, Question
 from rag_opt.registry import kinds
 from rag_opt.store import MemoryValues
+from tests.scripted_judge import judged
+from tests.servers import ChatModel, serving
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +33,18 @@ def run(workshop: Workshop, spec: PipelineSpec, dataset: Dataset) -> Run:
 
 
 @pytest.fixture(scope="module")
-def tools(workshop: Workshop) -> Tools:
-    return Tools(workshop.encoder)
+def tools(workshop: Workshop) -> Iterator[Tools]:
+    with serving(ChatModel(judged)) as server:
+        settings = Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="scripted")
+        yield Tools(workshop.encoder, Chat(settings, MemoryValues(), who="judge"))
+
+
+SETTINGS = {"ragas": {"metrics": {"AnswerAccuracy": {}, "ExactMatch": {}}}}
 
 
 @pytest.mark.parametrize("kind", sorted(kinds("objective")))
 def test_the_contract(kind: str, run: Run, tools: Tools) -> None:
-    objective = kinds("objective")[kind]()
+    objective = kinds("objective")[kind](**SETTINGS.get(kind, {}))
     values = MemoryValues()
     scores = score(objective, run, tools, values)
     again = score(objective, run, tools, values)

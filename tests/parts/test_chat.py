@@ -1,19 +1,27 @@
-"""A language model behind an endpoint: what is asked, stored, and said when it does not answer."""
+"""A language model behind an endpoint: what is asked, stored, counted, capped, and said when it does not answer."""
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag_opt.errors import ServerFailed
-from rag_opt.parts.models.chat import Chat, LanguageModel
+from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import LanguageModel, Request
+from rag_opt.parts.models.spending import Budget, Spending
 from rag_opt.store import MemoryValues
 from tests.servers import ChatModel, serving
 
+TOKENS = (10, 5)  # what tests/servers.py says of every answer
 
-def request(text: str, attempt: int = 0) -> tuple[list[dict[str, str]], int]:
-    return [{"role": "user", "content": text}], attempt
+
+def request(text: str, attempt: int = 0) -> Request:
+    return Request([{"role": "user", "content": text}], attempt)
 
 
 def settings(url: str, **more: Any) -> LanguageModel:
@@ -25,26 +33,29 @@ def test_each_request_is_sent_once_whoever_asks() -> None:
     with serving(ChatModel(str.upper)) as server:
         chat = Chat(settings(server.url), values)
         first = chat.complete([request("a"), request("b"), request("a"), request("a", attempt=1)])
-        assert [text for text, _ in first] == ["A", "B", "A", "A"] and all(took_ms > 0 for _, took_ms in first)
-        assert Chat(settings(server.url), values).complete([request("b")]) == first[1:2]
+        assert [one.text for one in first] == ["A", "B", "A", "A"] and all(one.took_ms > 0 for one in first)
+        assert Chat(settings(server.url), values, who="judge").complete([request("b")]) == first[1:2]
         assert len(server.seen) == 3, "a, b, and a again because it was asked for"
         Chat(settings(server.url, temperature=0.5), values).complete([request("b")])
         assert len(server.seen) == 4, "another temperature is another request"
-    with serving(ChatModel(str.lower)) as other:
-        assert Chat(settings(other.url), values).complete([request("B")])[0][0] == "b", "and another server"
+        Chat(settings(server.url, revision="2"), values).complete([request("b")])
+        assert len(server.seen) == 5, "and another revision"
+    with serving(ChatModel(str.lower)) as elsewhere:
+        assert Chat(settings(elsewhere.url), values).complete([request("b")]) == first[1:2], "wherever it is served"
+        assert not elsewhere.seen
 
 
-def test_what_was_answered_before_a_failure_is_kept() -> None:
+def test_all_that_was_answered_before_a_failure_is_kept() -> None:
     values = MemoryValues()
     with serving(ChatModel(str.upper)) as server:
-        chat = Chat(settings(server.url, most_at_once=1), values)
         wanted = [request(f"text {number}") for number in range(100)]
-        server.faults.extend(["no"] * 70 + [(401, {"error": {"message": "no more credit"}}, {})])
-        with pytest.raises(ServerFailed, match="no more credit"):
-            chat.complete(wanted)
-        asked = len(server.seen)
-        assert len(chat.complete(wanted)) == 100
-        assert len(server.seen) - asked == 100 - 64, "what was stored before is not asked again"
+        server.faults.extend(["no"] * 70 + [(401, {"error": {"message": "no more credit"}}, {})] * 30)
+        with pytest.raises(ModelUnusable, match="no more credit"):
+            Chat(settings(server.url, concurrency=1), values).complete(wanted)
+        assert len(server.answered) == 70
+        server.faults.clear()
+        assert len(Chat(settings(server.url), values).complete(wanted)) == 100
+        assert len(server.answered) == 100, "what was answered is not asked again"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +72,93 @@ def test_nothing_is_taken_for_an_answer_that_is_none(fault: Any, said: str) -> N
     values = MemoryValues()
     with serving(ChatModel(str.upper)) as server:
         chat = Chat(settings(server.url), values)
-        server.faults.append(fault)
+        server.faults.extend([fault] * 3)
         with pytest.raises(ServerFailed, match=said):
             chat.complete([request("a")])
-        assert not values.known("completions", chat.keys([request("a")]))
+        assert not values.known("replies", chat.keys([request("a")]))
+        server.faults.clear()
+        assert chat.complete([request("a")])[0].text == "A", "it may be asked again"
+
+
+def test_one_that_fails_does_not_take_the_others_with_it() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: (400, {"error": {"message": "too long"}}, {}) if number == 2 else "no"
+        found = Chat(settings(server.url, concurrency=1), MemoryValues()).answers([request(c) for c in "abcd"])
+    assert [isinstance(one, ServerFailed) for one in found] == [False, False, True, False]
+
+
+def test_a_model_that_hangs_is_given_up() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        chat = Chat(settings(server.url, timeout_s=1.0, give_up_s=1.0), MemoryValues())
+        chat.complete([request("a")])
+        server.plan = lambda number: 30
+        started = time.monotonic()
+        with pytest.raises(ModelUnusable, match=r"answers nothing for [12] seconds .it answered before"):
+            chat.complete([request(f"b{number}") for number in range(40)])
+        assert time.monotonic() - started < 4, "those that wait for others are told too"
+
+
+def test_tokens_and_dollars_are_those_of_the_answers(tmp_path: Path) -> None:
+    prices = {"usd_per_million_input_tokens": 1000.0, "usd_per_million_output_tokens": 2000.0}
+    values, path = MemoryValues(), tmp_path / "spending.sqlite"
+    with serving(ChatModel(str.upper)) as server:
+        server.faults.append((500, {}, {}))
+        for asked in (3, 5):  # three of them are stored by the second time
+            spending = Spending()
+            spending.open(path)
+            chat = Chat(settings(server.url, **prices), values, spending=spending)
+            chat.complete([request(f"text {number}") for number in range(asked)])
+            assert chat.used.calls == asked and chat.used.usd == pytest.approx(asked * 0.02)
+            spending.close()
+    again = Spending()
+    again.open(path)
+    spent = again.by_who["generator"]
+    assert (spent.calls, spent.input_tokens, spent.output_tokens) == (6, 5 * TOKENS[0], 5 * TOKENS[1])
+    assert spent.usd == pytest.approx(5 * 0.02)
+    again.close()
+    columns = {row[1] for row in sqlite3.connect(path).execute("PRAGMA table_info(call)")}
+    assert columns == {"id", "at", "who", "model", "state", "input_tokens", "output_tokens", "usd"}, "and no text"
+
+
+@pytest.mark.parametrize("concurrency", [1, 7])
+@pytest.mark.parametrize("cap", [1, 5, 23])
+def test_a_cap_on_calls_is_never_passed_and_what_was_answered_is_kept(cap: int, concurrency: int) -> None:
+    values, wanted = MemoryValues(), [request(f"text {number}") for number in range(40)]
+    with serving(ChatModel(str.upper)) as server:
+        for round_number in range(3):
+            spending = Spending(Budget(calls=cap))
+            enough = (round_number + 1) * cap >= 40
+            with contextlib.nullcontext() if enough else pytest.raises(BudgetSpent, match=f"budget.calls={cap}"):
+                Chat(settings(server.url, concurrency=concurrency), values, spending=spending).complete(wanted)
+            assert len(server.seen) == min((round_number + 1) * cap, 40)
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_a_cap_on_dollars_is_passed_by_no_more_than_one_call(concurrency: int) -> None:
+    each, cap = 0.01, 0.095
+    more = {"usd_per_million_input_tokens": each * 1e6 / TOKENS[0], "max_tokens": 5, "concurrency": concurrency}
+    with serving(ChatModel(str.upper)) as server:
+        server.delay_s = 0.02
+        spending = Spending(Budget(usd=cap))
+        with pytest.raises(BudgetSpent, match=r"budget.usd=0.095"):
+            Chat(settings(server.url, **more), MemoryValues(), spending=spending).complete(
+                [request(f"text {number}") for number in range(60)]
+            )
+        assert len(server.seen) * each <= cap + each
+        assert len(server.seen) == 10, "and it is used up"
+
+
+def test_secrets_stand_in_variables_and_are_taken_out_of_what_a_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-very-secret")
+    monkeypatch.setenv("THE_TENANT", "tenant-secret")
+    with serving(ChatModel(str.upper)) as server:
+        server.key = "sk-very-secret"
+        chat = Chat(
+            settings(server.url, key_variable="THE_KEY", header_variables={"X-Tenant": "THE_TENANT"}), MemoryValues()
+        )
+        assert chat.complete([request("a")])[0].text == "A"
+        assert server.headers[-1]["X-Tenant"] == "tenant-secret"
+        server.faults.append((401, {"error": {"message": "Incorrect API key: sk-very-secret"}}, {}))
+        with pytest.raises(ModelUnusable) as refused:
+            chat.complete([request("b")])
+    assert "Incorrect API key: $THE_KEY" in str(refused.value) and "sk-very" not in str(refused.value)

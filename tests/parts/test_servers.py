@@ -107,7 +107,6 @@ def test_a_text_that_is_too_long_to_the_server_alone_is_cut_and_counted(tei: Tei
     [
         ((401, {"error": "no"}, {}), "answered 401: no"),
         ((404, "gone", {}), "answered 404: gone"),
-        ((200, "<html>", {}), "not JSON"),
         ((200, [[1.0, 2.0]], {}), "2 dimensions; its card says 8"),
         ((200, [[float("nan")] * 8], {}), "not numbers"),
         ((200, [[1.0] * 8] * 2, {}), r"\(2, 8\) for 1 texts"),

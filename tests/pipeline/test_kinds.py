@@ -14,7 +14,8 @@ import rag_opt
 from rag_opt.composing import conf_folder
 from rag_opt.evaluation.run import ask
 from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.models.chat import LanguageModel
+from rag_opt.parts.generators.prompts import prompt_shelf
+from rag_opt.parts.models.language_model import LanguageModel
 from rag_opt.parts.models.runtimes import Machine
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop, plan
@@ -50,7 +51,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("reranker", "late_interaction"): {"depth": 6},
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
 }
-SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker")
+SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
 EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot)]
 
 
@@ -62,6 +63,8 @@ def says(message: str) -> str:
     """A language model that answers what it was asked in the form it was asked for."""
     if "Ranking:" in message:
         return "[2] > [1]"
+    if "<passage" in message:
+        return "The documents do not say." if "Australia" in message else "It is in the first [1], and the last [9]."
     question = message.rpartition("Question:")[2].strip().partition("\n")[0]
     return f"1. {question} Why?\n- What of it: {question}" if "Reword" in message else f"It is said that {question}"
 
@@ -89,6 +92,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator
             card_folders(folders),
             rerankers=reranker_shelf(folders),
             machine=Machine(runtime="torch", document_precision="float32"),
+            prompts=prompt_shelf(folders),
             language_model=LanguageModel(kind="openai_compatible", base_url=f"{chat.url}/v1", model="scripted"),
         )
         yield workshop

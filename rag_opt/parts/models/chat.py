@@ -47,7 +47,7 @@ class Chat:
         self.failures: Counter[str] = Counter()
         self._values = values
         self._asking: dict[bytes, asyncio.Future[Completion]] = {}
-        self._useless = 0
+        self._useless = self._unanswered = 0  # in a row
         self._endpoint = Endpoint(
             str(settings.base_url),
             key_variable=settings.key_variable,
@@ -157,29 +157,33 @@ class Chat:
                 raise self._noted(error) from None
             text, why = _message(reply)
             if text:
-                self._useless = 0
+                self._unanswered = 0
                 given, made = self._usage(reply, body, text)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
                 return Completion(text, (time.perf_counter() - started) * 1000, given, made, finish)
         raise self._noted(ServerFailed(f"{self._endpoint.url}/chat/completions {why}"))
 
     def useless(self, why: str) -> None:
-        """An answer that could not be used. Raises ModelUnusable where none could for a long time."""
+        """What was asked for could not be made of the answers. Raises ModelUnusable where that goes on."""
         self._useless += 1
-        if self._useless >= _USELESS:
-            limit = self.settings.max_tokens
-            raise ModelUnusable(
-                f"{self._useless} requests in a row to {self.settings.model} at {self._endpoint.url} gave nothing that "
-                f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
-                f"may help ({_section(self.who)}). {_RESUME}"
-            )
+        self._stop_after(self._useless, why)
 
     def useful(self) -> None:
         self._useless = 0
 
+    def _stop_after(self, failures: int, why: str) -> None:
+        if failures >= _USELESS:
+            limit = self.settings.max_tokens
+            raise ModelUnusable(
+                f"{failures} times in a row {self.settings.model} at {self._endpoint.url} gave nothing that "
+                f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
+                f"may help ({_section(self.who)}). {_RESUME}"
+            )
+
     def _noted(self, error: ServerFailed) -> ServerFailed:
+        self._unanswered += 1
         try:
-            self.useless(str(error))
+            self._stop_after(self._unanswered, str(error))
         except ModelUnusable as worse:
             return worse
         return error

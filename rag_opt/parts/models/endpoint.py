@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MOST_IN_FLIGHT = 16
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 424}
 _REFUSED = {401, 402, 403, 404, 405}
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 20.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
 _NEVER_ANSWERED_S = 10.0
 _CONNECT_S = 10.0
 _TOO_MUCH = {400, 413, 422}
@@ -107,7 +108,7 @@ class Endpoint:
                 why, pause = str(error), wait_s
             else:
                 if reply.status_code == 200:
-                    return self._json(place, reply)
+                    return reply.json()
                 why, pause = self._judged(place, reply), max(wait_s, _asked_to_wait(reply))
                 if reply.status_code == 429:  # whoever asks now is refused too
                     self._not_before = max(self._not_before, time.monotonic() + _asked_to_wait(reply))
@@ -115,7 +116,8 @@ class Endpoint:
             self._failed(why)
             waited_s = time.monotonic() - begun
             if waited_s + pause > self._patience_s:
-                raise ServerFailed(f"{place} did not answer for {waited_s:.0f} seconds; the last was {why}")
+                there = "" if self._answered else " (is a server running there?)"
+                raise ServerFailed(f"{place} did not answer for {waited_s:.0f} seconds{there}; the last was {why}")
             self.retries += 1
             await self._sleep(pause)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
@@ -128,19 +130,18 @@ class Endpoint:
         headers, started = self._secrets(), time.monotonic()
         self.requests += 1
         try:
-            sending = self._client.request(method, self.url + path, json=body, headers=headers)
-            if each is None:
-                reply = await self._watched(sending)
-            else:
-                async with each() as seen:
-                    reply = await self._watched(sending)
-                    seen(reply)
+            async with each() if each is not None else _unseen() as seen:
+                reply = await self._watched(self._client.request(method, self.url + path, json=body, headers=headers))
+                seen(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ServerDown(f"{self.url}{path}: {error} (an address begins with http:// or https://)") from None
         except (httpx.TransportError, TimeoutError) as error:
             if self._failing_since is None:
                 self._failing_since = started
             raise _Unanswered(f"{type(error).__name__}: {self._clean(str(error))}") from None
+        if reply.status_code == 200 and not _is_json(reply):
+            self._failing_since = self._failing_since or started
+            raise _Unanswered(f"something that is not JSON: {self._clean(reply.text[:100])!r}")
         if reply.status_code not in _BUSY:
             self._answered, self._failing_since = True, None
         elif self._failing_since is None:
@@ -236,20 +237,26 @@ class Endpoint:
             raise ServerFailed(f"{place} answered {reply.status_code}: {words}")
         return f"{reply.status_code}: {words}"
 
-    def _json(self, place: str, reply: httpx.Response) -> Any:
-        try:
-            return reply.json()
-        except ValueError:
-            words = self._clean(reply.text[:100])
-            raise ServerFailed(f"{place} answered something that is not JSON: {words!r}") from None
-
 
 class _Unanswered(Exception):
     pass
 
 
+@contextlib.asynccontextmanager
+async def _unseen() -> AsyncIterator[Callable[[httpx.Response], None]]:
+    yield lambda reply: None
+
+
 def _close(client: httpx.AsyncClient) -> None:
     asyncio.run_coroutine_threadsafe(client.aclose(), event_loop())
+
+
+def _is_json(reply: httpx.Response) -> bool:
+    try:
+        reply.json()
+    except ValueError:
+        return False
+    return True
 
 
 def said(reply: httpx.Response) -> str:

@@ -101,8 +101,13 @@ class Spending:
             return f"budget.calls={caps.calls}: {spent.calls:,} calls are spent"
         if caps.usd is not None and usd >= caps.usd * self.share:
             return f"budget.usd={caps.usd:g}: ${spent.usd:.4f} are spent"
-        if caps.minutes is not None and self.minutes >= caps.minutes * self.share:
-            return f"budget.minutes={caps.minutes:g}: {self.minutes:.1f} minutes are spent"
+        return self.out_of_time()
+
+    def out_of_time(self) -> str:
+        """The same of minutes alone."""
+        cap = self.budget.minutes
+        if cap is not None and self.minutes >= cap * self.share:
+            return f"budget.minutes={cap:g}: {self.minutes:.1f} minutes are spent"
         return ""
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,97 @@
+"""ragas' real metrics against a judge that goes wrong: what is accepted is right, what is not is said, nothing is asked
+twice, and a judge of no use stops the search.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from objectives.judging import Verdicts, verdicts
+from rag_opt.errors import ModelUnusable
+from rag_opt.parts.models import endpoint
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import Judge
+from rag_opt.store import MemoryValues
+from tests.faulty_judge import CONNECTION, FAULTS, RETRY_AFTER_S, FaultyJudge
+from tests.servers import serving
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(endpoint, "_LONGEST_WAIT_S", 0.2)
+
+
+SAMPLES = [
+    {
+        "user_input": f"What is said of number {number}?",
+        "response": f"Number {number} is {'even' if number % 2 == 0 else 'odd'}. It stands alone.",
+        "retrieved_contexts": [f"Number {number} is even.", "It stands alone in its row."],
+    }
+    for number in range(50)
+]
+
+
+def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.5, give_up_s: float = 20.0) -> Chat:
+    settings = Judge(
+        kind="openai_compatible", base_url=f"{url}/v1", model="j", timeout_s=timeout_s, give_up_s=give_up_s
+    )
+    return Chat(settings, values, who="judge")
+
+
+def faithfulness(chat: Chat, count: int = len(SAMPLES)) -> Verdicts:
+    return verdicts("Faithfulness", {}, SAMPLES[:count], judge=chat, encoder=None)
+
+
+@functools.cache
+def undisturbed() -> Verdicts:
+    with serving(FaultyJudge("500", 0)) as server:
+        return faithfulness(judge(server.url, MemoryValues(), timeout_s=10))
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_accepted_is_right_and_nothing_is_asked_twice(fault: str, percent: int) -> None:
+    values, count = MemoryValues(), 20 if percent == 50 else len(SAMPLES)
+    with serving(FaultyJudge(fault, percent)) as server:
+        found = faithfulness(judge(server.url, values), count)
+        accepted = ~np.isnan(found.scores[:, 0])
+        assert (found.scores[accepted] >= 0).all() and (found.scores[accepted] <= 1).all()
+        assert [bool(why) for why in found.failures] == (~accepted).tolist(), "what has no score has a reason"
+        np.testing.assert_array_equal(found.scores[accepted], undisturbed().scores[:count][accepted])
+        assert accepted.mean() > (0.5 if percent == 50 else 0.95)
+        assert max(Counter(json.dumps(body) for body in server.answered).values()) == 1, "each is answered once"
+        if fault.startswith("429"):
+            assert waited_for(server)
+        asked = len(server.seen)
+        server.percent = 0
+        again = faithfulness(judge(server.url, values), count)
+        np.testing.assert_array_equal(again.scores[accepted], found.scores[accepted])
+        assert len(server.seen) == asked if fault not in CONNECTION or accepted.all() else True
+
+
+def waited_for(server: FaultyJudge) -> bool:
+    """Whether no request came back before the time that it was told."""
+    told: dict[str, float] = {}
+    for number, ((_, body), came) in enumerate(zip(server.seen, server.came, strict=True)):
+        name = json.dumps(body)
+        if name in told and came < told[name] + RETRY_AFTER_S:
+            return False
+        if server.plan(number) != "no":
+            told[name] = came
+    return bool(told)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_judge_that_is_of_no_use_stops_everything_and_says_what_to_do(fault: str) -> None:
+    with serving(FaultyJudge(fault, 100)) as server:
+        with pytest.raises(ModelUnusable) as stopped:
+            faithfulness(judge(server.url, MemoryValues(), give_up_s=2.0))
+        said = str(stopped.value)
+        assert "the same command goes on" in said
+        assert ("Start the server" in said) if fault in CONNECTION else ("Another model" in said)
