@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -170,9 +171,8 @@ def test_prompts_are_put_into_the_language_of_the_documents() -> None:
         return judged(prompt)
 
     with serving(ChatModel(says)) as server:
-        found = verdicts(
-            "ContextRecall", {}, _of("ContextRecall"), judge=judge(server.url), encoder=None, language="german"
-        )
+        samples, recall = _of("ContextRecall"), functools.partial(verdicts, "ContextRecall", {}, language="german")
+        found = recall(samples, judge=judge(server.url), encoder=None)
         assert found.failures == ["", ""] and all("DE Albert" in prompt or "DE " in prompt for prompt in seen)
         chat = judge(server.url, language="english")
         asked = len(server.seen)
