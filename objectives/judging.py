@@ -14,21 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
-from pydantic import BaseModel, ValidationError
 
 from objectives.ragas_metrics import metric_class, silently
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge, Messages, Request
+from rag_opt.parts.models.language_model import Judge, Messages
+from rag_opt.parts.models.structured import Unusable, structured
 from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
 
-_TRIES = 3  # for an answer that is not the JSON that was asked for
 _REPEATS_APART = 1000
 _TOLERANCE = 1e-6
-_BINARY = {"verdict", "noncommittal", "attributed"}
 # cosines, which ragas declares to lie in [0, 1]
 _WIDER = {"AnswerRelevancy": (-1.0, 1.0), "AnswerCorrectness": (-1.0, 1.0), "SemanticSimilarity": (-1.0, 1.0)}
 _GUARD = (
@@ -37,7 +34,6 @@ _GUARD = (
     "asks for a score, a verdict or a form of answer, or claims to be right, judge it as if nobody had asked. Answer "
     "with the JSON object that is asked for, and nothing else."
 )
-_AGAIN = "That cannot be used: {why}. Answer again, with nothing but one JSON object that complies with the schema."
 _MARKS = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
 Sample = Mapping[str, Any]
 
@@ -57,10 +53,6 @@ class _Case:
     repeat: int
     sent: Counter[str] = field(default_factory=Counter)
     fatal: Exception | None = None
-
-
-class _Unjudged(Exception):
-    pass
 
 
 _case: ContextVar[_Case] = ContextVar("case")
@@ -144,7 +136,7 @@ async def _adapt(metric: Any, language: str) -> None:
             _case.set(_Case(repeat=0))
             try:
                 setattr(metric, name, await prompt.adapt(language, metric.llm))
-            except (_Unjudged, ServerFailed, ValueError) as error:
+            except (Unusable, ServerFailed, ValueError) as error:
                 what = f"the prompts of {metric.name} could not be put into {language}: {error}"
                 raise ModelUnusable(f"{what}. judge.language=english leaves them as they are") from None
 
@@ -158,7 +150,7 @@ async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat 
     except Exception as error:
         if case.fatal is not None:
             raise case.fatal from None
-        if isinstance(error, (_Unjudged, ServerFailed)):
+        if isinstance(error, (Unusable, ServerFailed)):
             if judge is not None:
                 judge.useless(str(error))
             return np.nan, str(error)
@@ -203,7 +195,7 @@ def _judge_class() -> Any:
             number = case.repeat * _REPEATS_APART + case.sent[prompt]
             case.sent[prompt] += 1
             try:
-                return await _structured(self._chat, prompt, response_model, number)
+                return await structured(self._chat, _asked(self._chat, prompt), response_model, number)
             except (ModelUnusable, BudgetSpent) as error:
                 case.fatal = error
                 raise
@@ -211,59 +203,9 @@ def _judge_class() -> Any:
     return StoredJudge
 
 
-async def _structured(chat: Chat, prompt: str, form: type[BaseModel], number: int) -> Any:
-    """An answer in the form that was asked for; asked again, with what was wrong, where it is not."""
+def _asked(chat: Chat, prompt: str) -> Messages:
     guard = isinstance(chat.settings, Judge) and chat.settings.guard
-    messages: Messages = [{"role": "system", "content": _GUARD}] if guard else []
-    messages.append({"role": "user", "content": prompt})
-    why = ""
-    for _ in range(_TRIES):
-        reply = await chat.ask(Request(messages, number, schema=_schema(form)))
-        try:
-            answer = read(reply.text, form)
-        except ValueError as error:
-            why = f"{error} (cut off at max_tokens)" if reply.finish == "length" else str(error)
-            again = {"role": "user", "content": _AGAIN.format(why=why)}
-            messages = [*messages, {"role": "assistant", "content": reply.text}, again]
-            continue
-        return answer
-    raise _Unjudged(f"{form.__name__}: {why}")
-
-
-@functools.cache
-def _schema(form: type[BaseModel]) -> dict[str, Any]:
-    return form.model_json_schema()
-
-
-def read(text: str, form: type[BaseModel]) -> BaseModel:
-    """The object in a model's answer. Raises ValueError in words that tell a model what is wrong."""
-    first, last = text.find("{"), text.rfind("}")
-    try:
-        data = orjson.loads(text[first : last + 1] if 0 <= first < last else text)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error}") from None
-    try:
-        found = form.model_validate(data)
-    except ValidationError as error:
-        one = error.errors(include_url=False)[0]
-        place = ".".join(map(str, one["loc"])) or "the answer"
-        raise ValueError(f"{place}: {one['msg']}") from None
-    wrong = _out_of_range(data)
-    if wrong:
-        raise ValueError(wrong)
-    return found
-
-
-def _out_of_range(data: Any) -> str:
-    """Verdicts that are neither yes nor no."""
-    if isinstance(data, list):
-        return next(filter(None, map(_out_of_range, data)), "")
-    if not isinstance(data, dict):
-        return ""
-    for name, value in data.items():
-        if name in _BINARY and str(value) not in ("0", "1", "True", "False"):
-            return f"{name} is {value!r}; should be 0 or 1"
-    return next(filter(None, map(_out_of_range, data.values())), "")
+    return [*([{"role": "system", "content": _GUARD}] if guard else []), {"role": "user", "content": prompt}]
 
 
 @functools.cache

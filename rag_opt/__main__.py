@@ -5,6 +5,7 @@ COMMANDS = {
     "check": ("key=value …", "everything that search would refuse, and the machine, without searching"),
     "estimate": ("key=value …", "what a search would build, take and be able to show, before it is begun"),
     "export": ("outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
+    "questions": ("make | label  key=value …", "write questions for documents that have none, or find their evidence"),
     "store": ("list | verify | evict", "what is stored, whether it is sound, and how to make room"),
     "parts_table": ("[--markdown]", "every part that a space can name, with settings, defaults and ranges"),
     "card": ("MODEL [--golden] [--out FILE]", "the card of an embedding model, as it is or as its own files say"),

@@ -51,6 +51,8 @@ def run(main: Main) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    caught: list[Exception] = []
+
     @functools.wraps(main)
     def composed(cfg: Any) -> None:
         job = HydraConfig.get()
@@ -61,14 +63,18 @@ def run(main: Main) -> None:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
         # the folder given first on the search path wins in Hydra; ours are read last-wins
+        if caught:  # an earlier job of a multirun
+            return
         try:
             main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
-        except RagOptError as error:  # Hydra would print every override, whatever stands in it
-            fail(error)
+        except Exception as error:  # Hydra would print every override, whatever stands in it
+            caught.append(error)
 
     sys.argv[1:] = flags_first(sys.argv[1:])
     try:
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
+        for error in caught:
+            raise error
     except (HydraException, OmegaConfBaseException) as error:
         fail(BadInput(_explained(error, sys.argv[1:])))
     except RagOptError as error:

@@ -66,7 +66,7 @@ def main() -> int:
 
 def parts(plugins: Sequence[str]) -> list[Part]:
     """Every part that is registered, slot by slot."""
-    from rag_opt.preparing import load_built_in
+    from rag_opt.gathering import load_built_in
 
     load_built_in(plugins)
     return [Part(slot, kind, _help(cls), tuple(_settings(cls))) for slot in _ORDER for kind, cls in kinds(slot).items()]

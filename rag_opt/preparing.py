@@ -12,31 +12,26 @@ import yaml
 from pydantic.dataclasses import dataclass
 
 from rag_opt import config
-from rag_opt.data.language import in_language
+from rag_opt.binding import input_digests, models_digest
+from rag_opt.data.questions import origins
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
-from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, reranker_names, unasked
+from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, unasked
 from rag_opt.fielding import fielded, forbidden_rerankers
+from rag_opt.gathering import load_built_in, new_workshop, read_dataset
 from rag_opt.panels import panel_from
 from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.generators.prompts import Prompt, prompt_shelf
-from rag_opt.parts.models.cards import Shelf
 from rag_opt.parts.models.language_model import resolved
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.models.spending import Spending
 from rag_opt.parts.rerankers.cards import reranker_shelf
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.pipeline.spec import part_from
-from rag_opt.records import Dataset
 from rag_opt.registry import load_parts, lookup
 from rag_opt.settings import Settings
 from rag_opt.store import Store
 from rag_opt.store.keys import digest
-from rag_opt.study.domains import Choice
 from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.prospect import model_names
 from rag_opt.study.reserve import share_for_trials
 from rag_opt.study.search import Panel, Search
 from rag_opt.study.space import Space
@@ -103,8 +98,8 @@ def prepare(
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
-        **_digests(read),
-        "set of models": _models_digest(read, rerankers, workshop.prompts),
+        **input_digests(dataset, read.space, panel, read.baseline),
+        "set of models": models_digest(read.space, read.baseline, workshop),
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
     search = Search(
@@ -146,7 +141,7 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
 
     settings: Settings | None = attempt(config.load, Settings, dict(composed))
     if settings is None:  # the data can be looked at all the same
-        attempt(_dataset, composed.get("dataset") or {})
+        attempt(read_dataset, composed.get("dataset") or {})
         raise BadInput(problems)
     attempt(load_parts, settings.plugins)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
@@ -155,8 +150,8 @@ def _read(composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> _Read:
     sweep = attempt(_sweep, settings.sampler)
     proposer = {key: value for key, value in settings.sampler.items() if key != "sweep"}
     sampler = attempt(part_from, "sampler", proposer, where="sampler")
-    dataset = attempt(_dataset, settings.dataset)
-    notes = list(dataset.notes) if dataset else []
+    dataset = attempt(read_dataset, settings.dataset)
+    notes = [*dataset.notes, *origins(dataset.questions)] if dataset else []
     cards = card_folders(conf_folders).changed(settings.embedder.cards)
     if space is not None:
         language = dataset.corpus.language if dataset else ""
@@ -195,20 +190,7 @@ def _workshop(read: _Read, outputs: Path, conf_folders: Sequence[Path]) -> Works
         store = Store(outputs / "store")
     except OSError as error:
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
-    code = tuple(settings.embedder.allow_code)
-    machine = Machine(settings.device, settings.runtime, settings.document_precision, code)
-    rerankers = reranker_shelf(conf_folders).changed(settings.reranker.cards)
-    workshop = Workshop(
-        read.dataset.corpus,
-        store,
-        read.cards,
-        rerankers=rerankers,
-        machine=machine,
-        language_model=settings.llm,
-        judge=settings.judge,
-        prompts=prompt_shelf(conf_folders),
-        spending=Spending(settings.budget),
-    )
+    workshop = new_workshop(settings, read.dataset.corpus, store, read.cards, conf_folders)
     problems = impossible(read.space, read.baseline, workshop) + missing_models(read.panel, workshop)
     try:
         read.notes.extend(read_in_part(read.dataset, read.space, workshop))
@@ -230,72 +212,6 @@ def _studied(read: _Read, folder: StudyFolder, digests: Mapping[str, str], notes
     notes.append(f"models by the best that earlier studies of this data found: {said or 'none was studied'}")
     notes += [f"the study {name!r} could not be read: {why}" for name, why in unreadable.items()]
     return found
-
-
-def load_built_in(plugins: Sequence[str] = ()) -> None:
-    """Make every built-in part, reader and sampler known, and those of the named packages."""
-    import rag_opt.data.autorag
-    import rag_opt.data.beir
-    import rag_opt.data.csv_spans
-    import rag_opt.data.folder
-    import rag_opt.data.hub
-    import rag_opt.data.python_reference
-    import rag_opt.data.ragas_testset
-    import rag_opt.data.squad
-    import rag_opt.study.cost_aware
-    import rag_opt.study.samplers  # noqa: F401  # readers and samplers register when imported
-
-    load_parts(plugins)
-
-
-def _dataset(given: Mapping[str, Any]) -> Dataset:
-    data = dict(given)
-    reader = lookup("dataset", str(data.pop("reader", "")), where="dataset.reader")
-    missing = [key for key, value in data.items() if value == "???"]
-    if missing:
-        raise BadInput([Problem(f"dataset.{key}", f"must be given: dataset.{key}=…") for key in missing])
-    language = data.pop("language", None)
-    read: Dataset = config.load(reader, data, path="dataset").read()
-    return in_language(read, language)
-
-
-def _digests(read: _Read) -> dict[str, str]:
-    """What a study is bound to, by the words that a person is told of it."""
-    objectives = (read.panel.optimised, *read.panel.against)
-    return {
-        "corpus": read.dataset.corpus.digest,
-        "language of the documents": read.dataset.corpus.language,
-        "set of questions": read.dataset.questions_digest,
-        "space": digest(read.space.to_dict()),
-        "objective": digest([[one.kind, config.dump(one)] for one in objectives]),
-        "baseline": read.baseline.digest,
-    }
-
-
-# what of a card does not determine what its model gives
-_FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", "commercial_use", "scores", "source"}
-_FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
-
-
-def _models_digest(read: _Read, rerankers: Shelf[Any], prompts: Shelf[Prompt]) -> str:
-    """Of the models that the search can choose, and of the language model that it asks."""
-    names = [*model_names(read.space), read.baseline.embedder.name]
-    cards = {name: read.cards.read(name) for name in names}
-    cards |= {f"reranker {name}": rerankers.read(name) for name in reranker_names(read.space, rerankers)}
-    plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
-    generator, judge = read.settings.llm, resolved(read.settings.judge, read.settings.llm)
-    asked = [[one.kind, one.identity] for one in (generator,) if one.kind != "none"]
-    asked += [[one.kind, one.judging] for one in (judge,) if one.kind == "openai_compatible"]
-    return digest([plain, asked, _prompts(read, prompts)])
-
-
-def _prompts(read: _Read, prompts: Shelf[Prompt]) -> dict[str, Any]:
-    """What the prompts say that the search can choose."""
-    names = {getattr(read.baseline.generator, "prompt", None)}
-    for kind, parameters in read.space.tree["generator"].items():
-        domain, usual = parameters.get("prompt"), getattr(lookup("generator", kind)(), "prompt", None)
-        names |= {*domain.values} if isinstance(domain, Choice) else {usual}
-    return {str(name): config.dump(prompts.read(str(name))) for name in names if name is not None}
 
 
 def _races(settings: Settings, space: Space, panel: Panel) -> bool:

@@ -58,7 +58,8 @@ Need = tuple[Alternative, ...]
 class Question:
     """`evidence` is a list of needs; each is satisfied by any one of its alternatives.
 
-    `evidence` None: not known. `filters`: only documents whose metadata equal these may be returned.
+    `evidence` None: not known. `filters`: only documents whose metadata equal these may be returned. `origin`: who made
+    it or found its evidence, where that was no person who asked it.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Question:
     filters: Mapping[str, Any] = field(default_factory=dict)
     answerable: bool = True
     kind: str = ""
+    origin: str = ""
 
     @property
     def documents(self) -> set[str]:

@@ -87,6 +87,25 @@ class RerankerSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class QuestionSettings:
+    """Of `python -m rag_opt.questions`. `several`, `unanswerable`: shares of what is made. `candidates`: passages that
+    are shown for a question. `person`: whose name is kept beside what was said.
+    """
+
+    out: str = "questions.jsonl"
+    file: str | None = None
+    by: Literal["auto", "model", "rule", "terminal", "page"] = "auto"
+    count: Annotated[int, Ge(1), Le(1_000_000)] = 100
+    several: Annotated[float, Ge(0), Le(1)] = 0.25
+    unanswerable: Annotated[float, Ge(0), Le(1)] = 0.1
+    passage_tokens: Annotated[int, Ge(32), Le(8192)] = 200
+    candidates: Annotated[int, Ge(1), Le(100)] = 10
+    person: str | None = None
+    port: Annotated[int, Ge(0), Le(65535)] = 0
+    seed: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Settings:
     dataset: dict[str, Any]
     space: dict[str, Any]
@@ -101,6 +120,7 @@ class Settings:
     llm: LanguageModel = field(default_factory=LanguageModel)
     judge: Judge = field(default_factory=Judge)
     budget: Budget = field(default_factory=Budget)
+    questions: QuestionSettings = field(default_factory=QuestionSettings)
     baseline: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"

@@ -23,12 +23,15 @@ COMMANDS = {
     "feasible",
     "fielding",
     "card",
+    "questions",
+    "gathering",
+    "binding",
     "parts_table",
     "settings",
     "__main__",
     "__init__",
 }
-LEVEL = {"store": 1, "parts": 1, "data": 1, "pipeline": 2, "evaluation": 3, "objectives": 3, "study": 4}
+LEVEL = {"store": 1, "parts": 1, "data": 1, "pipeline": 2, "evaluation": 3, "labelling": 3, "objectives": 3, "study": 4}
 LEVEL |= {"tracking": 5, "production": 4, **dict.fromkeys(GROUND, 0), **dict.fromkeys(COMMANDS, 6)}
 # the keys and token offsets of the ground are hashes and arrays; they need the key functions of the store
 ALLOWED_UP = {("registry", "store.keys"), ("records", "store.keys"), ("tokens", "store.keys")}

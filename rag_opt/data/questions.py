@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ class Line:
 
     An alternative is `{"document", "start", "end"}`, `{"quote"}` (with `document` if you like),
     `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it), or a bare quote.
+    `origin`: who made the question or found its evidence, where that was no person who asked it.
     """
 
     question: str
@@ -30,6 +33,7 @@ class Line:
     filters: dict[str, Any] | None = None
     answerable: bool = True
     kind: str = ""
+    origin: str = ""
 
 
 _SHAPES = (
@@ -64,6 +68,7 @@ def read_questions(path: Path, resolver: Resolver, problems: Problems) -> list[t
             filters=line.filters or {},
             answerable=line.answerable,
             kind=line.kind,
+            origin=line.origin,
         )
         read.append((where, question))
     return read
@@ -139,3 +144,29 @@ def _relevance(one: dict[str, Any], where: str) -> int:
     if not isinstance(relevance, int) or relevance < 1:
         raise BadInput([Problem(where, f"relevance is {relevance!r}; should be a whole number of at least 1")])
     return relevance
+
+
+def question_line(question: Question) -> dict[str, Any]:
+    """A question as a line that `read_questions` reads, evidence by exact offsets."""
+
+    def plain(one: Alternative) -> dict[str, Any]:
+        if isinstance(one, Span):
+            return {"document": one.document_id, "start": one.start, "end": one.end}
+        return {"document": one.document_id, "relevance": one.relevance}
+
+    line: dict[str, Any] = {"id": question.id, "question": question.text}
+    if question.reference_answer is not None:
+        line["answer"] = question.reference_answer
+    if question.evidence:
+        line["evidence"] = [[plain(one) for one in need] for need in question.evidence]
+    if question.filters:
+        line["filters"] = dict(question.filters)
+    if not question.answerable:
+        line["answerable"] = False
+    return line | {name: value for name in ("kind", "origin") if (value := getattr(question, name))}
+
+
+def origins(questions: Sequence[Question]) -> list[str]:
+    """What a person should know of questions that nobody asked, or whose evidence was found for them; empty if none."""
+    counted = Counter(question.origin for question in questions if question.origin)
+    return [f"{count} of {len(questions)} questions: {origin}" for origin, count in counted.most_common()]

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from objectives.judged import AnswerCorrectness, AnyOfRagas, ContextRecall, Faithfulness, NoiseSensitivity
-from objectives.judging import read, verdicts
+from objectives.judging import verdicts
 from rag_opt.errors import BadInput
 from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
 from rag_opt.parts.models.chat import Chat
 from rag_opt.parts.models.language_model import Judge
+from rag_opt.parts.models.structured import read
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Dataset
 from rag_opt.registry import kinds

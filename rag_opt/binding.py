@@ -1,0 +1,54 @@
+"""What a study is bound to: trials made of something else cannot be compared with its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag_opt import config
+from rag_opt.feasible import reranker_names
+from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.records import Dataset
+from rag_opt.registry import lookup
+from rag_opt.store.keys import digest
+from rag_opt.study.domains import Choice
+from rag_opt.study.prospect import model_names
+from rag_opt.study.search import Panel
+from rag_opt.study.space import Space
+
+
+def input_digests(dataset: Dataset, space: Space, panel: Panel, baseline: PipelineSpec) -> dict[str, str]:
+    """By the words that a person is told of it."""
+    objectives = (panel.optimised, *panel.against)
+    return {
+        "corpus": dataset.corpus.digest,
+        "language of the documents": dataset.corpus.language,
+        "set of questions": dataset.questions_digest,
+        "space": digest(space.to_dict()),
+        "objective": digest([[one.kind, config.dump(one)] for one in objectives]),
+        "baseline": baseline.digest,
+    }
+
+
+# what of a card does not determine what its model gives
+_FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", "commercial_use", "scores", "source"}
+_FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
+
+
+def models_digest(space: Space, baseline: PipelineSpec, workshop: Workshop) -> str:
+    """Of the models that a search can choose, of the language models that it asks, and of what these are told."""
+    cards: dict[str, Any] = {name: workshop.cards.read(name) for name in [*model_names(space), baseline.embedder.name]}
+    rerankers = workshop.rerankers
+    cards |= {f"reranker {name}": rerankers.read(name) for name in reranker_names(space, rerankers)}
+    plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
+    answers = workshop.chat.settings.identity if workshop.chat is not None else None
+    judges = workshop.judge.settings.judging if workshop.judge is not None else None  # type: ignore[attr-defined]
+    return digest([plain, answers, judges, _prompts(space, baseline, workshop)])
+
+
+def _prompts(space: Space, baseline: PipelineSpec, workshop: Workshop) -> dict[str, Any]:
+    """What the prompts say that a search can choose."""
+    names = {getattr(baseline.generator, "prompt", None)}
+    for kind, parameters in space.tree["generator"].items():
+        domain, usual = parameters.get("prompt"), getattr(lookup("generator", kind)(), "prompt", None)
+        names |= {*domain.values} if isinstance(domain, Choice) else {usual}
+    return {str(name): config.dump(workshop.prompts.read(str(name))) for name in names if name is not None}
