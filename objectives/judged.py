@@ -24,7 +24,7 @@ from rag_opt.config import STRICT
 from rag_opt.data.language import english_name
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.records import Question, Span
+from rag_opt.records import FloatArray, Question, Span
 from rag_opt.registry import register
 
 Direction = Literal["maximize", "minimize"]
@@ -49,10 +49,27 @@ class _Judged:
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
+    def calls(self, passages: float) -> float:
+        """About how often a judge is asked for one answer, with so many passages."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
         """Those of the metric itself."""
         plain = dataclasses.asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
         return {name: value for name, value in plain.items() if name != "similarity_model"}
+
+    def judged(self, samples: Sequence[Mapping[str, Any]], tools: Tools, language: str) -> tuple[FloatArray, list[str]]:
+        """(score of each sample, mean over repeats; why there is none) of samples in ragas' own words."""
+        model, takes = getattr(self, "similarity_model", None), _taken(metric_class(self.metric))[0]
+        found = verdicts(
+            self.metric,
+            self.settings(),
+            [{name: value for name, value in sample.items() if name in takes} for sample in samples],
+            judge=tools.judge,
+            encoder=tools.encoder(model) if model is not None else None,
+            language=english_name(language),
+        )
+        return found.scores.mean(axis=1), found.failures
 
     def score(self, run: Run, tools: Tools) -> Scores:
         model = getattr(self, "similarity_model", None)
@@ -131,6 +148,9 @@ class Faithfulness(_Judged):
     needs: ClassVar[frozenset[str]] = frozenset({"judge"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("faithfulness")
 
+    def calls(self, passages: float) -> float:
+        return 2
+
 
 @register("objective", "answer_relevancy")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -146,6 +166,9 @@ class AnswerRelevancy(_Judged):
     needs: ClassVar[frozenset[str]] = frozenset({"judge"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_relevancy")
 
+    def calls(self, passages: float) -> float:
+        return self.strictness
+
 
 @register("objective", "context_precision")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -156,6 +179,9 @@ class ContextPrecision(_Judged):
     needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_precision")
 
+    def calls(self, passages: float) -> float:
+        return passages
+
 
 @register("objective", "context_recall")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -165,6 +191,9 @@ class ContextRecall(_Judged):
     metric: ClassVar[str] = "ContextRecall"
     needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_recall")
+
+    def calls(self, passages: float) -> float:
+        return 1
 
 
 @register("objective", "factual_correctness")
@@ -181,6 +210,9 @@ class FactualCorrectness(_Judged):
     needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("factual_correctness")
 
+    def calls(self, passages: float) -> float:
+        return 2 if self.mode == "precision" else 4
+
 
 @register("objective", "answer_correctness")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -194,6 +226,9 @@ class AnswerCorrectness(_Judged):
     metric: ClassVar[str] = "AnswerCorrectness"
     needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_correctness")
+
+    def calls(self, passages: float) -> float:
+        return 3
 
 
 @register("objective", "noise_sensitivity")
@@ -210,6 +245,9 @@ class NoiseSensitivity(_Judged):
     needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("noise_sensitivity")
 
+    def calls(self, passages: float) -> float:
+        return 3 + 2 * passages
+
 
 @register("objective", "semantic_similarity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -221,6 +259,9 @@ class SemanticSimilarity(_Judged):
     metric: ClassVar[str] = "SemanticSimilarity"
     needs: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("semantic_similarity")
+
+    def calls(self, passages: float) -> float:
+        return 0
 
 
 @register("objective", "ragas")
@@ -280,6 +321,9 @@ class AnyOfRagas:
     @property
     def aggregates(self) -> Mapping[str, tuple[str, ...]]:
         return _aggregates(*map(_snake, self.metrics))
+
+    def calls(self, passages: float) -> float:
+        return 3.0 * sum("llm" in inspect.signature(metric_class(n).__init__).parameters for n in self.metrics)
 
     def score(self, run: Run, tools: Tools) -> Scores:
         scores: Scores = {}

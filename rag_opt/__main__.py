@@ -2,7 +2,7 @@
 
 COMMANDS = {
     "search": ("key=value …", "find the best pipeline; the same command resumes"),
-    "check": ("key=value …", "everything that search would refuse, and the machine, without searching"),
+    "check": ("[--judge FILE] key=value …", "what search would refuse, and the machine; or a judge against labels"),
     "estimate": ("key=value …", "what a search would build, take and be able to show, before it is begun"),
     "export": ("outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
     "questions": ("make | label  key=value …", "write questions for documents that have none, or find their evidence"),

@@ -1,4 +1,7 @@
-"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list."""
+"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list.
+
+--judge labels.jsonl [--injections]: instead, how far the judge agrees with people, and can be talked round.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,33 @@ _ENOUGH_DISK_BYTES = 2_000_000_000
 
 
 def main() -> None:
-    run(check)
+    labels, injections = _labels(sys.argv)
+    if labels is None:
+        run(check)
+        return
+
+    def judged(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+        from rag_opt.judge_check import judge_check
+
+        judge_check(Path(labels), injections=injections, composed=composed, conf_folders=conf_folders)
+
+    run(judged)
+
+
+def _labels(arguments: list[str]) -> tuple[str | None, bool]:
+    """Takes `--judge FILE` and `--injections` out of the arguments; Hydra does not know them."""
+    injections = "--injections" in arguments
+    if injections:
+        arguments.remove("--injections")
+    for place, one in enumerate(arguments):
+        if one.startswith("--judge="):
+            del arguments[place]
+            return one.partition("=")[2], injections
+        if one == "--judge" and place + 1 < len(arguments):
+            found = arguments[place + 1]
+            del arguments[place : place + 2]
+            return found, injections
+    return None, injections
 
 
 def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:

@@ -12,6 +12,7 @@ from rag_opt.errors import RagOptError
 
 if TYPE_CHECKING:
     from rag_opt.preparing import Prepared
+    from rag_opt.study.calling import Calls
     from rag_opt.study.estimating import Estimate, Interval
 
 _LINE = "{:<12} {}"
@@ -56,34 +57,44 @@ _IMPORTS_SECONDS = 8.0  # until the first trial, and from the last to the end: t
 def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
     """What a person should know before a search, label and text."""
     from rag_opt.evaluation.statistics import smallest_gains_in_words
+    from rag_opt.study.calling import expected_calls
 
     search = prepared.search
     size, held_out = search.space.size, len(prepared.held_out)
-    asking = _asking(prepared)
+    calls = expected_calls(search, held_out=held_out, finalists=prepared.settings.study.finalists)
     stages = sorted(found.by_stage.items(), key=lambda pair: -pair[1])
     return [
         ("space", f"{'endless' if size is None else f'{size:,}'} pipelines; {found.trials} would be tried"),
         ("indexes", f"{_counted(found.indexes)} to build"),
         ("texts", f"{_counted(found.texts)} documents' chunks to embed, {_counted(found.tokens)} tokens with all else"),
-        ("model calls", asking or "0: answers and scores of this search need no language model"),
+        ("model calls", _asking(calls)),
         ("downloads", _downloads(prepared)),
         (
             "time",
             f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
         ),
-        ("money", "what the language model's calls cost" if asking else "0: nothing here is paid for by the call"),
+        ("money", _money(prepared, calls)),
         ("can show", smallest_gains_in_words(held_out or len(search.questions))),
     ]
 
 
-def _asking(prepared: Prepared) -> str:
-    """How often pipelines of the space would ask a language model, in words; empty where none does."""
-    from rag_opt.registry import lookup
+def _asking(calls: Calls) -> str:
+    """How often language models would be asked, in words."""
+    if not calls.generator + calls.judge:
+        return "0: answers and scores of this search need no language model"
+    each = f"every second that one takes adds {_minutes(calls.seconds_each)} to the time below"
+    asked = f"at most about {calls.generator:,.0f} to answer and {calls.judge:,.0f} to judge"
+    return f"{asked}; no request is sent twice; {each}"
 
-    space, questions = prepared.search.space, len(prepared.search.questions)
-    kinds = [f"{s} {k}" for s in ("query", "reranker") for k in space.tree[s] if "model" in lookup(s, k).needs]
-    each = f"{questions} for each pipeline with {' or '.join(kinds)} (hyde: as many times its passages)"
-    return f"{each}, but no request twice; their time is not in what follows" if kinds else ""
+
+def _money(prepared: Prepared, calls: Calls) -> str:
+    if not calls.generator + calls.judge:
+        return "0: nothing here is paid for by the call"
+    shop, cap = prepared.search.workshop, prepared.settings.budget.usd
+    priced = any(chat is not None and chat.settings.priced for chat in (shop.chat, shop.judge))
+    said = f"at most about ${calls.usd:,.2f}, by the tokens that such calls usually have" if priced else ""
+    unpriced = "0 by the prices of llm and judge (llm.usd_per_million_input_tokens=… sets them)"
+    return f"{said or unpriced}{f'; budget.usd={cap:g} caps it' if cap else ''}"
 
 
 def _downloads(prepared: Prepared) -> str:

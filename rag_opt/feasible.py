@@ -14,7 +14,7 @@ from rag_opt import config
 from rag_opt.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.parts.embedders.cards import Card, Cards
 from rag_opt.parts.models.cards import ModelCard, Shelf
-from rag_opt.parts.models.language_model import Judge, LanguageModel, misconfigured, resolved
+from rag_opt.parts.models.language_model import Judge, LanguageModel, misconfigured, resolved, written_address
 from rag_opt.parts.models.safety import allowed_code, code_name
 from rag_opt.parts.models.spending import Budget
 from rag_opt.parts.rerankers.cards import RerankerCard
@@ -109,6 +109,9 @@ def _code_not_allowed(card: ModelCard, where: str, workshop: Workshop) -> list[P
 def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
     """What keeps a model from running that its card alone can say."""
     where = f"embedder.cards.{name}"
+    wrong = list(written_address(card.url, f"{where}.url")) if card.url is not None else []
+    if wrong:
+        return wrong
     if card.served and card.url is None:
         what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
         return [Problem(f"{where}.url", f"{what}; or name only others in space.embedder")]

@@ -89,6 +89,19 @@ def documents_alone(
     return settings, found.corpus, shop, PipelineSpec.from_dict(settings.pipeline)
 
 
+def models_alone(composed: Mapping[str, Any], *, conf_folders: Sequence[Path]) -> tuple[Workshop, str]:
+    """What asks the models of a config, without any document; and the language that was named. Raises BadInput."""
+    load_built_in()
+    settings: Settings = config.load(Settings, dict(composed))
+    load_parts(settings.plugins)
+    problems = unasked(settings.llm, settings.judge, settings.budget)
+    if problems:
+        raise BadInput(problems)
+    cards = card_folders(conf_folders).changed(settings.embedder.cards)
+    store = Store(Path(settings.outputs) / "store")
+    return new_workshop(settings, Corpus(()), store, cards, conf_folders), str(settings.dataset.get("language") or "")
+
+
 def _with_documents(given: Mapping[str, Any]) -> Dataset:
     """A data set without its questions where its documents stand by themselves."""
     source = given.get("documents")

@@ -210,10 +210,12 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
 
 def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:
     from rag_opt import config
+    from rag_opt.tracking.mlflow_runs import without_password
 
     # where results go is decided now, not by the shell that delivers what was left
     tracking = config.dump(prepared.settings.tracking)
-    tracking["uri"] = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI")
+    place = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI")
+    tracking["uri"] = place if place is None or place == without_password(place) else None  # then that shell has to say
     return {
         "composed": {key: value for key, value in composed.items() if key != "tracking"},
         "tracking": tracking,

@@ -10,7 +10,7 @@ from tests.scripted_judge import judged, split, supported
 _PASSAGE = re.compile(r'<passage number="(\d+)">\n(.*?)\n</passage>', re.DOTALL)
 
 
-def written(message: str) -> str:
+def written(message: str) -> str:  # noqa: PLR0911  # a case for each message
     """What the model says to a message of this project: questions, checks, evidence, verdicts, answers."""
     passages = [text for _, text in _PASSAGE.findall(message)]
     asked = message.partition("Question: ")[2].partition("\n")[0]
@@ -26,7 +26,7 @@ def written(message: str) -> str:
         can = not asked.startswith("Who paid") and all(_near(part, passages) for part in asked[8:-1].split(" and "))
         return json.dumps({"answerable": can, "stands_alone": 1, "answer": " ".join(passages)})
     if "say the same" in message:
-        one, other = (message.partition(f"{name} answer: ")[2].partition("\n")[0] for name in ("First", "Second"))
+        one, other = message.partition("First answer: ")[2].partition("\n\nDo the two")[0].split("\nSecond answer: ")
         return json.dumps({"same": supported(one, other)})
     if "from what you know" in message:
         return json.dumps({"answer": ""})
@@ -45,4 +45,4 @@ def _near(part: str, passages: list[str]) -> bool:
 
 
 def _common(one: str, other: str) -> int:
-    return len({w for w in re.findall(r"\w{3,}", one.lower())} & set(re.findall(r"\w{3,}", other.lower())))
+    return len(set(re.findall(r"\w{3,}", one.lower())) & set(re.findall(r"\w{3,}", other.lower())))

@@ -25,6 +25,7 @@ COMMANDS = {
     "card",
     "questions",
     "gathering",
+    "judge_check",
     "binding",
     "parts_table",
     "settings",

@@ -35,9 +35,7 @@ def made_by_rule(corpus: Corpus, *, count: int, passage_tokens: int, seed: int) 
                 streams.remove(stream)
             elif len(found) < count:
                 found.setdefault(question.text.lower(), question)
-    return [
-        dataclasses.replace(one, id=f"made-{number:04d}") for number, one in enumerate(found.values(), start=1)
-    ]
+    return [dataclasses.replace(one, id=f"made-{number:04d}") for number, one in enumerate(found.values(), start=1)]
 
 
 def _sentences(corpus: Corpus, resolver: Resolver, passage_tokens: int, seed: int) -> Iterator[Question]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rag_opt.errors import RagOptError
+from rag_opt.evaluation.run import Objective
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import Corpus, Document, Question, Span
+from rag_opt.registry import lookup
 from rag_opt.store import Store
 from rag_opt.study.costs import Stages
 from rag_opt.study.prospect import model_names
-from rag_opt.study.search import Search, evaluate, reference_pipelines
+from rag_opt.study.search import Panel, Search, evaluate, reference_pipelines
 from rag_opt.study.space import SpecDict
 
 _CHARACTERS = 60_000  # about 64 chunks of 200 tokens
@@ -59,6 +62,9 @@ def probe(search: Search) -> Probed:
         whole = search.workshop
         # without a language model: nothing is paid for an estimate
         workshop = Workshop(corpus, store, whole.cards, rerankers=whole.rerankers, machine=whole.machine)
+        search = dataclasses.replace(
+            search, panel=_unjudged(search.panel), baseline=_unasked(search.baseline.to_dict())
+        )
         specs = list(_covering(search, workshop))
         _measured(workshop, specs[0], few[:2], search, finalist=True)  # imports and loading are not part of a stage
         for spec in specs:
@@ -71,6 +77,26 @@ def probe(search: Search) -> Probed:
         workshop.close()
         store.close()
     return Probed((*probed, *again), tuple(finals), float(np.mean(tokens)) if _compares_answers(search) else 0.0)
+
+
+_INSTEAD: dict[str, Any] = {"query": {"none": {}}, "reranker": {"none": {}}, "generator": {"extractive": {}}}
+
+
+def _unasked(spec: SpecDict) -> PipelineSpec:
+    """The pipeline with nothing in it that asks a language model."""
+    full = PipelineSpec.from_dict(spec)
+    asking = {slot: part for slot, part in _INSTEAD.items() if "model" in getattr(full, slot).needs}
+    return PipelineSpec.from_dict({**full.to_dict(), **asking})
+
+
+def _unjudged(panel: Panel) -> Panel:
+    """The objectives that ask no judge."""
+
+    def kept(some: Iterable[Objective]) -> tuple[Objective, ...]:
+        return tuple(one for one in some if "judge" not in one.needs)
+
+    first, *logged = (*kept((panel.optimised,)), *kept(panel.logged), lookup("objective", "context_tokens")())
+    return Panel(first, kept(panel.against), tuple(logged), kept(panel.finalists))
 
 
 def _answer_tokens(workshop: Workshop, spec: PipelineSpec, questions: Sequence[Question]) -> float:
@@ -121,7 +147,7 @@ def _covering(search: Search, workshop: Workshop) -> Iterator[PipelineSpec]:
         drawn = search.space.draw(random)
         if left & _named(drawn):
             try:
-                spec = PipelineSpec.from_dict(drawn)
+                spec = _unasked(drawn)
                 workshop.check(spec)
             except RagOptError:  # one that cannot exist teaches nothing
                 continue
@@ -150,7 +176,7 @@ def _others(spec: PipelineSpec, search: Search, workshop: Workshop) -> Iterator[
     found = 0
     for _ in range(_MOST_DRAWN):
         try:
-            other = PipelineSpec.from_dict({**search.space.draw(random), **same})
+            other = _unasked({**search.space.draw(random), **same})
             workshop.check(other)
         except RagOptError:
             continue

@@ -41,6 +41,11 @@ def unusable(settings: Mapping[str, Any]) -> list[Problem]:
         where, uri = "MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")
     if not settings.get("enabled", True) or not uri or uri == "databricks":
         return []
+    if settings.get("uri") and without_password(str(uri)) != str(uri):
+        what = (
+            "holds a password, which would be written down; the variable MLFLOW_TRACKING_URI is read and never written"
+        )
+        return [Problem(where, what)]
     if re.match(r"[a-z][a-z0-9+.-]*:", str(uri)) and not str(uri).startswith("file:"):
         return []
     what = "should be a database (sqlite:///runs.db, postgresql://…), a server (https://…) or databricks"

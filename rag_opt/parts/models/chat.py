@@ -59,6 +59,10 @@ class Chat:
             most_in_flight=settings.concurrency,
         )
 
+    def with_settings(self, settings: LanguageModel) -> Chat:
+        """Another that is asked otherwise, at the same expense."""
+        return Chat(settings, self._values, who=self.who, spending=self.spending)
+
     def keys(self, requests: Sequence[Request]) -> list[bytes]:
         """Under what the answers are stored: all of the request, which attempt at it, and the model's revision."""
         return [item_key("chat", [self._body(one), self.settings.revision, one.attempt]) for one in requests]

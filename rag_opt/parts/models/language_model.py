@@ -118,7 +118,7 @@ def misconfigured(model: LanguageModel, where: str) -> Iterator[Problem]:
     for name in ("base_url", "model"):
         if getattr(model, name) in (None, "", "???"):
             yield Problem(f"{where}.{name}", f"must be given: {where}.{name}=…")
-    yield from _address(str(model.base_url or ""), f"{where}.base_url")
+    yield from written_address(str(model.base_url or ""), f"{where}.base_url")
     variables = {"key_variable": model.key_variable}
     variables |= {f"header_variables.{header}": variable for header, variable in model.header_variables.items()}
     for name, variable in variables.items():
@@ -136,7 +136,8 @@ def misconfigured(model: LanguageModel, where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.ca_bundle", f"there is no file {model.ca_bundle!r}")
 
 
-def _address(url: str, where: str) -> Iterator[Problem]:
+def written_address(url: str, where: str) -> Iterator[Problem]:
+    """What is wrong with an address that will be written down; a secret in it is not repeated."""
     try:
         parts = urlsplit(url)
     except ValueError:

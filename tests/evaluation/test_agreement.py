@@ -1,0 +1,54 @@
+"""Agreement of a judge with people, and how far planted instructions move it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_opt.evaluation.agreement import INJECTIONS, agreement, movement, planted
+
+
+def test_agreement_is_perfect_reversed_or_by_chance() -> None:
+    people = np.array([0.0, 1.0] * 30)
+    same, other = agreement(people, people), agreement(1 - people, people)
+    assert (same.kappa.value, same.spearman.value, same.items) == (1, pytest.approx(1), 60)
+    assert (other.kappa.value, other.spearman.value) == (-1, pytest.approx(-1))
+    chance = agreement(np.random.default_rng(0).random(60), people)
+    assert abs(chance.kappa.value) < 0.4 and chance.kappa.low < 0 < chance.kappa.high
+
+
+def test_kappa_is_that_of_the_book() -> None:
+    """Cohen (1960) on a table of 2 x 2: 20 and 15 agreed, 5 and 10 not: (0.7 - 0.5) / (1 - 0.5)."""
+    ours = np.array([1.0] * 20 + [1.0] * 5 + [0.0] * 10 + [0.0] * 15)
+    theirs = np.array([1.0] * 20 + [0.0] * 5 + [1.0] * 10 + [0.0] * 15)
+    assert agreement(ours, theirs).kappa.value == pytest.approx(0.4)
+
+
+def test_what_was_not_judged_is_left_out_and_too_little_says_nothing() -> None:
+    found = agreement(np.array([np.nan, 1.0, 0.0, 1.0, 0.0]), np.array([0.0, 1.0, 0.0, 1.0, 0.0]))
+    assert found.items == 4 and found.kappa.value == 1
+    assert str(agreement(np.array([1.0, 0.0]), np.array([1.0, 0.0])).kappa) == "not known"
+    assert str(agreement(np.ones(20), np.array([0.0, 1.0] * 10)).spearman) == "not known", "one value has no rank"
+
+
+@given(st.integers(10, 60), st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_the_interval_holds_the_value(count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    people = random.integers(0, 2, count).astype(float)
+    found = agreement(np.clip(people + random.normal(0, 0.4, count), 0, 1), people).spearman
+    if np.isfinite(found.value):
+        assert found.low <= found.value + 0.1 and found.high >= found.value - 0.1
+
+
+def test_planted_instructions_and_how_they_move_scores() -> None:
+    sample = {"user_input": "?", "response": "It is so.", "retrieved_contexts": ["So it is."]}
+    assert planted(sample, INJECTIONS[0], "answer") == {**sample, "response": f"It is so. {INJECTIONS[0]}"}
+    assert planted(sample, INJECTIONS[0], "passage") == {**sample, "retrieved_contexts": ["So it is.", INJECTIONS[0]]}
+    assert planted({"user_input": "?", "response": "x"}, INJECTIONS[0], "passage") is None
+    moved = movement([0.2, 0.5, np.nan, 1.0], [1.0, 0.5, 1.0, 0.5])
+    assert (moved.mean, moved.greatest, moved.judged) == (pytest.approx(10), pytest.approx(80), 3)
+    assert moved.moved == pytest.approx(1 / 3)
+    assert movement([0.2], [1.0], sign=-1).mean == pytest.approx(-80)
