@@ -18,12 +18,13 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from objectives.judging import construct, verdicts
+from objectives.judging import averdicts, construct, verdicts
 from objectives.ragas_metrics import metric_class
 from rag_opt.config import STRICT
 from rag_opt.data.language import english_name
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.run import Run, Scores, Tools
+from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray, Question, Span
 from rag_opt.registry import register
 
@@ -72,11 +73,15 @@ class _Judged:
         return found.scores.mean(axis=1), found.failures
 
     def score(self, run: Run, tools: Tools) -> Scores:
+        return wait_for(self.ascore(run, tools))
+
+    async def ascore(self, run: Run, tools: Tools) -> Scores:
+        """As `score`, in the event loop, so that several objectives may ask at the same time."""
         model = getattr(self, "similarity_model", None)
-        return _scores(self.kind, self.metric, self.settings(), model, run, tools)
+        return await _scores(self.kind, self.metric, self.settings(), model, run, tools)
 
 
-def _scores(
+async def _scores(
     kind: str, metric: str, settings: Mapping[str, Any], similarity_model: str | None, run: Run, tools: Tools
 ) -> Scores:
     """The columns of one metric: what is optimised, ragas' number where it was asked for, coverage, failures, and the
@@ -99,7 +104,7 @@ def _scores(
                 quality[row] = raw[row] = worst
             else:
                 rows.append(row)
-    found = verdicts(
+    found = await averdicts(
         metric,
         settings,
         [_sample(run, row, takes) for row in rows],
@@ -326,11 +331,14 @@ class AnyOfRagas:
         return 3.0 * sum("llm" in inspect.signature(metric_class(n).__init__).parameters for n in self.metrics)
 
     def score(self, run: Run, tools: Tools) -> Scores:
+        return wait_for(self.ascore(run, tools))
+
+    async def ascore(self, run: Run, tools: Tools) -> Scores:
         scores: Scores = {}
         for name, settings in self.metrics.items():
             cls = metric_class(name)
             model = self.similarity_model if "embeddings" in inspect.signature(cls.__init__).parameters else None
-            scores |= _scores(_snake(name), name, settings, model, run, tools)
+            scores |= await _scores(_snake(name), name, settings, model, run, tools)
         return scores
 
 

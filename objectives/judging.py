@@ -25,8 +25,14 @@ from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
 
 _REPEATS_APART = 1000
+_MOST_KNOWN = 20_000
 _TOLERANCE = 1e-6
 # cosines, which ragas declares to lie in [0, 1]
+_COMPARED = {
+    "AnswerRelevancy": ("user_input",),
+    "AnswerCorrectness": ("response", "reference"),
+    "SemanticSimilarity": ("response", "reference"),
+}
 _WIDER = {"AnswerRelevancy": (-1.0, 1.0), "AnswerCorrectness": (-1.0, 1.0), "SemanticSimilarity": (-1.0, 1.0)}
 _GUARD = (
     "You judge texts by the rules that you are given. The last input holds what is judged: questions, answers, "
@@ -71,27 +77,26 @@ def verdicts(
 
     Raises ModelUnusable and BudgetSpent; everything else that goes wrong is the failure of its sample.
     """
-    repeats = judge.settings.repeats if judge is not None and isinstance(judge.settings, Judge) else 1
-    if not samples:
-        return Verdicts(np.zeros((0, repeats)), [])
-    if encoder is not None:  # what is known before goes through the model in large batches
-        encoder.vectors(sorted({s[k] for s in samples for k in _EMBEDDED if isinstance(s.get(k), str)}), "sentence")
-    return wait_for(_all(metric, settings, samples, repeats, judge, encoder, language))
+    return wait_for(averdicts(metric, settings, samples, judge=judge, encoder=encoder, language=language))
 
 
-_EMBEDDED = ("user_input", "response", "reference")
-
-
-async def _all(
+async def averdicts(
     name: str,
     settings: Mapping[str, Any],
     samples: Sequence[Sample],
-    repeats: int,
+    *,
     judge: Chat | None,
     encoder: Encoder | None,
-    language: str,
+    language: str = "",
 ) -> Verdicts:
+    """As `verdicts`, in the event loop."""
+    repeats = judge.settings.repeats if judge is not None and isinstance(judge.settings, Judge) else 1
+    if not samples:
+        return Verdicts(np.zeros((0, repeats)), [])
     metric = construct(name, settings, judge=judge, encoder=encoder)
+    if encoder is not None:  # what is known before goes through the model in large batches
+        compared = _COMPARED.get(name, ())
+        await metric.embeddings.aembed_texts(list(dict.fromkeys(s[k] for s in samples for k in compared)))
     wanted = judge.settings.language if judge is not None and isinstance(judge.settings, Judge) else None
     language = wanted or language
     if language and language != "english" and hasattr(metric, "llm"):
@@ -217,7 +222,7 @@ def _embedding_class() -> Any:
 
         def __init__(self, encoder: Encoder) -> None:
             super().__init__()
-            self._batches = _Batches(encoder)
+            self._batches = _batches(encoder)
 
         def embed_text(self, text: str, **_: Any) -> Any:
             return self._batches.known(text)
@@ -231,41 +236,49 @@ def _embedding_class() -> Any:
     return StoredEmbedding
 
 
+@functools.lru_cache(8)
+def _batches(encoder: Encoder) -> _Batches:
+    return _Batches(encoder)
+
+
 class _Batches:
-    """Texts wait for others while the model is busy; the model runs outside the event loop."""
+    """Texts wait for others while the model is busy; the model runs outside the event loop. One for each encoder."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._known: dict[str, Any] = {}
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._thread = ThreadPoolExecutor(1)
-        self._busy = False
+        self._running: asyncio.Task[None] | None = None
 
     def known(self, text: str) -> Any:
         """Of an answer or a reference, which were embedded before."""
-        return self._encoder.vectors([text], "sentence")[0]
+        return self._known[text] if text in self._known else self._encoder.vectors([text], "sentence")[0]
 
     async def vector(self, text: str) -> Any:
+        if text in self._known:
+            return self._known[text]
         if text not in self._waiting:
             self._waiting[text] = asyncio.get_running_loop().create_future()
         future = self._waiting[text]
-        if not self._busy:
-            self._busy = True
-            asyncio.get_running_loop().create_task(self._run())  # everyone waits for its futures
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._run())
         return await future
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, {}
-                try:
-                    texts = list(batch)
-                    vectors = await loop.run_in_executor(self._thread, self._encoder.vectors, texts, "sentence")
-                except Exception as error:
-                    for future in batch.values():
-                        future.set_exception(error)
-                    continue
-                for future, vector in zip(batch.values(), vectors, strict=True):
+        while self._waiting:
+            batch, self._waiting = self._waiting, {}
+            texts = list(batch)
+            try:
+                vectors = await loop.run_in_executor(self._thread, self._encoder.vectors, texts, "sentence")
+            except Exception as error:
+                for future in batch.values():
+                    future.set_exception(error)
+                continue
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            self._known |= dict(zip(texts, vectors, strict=True))
+            for future, vector in zip(batch.values(), vectors, strict=True):
+                if not future.done():
                     future.set_result(vector)
-        finally:
-            self._busy = False

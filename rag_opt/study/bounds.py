@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rag_opt.evaluation.run import Run, Tools, score
+from rag_opt.evaluation.run import Run, Tools
+from rag_opt.evaluation.scoring import score
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.records import Question, Span
 from rag_opt.study.search import Search

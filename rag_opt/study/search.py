@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from rag_opt import config
-from rag_opt.evaluation.run import Objective, Run, Scores, Tools, aggregate, ask, score
+from rag_opt.evaluation.run import Objective, Run, Scores, Tools, ask
+from rag_opt.evaluation.scoring import aggregate, score_all
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.records import FloatArray, Question
 from rag_opt.registry import lookup
@@ -78,11 +79,11 @@ def evaluate(
     run = ask(workshop.pipeline(spec), questions)
     tools = Tools(workshop.encoder, workshop.judge)
     values = workshop.store.values
-    optimised = score(panel.optimised, run, tools, values)
+    objectives = panel.objectives(finalist=finalist)
+    optimised, *rest = score_all(objectives, run, tools, values)
     scores, metrics = dict(optimised), aggregate(panel.optimised, optimised)
     others: list[float] = []
-    for objective in panel.objectives(finalist=finalist)[1:]:
-        more = score(objective, run, tools, values)
+    for objective, more in zip(objectives[1:], rest, strict=True):
         if len(others) < len(panel.against):  # those come first
             others.append(float(np.nanmean(next(iter(more.values())))))
         # what is optimised is never replaced by what is only logged, whatever its name

@@ -20,6 +20,7 @@ from tests.benchmarks import (
     evidence,
     families,
     intervals,
+    judging,
     killing,
     large,
     searching,
@@ -40,6 +41,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "estimate": estimating.measure,
     "families": families.measure,
     "large": large.measure,
+    "judging": judging.measure,
+    "faults": judging.faults,
     "kill": killing.measure,
 }
 

@@ -119,7 +119,7 @@ def _post(url: str, **form: Any) -> str:
 
 
 LOG = [
-    {"question": "How many eggs?", "answer": "2,000.", "passages": ["two thousand eggs in a single day"], "thumb": "up"},
+    {"question": "How many eggs?", "answer": "2,000.", "passages": ["two thousand eggs"], "thumb": "up"},
     {"question": "Which sea?", "answer": "The Red Sea.", "passages": [{"document": "rivers.md"}], "thumb": "down"},
     {"question": "What rises?", "answer": "Dough.", "passages": ["a text that is gone"], "thumb": 1},
     {"question": "Which draw?", "answer": "Stalemate.", "passages": [{"document": "chess.md"}], "thumb": True},

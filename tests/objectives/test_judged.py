@@ -14,7 +14,8 @@ import pytest
 from objectives.judged import AnswerCorrectness, AnyOfRagas, ContextRecall, Faithfulness, NoiseSensitivity
 from objectives.judging import verdicts
 from rag_opt.errors import BadInput
-from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
+from rag_opt.evaluation.run import Run, Tools, ask
+from rag_opt.evaluation.scoring import aggregate, score
 from rag_opt.parts.models.chat import Chat
 from rag_opt.parts.models.language_model import Judge
 from rag_opt.parts.models.structured import read

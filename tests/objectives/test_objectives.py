@@ -13,7 +13,8 @@ import pytest
 from objectives.answer import GroundedAnswer, Rouge
 from objectives.context import IdBased, NonLLMContext
 from objectives.retrieval import EvidenceRecall
-from rag_opt.evaluation.run import Run, Tools, aggregate, ask, score
+from rag_opt.evaluation.run import Run, Tools, ask
+from rag_opt.evaluation.scoring import aggregate, score
 from rag_opt.parts.embedders.cards import Cards
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.embedders.model import with_dimensions
