@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_opt.composing import run, say_download
-from rag_opt.errors import BadInput
+from rag_opt.errors import BadInput, RagOptError
 
 _ENOUGH_DISK_BYTES = 2_000_000_000
 
@@ -59,10 +59,8 @@ def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
         failed = True
         lines = [("PROBLEM", str(problem)) for problem in error.problems]
     looks: list[Callable[[dict[str, Any]], tuple[str, str]]] = [_disk, _device, _tracking]
-    for look in looks:
-        state, what = look(composed)
-        failed |= state == "PROBLEM"
-        lines.append((state, what))
+    lines += [look(composed) for look in looks] + ([] if failed else _models(composed))
+    failed |= any(state == "PROBLEM" for state, _ in lines)
     for state, what in lines:
         print(f"{state:<8} {what}")
     if failed:
@@ -103,6 +101,31 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     bound = search.folder.path / "study.json"
     if bound.exists():
         lines.append(("note", f"{search.folder.path} exists: the search would resume it"))
+    return lines
+
+
+def _models(composed: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the language models answer: each is asked for one word."""
+    import time
+
+    from rag_opt import config
+    from rag_opt.parts.models.chat import Chat
+    from rag_opt.parts.models.language_model import Judge, LanguageModel, Request, resolved
+    from rag_opt.store import MemoryValues
+
+    generator = config.load(LanguageModel, composed.get("llm") or {}, path="llm")
+    judge, lines = config.load(Judge, composed.get("judge") or {}, path="judge"), list[tuple[str, str]]()
+    asked = [("llm", generator), *([("judge", resolved(judge, generator))] if judge.kind != "same" else [])]
+    for name, model in asked:
+        if model.kind != "openai_compatible":
+            continue
+        started = time.perf_counter()
+        try:
+            Chat(model, MemoryValues(), who=name).complete([Request([{"role": "user", "content": "Say yes."}])])
+            took_s = time.perf_counter() - started
+            lines.append(("ok", f"{name}: {model.model} at {model.base_url} answered in {took_s:.1f} s"))
+        except RagOptError as error:
+            lines.append(("PROBLEM", f"{name}: {error}"))
     return lines
 
 

@@ -43,8 +43,8 @@ class Endpoint:
     with its value. Proxies and certificates are those of the environment (HTTPS_PROXY, SSL_CERT_FILE) unless a
     `ca_bundle` is given.
 
-    A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after a growing
-    pause, or after what Retry-After says, for `patience_s` seconds. Where no request at all is answered for `give_up_s`
+    A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after what
+    Retry-After says, or a growing pause, for `patience_s` seconds. Where no request at all is answered for `give_up_s`
     seconds, or for 10 by one that never answered, the server is down: all that wait for it are told so at once.
     """
 
@@ -109,7 +109,7 @@ class Endpoint:
             else:
                 if reply.status_code == 200:
                     return reply.json()
-                why, pause = self._judged(place, reply), max(wait_s, _asked_to_wait(reply))
+                why, pause = self._judged(place, reply), _asked_to_wait(reply) or wait_s
                 if reply.status_code == 429:  # whoever asks now is refused too
                     self._not_before = max(self._not_before, time.monotonic() + _asked_to_wait(reply))
             pause *= 1 + 0.25 * self._random.random()  # so that many waiting do not come back at once
