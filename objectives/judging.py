@@ -94,7 +94,7 @@ async def averdicts(
     if not samples:
         return Verdicts(np.zeros((0, repeats)), [])
     metric = construct(name, settings, judge=judge, encoder=encoder)
-    if encoder is not None:  # what is known before goes through the model in large batches
+    if hasattr(metric, "embeddings") and encoder is not None:  # what is known goes through the model in large batches
         compared = _COMPARED.get(name, ())
         await metric.embeddings.aembed_texts(list(dict.fromkeys(s[k] for s in samples for k in compared)))
     wanted = judge.settings.language if judge is not None and isinstance(judge.settings, Judge) else None

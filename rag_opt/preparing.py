@@ -94,6 +94,8 @@ def prepare(
         notes.append("several objectives: cost_aware proposes as tpe does, and every trial is asked all questions")
     if settings.study.stop == "auto" and (read.sampler.kind != "cost_aware" or panel.against):
         notes.append("study.stop=auto: only cost_aware with one objective says what it promises; all trials are run")
+    if settings.judge.kind == "same" and any("judge" in one.needs for one in panel.objectives(finalist=True)):
+        notes.append("the model that answers judges its own answers, and may favour them: llm@judge=openai_compatible")
     parts = split(dataset.questions, search_share=settings.study.search_share)
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])

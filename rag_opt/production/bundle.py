@@ -28,7 +28,7 @@ import yaml
 
 from rag_opt import config
 from rag_opt.data.keeping import kept
-from rag_opt.errors import BadBundle
+from rag_opt.errors import BadBundle, ServerFailed
 from rag_opt.parts.embedders.cards import Card, card_folders
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.generators.prompts import prompt_shelf
@@ -84,12 +84,17 @@ class Bundle:
         self.manifest = manifest
 
     def ask(self, question: str, *, filters: Mapping[str, Any] | None = None) -> Reply:
-        """Answer one question. `filters`: only documents whose metadata equal these may be returned."""
+        """Answer one question. `filters`: only documents whose metadata equal these may be returned.
+
+        Raises ServerFailed where a language model that it needs does not answer.
+        """
         return self.ask_many([question], filters=filters)[0]
 
     def ask_many(self, questions: Sequence[str], *, filters: Mapping[str, Any] | None = None) -> list[Reply]:
         asked = [Question(id="", text=text, filters=filters or {}) for text in questions]
         responses = self.pipeline.ask(asked)
+        for why in filter(None, responses.asked.failed):
+            raise ServerFailed(why)
         corpus = self.pipeline.corpus
         replies = []
         for row, question in enumerate(asked):
@@ -270,6 +275,8 @@ def parity(bundle: Bundle, rows: Sequence[Mapping[str, Any]], filters: Sequence[
     """
     different = []
     for row, limits in zip(rows, filters, strict=True):
+        if row.get("failed"):  # the search has nothing to compare with
+            continue
         reply = bundle.ask(row["question"], filters=limits)
         ours = [(hit.document, hit.start, hit.end) for hit in reply.hits]
         theirs = [(hit["document"], hit["start"], hit["end"]) for hit in row["hits"]]

@@ -14,11 +14,21 @@ from rag_opt.study.finals import Result
 from rag_opt.study.trials import Trial
 
 _WITH = {FLOOR: "no context at all", CEILING: "the evidence itself as its context"}
+_JUDGED = (
+    "faithfulness",
+    "answer_relevancy",
+    "context_precision",
+    "context_recall",
+    "factual_correctness",
+    "answer_correctness",
+    "noise_sensitivity",
+)
 # What a gain may have cost: metric, what it is called here, how it is written.
 _BESIDE = (
     ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
     ("retrieval/document_ndcg_at_10", "nDCG@10", "{:.3f}"),
     ("ragas/semantic_similarity", "answer similarity", "{:.3f}"),
+    *((f"ragas/{name}", name.replace("_", " "), "{:.3f}") for name in _JUDGED),
     ("quality/refused_answerable", "refused wrongly", "{:.0%}"),
     ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
     ("cost/context_tokens", "context tokens", "{:,.0f}"),

@@ -31,7 +31,7 @@ def _told(slot: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
         return dict(settings)
 
 
-_ALWAYS = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off")
+_ALWAYS = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off", "prompt")
 
 
 def describe(spec: SpecDict) -> str:

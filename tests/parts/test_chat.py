@@ -87,6 +87,13 @@ def test_one_that_fails_does_not_take_the_others_with_it() -> None:
     assert [isinstance(one, ServerFailed) for one in found] == [False, False, True, False]
 
 
+def test_an_answer_takes_as_long_as_the_server_does_whoever_waits_before_it() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.delay_s = 0.05
+        found = Chat(settings(server.url, concurrency=2), MemoryValues()).complete([request(f"{n}") for n in range(20)])
+    assert all(50 <= one.took_ms < 250 for one in found), "the last one waited for half a second"
+
+
 def test_a_model_that_hangs_is_given_up() -> None:
     with serving(ChatModel(str.upper)) as server:
         chat = Chat(settings(server.url, timeout_s=1.0, give_up_s=1.0), MemoryValues())

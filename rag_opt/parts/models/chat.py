@@ -147,11 +147,12 @@ class Chat:
         return body | settings.extra_body
 
     async def _sent(self, request: Request) -> Completion:
-        body, why = self._body(request), ""
+        body, why, took_s = self._body(request), "", list[float]()
         for _ in range(_TRIES):
-            started = time.perf_counter()
             try:
-                reply = await self._endpoint.ask("POST", "/chat/completions", body, each=lambda: self._booked(body))
+                reply = await self._endpoint.ask(
+                    "POST", "/chat/completions", body, each=lambda: self._booked(body, took_s)
+                )
             except ServerDown as error:
                 raise ModelUnusable(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
             except TooMuch as error:
@@ -164,7 +165,7 @@ class Chat:
                 self._unanswered = 0
                 given, made = self._usage(reply, body, text)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
-                return Completion(text, (time.perf_counter() - started) * 1000, given, made, finish)
+                return Completion(text, took_s[-1] * 1000, given, made, finish)
         raise self._noted(ServerFailed(f"{self._endpoint.url}/chat/completions {why}"))
 
     def useless(self, why: str) -> None:
@@ -193,8 +194,8 @@ class Chat:
         return error
 
     @contextlib.asynccontextmanager
-    async def _booked(self, body: dict[str, Any]) -> AsyncIterator[Any]:
-        """Books one try with the budget."""
+    async def _booked(self, body: dict[str, Any], times_s: list[float]) -> AsyncIterator[Any]:
+        """Books one try with the budget, and adds how long it took: without waiting for its turn."""
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
         most = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
         async with self.spending.call(self.who, str(settings.model), most_usd=most) as ended:
@@ -202,6 +203,7 @@ class Chat:
 
             def seen(reply: httpx.Response) -> None:
                 took_s = time.perf_counter() - started
+                times_s.append(took_s)
                 given, made = self._usage(_parsed(reply), body, "") if reply.status_code == 200 else (0, 0)
                 ended(str(reply.status_code), Spent(0, given, made, settings.usd(given, made, took_s)))
 
