@@ -21,7 +21,6 @@ from pydantic.dataclasses import dataclass
 from objectives.judging import averdicts, construct, verdicts
 from objectives.ragas_metrics import metric_class
 from rag_opt.config import STRICT
-from rag_opt.data.language import english_name
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.run import Run, Scores, Tools
 from rag_opt.parts.models.waiting import wait_for
@@ -31,6 +30,7 @@ from rag_opt.registry import register
 Direction = Literal["maximize", "minimize"]
 _FED = ("user_input", "response", "retrieved_contexts", "reference", "reference_contexts")
 _NEEDS = {"reference": "reference_answers", "reference_contexts": "evidence"}
+_ASKED = ("calls", "input_tokens", "output_tokens")
 _OURS = {"self", "llm", "embeddings", "name", "kwargs", "base_kwargs"}  # what is not a person's to set
 _LOWER_IS_BETTER = {"NoiseSensitivity"}
 _ABOUT = {"Agent": "conversations of agents", "MultiModal": "images", "DataCompy": "tables"}  # by what their names say
@@ -54,6 +54,12 @@ class _Judged:
         """About how often a judge is asked for one answer, with so many passages."""
         raise NotImplementedError
 
+    @property
+    def reads(self) -> list[str]:
+        """What of a sample somebody could plant something in."""
+        takes, _ = _taken(metric_class(self.metric))
+        return [name for name, of in (("answer", "response"), ("passage", "retrieved_contexts")) if of in takes]
+
     def settings(self) -> dict[str, Any]:
         """Those of the metric itself."""
         plain = dataclasses.asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
@@ -68,7 +74,7 @@ class _Judged:
             [{name: value for name, value in sample.items() if name in takes} for sample in samples],
             judge=tools.judge,
             encoder=tools.encoder(model) if model is not None else None,
-            language=english_name(language),
+            language=language,
         )
         return found.scores.mean(axis=1), found.failures
 
@@ -92,6 +98,7 @@ async def _scores(
     takes, required = _taken(metric_class(metric))
     count, about_answer = len(run.questions), "response" in takes
     quality, raw, coverage, failures, spread = (np.full(count, np.nan) for _ in range(5))
+    asked = np.full((count, 3), np.nan)
     refused = [answer.refused for answer in run.responses.answers]
     rows = []
     for row, question in enumerate(run.questions):
@@ -110,8 +117,9 @@ async def _scores(
         [_sample(run, row, takes) for row in rows],
         judge=tools.judge,
         encoder=tools.encoder(similarity_model) if similarity_model is not None else None,
-        language=english_name(run.corpus.language),
+        language=run.corpus.language,
     )
+    asked[rows] = found.asked
     for row, scores, why in zip(rows, found.scores, found.failures, strict=True):
         coverage[row], failures[row] = float(not why), float(bool(why))
         if not why:
@@ -121,6 +129,8 @@ async def _scores(
     if tools.judge is not None:
         tools.judge.failures.update(why for why in found.failures if why)
     columns = {f"ragas/{kind}": raw, f"ragas/{kind}_coverage": coverage, f"ragas/{kind}_failures": failures}
+    if tools.judge is not None:
+        columns |= {f"cost/judge_{kind}_{what}": asked[:, i] for i, what in enumerate(_ASKED)}
     if found.scores.shape[1] > 1:
         columns[f"ragas/{kind}_spread"] = spread
     return {f"quality/{kind}": quality, **columns} if about_answer else columns

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from objectives.ragas_metrics import metric_class, silently
+from rag_opt.data.language import english_name
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge, Messages
+from rag_opt.parts.models.language_model import Completion, Judge, Messages
 from rag_opt.parts.models.structured import Unusable, structured
 from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
@@ -46,19 +47,27 @@ Sample = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """`scores` [samples, repeats], NaN where there is none; `failures`: why, by sample, empty where all is well."""
+    """`scores` [samples, repeats], NaN where there is none; `failures`: why, by sample, empty where all is well.
+
+    `asked` [samples, 3]: calls, input tokens and output tokens, as they were when each reply was first given.
+    """
 
     scores: FloatArray
     failures: list[str]
+    asked: FloatArray
 
 
 @dataclass
 class _Case:
-    """What is known of one sample while it is judged: how often each prompt was sent, what must end everything."""
+    """What is known of one sample while it is judged: how often each prompt was sent and what that cost, which of them
+    has no answer, what must end everything.
+    """
 
     repeat: int
     sent: Counter[str] = field(default_factory=Counter)
     fatal: Exception | None = None
+    unanswered: dict[str, Exception] = field(default_factory=dict)
+    asked: FloatArray = field(default_factory=lambda: np.zeros(3))
 
 
 _case: ContextVar[_Case] = ContextVar("case")
@@ -92,13 +101,15 @@ async def averdicts(
     """As `verdicts`, in the event loop."""
     repeats = judge.settings.repeats if judge is not None and isinstance(judge.settings, Judge) else 1
     if not samples:
-        return Verdicts(np.zeros((0, repeats)), [])
+        return Verdicts(np.zeros((0, repeats)), [], np.zeros((0, 3)))
     metric = construct(name, settings, judge=judge, encoder=encoder)
     if hasattr(metric, "embeddings") and encoder is not None:  # what is known goes through the model in large batches
         compared = _COMPARED.get(name, ())
         await metric.embeddings.aembed_texts(list(dict.fromkeys(s[k] for s in samples for k in compared)))
+    if judge is not None:
+        judge.anew()
     wanted = judge.settings.language if judge is not None and isinstance(judge.settings, Judge) else None
-    language = wanted or language
+    language = english_name(wanted or language).lower()
     if language and language != "english" and hasattr(metric, "llm"):
         await _adapt(metric, language)
     guarded = judge is not None and isinstance(judge.settings, Judge) and judge.settings.guard
@@ -112,10 +123,11 @@ async def averdicts(
         if isinstance(one, BaseException):
             raise one
     done = [one for one in found if isinstance(one, tuple)]
-    scores = np.array([value for value, _ in done], np.float64).reshape(len(samples), repeats)
-    whys = [why for _, why in done]
+    scores = np.array([value for value, _, _ in done], np.float64).reshape(len(samples), repeats)
+    whys = [why for _, why, _ in done]
+    asked = np.stack([case.asked for _, _, case in done]).reshape(len(samples), repeats, 3).sum(axis=1)
     failures = [next(filter(None, whys[i * repeats : (i + 1) * repeats]), "") for i in range(len(samples))]
-    return Verdicts(scores, failures)
+    return Verdicts(scores, failures, asked)
 
 
 def construct(
@@ -146,30 +158,40 @@ async def _adapt(metric: Any, language: str) -> None:
                 raise ModelUnusable(f"{what}. judge.language=english leaves them as they are") from None
 
 
-async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat | None) -> tuple[float, str]:
-    """(score, why there is none)."""
+async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat | None) -> tuple[float, str, _Case]:
+    """(score, why there is none, what it cost)."""
     case = _Case(repeat)
     _case.set(case)
+    value, why = await _value(metric, sample, case, judge)
+    if why:
+        return np.nan, why, case
+    low, high = _WIDER.get(name) or metric.allowed_values
+    if not np.isfinite(value):
+        return np.nan, f"{name} gave no number", case
+    if not low - _TOLERANCE <= value <= high + _TOLERANCE:
+        return np.nan, f"{name} gave {value:g}, which is not in [{low:g}, {high:g}]", case
+    return min(max(value, low), high), "", case
+
+
+async def _value(metric: Any, sample: Sample, case: _Case, judge: Chat | None) -> tuple[float, str]:
+    """What ragas says, or why that is nothing. Raises what must end everything, which some metrics swallow."""
+    value, failed = np.nan, None
     try:
         value = float((await metric.ascore(**sample)).value)
     except Exception as error:
-        if case.fatal is not None:
-            raise case.fatal from None
-        if isinstance(error, (Unusable, ServerFailed)):
-            if judge is not None:
-                judge.useless(str(error))
-            return np.nan, str(error)
-        return np.nan, f"{type(error).__name__}: {error}"
-    if case.fatal is not None:  # some metrics go on after any exception
-        raise case.fatal
+        failed = error
+    if case.fatal is not None:
+        raise case.fatal from None
+    failed = next(iter(case.unanswered.values()), failed)  # some metrics go on with half of what they asked
+    if failed is None:
+        if judge is not None:
+            judge.useful()
+        return value, ""
+    if not isinstance(failed, (Unusable, ServerFailed)):
+        return np.nan, f"{type(failed).__name__}: {failed}"
     if judge is not None:
-        judge.useful()
-    low, high = _WIDER.get(name) or metric.allowed_values
-    if not np.isfinite(value):
-        return np.nan, f"{name} gave no number"
-    if not low - _TOLERANCE <= value <= high + _TOLERANCE:
-        return np.nan, f"{name} gave {value:g}, which is not in [{low:g}, {high:g}]"
-    return min(max(value, low), high), ""
+        judge.useless(str(failed))
+    return np.nan, str(failed)
 
 
 def _delimited(sample: Sample) -> dict[str, Any]:
@@ -200,10 +222,19 @@ def _judge_class() -> Any:
             number = case.repeat * _REPEATS_APART + case.sent[prompt]
             case.sent[prompt] += 1
             try:
-                return await structured(self._chat, _asked(self._chat, prompt), response_model, number)
+                asked = _asked(self._chat, prompt)
+                answer = await structured(self._chat, asked, response_model, number, told=self._booked)
             except (ModelUnusable, BudgetSpent) as error:
                 case.fatal = error
                 raise
+            except (Unusable, ServerFailed) as error:
+                case.unanswered[prompt] = error
+                raise
+            case.unanswered.pop(prompt, None)  # some metrics ask again
+            return answer
+
+        def _booked(self, reply: Completion) -> None:
+            _case.get().asked += [1, reply.input_tokens, reply.output_tokens]
 
     return StoredJudge
 
@@ -272,9 +303,11 @@ class _Batches:
             texts = list(batch)
             try:
                 vectors = await loop.run_in_executor(self._thread, self._encoder.vectors, texts, "sentence")
-            except Exception as error:
+            except BaseException as error:  # an interrupt in that thread must not end this one
+                why = error if isinstance(error, Exception) else RuntimeError("stopped while embedding")
                 for future in batch.values():
-                    future.set_exception(error)
+                    if not future.done():
+                        future.set_exception(why)
                 continue
             if len(self._known) > _MOST_KNOWN:
                 self._known.clear()

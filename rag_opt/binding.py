@@ -34,14 +34,15 @@ _FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", 
 _FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
 
 
-def models_digest(space: Space, baseline: PipelineSpec, workshop: Workshop) -> str:
+def models_digest(space: Space, baseline: PipelineSpec, panel: Panel, workshop: Workshop) -> str:
     """Of the models that a search can choose, of the language models that it asks, and of what these are told."""
     cards: dict[str, Any] = {name: workshop.cards.read(name) for name in [*model_names(space), baseline.embedder.name]}
     rerankers = workshop.rerankers
     cards |= {f"reranker {name}": rerankers.read(name) for name in reranker_names(space, rerankers)}
     plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
     answers = workshop.chat.settings.identity if workshop.chat is not None else None
-    judges = workshop.judge.settings.judging if workshop.judge is not None else None  # type: ignore[attr-defined]
+    judged = any("judge" in one.needs for one in (panel.optimised, *panel.against))
+    judges = workshop.judge.settings.judging if judged and workshop.judge is not None else None  # type: ignore[attr-defined]
     return digest([plain, answers, judges, _prompts(space, baseline, workshop)])
 
 

@@ -124,9 +124,7 @@ def _cannot_run(name: str, card: Card, workshop: Workshop) -> list[Problem]:
 
 def unasked(generator: LanguageModel, judge: Judge, budget: Budget) -> list[Problem]:
     """What language models lack to be asked, secrets that would be written down, a cap that counts nothing."""
-    problems = [*misconfigured(generator, "llm")]
-    if judge.kind != "same":
-        problems += misconfigured(judge, "judge")
+    problems = [*misconfigured(generator, "llm"), *misconfigured(judge, "judge")]
     asked = [one for one in (generator, resolved(judge, generator)) if one.kind == "openai_compatible"]
     if budget.usd is not None and asked and not any(one.priced for one in asked):
         what = "is a cap on dollars, but no price is known: llm.usd_per_million_input_tokens=…, …_output_tokens=…"

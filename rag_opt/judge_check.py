@@ -106,7 +106,7 @@ def _compared(metric: str, labels: Sequence[Label], tools: Tools, language: str,
         settings = dataclasses.replace(judge.settings, guard=guard)  # type: ignore[call-arg]  # a judge's
         using = dataclasses.replace(tools, judge=judge.with_settings(settings))
         plain, _ = objective.judged(samples, using, language)
-        for where in ("answer", "passage"):
+        for where in objective.reads:
             rows, texts = list[int](), list[dict[str, Any]]()
             for injection in INJECTIONS:
                 for row, sample in enumerate(samples):

@@ -101,7 +101,7 @@ def prepare(
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
         **input_digests(dataset, read.space, panel, read.baseline),
-        "set of models": models_digest(read.space, read.baseline, workshop),
+        "set of models": models_digest(read.space, read.baseline, panel, workshop),
         "split": digest([settings.study.search_share, parts.basis.partition(":")[0]]),
     }
     search = Search(

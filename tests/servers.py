@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections import deque
@@ -65,7 +66,7 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Any]:
+def serving(server: Server, *, tls: ssl.SSLContext | None = None) -> Iterator[Any]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -94,8 +95,10 @@ def serving(server: Server) -> Iterator[Any]:
 
     http_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http_server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    if tls is not None:
+        http_server.socket = tls.wrap_socket(http_server.socket, server_side=True)
     threading.Thread(target=http_server.serve_forever, daemon=True).start()
-    server.url = f"http://127.0.0.1:{http_server.server_port}"
+    server.url = f"http{'s' if tls else ''}://127.0.0.1:{http_server.server_port}"
     try:
         yield server
     finally:

@@ -12,7 +12,7 @@ from rag_opt.data.questions import resolve_evidence
 from rag_opt.data.reading import Problems, check_questions, json_lines, make_corpus
 from rag_opt.data.resolve import Resolver
 from rag_opt.errors import BadInput
-from rag_opt.records import Dataset, Question
+from rag_opt.records import Alternative, Dataset, Question
 from rag_opt.registry import register
 
 _UP = {"up", "1", "true", "👍", "good", "yes"}
@@ -67,10 +67,9 @@ class Logs:
                 if self.others == "without_evidence":
                     found.append((where, Question(name, line.question, origin="log")))
                 continue
-            try:
-                needs = resolve_evidence([line.passages], resolver, where) if line.passages else None
-            except BadInput:  # documents change; what was shown then may stand nowhere now
-                needs, lost = None, lost + 1
+            shown = [place for one in line.passages or () for place in _where(one, resolver)]
+            lost += bool(line.passages) and not shown
+            needs = (tuple(dict.fromkeys(shown)),) if shown else None
             found.append((where, Question(name, line.question, line.answer, needs, origin="log, thumb up")))
         check_questions(found, corpus, problems)
         problems.refuse_if_any()
@@ -79,3 +78,12 @@ class Logs:
         notes += [f"{unrated} questions of the log have no thumb up and were {kept}"] if unrated else []
         notes += [f"{lost} questions of the log name passages that stand in no document now"] if lost else []
         return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
+
+
+def _where(passage: Any, resolver: Resolver) -> tuple[Alternative, ...]:
+    """Where a passage stands; nowhere if the documents have changed since it was shown."""
+    try:
+        needs = resolve_evidence([passage], resolver, "")
+    except BadInput:
+        return ()
+    return tuple(place for need in needs or () for place in need)

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from rag_opt import config
+from rag_opt.errors import BudgetSpent, ModelUnusable
 from rag_opt.evaluation.run import Objective, Run, Scores, Tools
 from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
@@ -44,9 +45,9 @@ def score_all(objectives: Sequence[Objective], run: Run, tools: Tools, values: V
 async def _together(work: Sequence[Coroutine[Any, Any, Scores]]) -> list[Scores]:
     """All of them, even if one raises: what the others are asking is paid for."""
     found = await asyncio.gather(*work, return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
+    failed = [one for one in found if isinstance(one, BaseException)]
+    for one in sorted(failed, key=lambda error: not isinstance(error, (ModelUnusable, BudgetSpent))):
+        raise one
     return [one for one in found if not isinstance(one, BaseException)]
 
 
@@ -84,8 +85,8 @@ class _Work:
         self._values.computed[_SHELF] = self._values.computed.get(_SHELF, 0) + len(made)
         rows |= made
         found = [rows[row] for row in range(len(self._keys))]
-        names = list(found[0])
-        whole = {name: [np.nan if row[name] is None else row[name] for row in found] for name in names}
+        names = list(dict.fromkeys(name for row in found for name in row))
+        whole = {name: [np.nan if row.get(name) is None else row[name] for row in found] for name in names}
         return {name: self._spread(np.array(column, float)) for name, column in whole.items()}
 
     def _spread(self, column: FloatArray) -> FloatArray:
@@ -110,7 +111,7 @@ def _identity(objective: Objective, run: Run, tools: Tools) -> str:
     model = getattr(objective, "similarity_model", None)
     facts.append(tools.encoder(model).vectors_key if model is not None else None)
     if "judge" in objective.needs and tools.judge is not None:
-        facts.append(tools.judge.settings.judging)  # type: ignore[attr-defined]  # a judge's
+        facts += [tools.judge.settings.judging, run.corpus.language]  # type: ignore[attr-defined]  # a judge's
     return digest(facts)
 
 

@@ -37,7 +37,7 @@ class InTerminal:
             say(f"\n[bold]{row + 1} of {len(questions)}[/]  ", end="")
             say(question.text, markup=False, style="bold")
             for number, span in enumerate(spans, start=1):
-                say(f"\n [cyan]{number}[/] {span.document_id} [{span.start}, {span.end})", style="dim")
+                say(f"\n {number}  {span.document_id} [{span.start}, {span.end})", style="cyan", markup=False)
                 say(self._corpus.text(span).strip(), markup=False)
             decision = self._decided(spans)
             if decision == "stop":
@@ -75,6 +75,8 @@ class OnPage:
         token = secrets.token_urlsafe(12)
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = 2  # browsers open connections that they may need later
+
             def do_GET(self) -> None:
                 self._answer(page.shown())
 

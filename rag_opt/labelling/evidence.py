@@ -85,11 +85,15 @@ class ByModel:
         except ServerFailed:
             return None
         self._chat.useful()
-        return needs_of(found.quotes, spans, self._resolver)
+        decided = needs_of(found.quotes, spans, self._resolver)
+        # where there is an answer there is evidence, only not among what was shown
+        return None if decided == () and question.reference_answer else decided
 
 
 def needs_of(quotes: Sequence[str], shown_spans: Sequence[Span], resolver: Resolver) -> tuple[Need, ...] | None:
-    """A need for each quote, its twins as alternatives; None where something is quoted that was not shown."""
+    """A need for each quote, its twins as alternatives; None where something is quoted that was not shown, or nothing
+    but what is too short to be found.
+    """
     needs: list[Need] = []
     for quote in quotes:
         if len(normalize(quote).text.strip()) < 8:
@@ -99,7 +103,7 @@ def needs_of(quotes: Sequence[str], shown_spans: Sequence[Span], resolver: Resol
         if not inside:
             return None
         needs.append(tuple(dict.fromkeys([*inside, *found])))
-    return tuple(dict.fromkeys(needs))
+    return tuple(dict.fromkeys(needs)) if needs or not quotes else None
 
 
 def labelled(question: Question, decision: Decision, origin: str) -> Question:

@@ -60,15 +60,16 @@ class Answering:
         prompt = self._prompt(part.prompt)
         arranged = [part.arranged(context) for context in contexts]
         texts = [[self._texts.of(span) for span in context] for context in arranged]
-        requests = [part.request(q.text, shown, prompt) for q, shown in zip(questions, texts, strict=True)]
-        with self._ledger.timed(f"answer {part.kind}", len(questions)):
-            replies = asked.replies(self._chat, requests, range(len(questions)))
-        nothing = Answer("", refused=False)
-        answers = [
-            nothing if reply is None else part.read(reply.text, context, prompt)
-            for reply, context in zip(replies, arranged, strict=True)
-        ]
-        return answers, np.array([reply.took_ms if reply is not None else np.nan for reply in replies])
+        # one whose search failed has no score anyway
+        rows = [row for row in range(len(questions)) if not asked.failed[row]]
+        requests = [part.request(questions[row].text, texts[row], prompt) for row in rows]
+        with self._ledger.timed(f"answer {part.kind}", len(rows)):
+            replies = asked.replies(self._chat, requests, rows)
+        answers, took_ms = [Answer("", refused=False)] * len(questions), np.full(len(questions), np.nan)
+        for row, reply in zip(rows, replies, strict=True):
+            if reply is not None:
+                answers[row], took_ms[row] = part.read(reply.text, arranged[row], prompt), reply.took_ms
+        return answers, took_ms
 
     def _by_part(
         self, part: Any, questions: Sequence[Question], vectors: NDArray[np.float32], contexts: Contexts

@@ -13,7 +13,7 @@ from rag_opt.study.search import Panel, Search
 
 _DRAWN = 200
 _QUESTION_TOKENS, _ANSWER_TOKENS = 250, 100  # what stands around the passages, and what is said of them
-_VERDICT_TOKENS = (900, 250)  # about what ragas' prompts read and write a call, with three contexts
+VERDICT_TOKENS = (900, 250)  # about what ragas' prompts read and write a call, with three contexts
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ def expected_calls(search: Search, *, held_out: int, finalists: int) -> Calls:
     end = (min(finalists, search.trials) + 1 + len((FLOOR, CEILING))) * (held_out or len(search.questions))
     judge = search.workshop.judge
     repeats = getattr(judge.settings, "repeats", 1) if judge is not None else 0
-    tried, finals = (_verdicts(search.panel, passages, finalist=finalist) for finalist in (False, True))
-    verdicts = repeats * (count * tried + end * finals)
+    tried, finals = (verdicts(search.panel, passages, finalist=finalist) for finalist in (False, True))
+    judged = repeats * (count * tried + end * finals)
     answers, chat = asks * (count + end), search.workshop.chat
     usd = seconds = 0.0
     for number, model, tokens in (
         (answers, chat, (_QUESTION_TOKENS + context, _ANSWER_TOKENS)),
-        (verdicts, judge, _VERDICT_TOKENS),
+        (judged, judge, VERDICT_TOKENS),
     ):
         if model is not None:
             usd += number * model.settings.usd(*tokens)
             seconds += number / model.settings.concurrency
-    return Calls(answers, verdicts, usd, seconds)
+    return Calls(answers, judged, usd, seconds)
 
 
 def _asks(spec: PipelineSpec) -> int:
@@ -59,7 +59,7 @@ def _asks(spec: PipelineSpec) -> int:
     return query + sum("model" in part.needs for part in (spec.reranker, spec.generator))
 
 
-def _verdicts(panel: Panel, passages: float, *, finalist: bool) -> float:
+def verdicts(panel: Panel, passages: float, *, finalist: bool) -> float:
     """Of one pipeline for one question."""
     judged: Sequence[object] = panel.objectives(finalist=finalist)
     return float(sum(one.calls(passages) for one in judged if hasattr(one, "calls")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rag_opt.errors import BadInput, BudgetSpent, TooManyFailures
+from rag_opt.errors import BadInput, BudgetSpent, ModelUnusable, TooManyFailures
 from rag_opt.pipeline import PipelineSpec
 from rag_opt.store.keys import digest
 from rag_opt.study.costs import Outlook
@@ -123,7 +123,7 @@ def _sweep_new_indexes(
         sweeps[index] = ()
         try:
             found = sweep(search.workshop, spec, search.space, search.questions, price_per_1000_tokens=price)
-        except BadInput:
+        except (BadInput, ModelUnusable, BudgetSpent):
             raise
         except Exception as error:  # a sweep only proposes; the search goes on without it
             watcher.note(f"the lists of trial {trial.number} could not be swept: {type(error).__name__}: {error}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from rag_opt.errors import BudgetSpent
+from rag_opt.errors import BudgetSpent, ServerFailed
 from rag_opt.evaluation.selection import Finalist, choose
 from rag_opt.evaluation.statistics import Interval, clusters_of, paired_gains
 from rag_opt.pipeline import PipelineSpec
@@ -97,8 +96,11 @@ def finish(
         started(position, len(entered))
         spec = PipelineSpec.from_dict(trial.spec)
         try:
+            search.workshop.spending.refuse_late()
             done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
         except BudgetSpent as error:
+            if not done:
+                raise BudgetSpent(f"{error}, and nothing is left for the end; a higher cap goes on from here") from None
             unfinished = f"{error}: {position} of {len(entered)} finalists and baseline were asked"
             break
         search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
@@ -109,8 +111,10 @@ def finish(
         return None
     result = _result(search, entered, done, able, baseline, questions, untouched=bool(held_out))
     within: dict[str, float] = {}
-    with contextlib.suppress(BudgetSpent):
+    try:
         within = bounds(search, PipelineSpec.from_dict(result.spec), questions)
+    except (BudgetSpent, ServerFailed) as error:  # good to know, but nothing depends on it
+        unfinished = unfinished or f"floor and ceiling: {error}"
     spent = {
         f"{who}/{name}": float(value)
         for who, one in search.workshop.spending.by_who.items()

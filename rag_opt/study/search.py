@@ -63,7 +63,8 @@ class Evaluation:
     def coverage(self) -> float:
         """Share of the questions that it has a value for; an unanswerable one without a value is not missing."""
         known = ~np.isnan(self.optimised)
-        applies = known | np.array([question.answerable for question in self.run.questions], bool)
+        failed = np.array([bool(why) for why in self.run.responses.asked.failed])
+        applies = known | failed | np.array([question.answerable for question in self.run.questions], bool)
         return float(known.sum() / applies.sum()) if applies.any() else 0.0
 
 

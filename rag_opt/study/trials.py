@@ -31,7 +31,7 @@ class Trial:
     are optimised against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean
     over those.
 
-    `paid`: what language models were paid for it, by who asked and what (`judge/usd`); `used`: calls and dollars that
+    `paid`: what language models were paid for it, by who asked and what (`judge/usd`). `used`: calls and dollars that
     its answers and verdicts cost when they were first given. `failures`: why questions have no answer or verdict, with
     how many.
 

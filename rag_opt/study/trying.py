@@ -117,7 +117,7 @@ def tried(
         truncated_chunks=search.workshop.truncated_chunks(spec),
         stages=_stages(search, spent, time.perf_counter() - clock),
         made=_made(search.workshop, spec, done.run.responses),
-        **bill.now(done.run.responses),
+        **bill.now(done),
         **_spent(before, _counts(search.workshop)),
     )
     return _scored(search, measured, done, lost)

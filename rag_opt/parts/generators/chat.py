@@ -34,6 +34,8 @@ class ByChat:
     def check(self, prompts: Shelf[Prompt]) -> None:
         """Raises BadInput where there is no such prompt, ImpossiblePipeline where it has too few examples."""
         prompt = prompts.read(self.prompt)
+        if not prompt.reads_passages:
+            raise ImpossiblePipeline(f"the prompt {self.prompt} reads no passages; it is the floor, and no candidate")
         if self.examples > len(prompt.examples):
             there = len(prompt.examples)
             raise ImpossiblePipeline(f"the prompt {self.prompt} has {there} examples, not {self.examples}")
@@ -58,7 +60,9 @@ class ByChat:
             return Answer("", refused=True)
         if not prompt.cites:
             return Answer(reply.strip(), False)
-        return Answer(without_citations(reply), False, tuple(passages[i] for i in cited(reply, len(passages))))
+        return Answer(
+            without_citations(reply, len(passages)), False, tuple(passages[i] for i in cited(reply, len(passages)))
+        )
 
     def closed_book(self) -> ByChat:
         """The same without any passage: what the model knows by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from rag_opt.parts.models.cards import Shelf, shelf_folders
 from rag_opt.parts.models.language_model import Messages
 
 _MARKS = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
-CITATION = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
+# after a space, a sign of punctuation or another one: x[1] is code
+CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -68,9 +69,12 @@ class Prompt:
         return re.sub(r"\{(?:question|passages|refusal)\}", lambda match: given[match.group()], text).strip()
 
     def refuses(self, reply: str) -> bool:
-        """Whether the reply is the refusal, give or take case, punctuation and citations."""
-        said, wanted = _plain(CITATION.sub("", reply)), _plain(self.refusal)
-        return not said or (bool(wanted) and said.startswith(wanted))
+        """Whether the reply is the refusal, or begins with it as a sentence; case and punctuation do not matter."""
+        words = re.findall(r"\w+", self.refusal)
+        if not words:
+            return not reply.strip()
+        sentence = r"\W*" + r"\W+".join(map(re.escape, words)) + r"\s*(?:[.!?\n\[\"'*]|$)"
+        return not reply.strip() or re.match(sentence, reply, re.IGNORECASE) is not None
 
 
 def shown(passages: Sequence[str]) -> str:
@@ -80,21 +84,21 @@ def shown(passages: Sequence[str]) -> str:
 
 
 def cited(reply: str, count: int) -> list[int]:
-    """Positions from 0 of the passages that a reply names, each once, in the order of their naming."""
-    return list(dict.fromkeys(number - 1 for number in _numbers(reply) if 1 <= number <= count))
+    """Positions from 0 of the `count` passages that a reply names, each once, in the order of their naming."""
+    found = (number - 1 for match in CITATION.finditer(reply) for number in _numbers(match, count))
+    return list(dict.fromkeys(found))
 
 
-def without_citations(reply: str) -> str:
-    return re.sub(r"\s+([.,;:!?])", r"\1", " ".join(CITATION.sub(" ", reply).split()))
+def without_citations(reply: str, count: int) -> str:
+    """The reply without the marks of passages that there are."""
+    left = CITATION.sub(lambda match: "" if _numbers(match, count) else match.group(), reply)
+    return re.sub(r"[ \t]+(?=[.,;:!?\n]|$)", "", re.sub(r"(?<=\S)[ \t]{2,}", " ", left)).strip()
 
 
-def _numbers(reply: str) -> Iterator[int]:
-    for match in CITATION.finditer(reply):
-        yield from map(int, re.findall(r"\d+", match.group(1)))
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[^\w\s]", " ", text).lower().split())
+def _numbers(match: re.Match[str], count: int) -> list[int]:
+    """The numbers in a mark, if all of them are those of passages."""
+    numbers = [int(one) for one in re.findall(r"\d+", match.group(1))]
+    return numbers if all(1 <= one <= count for one in numbers) else []
 
 
 def prompt_shelf(conf_folders: Sequence[Path]) -> Shelf[Prompt]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 _SHELF = "replies"
-_TRIES = 3  # for a reply without a message
+_TRIES = 2  # for a reply without a message
 _USELESS = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
 _RESUME = "Everything that was answered is kept; the same command goes on from there"
@@ -33,8 +33,7 @@ _RESUME = "Everything that was answered is kept; the same command goes on from t
 class Chat:
     """One language model. `who`: in whose name its calls are booked, `generator` or `judge`.
 
-    `used`: what its answers cost when they were first given, those that were stored before included. `failures`: why
-    something that it was asked could not be used, counted.
+    `failures`: why something that it was asked could not be used, counted.
     """
 
     def __init__(
@@ -42,12 +41,11 @@ class Chat:
     ) -> None:
         self.settings, self.who = settings, who
         self.spending = spending or Spending()
-        self.used = Spent()
-        self.uncounted = 0
         self.failures: Counter[str] = Counter()
         self._values = values
         self._asking: dict[bytes, asyncio.Future[Completion]] = {}
         self._useless = self._unanswered = 0  # in a row
+        self._over: ModelUnusable | None = None
         self._endpoint = Endpoint(
             str(settings.base_url),
             key_variable=settings.key_variable,
@@ -84,6 +82,7 @@ class Chat:
         return wait_for(self._all(requests))
 
     async def _all(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
+        self.anew()
         keys = self.keys(requests)
         known = {key: Completion(*orjson.loads(value)) for key, value in self._values.get(_SHELF, keys).items()}
         work = [self._known_or_asked(key, one, known) for key, one in zip(keys, requests, strict=True)]
@@ -108,17 +107,15 @@ class Chat:
 
     def _reused(self, completion: Completion) -> Completion:
         self._values.reused[_SHELF] = self._values.reused.get(_SHELF, 0) + 1
-        return self._counted(completion)
-
-    def _counted(self, completion: Completion) -> Completion:
-        _, took_ms, given, made, _ = completion
-        self.used.add(Spent(1, given, made, self.settings.usd(given, made, took_ms / 1000)))
+        self._unanswered = 0
         return completion
 
     async def _once(self, key: bytes, request: Request) -> Completion:
         """Sent once, however many wait for it."""
+        if self._over is not None:
+            raise self._over
         if key in self._asking:
-            return self._counted(await asyncio.shield(self._asking[key]))
+            return await asyncio.shield(self._asking[key])
         future = self._asking[key] = asyncio.get_running_loop().create_future()
         try:
             completion = await self._sent(request)
@@ -131,7 +128,7 @@ class Chat:
             raise
         finally:
             del self._asking[key]
-        return self._counted(completion)
+        return completion
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = self.settings
@@ -154,16 +151,17 @@ class Chat:
                     "POST", "/chat/completions", body, each=lambda: self._booked(body, took_s)
                 )
             except ServerDown as error:
-                raise ModelUnusable(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
+                raise self._given_up(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
             except TooMuch as error:
+                # a matter of this request: too long a context, a filter
                 what = f"{self._endpoint.url}/chat/completions refuses the request: {error}"
-                raise self._noted(ServerFailed(what)) from None
+                raise ServerFailed(what) from None
             except ServerFailed as error:
                 raise self._noted(error) from None
             text, why = _message(reply)
             if text:
                 self._unanswered = 0
-                given, made = self._usage(reply, body, text)
+                given, made = self._usage(reply, body)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
                 return Completion(text, took_s[-1] * 1000, given, made, finish)
         raise self._noted(ServerFailed(f"{self._endpoint.url}/chat/completions {why}"))
@@ -176,10 +174,19 @@ class Chat:
     def useful(self) -> None:
         self._useless = 0
 
+    def anew(self) -> None:
+        """Whoever begins to ask may do so, whatever was given up before."""
+        self._over = None
+
+    def _given_up(self, why: str) -> ModelUnusable:
+        """What ends it, for those too that are still to ask: they would pay for nothing."""
+        self._over = ModelUnusable(why)
+        return self._over
+
     def _stop_after(self, failures: int, why: str) -> None:
         if failures >= _USELESS:
             limit = self.settings.max_tokens
-            raise ModelUnusable(
+            raise self._given_up(
                 f"{failures} times in a row {self.settings.model} at {self._endpoint.url} gave nothing that "
                 f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
                 f"may help ({_section(self.who)}). {_RESUME}"
@@ -196,6 +203,8 @@ class Chat:
     @contextlib.asynccontextmanager
     async def _booked(self, body: dict[str, Any], times_s: list[float]) -> AsyncIterator[Any]:
         """Books one try with the budget, and adds how long it took: without waiting for its turn."""
+        import httpx
+
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
         most = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
         async with self.spending.call(self.who, str(settings.model), most_usd=most) as ended:
@@ -204,12 +213,19 @@ class Chat:
             def seen(reply: httpx.Response) -> None:
                 took_s = time.perf_counter() - started
                 times_s.append(took_s)
-                given, made = self._usage(_parsed(reply), body, "") if reply.status_code == 200 else (0, 0)
+                given, made = self._usage(_parsed(reply), body) if reply.status_code == 200 else (0, 0)
                 ended(str(reply.status_code), Spent(0, given, made, settings.usd(given, made, took_s)))
 
-            yield seen
+            try:
+                yield seen
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                ended("not sent", Spent())
+                raise
+            except BaseException:  # it may well be answered and billed, only not to us
+                ended("unanswered", Spent(usd=most))
+                raise
 
-    def _usage(self, reply: Any, body: dict[str, Any], text: str) -> tuple[int, int]:
+    def _usage(self, reply: Any, body: dict[str, Any]) -> tuple[int, int]:
         """(input tokens, output tokens) as the server counts them, or by their characters."""
         usage = reply.get("usage") if isinstance(reply, dict) else None
         given, made = (
@@ -217,8 +233,7 @@ class Chat:
         )
         if isinstance(given, int) and isinstance(made, int) and given > 0 and made >= 0:
             return given, made
-        self.uncounted += 1
-        said = text or _message(reply)[0]
+        said = _message(reply)[0]
         shown = sum(len(one["content"]) for one in body["messages"])
         return -(-shown // _CHARACTERS_PER_TOKEN), -(-len(said) // _CHARACTERS_PER_TOKEN)
 

@@ -22,7 +22,7 @@ MOST_IN_FLIGHT = 16
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 424}
 _REFUSED = {401, 402, 403, 404, 405}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
-_NEVER_ANSWERED_S = 10.0
+_NEVER_REACHED_S = 10.0
 _CONNECT_S = 10.0
 _TOO_MUCH = {400, 413, 422}
 
@@ -44,8 +44,8 @@ class Endpoint:
     `ca_bundle` is given.
 
     A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after what
-    Retry-After says, or a growing pause, for `patience_s` seconds. Where no request at all is answered for `give_up_s`
-    seconds, or for 10 by one that never answered, the server is down: all that wait for it are told so at once.
+    Retry-After says, or a growing pause, for `patience_s` seconds of trying. Where no request at all is answered for
+    `give_up_s` seconds, or for 10 by one that was never reached, it is down: all that wait for it are told so at once.
     """
 
     def __init__(
@@ -71,9 +71,10 @@ class Endpoint:
         self._random = random.Random()
         self._open: httpx.AsyncClient | None = None
         self._free = asyncio.Semaphore(most_in_flight)
-        self._answered = False
-        self._failing_since: float | None = None
-        self._not_before = 0.0
+        self._reached = False
+        self._good_at = 0.0  # when the last request was answered
+        self._bad_since: float | None = None  # since when none was
+        self._not_before = self._asked_s = 0.0  # by Retry-After
         self._waiting: set[asyncio.Task[Any]] = set()
         self._down = ""
 
@@ -98,55 +99,59 @@ class Endpoint:
 
         Raises ServerDown where the server cannot be used by anybody, ServerFailed where this request is not answered.
         """
-        begun, wait_s, place = time.monotonic(), _FIRST_WAIT_S, self.url + path
+        tried_s, wait_s, place = 0.0, _FIRST_WAIT_S, self.url + path
         while True:
-            try:
-                async with self._free:
-                    await asyncio.sleep(max(self._not_before - time.monotonic(), 0))
-                    reply = await self._tried(method, path, body, each)
-            except _Unanswered as error:
-                why, pause = str(error), wait_s
-            else:
-                if reply.status_code == 200:
-                    return reply.json()
-                why, pause = self._judged(place, reply), _asked_to_wait(reply) or wait_s
-                if reply.status_code == 429:  # whoever asks now is refused too
-                    self._not_before = max(self._not_before, time.monotonic() + _asked_to_wait(reply))
-            pause *= 1 + 0.25 * self._random.random()  # so that many waiting do not come back at once
-            self._failed(why)
-            waited_s = time.monotonic() - begun
-            if waited_s + pause > self._patience_s:
-                there = "" if self._answered else " (is a server running there?)"
-                raise ServerFailed(f"{place} did not answer for {waited_s:.0f} seconds{there}; the last was {why}")
+            async with self._free:
+                await self._sleep(self._not_before - time.monotonic())
+                started = time.monotonic()
+                why, pause, reply = await self._tried(method, path, body, each)
+            if reply is not None:
+                return reply
+            tried_s += time.monotonic() - started  # waiting for its turn is nobody's failure
+            pause = pause or wait_s * (1 + 0.25 * self._random.random())  # so that many do not come back at once
+            self._look_for_silence(why)
+            if tried_s + pause > self._patience_s:
+                there = "" if self._reached else " (is a server running there?)"
+                raise ServerFailed(f"{place} did not answer within {self._patience_s:.0f} seconds{there}; {why}")
             self.retries += 1
             await self._sleep(pause)
+            tried_s += pause
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    async def _tried(self, method: str, path: str, body: Any, each: Callable[[], Any] | None) -> httpx.Response:
-        """One try. Raises _Unanswered where there is no reply."""
+    async def _tried(self, method: str, path: str, body: Any, each: Callable[[], Any] | None) -> tuple[str, float, Any]:
+        """One try: (why there is no answer, the pause that was asked for, the answer)."""
         import httpx
 
         self._check()
-        headers, started = self._secrets(), time.monotonic()
+        headers, started, place = self._secrets(), time.monotonic(), self.url + path
         self.requests += 1
         try:
             async with each() if each is not None else _unseen() as seen:
-                reply = await self._watched(self._client.request(method, self.url + path, json=body, headers=headers))
+                reply = await self._watched(self._client.request(method, place, json=body, headers=headers))
                 seen(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise ServerDown(f"{self.url}{path}: {error} (an address begins with http:// or https://)") from None
+            raise ServerDown(f"{place}: {error} (an address begins with http:// or https://)") from None
         except (httpx.TransportError, TimeoutError) as error:
-            if self._failing_since is None:
-                self._failing_since = started
-            raise _Unanswered(f"{type(error).__name__}: {self._clean(str(error))}") from None
-        if reply.status_code == 200 and not _is_json(reply):
-            self._failing_since = self._failing_since or started
-            raise _Unanswered(f"something that is not JSON: {self._clean(reply.text[:100])!r}")
-        if reply.status_code not in _BUSY:
-            self._answered, self._failing_since = True, None
-        elif self._failing_since is None:
-            self._failing_since = started
-        return reply
+            self._bad_since = self._bad_since or max(started, self._good_at)
+            return f"the last was {type(error).__name__}: {self._clean(str(error))}", 0.0, None
+        self._reached = True
+        if reply.status_code == 200 and _is_json(reply):
+            self._good()
+            return "", 0.0, reply.json()
+        if reply.status_code != 200 and reply.status_code not in _BUSY:
+            self._good()
+            raise self._refused(place, reply)
+        self._bad_since = self._bad_since or max(started, self._good_at)
+        if reply.status_code == 200:
+            return f"the last was no JSON: {self._clean(reply.text[:100])!r}", 0.0, None
+        asked_s = _asked_to_wait(reply)
+        if reply.status_code == 429 and asked_s <= self._patience_s:  # whoever asks now is refused too
+            self._not_before, self._asked_s = max(self._not_before, time.monotonic() + asked_s), asked_s
+        waits = f" (Retry-After: {asked_s:.0f} seconds)" if asked_s else ""
+        return f"the last was {reply.status_code}: {self._clean(said(reply))}{waits}", asked_s, None
+
+    def _good(self) -> None:
+        self._good_at, self._bad_since, self._asked_s = time.monotonic(), None, 0.0
 
     async def _watched(self, work: Coroutine[Any, Any, Done]) -> Done:
         """The reply, unless the server is found to be down first."""
@@ -163,33 +168,34 @@ class Endpoint:
 
     async def _sleep(self, pause: float) -> None:
         """A pause that ends early where the server is found to be down."""
-        await self._watched(asyncio.sleep(pause))
+        if pause > 0:
+            await self._watched(asyncio.sleep(pause))
         self._check()
 
     def _check(self) -> None:
         if self._down:
             raise ServerDown(self._down)
 
-    def _failed(self, why: str) -> None:
+    def _look_for_silence(self, why: str) -> None:
         """Tells all that wait that the server is down, where nothing was answered for too long."""
-        since = self._failing_since
-        if since is None or self._down:
+        if self._bad_since is None or self._down:
             return
-        # one that never answered is more likely not there than busy
-        after_s = self._give_up_s if self._answered else min(self._give_up_s, _NEVER_ANSWERED_S)
-        failing_s = time.monotonic() - since
-        if failing_s < after_s:
-            asyncio.get_running_loop().call_later(after_s - failing_s + 0.01, self._failed, why)
+        # one that was never reached is more likely not there than busy
+        after_s = self._give_up_s if self._reached else min(self._give_up_s, _NEVER_REACHED_S)
+        after_s = max(after_s, self._asked_s + 1)  # what it asked for is no silence
+        silent_s = time.monotonic() - self._bad_since
+        if silent_s < after_s:
+            asyncio.get_running_loop().call_later(after_s - silent_s + 0.01, self._look_for_silence, why)
             return
-        what = "is a server running there?" if not self._answered else "it answered before"
-        self._down = f"{self.url} answers nothing for {failing_s:.0f} seconds ({what}); the last was {why}"
+        what = "it answered before" if self._good_at else "is a server running there?"
+        self._down = f"{self.url} answers nothing for {silent_s:.0f} seconds ({what}); {why}"
         for task in list(self._waiting):
             task.cancel()
         # whoever asks later, tries it anew
         asyncio.get_running_loop().call_later(1.0, self._forget)
 
     def _forget(self) -> None:
-        self._down, self._failing_since, self._not_before = "", None, 0.0
+        self._down, self._bad_since, self._not_before, self._asked_s = "", None, 0.0, 0.0
 
     @property
     def _client(self) -> httpx.AsyncClient:
@@ -215,6 +221,9 @@ class Endpoint:
             value = os.environ.get(variable)
             if not value:
                 raise ServerDown(f"{self.url}: the environment variable {variable} should hold its key, but is empty")
+            if not value.isascii() or not value.isprintable() or value != value.strip():
+                what = "holds characters that no header may have (a line end?)"
+                raise ServerDown(f"{self.url}: the environment variable {variable} {what}")
             found[header] = f"Bearer {value}" if header == "Authorization" else value
         return found
 
@@ -226,20 +235,13 @@ class Endpoint:
                 text = text.replace(value, f"${variable}")
         return text
 
-    def _judged(self, place: str, reply: httpx.Response) -> str:
-        """What a busy server said. Raises for every reply that is not to be asked for again."""
+    def _refused(self, place: str, reply: httpx.Response) -> Exception:
+        """What a reply means that is not to be asked for again."""
         words = self._clean(said(reply))
         if reply.status_code in _TOO_MUCH:
-            raise TooMuch(reply.status_code, words)
-        if reply.status_code in _REFUSED:
-            raise ServerDown(f"{place} answered {reply.status_code}: {words}")
-        if reply.status_code not in _BUSY:
-            raise ServerFailed(f"{place} answered {reply.status_code}: {words}")
-        return f"{reply.status_code}: {words}"
-
-
-class _Unanswered(Exception):
-    pass
+            return TooMuch(reply.status_code, words)
+        kind = ServerDown if reply.status_code in _REFUSED else ServerFailed
+        return kind(f"{place} answered {reply.status_code}: {words}")
 
 
 @contextlib.asynccontextmanager

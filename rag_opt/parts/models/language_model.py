@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT, flatten
+from rag_opt.config import STRICT
 from rag_opt.errors import Problem
 
 Messages = list[dict[str, str]]
+_JUDGES_OWN = ("temperature", "max_tokens", "structured", "repeats", "guard", "language")  # whosever model it is
+_NO_SECRET = re.compile(r"cache_key|(?:stop|pad|eos|bos)_?token", re.IGNORECASE)
 _VARIABLE = re.compile(r"^[A-Z_][A-Z0-9_]*$")
 # headers and fields that hold secrets; their values are given by the name of a variable, and never shown
 _SECRET = re.compile(r"auth|api[-_]?key|secret|passw|credential|cookie|bearer|(?:^|[-_.])(?:key|token)$", re.I)
@@ -68,7 +70,7 @@ class LanguageModel:
 class Judge(LanguageModel):
     """`kind: same` is the model that answers. `repeats`: each verdict is asked for so often; with a temperature of 0
     the seed alone sets them apart. `guard`: the judge is told that what it judges is no instruction. `language`: of its
-    prompts (an English name or an ISO code; null: English).
+    prompts (an English name or an ISO code; null: that of the documents).
     """
 
     kind: Literal["none", "openai_compatible", "same"] = "none"  # type: ignore[assignment]  # one more than a model's
@@ -87,7 +89,7 @@ def resolved(judge: Judge, generator: LanguageModel) -> Judge:
     """The judge as it is asked: where it is the model that answers, at that one's address and price."""
     if judge.kind != "same" or generator.kind == "none":
         return judge
-    own = {"kind", "temperature", "max_tokens", "structured", "repeats", "guard", "language"}
+    own = {"kind", *_JUDGES_OWN}
     place = {one.name: getattr(generator, one.name) for one in fields(LanguageModel) if one.name not in own}
     return replace(judge, kind="openai_compatible", **place)
 
@@ -113,11 +115,22 @@ class Completion(NamedTuple):
 
 def misconfigured(model: LanguageModel, where: str) -> Iterator[Problem]:
     """What it lacks to be asked, and secrets that stand where they would be written down. No value is repeated."""
-    if model.kind not in ("openai_compatible",):
-        return
-    for name in ("base_url", "model"):
-        if getattr(model, name) in (None, "", "???"):
-            yield Problem(f"{where}.{name}", f"must be given: {where}.{name}=…")
+    if model.kind == "openai_compatible":
+        for name in ("base_url", "model"):
+            if getattr(model, name) in (None, "", "???"):
+                yield Problem(f"{where}.{name}", f"must be given: {where}.{name}=…")
+    yield from _secrets(model, where)
+    if model.kind != "openai_compatible":
+        usual, own = type(model)(kind=model.kind), {"kind", *_JUDGES_OWN}
+        for name in (one.name for one in fields(type(model)) if one.name not in own):
+            if getattr(model, name) not in (getattr(usual, name), "???"):
+                what = f"says nothing while {where} is {model.kind}; it belongs to {where}=openai_compatible"
+                yield Problem(f"{where}.{name}", what.replace("judge=", "llm@judge="))
+    if model.ca_bundle is not None and not Path(model.ca_bundle).is_file():
+        yield Problem(f"{where}.ca_bundle", f"there is no file {model.ca_bundle!r}")
+
+
+def _secrets(model: LanguageModel, where: str) -> Iterator[Problem]:
     yield from written_address(str(model.base_url or ""), f"{where}.base_url")
     variables = {"key_variable": model.key_variable}
     variables |= {f"header_variables.{header}": variable for header, variable in model.header_variables.items()}
@@ -129,11 +142,18 @@ def misconfigured(model: LanguageModel, where: str) -> Iterator[Problem]:
         if _SECRET.search(name):
             what = f"holds a secret: +{where}.header_variables.{name}=VARIABLE names the variable with its value"
             yield Problem(f"{where}.headers.{name}", what)
-    for name in flatten(model.extra_body):
-        if _SECRET.search(name):
+    for name in _names(model.extra_body):
+        if _SECRET.search(name) and not _NO_SECRET.search(name):
             yield Problem(f"{where}.extra_body.{name}", "looks like a secret, and would be written down")
-    if model.ca_bundle is not None and not Path(model.ca_bundle).is_file():
-        yield Problem(f"{where}.ca_bundle", f"there is no file {model.ca_bundle!r}")
+
+
+def _names(data: Any, path: str = "") -> Iterator[str]:
+    """Dotted paths of all fields, in lists too."""
+    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    for name, value in pairs:
+        inside = f"{path}.{name}" if path else str(name)
+        yield inside
+        yield from _names(value, inside)
 
 
 def written_address(url: str, where: str) -> Iterator[Problem]:

@@ -97,7 +97,7 @@ class Spending:
         """Which cap is reached, in words; empty while none is."""
         spent, caps = self.total, self.budget
         usd = spent.usd + 1e-12
-        if caps.calls is not None and spent.calls >= int(caps.calls * self.share):
+        if caps.calls is not None and spent.calls >= max(int(caps.calls * self.share), 1):
             return f"budget.calls={caps.calls}: {spent.calls:,} calls are spent"
         if caps.usd is not None and usd >= caps.usd * self.share:
             return f"budget.usd={caps.usd:g}: ${spent.usd:.4f} are spent"
@@ -109,6 +109,12 @@ class Spending:
         if cap is not None and self.minutes >= cap * self.share:
             return f"budget.minutes={cap:g}: {self.minutes:.1f} minutes are spent"
         return ""
+
+    def refuse_late(self) -> None:
+        """Raises BudgetSpent where no time is left."""
+        why = self.out_of_time()
+        if why:
+            raise BudgetSpent(why)
 
     @contextlib.asynccontextmanager
     async def call(self, who: str, model: str, *, most_usd: float) -> AsyncIterator[Callable[[str, Spent], None]]:

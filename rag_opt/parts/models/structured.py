@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Messages, Request
+from rag_opt.parts.models.language_model import Completion, Messages, Request
 
 Form = TypeVar("Form", bound=BaseModel)
 _TRIES = 3
@@ -21,11 +22,22 @@ class Unusable(Exception):
     """No answer in the form that was asked for, however often it was asked."""
 
 
-async def structured(chat: Chat, messages: Messages, form: type[Form], number: int = 0) -> Form:
-    """The answer to the messages. `number` sets repeated requests apart. Raises Unusable, and as `Chat.ask`."""
+async def structured(
+    chat: Chat,
+    messages: Messages,
+    form: type[Form],
+    number: int = 0,
+    *,
+    told: Callable[[Completion], None] = lambda reply: None,
+) -> Form:
+    """The answer to the messages. `number` sets repeated requests apart; `told` hears of every reply on the way.
+
+    Raises Unusable, and as `Chat.ask`.
+    """
     why = ""
     for _ in range(_TRIES):
         reply = await chat.ask(Request(messages, number, schema=_schema(form)))
+        told(reply)
         try:
             return read(reply.text, form)
         except ValueError as error:

@@ -14,17 +14,18 @@ from typing import Any, TypeVar
 
 Done = TypeVar("Done")
 _starting = threading.Lock()
-_running: tuple[int, asyncio.AbstractEventLoop] | None = None
+_running: tuple[int, asyncio.AbstractEventLoop, threading.Thread] | None = None
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
     """The loop of this process, running. A forked process gets its own."""
     global _running  # noqa: PLW0603  # there is one in a process
     with _starting:
-        if _running is None or _running[0] != os.getpid():
+        if _running is None or _running[0] != os.getpid() or not _running[2].is_alive():
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="rag_opt waits on servers", daemon=True).start()
-            _running = os.getpid(), loop
+            thread = threading.Thread(target=loop.run_forever, name="rag_opt waits on servers", daemon=True)
+            thread.start()
+            _running = os.getpid(), loop, thread
         return _running[1]
 
 
