@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from rag_opt.parts.models.chat import Chat
 from rag_opt.parts.models.language_model import Judge
 from rag_opt.parts.models.structured import read
 from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.pipeline.texts import Texts
 from rag_opt.records import Dataset
 from rag_opt.registry import kinds
 from rag_opt.store import MemoryValues
@@ -263,3 +265,23 @@ def test_every_metric_by_name_has_a_docstring_and_says_what_it_needs() -> None:
     wanted: Callable[[str], Any] = kinds("objective").__getitem__
     for kind in ("faithfulness", "answer_relevancy", "context_precision", "context_recall", "factual_correctness"):
         assert wanted(kind).__doc__ and "judge" in wanted(kind).needs
+
+
+def test_half_an_answer_is_no_verdict() -> None:
+    """AnswerAccuracy asks two judges and would go on with one."""
+
+    sample = {"user_input": "Why?", "response": "So it is said.", "reference": "So it is said."}
+    replies = iter(range(1000))
+    with serving(ChatModel(lambda m: judged(m) if next(replies) == 0 else "I cannot say")) as server:
+        found = verdicts("AnswerAccuracy", {"max_retries": 1}, [sample], judge=judge(server.url), encoder=None)
+    assert np.isnan(found.scores).all() and "not JSON" in found.failures[0]
+    assert found.asked[0, 0] > 1 and found.asked[0, 1] == 10 * found.asked[0, 0], "what it cost is known all the same"
+
+
+def test_verdicts_of_prompts_in_another_language_are_others(run: Run, workshop: Workshop, server: Any) -> None:
+    values, chat = MemoryValues(), judge(server.url, language="english")
+    score(Faithfulness(), run, Tools(workshop.encoder, chat), values)
+    known = values.computed["scores"]
+    german = dataclasses.replace(run, texts=Texts(dataclasses.replace(run.corpus, language="de")))
+    score(Faithfulness(), german, Tools(workshop.encoder, chat), values)
+    assert values.computed["scores"] == 2 * known

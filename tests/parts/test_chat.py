@@ -202,3 +202,75 @@ def test_a_server_with_a_certificate_of_its_own_is_trusted_only_when_told(tmp_pa
         assert trusting.complete([request("a")])[0].text == "A"
         with pytest.raises(ModelUnusable, match="CERTIFICATE_VERIFY_FAILED"):
             Chat(settings(server.url, give_up_s=1.0, timeout_s=1.0), MemoryValues()).complete([request("a")])
+
+
+def test_one_slow_answer_is_no_dead_server() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: 30 if number == 0 else "no"
+        server.delay_s = 0.05
+        chat = Chat(settings(server.url, timeout_s=1.0, give_up_s=1.0, concurrency=2), MemoryValues())
+        found = chat.answers([request(f"{number}") for number in range(40)])
+    assert all(not isinstance(one, ServerFailed) for one in found), "the slow one was asked again"
+
+
+def test_waiting_for_its_turn_is_nobodys_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.delay_s = 0.1
+        server.plan = lambda number: (503, {"error": "busy"}, {}) if number == 18 else "no"
+        chat = Chat(settings(server.url, concurrency=1), MemoryValues())
+        chat._endpoint._patience_s = 1.0  # much less than they wait for one another
+        found = chat.answers([request(f"{number}") for number in range(20)])
+    assert all(not isinstance(one, ServerFailed) for one in found)
+
+
+def test_a_server_that_asks_for_hours_is_not_waited_for() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: (429, {"error": "quota"}, {"Retry-After": "3600"})
+        started = time.monotonic()
+        with pytest.raises(ModelUnusable, match=r"Retry-After: 3600 seconds"):
+            Chat(settings(server.url), MemoryValues()).complete([request(f"{number}") for number in range(30)])
+        assert time.monotonic() - started < 10
+
+
+def test_after_it_was_given_up_nothing_more_is_sent() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: (501, {"error": "no such thing"}, {})
+        with pytest.raises(ModelUnusable, match="20 times in a row"):
+            Chat(settings(server.url, concurrency=4), MemoryValues()).complete([request(f"{n}") for n in range(200)])
+        assert len(server.seen) < 30
+        server.plan = lambda number: "no"
+        assert Chat(settings(server.url), MemoryValues()).complete([request("a")])[0].text == "A"
+
+
+def test_what_a_model_refuses_as_too_long_is_a_matter_of_that_request_alone() -> None:
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: (400, {"error": {"message": "too long"}}, {}) if number < 30 else "no"
+        found = Chat(settings(server.url, concurrency=1), MemoryValues()).answers([request(f"{n}") for n in range(31)])
+    assert [isinstance(one, ServerFailed) for one in found] == [True] * 30 + [False]
+
+
+def test_a_call_without_an_answer_may_be_billed_and_is_booked() -> None:
+    prices = {"usd_per_million_output_tokens": 1e6, "max_tokens": 3, "timeout_s": 0.2, "give_up_s": 0.2}
+    with serving(ChatModel(str.upper)) as server:
+        server.plan = lambda number: 30
+        spending = Spending()
+        with pytest.raises(ModelUnusable):
+            Chat(settings(server.url, **prices), MemoryValues(), spending=spending).complete([request("a")])
+    assert spending.total.usd >= 3 and spending.total.output_tokens == 0
+    nothing = Spending()
+    with pytest.raises(ModelUnusable):
+        Chat(settings("http://127.0.0.1:9", **prices), MemoryValues(), spending=nothing).complete([request("a")])
+    assert nothing.total.usd == 0, "what was never sent costs nothing"
+
+
+@pytest.mark.parametrize("bad", ["sk-secret\n", "sk-sécret", " sk-secret"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
+    bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", bad)
+    with (
+        serving(ChatModel(str.upper)) as server,
+        pytest.raises(ModelUnusable, match="THE_KEY holds characters") as said,
+    ):
+        Chat(settings(server.url, key_variable="THE_KEY"), MemoryValues()).complete([request("a")])
+    assert "secret" not in str(said.value)

@@ -112,8 +112,6 @@ class Chat:
 
     async def _once(self, key: bytes, request: Request) -> Completion:
         """Sent once, however many wait for it."""
-        if self._over is not None:
-            raise self._over
         if key in self._asking:
             return await asyncio.shield(self._asking[key])
         future = self._asking[key] = asyncio.get_running_loop().create_future()
@@ -150,6 +148,8 @@ class Chat:
                 reply = await self._endpoint.ask(
                     "POST", "/chat/completions", body, each=lambda: self._booked(body, took_s)
                 )
+            except ModelUnusable:
+                raise
             except ServerDown as error:
                 raise self._given_up(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
             except TooMuch as error:
@@ -205,6 +205,8 @@ class Chat:
         """Books one try with the budget, and adds how long it took: without waiting for its turn."""
         import httpx
 
+        if self._over is not None:
+            raise self._over
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
         most = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
         async with self.spending.call(self.who, str(settings.model), most_usd=most) as ended:
