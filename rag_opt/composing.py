@@ -141,7 +141,8 @@ def _config_dirs(arguments: list[str]) -> list[Path]:
 
 
 def _choices(group: str, folders: list[Path]) -> list[str]:
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    inside = group.partition("@")[0]  # llm@judge: a file of llm/, put at judge
+    return sorted({path.stem for folder in folders for path in (folder / inside).glob("*.yaml")})
 
 
 def _groups() -> set[str]:

@@ -69,6 +69,17 @@ def new_workshop(
     )
 
 
+def _read(composed: Mapping[str, Any]) -> Settings:
+    """The settings, with all parts known. Raises BadInput."""
+    load_built_in()
+    settings: Settings = config.load(Settings, dict(composed))
+    load_parts(settings.plugins)
+    problems = unasked(settings.llm, settings.judge, settings.budget)
+    if problems:
+        raise BadInput(problems)
+    return settings
+
+
 def documents_alone(
     composed: Mapping[str, Any], *, conf_folders: Sequence[Path]
 ) -> tuple[Settings, Corpus, Workshop, PipelineSpec]:
@@ -76,12 +87,7 @@ def documents_alone(
 
     Raises BadInput.
     """
-    load_built_in()
-    settings: Settings = config.load(Settings, dict(composed))
-    load_parts(settings.plugins)
-    problems = unasked(settings.llm, settings.judge, settings.budget)
-    if problems:
-        raise BadInput(problems)
+    settings = _read(composed)
     language = settings.dataset.get("language")
     found = in_language(_with_documents(settings.dataset), language)
     cards = card_folders(conf_folders).changed(settings.embedder.cards)
@@ -91,12 +97,7 @@ def documents_alone(
 
 def models_alone(composed: Mapping[str, Any], *, conf_folders: Sequence[Path]) -> tuple[Workshop, str]:
     """What asks the models of a config, without any document; and the language that was named. Raises BadInput."""
-    load_built_in()
-    settings: Settings = config.load(Settings, dict(composed))
-    load_parts(settings.plugins)
-    problems = unasked(settings.llm, settings.judge, settings.budget)
-    if problems:
-        raise BadInput(problems)
+    settings = _read(composed)
     cards = card_folders(conf_folders).changed(settings.embedder.cards)
     store = Store(Path(settings.outputs) / "store")
     return new_workshop(settings, Corpus(()), store, cards, conf_folders), str(settings.dataset.get("language") or "")

@@ -10,7 +10,7 @@ from typing import Any
 from tests.scripted_judge import judged
 from tests.servers import ChatModel, Reply
 
-RETRY_AFTER_S = 0.4
+RETRY_AFTER_S = 0.2
 # faults of the connection, as tests/servers.py knows them
 CONNECTION: dict[str, Any] = {
     "429 with Retry-After": (429, {"error": {"message": "slow down"}}, {"Retry-After": str(RETRY_AFTER_S)}),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rag_opt.records import FloatArray
+from rag_opt.records import FloatArray, IntArray
 
 _RESAMPLED = 2000
 _YES = 0.5  # a score from here on is a yes, where kappa is asked for
@@ -52,30 +51,38 @@ def agreement(ours: FloatArray, theirs: FloatArray) -> Agreement:
     """Of a judge's scores with people's, both in [0, 1]; items without a score are left out. Intervals by the
     percentile bootstrap over items (Efron, 1979), which needs some 30 of them to mean much.
     """
-    from scipy.stats import spearmanr
-    from sklearn.metrics import cohen_kappa_score
-
     both = ~np.isnan(ours) & ~np.isnan(theirs)
     a, b = ours[both], theirs[both]
-
-    def rank(x: FloatArray, y: FloatArray) -> float:
-        return float(spearmanr(x, y).statistic)
-
-    def chance(x: FloatArray, y: FloatArray) -> float:
-        return float(cohen_kappa_score(x >= _YES, y >= _YES))
-
-    return Agreement(len(a), _estimate(rank, a, b), _estimate(chance, a, b))
+    rows = np.random.default_rng(0).integers(max(len(a), 1), size=(_RESAMPLED, len(a)))
+    return Agreement(len(a), _estimate(_spearman, a, b, rows), _estimate(_kappa, a, b, rows))
 
 
-def _estimate(of: Callable[[FloatArray, FloatArray], float], a: FloatArray, b: FloatArray) -> Estimate:
+def _spearman(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Rank correlation of each row, NaN where one of them has one value alone."""
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(one, axis=1) for one in (a, b))
+    x, y = (one - one.mean(axis=1, keepdims=True) for one in (x, y))
+    found: FloatArray = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return found
+
+
+def _kappa(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Cohen (1960) of each row, NaN where both say one thing alone."""
+    x, y = a >= _YES, b >= _YES
+    agreed, p, q = (x == y).mean(axis=1), x.mean(axis=1), y.mean(axis=1)
+    chance = p * q + (1 - p) * (1 - q)
+    found: FloatArray = (agreed - chance) / (1 - chance)
+    return found
+
+
+def _estimate(
+    of: Callable[[FloatArray, FloatArray], FloatArray], a: FloatArray, b: FloatArray, rows: IntArray
+) -> Estimate:
     if len(a) < 3:
         return Estimate(np.nan, np.nan, np.nan)
-    random = np.random.default_rng(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a resample of one value alone has no rank
-        value = of(a, b)
-        rows = random.integers(len(a), size=(_RESAMPLED, len(a)))
-        drawn = np.array([of(a[row], b[row]) for row in rows])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of one value alone has no rank
+        value, drawn = float(of(a[None], b[None])[0]), of(a[rows], b[rows])
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or len(drawn) < _RESAMPLED / 2:
         return Estimate(np.nan, np.nan, np.nan)

@@ -21,10 +21,11 @@ from rag_opt.evaluation.run import Run, Tools, ask
 from rag_opt.evaluation.scoring import score, score_all
 from rag_opt.gathering import load_built_in, read_dataset
 from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.models.language_model import Judge
+from rag_opt.parts.models.chat import Chat
+from rag_opt.parts.models.language_model import Judge, Request
 from rag_opt.pipeline import PipelineSpec, Workshop
 from rag_opt.registry import lookup
-from rag_opt.store import Store
+from rag_opt.store import MemoryValues, Store
 from tests.faulty_judge import CONNECTION, FAULTS, FaultyJudge
 from tests.scripted_judge import judged
 from tests.servers import serving
@@ -144,13 +145,31 @@ def faults() -> list[tuple[str, str, str]]:
             what = f"judge with {fault}, at 1 / 10 / 50 / 100 % of calls"
             rows.append((what, " · ".join(said), "in range; none asked again; stops at 100 %"))
         shop.close()
-    return rows
+    return [*rows, *_dying()]
+
+
+def _dying() -> list[tuple[str, str, str]]:
+    """A server that answered, and then is killed or hangs, with the settings as they are when nobody says."""
+    took = {}
+    for how in ("killed", "hangs"):
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(serving(FaultyJudge("500", 0)))
+            chat = Chat(Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="j"), MemoryValues())
+            asked = [Request([{"role": "user", "content": f"{number}"}]) for number in range(100)]
+            chat.complete(asked[:10])
+            if how == "killed":
+                stack.close()
+            else:
+                server.plan = lambda number: 1000
+            started = time.perf_counter()
+            with contextlib.suppress(ModelUnusable):
+                chat.complete(asked)
+            took[how] = time.perf_counter() - started
+    said = ", ".join(f"{how}: {seconds:.0f} s" for how, seconds in took.items())
+    return [("an endpoint that answered before is down: until the search stops", said, "at most 120 s")]
 
 
 def _under(fault: str, percent: int, run: Run, shop: Workshop) -> str:
-    from rag_opt.parts.models.chat import Chat
-    from rag_opt.store import MemoryValues
-
     with serving(FaultyJudge(fault, percent)) as server:
         settings = Judge(
             kind="openai_compatible",

@@ -67,7 +67,7 @@ def test_what_was_paid_is_what_the_server_saw(finished: Path, server: Any) -> No
     trials = load_trials(finished / "study.db", "answered")
     paid = sum(value for trial in trials for name, value in trial.paid.items() if name.endswith("/calls"))
     assert 0 < paid < len(rows), "the rest is the end of the search"
-    assert result["bounds"]["closed book"] < result["bounds"]["gold context"]
+    assert set(result["bounds"]) == {"closed book", "gold context"}
     assert trials[0].metrics["cost/usd"] == pytest.approx(10 * PRICE / 1e6), "of one question"
     assert trials[0].metrics["ragas/answer_correctness_coverage"] == 1
 
@@ -81,7 +81,7 @@ def test_the_same_again_asks_nothing(finished: Path, command: Command, asking: l
 
 
 def test_a_killed_search_pays_for_nothing_twice(workplace: Path, asking: list[str], server: Any) -> None:
-    arguments = [sys.executable, "-m", "rag_opt.search", *asking, "study.name=killed", "llm.revision=killed"]
+    arguments = [sys.executable, "-m", "rag_opt.search", *asking, "study.name=killed-asking", "llm.revision=killed"]
     before, kept = len(server.seen), {orjson.dumps(body) for body in server.answered}
     server.delay_s = 0.05
     for _ in range(2):
@@ -112,8 +112,6 @@ def test_a_cap_holds_over_all_runs_of_a_study(
     path = workplace / "outputs" / name / "spending.sqlite"
     assert sqlite3.connect(path).execute("SELECT COUNT(*) FROM call").fetchone()[0] <= most
     assert len(server.seen) == asked, "the second run had nothing left to spend"
-    more = command("search", *asking, f"study.name={name}", f"llm.revision={name}", cap.partition("=")[0] + "=100000")
-    assert more.returncode == 0, more.stdout + more.stderr
 
 
 def test_a_server_that_is_not_there_stops_the_search_and_says_what_to_do(command: Command, asking: list[str]) -> None:
@@ -172,32 +170,41 @@ def test_a_prompt_that_does_not_exist_is_named(command: Command, asking: list[st
     assert done.returncode == 2 and "did you mean 'grounded'" in done.stderr
 
 
-PLACES = [
-    f"llm.key_variable={SECRET}",
-    f"llm.base_url=http://user:{SECRET}@127.0.0.1:9/v1",
-    f"llm.base_url=http://127.0.0.1:9/v1?key={SECRET}",
-    f"+llm.headers.Authorization={SECRET}",
-    f"+llm.headers.X-Api-Key={SECRET}",
-    f"+llm.extra_body.api_key={SECRET}",
-    f"+llm.header_variables.X-Tenant={SECRET}",
-    f"judge.key_variable={SECRET}",
-    f"tracking.uri=postgresql://user:{SECRET}@127.0.0.1:9/mlflow",
-    f"+embedder.cards.minilm.url=http://user:{SECRET}@127.0.0.1:9",
-]
+PLACES = {
+    "llm.key_variable": SECRET,
+    "llm.base_url": f"http://user:{SECRET}@127.0.0.1:9/v1",
+    "+llm.headers.Authorization": SECRET,
+    "+llm.headers.X-Api-Key": SECRET,
+    "+llm.extra_body.api_key": SECRET,
+    "+llm.extra_body.tools": f"[{{secret: {SECRET}}}]",
+    "+llm.header_variables.X-Tenant": SECRET,
+    "judge.key_variable": SECRET,
+    "judge.base_url": f"'http://127.0.0.1:9/v1?key={SECRET}'",
+    "+judge.headers.Cookie": SECRET,
+    "tracking.uri": f"postgresql://user:{SECRET}@127.0.0.1:9/mlflow",
+    "+embedder.cards.minilm.url": f"http://user:{SECRET}@127.0.0.1:9",
+}
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(
-    place: str, command: Command, asking: list[str], workplace: Path
+def test_secrets_in_wrong_places_are_refused_and_not_repeated(
+    command: Command, asking: list[str], workplace: Path
 ) -> None:
-    also = ["llm@judge=openai_compatible", "judge.base_url=http://127.0.0.1:9/v1", "judge.model=j"]
-    more = also if place.startswith("judge") else []
-    tracking = ["tracking=mlflow"] if place.startswith("tracking") else []
-    given = [one for one in asking if not (tracking and one.startswith("tracking"))]
-    done = command("search", *given, *more, *tracking, place, "study.name=secret")
-    assert done.returncode == 2, done.stdout
-    assert SECRET not in done.stdout + done.stderr
-    assert not (workplace / "outputs" / "secret").exists()
+    own = ["llm@judge=openai_compatible", "judge.model=j", "tracking=mlflow", "study.name=secret"]
+    given = [one for one in asking if not one.startswith(("tracking", "llm.base_url"))]
+    card = "+embedder.cards.minilm.url"  # looked at where the others are in order
+    for places in (PLACES.keys() - {card}, {card}):
+        wrong = [f"{place}={PLACES[place]}" for place in sorted(places)]
+        more = (
+            own if len(places) > 1 else [*own, "judge.base_url=http://127.0.0.1:9", "llm.base_url=http://127.0.0.1:9"]
+        )
+        done = command("search", *given, *more, *wrong)
+        assert done.returncode == 2, done.stdout
+        assert SECRET not in done.stdout + done.stderr
+        for place in places:
+            assert place.removeprefix("+") in done.stderr, place
+        assert not (workplace / "outputs" / "secret").exists()
+    ignored = command("search", *[one for one in asking if one != "x"], "+judge.model=mine", "study.name=secret")
+    assert ignored.returncode == 2 and "judge.model: says nothing while judge is same" in ignored.stderr
 
 
 def test_secrets_are_in_nothing_that_was_written(

@@ -33,11 +33,11 @@ SAMPLES = [
         "response": f"Number {number} is {'even' if number % 2 == 0 else 'odd'}. It stands alone.",
         "retrieved_contexts": [f"Number {number} is even.", "It stands alone in its row."],
     }
-    for number in range(50)
+    for number in range(40)
 ]
 
 
-def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.5, give_up_s: float = 20.0) -> Chat:
+def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.3, give_up_s: float = 20.0) -> Chat:
     settings = Judge(
         kind="openai_compatible", base_url=f"{url}/v1", model="j", timeout_s=timeout_s, give_up_s=give_up_s
     )
@@ -57,7 +57,7 @@ def undisturbed() -> Verdicts:
 @pytest.mark.parametrize("percent", [1, 10, 50])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_accepted_is_right_and_nothing_is_asked_twice(fault: str, percent: int) -> None:
-    values, count = MemoryValues(), 20 if percent == 50 else len(SAMPLES)
+    values, count = MemoryValues(), 12 if percent == 50 else len(SAMPLES)
     with serving(FaultyJudge(fault, percent)) as server:
         found = faithfulness(judge(server.url, values), count)
         accepted = ~np.isnan(found.scores[:, 0])
@@ -91,7 +91,7 @@ def waited_for(server: FaultyJudge) -> bool:
 def test_a_judge_that_is_of_no_use_stops_everything_and_says_what_to_do(fault: str) -> None:
     with serving(FaultyJudge(fault, 100)) as server:
         with pytest.raises(ModelUnusable) as stopped:
-            faithfulness(judge(server.url, MemoryValues(), give_up_s=2.0))
+            faithfulness(judge(server.url, MemoryValues(), give_up_s=1.0))
         said = str(stopped.value)
         assert "the same command goes on" in said
         assert ("Start the server" in said) if fault in CONNECTION else ("Another model" in said)

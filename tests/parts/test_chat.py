@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import ssl
 import subprocess
@@ -190,6 +191,7 @@ def test_what_a_server_needs_beside_is_sent(tmp_path: Path) -> None:
             assert server.seen[-1][1].get("response_format") == sent
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
 def test_a_server_with_a_certificate_of_its_own_is_trusted_only_when_told(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes"]
