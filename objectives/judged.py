@@ -14,25 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from objectives.judging import averdicts, construct, verdicts
+from objectives.judged_scores import FED, LOWER_IS_BETTER, judged_scores, taken
+from objectives.judging import construct, verdicts
 from objectives.ragas_metrics import metric_class
 from rag_opt.config import STRICT
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.run import Run, Scores, Tools
 from rag_opt.parts.models.waiting import wait_for
-from rag_opt.records import FloatArray, Question, Span
+from rag_opt.records import FloatArray
 from rag_opt.registry import register
 
 Direction = Literal["maximize", "minimize"]
-_FED = ("user_input", "response", "retrieved_contexts", "reference", "reference_contexts")
 _NEEDS = {"reference": "reference_answers", "reference_contexts": "evidence"}
-_ASKED = ("calls", "input_tokens", "output_tokens")
 _OURS = {"self", "llm", "embeddings", "name", "kwargs", "base_kwargs"}  # what is not a person's to set
-_LOWER_IS_BETTER = {"NoiseSensitivity"}
 _ABOUT = {"Agent": "conversations of agents", "MultiModal": "images", "DataCompy": "tables"}  # by what their names say
 _LIBRARIES = {"BleuScore": "sacrebleu", "CHRFScore": "sacrebleu"}
 
@@ -57,7 +54,7 @@ class _Judged:
     @property
     def reads(self) -> list[str]:
         """What of a sample somebody could plant something in."""
-        takes, _ = _taken(metric_class(self.metric))
+        takes, _ = taken(metric_class(self.metric))
         return [name for name, of in (("answer", "response"), ("passage", "retrieved_contexts")) if of in takes]
 
     def settings(self) -> dict[str, Any]:
@@ -67,7 +64,7 @@ class _Judged:
 
     def judged(self, samples: Sequence[Mapping[str, Any]], tools: Tools, language: str) -> tuple[FloatArray, list[str]]:
         """(score of each sample, mean over repeats; why there is none) of samples in ragas' own words."""
-        model, takes = getattr(self, "similarity_model", None), _taken(metric_class(self.metric))[0]
+        model, takes = getattr(self, "similarity_model", None), taken(metric_class(self.metric))[0]
         found = verdicts(
             self.metric,
             self.settings(),
@@ -84,74 +81,7 @@ class _Judged:
     async def ascore(self, run: Run, tools: Tools) -> Scores:
         """As `score`, in the event loop, so that several objectives may ask at the same time."""
         model = getattr(self, "similarity_model", None)
-        return await _scores(self.kind, self.metric, self.settings(), model, run, tools)
-
-
-async def _scores(
-    kind: str, metric: str, settings: Mapping[str, Any], similarity_model: str | None, run: Run, tools: Tools
-) -> Scores:
-    """The columns of one metric: what is optimised, ragas' number where it was asked for, coverage, failures, and the
-    standard deviation over repeats.
-    """
-    low, high = construct(metric, settings, judge=None, encoder=None, checking=True).allowed_values
-    best, worst = (low, high) if metric in _LOWER_IS_BETTER else (high, low)
-    takes, required = _taken(metric_class(metric))
-    count, about_answer = len(run.questions), "response" in takes
-    quality, raw, coverage, failures, spread = (np.full(count, np.nan) for _ in range(5))
-    asked = np.full((count, 3), np.nan)
-    refused = [answer.refused for answer in run.responses.answers]
-    rows = []
-    for row, question in enumerate(run.questions):
-        if about_answer and not question.answerable:
-            quality[row] = best if refused[row] else worst
-        elif question.answerable and _fed(question, required):
-            if about_answer and refused[row]:
-                quality[row] = worst
-            elif "retrieved_contexts" in takes and not run.responses.contexts[row]:
-                quality[row] = raw[row] = worst
-            else:
-                rows.append(row)
-    found = await averdicts(
-        metric,
-        settings,
-        [_sample(run, row, takes) for row in rows],
-        judge=tools.judge,
-        encoder=tools.encoder(similarity_model) if similarity_model is not None else None,
-        language=run.corpus.language,
-    )
-    asked[rows] = found.asked
-    for row, scores, why in zip(rows, found.scores, found.failures, strict=True):
-        coverage[row], failures[row] = float(not why), float(bool(why))
-        if not why:
-            quality[row] = raw[row] = scores.mean()
-            if len(scores) > 1:
-                spread[row] = scores.std(ddof=1)
-    if tools.judge is not None:
-        tools.judge.failures.update(why for why in found.failures if why)
-    columns = {f"ragas/{kind}": raw, f"ragas/{kind}_coverage": coverage, f"ragas/{kind}_failures": failures}
-    if tools.judge is not None:
-        columns |= {f"cost/judge_{kind}_{what}": asked[:, i] for i, what in enumerate(_ASKED)}
-    if found.scores.shape[1] > 1:
-        columns[f"ragas/{kind}_spread"] = spread
-    return {f"quality/{kind}": quality, **columns} if about_answer else columns
-
-
-def _fed(question: Question, required: Sequence[str]) -> bool:
-    lacks_answer = "reference" in required and not question.reference_answer
-    return not lacks_answer and ("reference_contexts" not in required or question.has_spans)
-
-
-def _sample(run: Run, row: int, takes: Sequence[str]) -> dict[str, Any]:
-    question, responses = run.questions[row], run.responses
-    spans = [need[0] for need in question.evidence or () if isinstance(need[0], Span)]
-    whole = {
-        "user_input": question.text,
-        "response": responses.answers[row].text,
-        "retrieved_contexts": [run.texts.of(span) for span in responses.contexts[row]],
-        "reference": question.reference_answer or "",
-        "reference_contexts": [run.texts.of(span) for span in spans],
-    }
-    return {name: whole[name] for name in takes if whole[name] or name in ("user_input", "response")}
+        return await judged_scores(self.kind, self.metric, self.settings(), model, run, tools)
 
 
 @register("objective", "faithfulness")
@@ -303,7 +233,7 @@ class AnyOfRagas:
                     for one in settings
                     if one not in known
                 ]
-                unfed = sorted(set(_taken(metric_class(name))[1]) - set(_FED))
+                unfed = sorted(set(taken(metric_class(name))[1]) - set(FED))
                 unfed += [what for word, what in _ABOUT.items() if name.startswith(word)]
                 library = _LIBRARIES.get(name)
                 if library is not None and importlib.util.find_spec(library) is None:
@@ -322,7 +252,7 @@ class AnyOfRagas:
 
     @property
     def direction(self) -> Direction:
-        return "minimize" if next(iter(self.metrics), "") in _LOWER_IS_BETTER else "maximize"
+        return "minimize" if next(iter(self.metrics), "") in LOWER_IS_BETTER else "maximize"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -330,7 +260,7 @@ class AnyOfRagas:
         for name in self.metrics:
             cls = metric_class(name)
             found |= {"judge"} if "llm" in inspect.signature(cls.__init__).parameters else set()
-            found |= {_NEEDS[one] for one in _taken(cls)[1] if one in _NEEDS}
+            found |= {_NEEDS[one] for one in taken(cls)[1] if one in _NEEDS}
         return frozenset(found)
 
     @property
@@ -348,15 +278,8 @@ class AnyOfRagas:
         for name, settings in self.metrics.items():
             cls = metric_class(name)
             model = self.similarity_model if "embeddings" in inspect.signature(cls.__init__).parameters else None
-            scores |= await _scores(_snake(name), name, settings, model, run, tools)
+            scores |= await judged_scores(_snake(name), name, settings, model, run, tools)
         return scores
-
-
-def _taken(cls: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a sample may hold of what there is, and what it must hold: parameters of `ascore`."""
-    parameters = [one for one in list(inspect.signature(cls.ascore).parameters.values())[1:] if one.name != "kwargs"]
-    must = tuple(one.name for one in parameters if one.default is inspect.Parameter.empty)
-    return tuple(one.name for one in parameters if one.name in _FED), must
 
 
 def _snake(name: str) -> str:

@@ -8,13 +8,13 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from objectives.embedding import embedding_class
 from objectives.ragas_metrics import metric_class, silently
 from rag_opt.data.language import english_name
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
@@ -26,7 +26,6 @@ from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
 
 _REPEATS_APART = 1000
-_MOST_KNOWN = 20_000
 _TOLERANCE = 1e-6
 # cosines, which ragas declares to lie in [0, 1]
 _COMPARED = {
@@ -140,7 +139,7 @@ def construct(
     if "llm" in parameters and (judge is not None or checking):
         given["llm"] = _judge_class()(judge)
     if "embeddings" in parameters and (encoder is not None or checking):
-        given["embeddings"] = _embedding_class()(encoder)
+        given["embeddings"] = embedding_class()(encoder)
     with silently():
         return cls(**given)
 
@@ -242,76 +241,3 @@ def _judge_class() -> Any:
 def _asked(chat: Chat, prompt: str) -> Messages:
     guard = isinstance(chat.settings, Judge) and chat.settings.guard
     return [*([{"role": "system", "content": _GUARD}] if guard else []), {"role": "user", "content": prompt}]
-
-
-@functools.cache
-def _embedding_class() -> Any:
-    from ragas.embeddings.base import BaseRagasEmbedding
-
-    class StoredEmbedding(BaseRagasEmbedding):  # type: ignore[misc]  # ragas is untyped here
-        """Vectors through the store; texts that arrive together go through the model together."""
-
-        def __init__(self, encoder: Encoder) -> None:
-            super().__init__()
-            self._batches = _batches(encoder)
-
-        def embed_text(self, text: str, **_: Any) -> Any:
-            return self._batches.known(text)
-
-        async def aembed_text(self, text: str, **_: Any) -> Any:
-            return await self._batches.vector(text)
-
-        async def aembed_texts(self, texts: list[str], **_: Any) -> Any:
-            return list(await asyncio.gather(*map(self._batches.vector, texts)))
-
-    return StoredEmbedding
-
-
-@functools.lru_cache(8)
-def _batches(encoder: Encoder) -> _Batches:
-    return _Batches(encoder)
-
-
-class _Batches:
-    """Texts wait for others while the model is busy; the model runs outside the event loop. One for each encoder."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._known: dict[str, Any] = {}
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
-        self._thread = ThreadPoolExecutor(1)
-        self._running: asyncio.Task[None] | None = None
-
-    def known(self, text: str) -> Any:
-        """Of an answer or a reference, which were embedded before."""
-        return self._known[text] if text in self._known else self._encoder.vectors([text], "sentence")[0]
-
-    async def vector(self, text: str) -> Any:
-        if text in self._known:
-            return self._known[text]
-        if text not in self._waiting:
-            self._waiting[text] = asyncio.get_running_loop().create_future()
-        future = self._waiting[text]
-        if self._running is None or self._running.done():
-            self._running = asyncio.get_running_loop().create_task(self._run())
-        return await future
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, {}
-            texts = list(batch)
-            try:
-                vectors = await loop.run_in_executor(self._thread, self._encoder.vectors, texts, "sentence")
-            except BaseException as error:  # an interrupt in that thread must not end this one
-                why = error if isinstance(error, Exception) else RuntimeError("stopped while embedding")
-                for future in batch.values():
-                    if not future.done():
-                        future.set_exception(why)
-                continue
-            if len(self._known) > _MOST_KNOWN:
-                self._known.clear()
-            self._known |= dict(zip(texts, vectors, strict=True))
-            for future, vector in zip(batch.values(), vectors, strict=True):
-                if not future.done():
-                    future.set_result(vector)
