@@ -19,6 +19,8 @@ from rag_opt.study.search import Evaluation, Search, evaluate
 from rag_opt.study.space import Space, SpecDict
 from rag_opt.study.trials import Trial
 
+_CHEAPER = ("cost/usd", "cost/context_tokens", "cost/latency_ms_p50")  # what breaks ties, in turn
+
 
 @dataclass(frozen=True)
 class Result:
@@ -85,26 +87,8 @@ def finish(
     if not best:
         return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
-    # the baseline comes second: without it no gain is known
-    entered = [best[0]]
-    entered += [one for one in (baseline, *best[1:]) if one is not None and one is not best[0]]
-    entered = [one for place, one in enumerate(entered) if one not in entered[:place]]
     questions = tuple(held_out) or search.questions
-    search.workshop.spending.share, unfinished = 1.0, ""
-    done: list[Evaluation] = []
-    for position, trial in enumerate(entered):
-        started(position, len(entered))
-        spec = PipelineSpec.from_dict(trial.spec)
-        try:
-            search.workshop.spending.refuse_late()
-            done.append(evaluate(search.workshop, spec, questions, search.panel, finalist=True))
-        except BudgetSpent as error:
-            if not done:
-                raise BudgetSpent(f"{error}, and nothing is left for the end; a higher cap goes on from here") from None
-            unfinished = f"{error}: {position} of {len(entered)} finalists and baseline were asked"
-            break
-        search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
-    entered = entered[: len(done)]
+    entered, done, unfinished = _asked(search, _entered(best, baseline), questions, started)
     baseline = baseline if baseline in entered else None
     able = [t.coverage >= min_coverage and one.coverage >= min_coverage for t, one in zip(entered, done, strict=True)]
     if not any(able):
@@ -115,13 +99,40 @@ def finish(
         within = bounds(search, PipelineSpec.from_dict(result.spec), questions)
     except (BudgetSpent, ServerFailed) as error:  # good to know, but nothing depends on it
         unfinished = unfinished or f"floor and ceiling: {error}"
-    spent = {
-        f"{who}/{name}": float(value)
-        for who, one in search.workshop.spending.by_who.items()
-        for name, value in asdict(one).items()
-    }
+    by_who = search.workshop.spending.by_who
+    spent = {f"{who}/{name}": float(value) for who, one in by_who.items() for name, value in asdict(one).items()}
     numbers = tuple(trial.number for trial in several)
     return replace(result, front=numbers, bounds=within, unfinished=unfinished, spent=spent)
+
+
+def _entered(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:
+    """Whom to ask, in turn: the baseline comes second, since without it no gain is known."""
+    found: list[Trial] = []
+    for one in (best[0], baseline, *best[1:]):
+        if one is not None and one not in found:
+            found.append(one)
+    return found
+
+
+def _asked(
+    search: Search, entered: list[Trial], questions: Sequence[Question], started: Callable[[int, int], None]
+) -> tuple[list[Trial], list[Evaluation], str]:
+    """Those that could be asked everything, with what came of it, and why the others were not."""
+    spending, done = search.workshop.spending, list[Evaluation]()
+    spending.share = 1.0
+    for position, trial in enumerate(entered):
+        started(position, len(entered))
+        try:
+            spending.refuse_late()
+            done.append(
+                evaluate(search.workshop, PipelineSpec.from_dict(trial.spec), questions, search.panel, finalist=True)
+            )
+        except BudgetSpent as error:
+            if not done:
+                raise BudgetSpent(f"{error}, and nothing is left for the end; a higher cap goes on from here") from None
+            return entered[:position], done, f"{error}: {position} of {len(entered)} finalists and baseline were asked"
+        search.folder.save_rows(trial.number, done[-1].run, done[-1].scores, part="held_out")
+    return entered, done, ""
 
 
 def _result(
@@ -137,7 +148,7 @@ def _result(
     """Only those that are `able` (enough of their questions scored, seen and unseen) can win."""
     sign, clusters = search.panel.sign, clusters_of(questions)
     columns = [sign * one.optimised for one in done]
-    costs = [(m.get("cost/context_tokens", 0.0), m.get("cost/latency_ms_p50", 0.0)) for m in (d.metrics for d in done)]
+    costs = [tuple(one.metrics.get(name, 0.0) for name in _CHEAPER) for one in done]
     all_of_them = [Finalist(t.number, column, cost) for t, column, cost in zip(entered, columns, costs, strict=True)]
     field = [finalist for finalist, yes in zip(all_of_them, able, strict=True) if yes]
     choice = choose(field, clusters)
