@@ -57,6 +57,11 @@ class _Judged:
         takes, _ = taken(metric_class(self.metric))
         return [name for name, of in (("answer", "response"), ("passage", "retrieved_contexts")) if of in takes]
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """What a sample must hold, in ragas' words."""
+        return taken(metric_class(self.metric))[1]
+
     def settings(self) -> dict[str, Any]:
         """Those of the metric itself."""
         plain = dataclasses.asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass

@@ -179,6 +179,9 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
     inside: Any = whole
     for step in key.split("."):
         if not isinstance(inside, dict) or step not in inside:
+            if key.startswith("judge.") and "base_url" not in whole.get("judge", {}):
+                what = f"there is no setting {step!r} while the model that answers judges too"
+                return Problem(key, f"{what}; llm@judge=openai_compatible names another")
             names = list(inside) if isinstance(inside, dict) else []
             new = "" if names else f"; a name of your own is added with a plus: +{key}=…"
             return Problem(key, f"there is no setting {step!r}{new or among(step, names)}")

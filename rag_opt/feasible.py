@@ -132,6 +132,17 @@ def unasked(generator: LanguageModel, judge: Judge, budget: Budget) -> list[Prob
     return problems
 
 
+def uncounted(generator: LanguageModel, judge: Judge, budget: Budget) -> list[str]:
+    """Whose calls a cap on dollars does not count."""
+    models = {"llm": generator, "judge": resolved(judge, generator)}
+    free = [name for name, one in models.items() if one.kind == "openai_compatible" and not one.priced]
+    if budget.usd is None:
+        return []
+    return [
+        f"budget.usd counts nothing for {name}: no price is known ({name}.usd_per_million_…_tokens)" for name in free
+    ]
+
+
 def _without_a_model(space: Space, workshop: Workshop) -> list[Problem]:
     """Kinds of the space that ask a language model, where none is configured."""
     if workshop.chat is not None:

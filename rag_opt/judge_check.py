@@ -73,6 +73,12 @@ def _read(path: Path) -> list[tuple[str, Label]]:
     return found
 
 
+def _fed(where: str, label: Label, objective: Any) -> None:
+    lacks = [ours for ours, of in _OF_RAGAS.items() if of in objective.required and not getattr(label, ours)]
+    if lacks:
+        raise BadInput([Problem(where, f"{label.metric} needs {' and '.join(lacks)}")])
+
+
 def _by_metric(read: Sequence[tuple[str, Label]]) -> dict[str, list[Label]]:
     from rag_opt.registry import lookup
 
@@ -80,6 +86,7 @@ def _by_metric(read: Sequence[tuple[str, Label]]) -> dict[str, list[Label]]:
     for where, label in read:
         if not hasattr(lookup("objective", label.metric, where=f"{where} metric"), "judged"):
             raise BadInput([Problem(f"{where} metric", f"{label.metric} is not judged by a model")])
+        _fed(where, label, lookup("objective", label.metric)())
         found.setdefault(label.metric, []).append(label)
     return found
 

@@ -17,7 +17,7 @@ from rag_opt.data.questions import origins
 from rag_opt.data.splits import split
 from rag_opt.errors import BadInput, Problem, among
 from rag_opt.evaluation.statistics import clusters_of
-from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, unasked
+from rag_opt.feasible import downloads, impossible, missing_models, read_in_part, unasked, uncounted
 from rag_opt.fielding import fielded, forbidden_rerankers
 from rag_opt.gathering import load_built_in, new_workshop, read_dataset
 from rag_opt.panels import panel_from
@@ -96,6 +96,7 @@ def prepare(
         notes.append("study.stop=auto: only cost_aware with one objective says what it promises; all trials are run")
     if settings.judge.kind == "same" and any("judge" in one.needs for one in panel.objectives(finalist=True)):
         notes.append("the model that answers judges its own answers, and may favour them: llm@judge=openai_compatible")
+    notes += uncounted(settings.llm, settings.judge, settings.budget)
     parts = split(dataset.questions, search_share=settings.study.search_share)
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])

@@ -32,6 +32,9 @@ _USAGE = """python -m rag_opt.questions make | label [key=value ...]
 
 def main() -> None:
     given = sys.argv[1:2]
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(_USAGE)
+        return
     if given in (["make"], ["label"]):
         del sys.argv[1]
         run({"make": make, "label": label}[given[0]])
@@ -57,13 +60,32 @@ def make(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -
     if shop.chat is None or wanted.by == "rule":
         made = made_by_rule(corpus, count=wanted.count, passage_tokens=wanted.passage_tokens, seed=wanted.seed)
     else:
-        made = _by_model(corpus, shop, spec, wanted)
+        made, stopped = _by_model(corpus, shop, spec, wanted)
+        if stopped:
+            print(f"stopped   {stopped}; nothing was written. The same command with a higher cap goes on from here")
+            shop.close()
+            sys.exit(1)
+    if len(made) < wanted.count:
+        print(f"note      {len(made)} of {wanted.count}: that is all that was found to ask of {_said(corpus, wanted)}")
+    if not made:
+        shop.close()
+        sys.exit(1)
     _write(out, made)
     _told(made, out)
     shop.close()
 
 
-def _by_model(corpus: Corpus, shop: Workshop, spec: PipelineSpec, wanted: QuestionSettings) -> list[Question]:
+def _said(corpus: Corpus, wanted: QuestionSettings) -> str:
+    from rag_opt.labelling.passages import passages
+
+    count, size = len(passages(corpus, size=wanted.passage_tokens)), wanted.passage_tokens
+    return f"{count} passages (a smaller questions.passage_tokens than {size} makes more)"
+
+
+def _by_model(
+    corpus: Corpus, shop: Workshop, spec: PipelineSpec, wanted: QuestionSettings
+) -> tuple[list[Question], str]:
+    """The questions, and why not all were asked for."""
     from rag_opt.labelling.by_model import Maker
     from rag_opt.labelling.pairing import work_for
     from rag_opt.labelling.pooling import pooled
@@ -91,15 +113,14 @@ def _by_model(corpus: Corpus, shop: Workshop, spec: PipelineSpec, wanted: Questi
     for why, count in made.dropped.most_common():
         print(f"left out  {count:>4} {why}")
     print(f"model     {in_words(shop.spending.total, shop.spending.budget)}")
-    if made.stopped:
-        print(f"stopped   {made.stopped}")
-    return made.questions
+    return made.questions, made.stopped
 
 
 def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
     """Writes `questions.out` anew after every decision; what it decided before is not asked again."""
     from rag_opt.labelling.evidence import labelled
     from rag_opt.labelling.pooling import pooled
+    from rag_opt.study.display import in_words
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings, corpus, shop, spec = _opened(composed, conf_folders)
@@ -127,6 +148,8 @@ def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
         fail(error)
     _write(out, questions)
     _told(questions, out)
+    if shop.spending.total.calls:
+        print(f"model     {in_words(shop.spending.total, shop.spending.budget)}")
     shop.close()
 
 

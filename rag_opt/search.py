@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from rag_opt.composing import fail, run, say_download
-from rag_opt.errors import BadInput, RagOptError
+from rag_opt.errors import BadInput, ModelUnusable, RagOptError
 
 if TYPE_CHECKING:
     from rag_opt.preparing import Prepared
@@ -43,6 +43,8 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
         sys.exit(130)
     except BadInput:
         raise
+    except ModelUnusable as error:
+        fail(ModelUnusable(f"{error}; the same command goes on from there"))
     except RagOptError as error:
         fail(error)
 
@@ -194,7 +196,9 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
 
     folder, settings = prepared.search.folder, prepared.settings
     if result is None:
-        display.console.print("No pipeline could be scored well enough to win; see the reasons above.", style="red")
+        tried = any(trial.state == "COMPLETE" for trial in trials)
+        why = "could be scored well enough to win" if tried else "was tried to its end"
+        display.console.print(f"No pipeline {why}; see the reasons above.", style="red")
         return
     uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
     ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ

@@ -58,7 +58,8 @@ class Server:
             if self.key is not None and handler.headers.get("Authorization") != f"Bearer {self.key}":
                 return 401, {"error": "who are you?"}, {}
             reply = self.answer(handler.path, body)
-            self.answered.append(body)
+            if fault == "no":  # whoever was kept waiting is gone
+                self.answered.append(body)
             return reply
         finally:
             with self._lock:

@@ -46,7 +46,10 @@ class InTerminal:
 
     def _decided(self, spans: Sequence[Span]) -> Decision | str:
         while True:
-            said = self._ask(f"\n{_HELP}\n> ").strip().lower()
+            try:
+                said = self._ask(f"\n{_HELP}\n> ").strip().lower()
+            except EOFError:  # Ctrl-D
+                said = "q"
             if said in ("q", "s", "n"):
                 return {"q": "stop", "s": "skip", "n": ()}[said]  # type: ignore[return-value]
             numbers = said.replace(",", " ").split()

@@ -28,13 +28,13 @@ _BESIDE = (
     ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
     ("retrieval/document_ndcg_at_10", "nDCG@10", "{:.3f}"),
     ("ragas/semantic_similarity", "answer similarity", "{:.3f}"),
-    *((f"ragas/{name}", name.replace("_", " "), "{:.3f}") for name in _JUDGED),
+    *((f"ragas/{name}", f"{name.replace('_', ' ')}, judged", "{:.3f}") for name in _JUDGED),
     ("quality/refused_answerable", "refused wrongly", "{:.0%}"),
     ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
     ("cost/context_tokens", "context tokens", "{:,.0f}"),
     ("cost/latency_ms_p50", "latency, median", "{:.0f} ms"),
     ("cost/model_input_tokens", "tokens to the model", "{:,.0f}"),
-    ("cost/usd", "dollars per 1,000 questions", "{:,.2f}"),
+    ("cost/usd", "dollars per 1,000 questions", "{:,.3g}"),
 )
 
 
@@ -50,7 +50,8 @@ def closing(result: Result, trials: Sequence[Trial], *, objectives: Sequence[str
         table.add_row("gain", _gain(result))
     others = [str(n) for n in result.alike if n != result.winner]
     if others:
-        table.add_row("alike", f"these questions cannot tell trials {', '.join(others)} apart from the best")
+        which = f"trial{'s' if len(others) > 1 else ''} {', '.join(others)}"
+        table.add_row("alike", f"these questions cannot tell {which} apart from the best")
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)

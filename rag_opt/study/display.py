@@ -191,8 +191,12 @@ def in_words(spent: Spent, budget: Budget | None = None) -> str:
     """Calls, tokens and dollars, each with its cap where there is one."""
     caps = budget or Budget()
     calls = f"{spent.calls:,}{f' of {caps.calls:,}' if caps.calls else ''} calls"
-    usd = f", ${spent.usd:,.2f}{f' of ${caps.usd:,.2f}' if caps.usd else ''}" if spent.usd or caps.usd else ""
+    usd = f", ${_money(spent.usd)}{f' of ${_money(caps.usd)}' if caps.usd else ''}" if spent.usd or caps.usd else ""
     return f"{calls}, {spent.input_tokens:,} tokens read and {spent.output_tokens:,} written{usd}"
+
+
+def _money(usd: float) -> str:
+    return f"{usd:,.2f}" if usd >= 1 or not usd else f"{usd:.2g}"
 
 
 def spent_in_words(spent: Mapping[str, float]) -> str:

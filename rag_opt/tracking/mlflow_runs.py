@@ -272,6 +272,7 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
         name = f"seconds/{stage.partition(' ')[0]}"
         metrics[name] = metrics.get(name, 0.0) + seconds
     metrics |= {f"paid/{name.replace('/', '_')}": value for name, value in trial.paid.items()}
+    metrics |= {f"used/{name}": value for name, value in trial.used.items()}
     metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
     return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
 

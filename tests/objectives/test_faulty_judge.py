@@ -93,5 +93,5 @@ def test_a_judge_that_is_of_no_use_stops_everything_and_says_what_to_do(fault: s
         with pytest.raises(ModelUnusable) as stopped:
             faithfulness(judge(server.url, MemoryValues(), give_up_s=1.0))
         said = str(stopped.value)
-        assert "the same command goes on" in said
+        assert "Everything that was answered is kept" in said
         assert ("Start the server" in said) if fault in CONNECTION else ("Another model" in said)

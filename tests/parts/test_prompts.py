@@ -90,6 +90,7 @@ def test_temperature_and_examples_are_the_generators() -> None:
         ({"user": "{passages}"}, r"\{question\}"),
         ({"user": "{question} {refusal}", "refusal": ""}, "refusal it speaks of"),
         ({"users": "x"}, "did you mean 'user'"),
+        ({"user": "{passage} {question}"}, "not {passage}"),
     ],
 )
 def test_a_prompt_that_is_not_whole_is_refused(changes: dict[str, str], said: str) -> None:

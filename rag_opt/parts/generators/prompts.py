@@ -14,6 +14,7 @@ from rag_opt.config import STRICT
 from rag_opt.parts.models.cards import Shelf, shelf_folders
 from rag_opt.parts.models.language_model import Messages
 
+_PLACES = {"{question}", "{passages}", "{refusal}"}
 _MARKS = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
 # after a space, a sign of punctuation or another one: x[1] is code
 CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")
@@ -44,6 +45,9 @@ class Prompt:
     def _whole(self) -> Prompt:
         if "{question}" not in self.user:
             raise ValueError("a prompt whose `user` holds {question}")
+        unknown = set(re.findall(r"\{[a-z_]+\}", self.system + self.user)) - _PLACES
+        if unknown:
+            raise ValueError(f"a prompt that speaks of nothing but {', '.join(sorted(_PLACES))}, not {min(unknown)}")
         if "{refusal}" in self.system + self.user and not self.refusal.strip():
             raise ValueError("a prompt that gives the refusal it speaks of")
         return self
@@ -103,4 +107,4 @@ def _numbers(match: re.Match[str], count: int) -> list[int]:
 
 def prompt_shelf(conf_folders: Sequence[Path]) -> Shelf[Prompt]:
     """The `prompt/` folders of the config folders in use."""
-    return Shelf(Prompt, "generator.chat.prompt", shelf_folders(conf_folders, "prompt"))
+    return Shelf(Prompt, "generator.chat.prompt", shelf_folders(conf_folders, "prompt"), noun="prompt")

@@ -187,6 +187,7 @@ class Shelf(Generic[Kind]):
     folders: tuple[Path, ...]
     infer: Callable[[str], Kind] | None = None
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    noun: str = "card"
 
     @functools.cached_property
     def _read(self) -> dict[str, Kind]:
@@ -222,7 +223,16 @@ class Shelf(Generic[Kind]):
         ending = among(name, known)
         if self.infer is not None:
             ending += "; an id of the hub (org/model) or a folder with a model will do too"
-        raise BadInput([Problem(where, f"there is no card for {name!r}{ending}")])
+        raise BadInput(
+            [
+                Problem(
+                    where,
+                    f"there is no {self.noun} for {name!r}{ending}"
+                    if self.noun == "card"
+                    else f"there is no {self.noun} {name!r}{ending}",
+                )
+            ]
+        )
 
     def changed(self, changes: Mapping[str, Mapping[str, Any]]) -> Shelf[Kind]:
         return dataclasses.replace(self, changes=changes)

@@ -27,7 +27,7 @@ _SHELF = "replies"
 _TRIES = 2  # for a reply without a message
 _USELESS = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
-_RESUME = "Everything that was answered is kept; the same command goes on from there"
+_KEPT = "Everything that was answered is kept"
 
 
 class Chat:
@@ -151,7 +151,7 @@ class Chat:
             except ModelUnusable:
                 raise
             except ServerDown as error:
-                raise self._given_up(f"{error}. {_remedy(self.who)}. {_RESUME}") from None
+                raise self._given_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
             except TooMuch as error:
                 # a matter of this request: too long a context, a filter
                 what = f"{self._endpoint.url}/chat/completions refuses the request: {error}"
@@ -189,7 +189,7 @@ class Chat:
             raise self._given_up(
                 f"{failures} times in a row {self.settings.model} at {self._endpoint.url} gave nothing that "
                 f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
-                f"may help ({_section(self.who)}). {_RESUME}"
+                f"may help ({_section(self.who)}). {_KEPT}"
             )
 
     def _noted(self, error: ServerFailed) -> ServerFailed:
@@ -244,8 +244,13 @@ def _section(who: str) -> str:
     return "llm.…" if who == "generator" else f"{who}.…"
 
 
-def _remedy(who: str) -> str:
-    return f"Start the server, or correct its address and key ({_section(who)})"
+def _remedy(who: str, why: str) -> str:
+    section = _section(who)
+    if "environment variable" in why:
+        return f"{section.replace('…', 'key_variable')} names it"
+    if "answered 404" in why:
+        return f"Does {section.replace('…', 'base_url')} end where /chat/completions follows, as in https://host/v1?"
+    return f"Start the server, or correct its address and key ({section})"
 
 
 def _parsed(reply: httpx.Response) -> Any:

@@ -187,7 +187,8 @@ class Endpoint:
         if silent_s < after_s:
             asyncio.get_running_loop().call_later(after_s - silent_s + 0.01, self._look_for_silence, why)
             return
-        what = "it answered before" if self._good_at else "is a server running there?"
+        never = "it never said anything else" if self._reached else "is a server running there?"
+        what = "it answered before" if self._good_at else never
         self._down = f"{self.url} answers nothing for {silent_s:.0f} seconds ({what}); {why}"
         for task in list(self._waiting):
             task.cancel()

@@ -35,7 +35,7 @@ class LanguageModel:
     kind: Literal["none", "openai_compatible"] = "none"
     base_url: str | None = None
     model: str | None = None
-    revision: str | None = None
+    revision: str | int | None = None
     key_variable: str | None = None
     temperature: Annotated[float, Ge(0), Le(2)] | None = 0.0
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] | None = 512
@@ -158,6 +158,8 @@ def _names(data: Any, path: str = "") -> Iterator[str]:
 
 def written_address(url: str, where: str) -> Iterator[Problem]:
     """What is wrong with an address that will be written down; a secret in it is not repeated."""
+    if url == "???":
+        return
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -166,5 +168,5 @@ def written_address(url: str, where: str) -> Iterator[Problem]:
     if "@" in parts.netloc or parts.query or parts.fragment:
         what = "holds a user, password or query, which would be written down; key_variable names where the key is"
         yield Problem(where, what)
-    elif url and url != "???" and parts.scheme not in ("http", "https"):
+    elif url and parts.scheme not in ("http", "https"):
         yield Problem(where, f"is {url!r}; should begin with http:// or https://")

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic.dataclasses
 from annotated_types import Ge, Gt
@@ -89,9 +89,12 @@ class Spending:
 
     def tick(self) -> None:
         """Writes down how long this run has taken so far."""
+        self._write("UPDATE run SET seconds = ? WHERE id = ?", [time.monotonic() - self._started, self._run])
+
+    def _write(self, statement: str, values: Sequence[Any]) -> None:
         if self._rows is not None:
-            seconds = time.monotonic() - self._started
-            self._rows.execute("UPDATE run SET seconds = ? WHERE id = ?", [seconds, self._run])
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed, while calls are being cancelled
+                self._rows.execute(statement, values)
 
     def over(self) -> str:
         """Which cap is reached, in words; empty while none is."""
@@ -125,11 +128,8 @@ class Spending:
 
         def ended(state: str, cost: Spent) -> None:
             self.by_who[who].add(cost)
-            if self._rows is not None:
-                values = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
-                self._rows.execute(
-                    "UPDATE call SET state = ?, input_tokens = ?, output_tokens = ?, usd = ? WHERE id = ?", values
-                )
+            values = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
+            self._write("UPDATE call SET state = ?, input_tokens = ?, output_tokens = ?, usd = ? WHERE id = ?", values)
 
         try:
             yield ended
