@@ -53,6 +53,11 @@ ASKED = [
 ]  # fmt: skip
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast ones first: what starts processes comes last."""
+    items.sort(key=lambda item: "commands" in item.path.parts)
+
+
 def tiny_dataset() -> Dataset:
     corpus = Corpus(tuple(Document(name, TEXTS[name], metadata={"name": name}) for name in sorted(TEXTS)))
     questions = []

@@ -150,23 +150,29 @@ def faults() -> list[tuple[str, str, str]]:
 
 def _dying() -> list[tuple[str, str, str]]:
     """A server that answered, and then is killed or hangs, with the settings as they are when nobody says."""
+    asked = [Request([{"role": "user", "content": f"{number}"}]) for number in range(100)]
     took = {}
-    for how in ("killed", "hangs"):
-        with contextlib.ExitStack() as stack:
-            server = stack.enter_context(serving(FaultyJudge("500", 0)))
-            chat = Chat(Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="j"), MemoryValues())
-            asked = [Request([{"role": "user", "content": f"{number}"}]) for number in range(100)]
-            chat.complete(asked[:10])
-            if how == "killed":
-                stack.close()
-            else:
-                server.plan = lambda number: 1000
-            started = time.perf_counter()
-            with contextlib.suppress(ModelUnusable):
-                chat.complete(asked)
-            took[how] = time.perf_counter() - started
+    with _slow_server() as (url, _):
+        chat = Chat(Judge(kind="openai_compatible", base_url=url, model="j"), MemoryValues())
+        chat.complete(asked[:10])
+    took["killed"] = _until_unusable(chat, asked)
+    with serving(FaultyJudge("500", 0)) as server:
+        chat = Chat(Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="j"), MemoryValues())
+        chat.complete(asked[:10])
+        server.plan = lambda number: 1000
+        took["hangs"] = _until_unusable(chat, asked)
     said = ", ".join(f"{how}: {seconds:.0f} s" for how, seconds in took.items())
     return [("an endpoint that answered before is down: until the search stops", said, "at most 120 s")]
+
+
+def _until_unusable(chat: Chat, asked: list[Request]) -> float:
+    """Seconds."""
+    started = time.perf_counter()
+    try:
+        chat.complete(asked)
+    except ModelUnusable:
+        return time.perf_counter() - started
+    raise AssertionError("it went on answering")
 
 
 def _under(fault: str, percent: int, run: Run, shop: Workshop) -> str:
