@@ -57,6 +57,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     facts = {
         "study": folder.name,
         "trial": number,
+        "questions": bound["settings"].get("questions", []),
         "search": {"value": chosen.value, "metrics": chosen.metrics},
         "held_out": (result or {}).get("metrics", {}).get(str(number)),
     }

@@ -191,6 +191,7 @@ def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: Display) -> None:
+    from rag_opt.data.questions import origins
     from rag_opt.study.closing import closing
     from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
 
@@ -209,11 +210,13 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     display.console.print()
     panel = prepared.search.panel
     objectives = [one.kind for one in (panel.optimised, *panel.against)]
-    display.console.print(closing(result, trials, objectives=objectives, places=places))
+    made = origins(prepared.dataset.questions)
+    display.console.print(closing(result, trials, objectives=objectives, places=places, questions=made))
 
 
 def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:
     from rag_opt import config
+    from rag_opt.data.questions import origins
     from rag_opt.tracking.mlflow_runs import without_password
 
     # where results go is decided now, not by the shell that delivers what was left
@@ -224,6 +227,7 @@ def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folde
         "composed": {key: value for key, value in composed.items() if key != "tracking"},
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
+        "questions": origins(prepared.dataset.questions),
         "conf_folders": [str(folder) for folder in conf_folders],
         "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
     }

@@ -38,8 +38,18 @@ _BESIDE = (
 )
 
 
-def closing(result: Result, trials: Sequence[Trial], *, objectives: Sequence[str], places: Mapping[str, str]) -> Group:
-    """Winner, baseline, gain with its interval; the two side by side; where to look and how to export."""
+def closing(
+    result: Result,
+    trials: Sequence[Trial],
+    *,
+    objectives: Sequence[str],
+    places: Mapping[str, str],
+    questions: Sequence[str] = (),
+) -> Group:
+    """Winner, baseline, gain with its interval; the two side by side; where to look and how to export.
+
+    `questions`: what a person should know of questions that nobody asked.
+    """
     by_number = {trial.number: trial for trial in trials}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
@@ -61,6 +71,8 @@ def closing(result: Result, trials: Sequence[Trial], *, objectives: Sequence[str
         )
     if result.spent:
         table.add_row("models", f"{spent_in_words(result.spent)}, of the whole study")
+    for said in questions:
+        table.add_row("questions", said)
     if result.unfinished:
         table.add_row("unfinished", result.unfinished)
     beside = _side_by_side(result, by_number, objectives[0])

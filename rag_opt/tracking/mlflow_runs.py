@@ -111,6 +111,7 @@ class MlflowStudy:
             "rag_opt.role": "study",
             "mlflow.source.name": "rag_opt.search",
             "mlflow.note.content": _HOW_TO_READ.format(study=self._folder.name),
+            **({"rag_opt.questions": "; ".join(made)} if (made := self._settings.get("questions")) else {}),
             **tags,
         }
         bound_at = int((self._folder.path / "study.json").stat().st_mtime * 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,21 @@ def test_questions_are_made_and_a_search_says_so(command: Command, workplace: Pa
     assert "made by rule" in made.stdout and len(lines(workplace / "made.jsonl")) == 4
     again = command("questions", "make", *DOCUMENTS, "questions.out=made.jsonl")
     assert again.returncode == 2 and "exists; name another file" in again.stderr
-    given = [one for one in tiny if not one.startswith("dataset.questions")]
-    check = command("check", *given, "dataset.questions=made.jsonl", "study.search_share=0.5")
-    assert "4 of 4 questions: made by rule: a sentence without its key terms" in check.stdout
+    given = [one for one in tiny if not one.startswith(("dataset.questions", "tracking"))]
+    mine = ["dataset.questions=made.jsonl", "study.search_share=0.5", "study.name=on-made", "study.trials=3"]
+    said = "4 of 4 questions: made by rule: a sentence without its key terms"
+    done = command("search", *given, *mine, "outputs=on-made")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(said) == 2, "before it begins, and beside the winner"
+    runs = sqlite3.connect(workplace / "on-made" / "mlflow.db").execute("SELECT value FROM tags WHERE key = ?", _TAG)
+    assert runs.fetchall() == [(said,)]
+    exported = command("export", "on-made/on-made", "--out", "on-made/bundle")
+    assert exported.returncode == 0, exported.stderr
+    manifest = orjson.loads((workplace / "on-made" / "bundle" / "manifest.json").read_bytes())
+    assert said in orjson.dumps(manifest).decode()
+
+
+_TAG = ["rag_opt.questions"]
 
 
 def test_a_model_makes_and_labels(command: Command, workplace: Path, server: Any) -> None:
