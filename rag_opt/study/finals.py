@@ -102,7 +102,8 @@ def finish(
     by_who = search.workshop.spending.by_who
     spent = {f"{who}/{name}": float(value) for who, one in by_who.items() for name, value in asdict(one).items()}
     numbers = tuple(trial.number for trial in several)
-    return replace(result, front=numbers, bounds=within, unfinished=unfinished, spent=spent)
+    encoded = search.workshop.encoded()
+    return replace(result, front=numbers, bounds=within, unfinished=unfinished, spent=spent, inputs_encoded=encoded)
 
 
 def _entered(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:

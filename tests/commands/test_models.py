@@ -44,7 +44,7 @@ def asking(tiny: list[str], server: Any) -> list[str]:
         f"llm.base_url={server.url}/v1",
         "llm.model=scripted",
         f"llm.usd_per_million_input_tokens={PRICE}",
-        "study.trials=6",
+        "study.trials=4",
     ]
 
 
@@ -86,7 +86,7 @@ def test_a_killed_search_pays_for_nothing_twice(workplace: Path, asking: list[st
     server.delay_s = 0.05
     for _ in range(2):
         process = subprocess.Popen(arguments, cwd=workplace, env=environment(), stdout=subprocess.DEVNULL)
-        while len(server.seen) - before < 40 and process.poll() is None:
+        while len(server.seen) - before < 25 and process.poll() is None:
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -116,6 +116,7 @@ def test_a_cap_holds_over_all_runs_of_a_study(
 
 def test_a_server_that_is_not_there_stops_the_search_and_says_what_to_do(command: Command, asking: list[str]) -> None:
     more = ["study.name=down", "llm.base_url=http://127.0.0.1:9/v1", "llm.revision=down"]
+    more += ["llm.give_up_s=3", "llm.timeout_s=3"]
     started = time.monotonic()
     done = command("search", *asking, *more)
     assert done.returncode == 2 and time.monotonic() - started < 60
@@ -219,6 +220,7 @@ def test_secrets_are_in_nothing_that_was_written(
         "llm.key_variable=PLANTED_KEY",
         "+llm.header_variables.X-Tenant=PLANTED_TENANT",
         "study.name=secretive",
+        "study.trials=3",
     ]
     variables = {"PLANTED_KEY": SECRET, "PLANTED_TENANT": OTHER_SECRET}
     done = command("search", *given, *more, **variables)
