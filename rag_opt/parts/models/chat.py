@@ -230,9 +230,8 @@ class Chat:
     def _usage(self, reply: Any, body: dict[str, Any]) -> tuple[int, int]:
         """(input tokens, output tokens) as the server counts them, or by their characters."""
         usage = reply.get("usage") if isinstance(reply, dict) else None
-        given, made = (
-            [usage.get(f"{of}_tokens") for of in ("prompt", "completion")] if isinstance(usage, dict) else 2 * [0]
-        )
+        counted = usage if isinstance(usage, dict) else {}
+        given, made = (counted.get(f"{of}_tokens") for of in ("prompt", "completion"))
         if isinstance(given, int) and isinstance(made, int) and given > 0 and made >= 0:
             return given, made
         said = _message(reply)[0]

@@ -127,7 +127,8 @@ class Endpoint:
         self.requests += 1
         try:
             async with each() if each is not None else _unseen() as seen:
-                reply = await self._watched(self._client.request(method, place, json=body, headers=headers))
+                sending = self._client.request(method, place, json=body, headers=headers)
+                reply = await self._watched(asyncio.wait_for(sending, self._timeout_s + 1))  # however slowly it drips
                 seen(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ServerDown(f"{place}: {error} (an address begins with http:// or https://)") from None
