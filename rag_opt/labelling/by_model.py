@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from rag_opt.data.resolve import Resolver, normalize
+from rag_opt.data.resolve import SHORTEST_QUOTE, Resolver, normalize
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
+from rag_opt.labelling.passages import within
 from rag_opt.parts.generators.prompts import shown
 from rag_opt.parts.models.chat import Chat
 from rag_opt.parts.models.language_model import Messages
@@ -149,10 +150,10 @@ class Maker:
         """Exact offsets of the quotes, inside the passages that were shown."""
         needs, passages = list[Need](), set[Span]()
         for quote in quotes:
-            if len(normalize(quote).text.strip()) < 8:
+            if len(normalize(quote).text.strip()) < SHORTEST_QUOTE:
                 continue
             found = self._resolver.quote(quote)
-            inside = [(span, one) for span in spans for one in found if _within(one, span)]
+            inside = [(span, one) for span in spans for one in found if within(one, span)]
             if not inside:
                 return "a quote does not stand in its passage"
             passages.add(inside[0][0])
@@ -223,7 +224,3 @@ def copied(question: str, passage: str) -> bool:
 
 def _plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def _within(one: Span, other: Span) -> bool:
-    return one.document_id == other.document_id and other.start <= one.start and one.end <= other.end

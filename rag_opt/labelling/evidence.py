@@ -9,8 +9,9 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from rag_opt.data.resolve import Resolver, normalize
+from rag_opt.data.resolve import SHORTEST_QUOTE, Resolver, normalize
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
+from rag_opt.labelling.passages import within
 from rag_opt.parts.generators.prompts import shown
 from rag_opt.parts.models.chat import Chat
 from rag_opt.parts.models.structured import Unusable, structured
@@ -96,10 +97,10 @@ def needs_of(quotes: Sequence[str], shown_spans: Sequence[Span], resolver: Resol
     """
     needs: list[Need] = []
     for quote in quotes:
-        if len(normalize(quote).text.strip()) < 8:
+        if len(normalize(quote).text.strip()) < SHORTEST_QUOTE:
             continue
         found = resolver.quote(quote)
-        inside = [one for one in found if any(_within(one, span) for span in shown_spans)]
+        inside = [one for one in found if any(within(one, span) for span in shown_spans)]
         if not inside:
             return None
         needs.append(tuple(dict.fromkeys([*inside, *found])))
@@ -113,7 +114,3 @@ def labelled(question: Question, decision: Decision, origin: str) -> Question:
     if not decision:
         return dataclasses.replace(question, evidence=None, answerable=False, reference_answer=None, origin=origin)
     return dataclasses.replace(question, evidence=decision, answerable=True, origin=origin)
-
-
-def _within(one: Span, other: Span) -> bool:
-    return one.document_id == other.document_id and other.start <= one.start and one.end <= other.end

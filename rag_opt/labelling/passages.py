@@ -36,3 +36,8 @@ def in_turns(found: list[Span], *, seed: int) -> list[Span]:
     order = [order[row] for row in random.permutation(len(order))]
     turns = range(max(map(len, order), default=0))
     return [spans[turn] for turn in turns for spans in order if turn < len(spans)]
+
+
+def within(one: Span, other: Span) -> bool:
+    """Whether all of one span lies in the other."""
+    return one.document_id == other.document_id and other.start <= one.start and one.end <= other.end

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.parts.models.chat import copied
-from rag_opt.parts.models.spending import grown
+from rag_opt.parts.models.spending import copied, grown
 from rag_opt.pipeline import Workshop
 from rag_opt.records import FloatArray
 from rag_opt.study.search import Evaluation

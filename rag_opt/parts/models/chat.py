@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -268,7 +267,3 @@ def _message(reply: Any) -> tuple[str, str]:
     if not isinstance(text, str) or not text.strip():
         return "", "answered an empty message"
     return text, ""
-
-
-def copied(spent: dict[str, Spent]) -> dict[str, Spent]:
-    return {who: dataclasses.replace(one) for who, one in spent.items()}

@@ -7,7 +7,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,3 +174,8 @@ def grown(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> dict[str, 
         if more["calls"]:
             found[who] = more
     return found
+
+
+def copied(by_who: Mapping[str, Spent]) -> dict[str, Spent]:
+    """As it is now, whatever is spent later."""
+    return {who: replace(one) for who, one in by_who.items()}
