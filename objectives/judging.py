@@ -20,7 +20,7 @@ from rag_opt.data.language import english_name
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.parts.embedders.encoder import Encoder
 from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Completion, Judge, Messages
+from rag_opt.parts.models.language_model import Completion, Messages
 from rag_opt.parts.models.structured import Unusable, structured
 from rag_opt.parts.models.waiting import wait_for
 from rag_opt.records import FloatArray
@@ -98,7 +98,7 @@ async def averdicts(
     language: str = "",
 ) -> Verdicts:
     """As `verdicts`, in the event loop."""
-    repeats = judge.settings.repeats if judge is not None and isinstance(judge.settings, Judge) else 1
+    repeats = judge.as_judge.repeats if judge is not None else 1
     if not samples:
         return Verdicts(np.zeros((0, repeats)), [], np.zeros((0, 3)))
     metric = construct(name, settings, judge=judge, encoder=encoder)
@@ -107,11 +107,11 @@ async def averdicts(
         await metric.embeddings.aembed_texts(list(dict.fromkeys(s[k] for s in samples for k in compared)))
     if judge is not None:
         judge.anew()
-    wanted = judge.settings.language if judge is not None and isinstance(judge.settings, Judge) else None
+    wanted = judge.as_judge.language if judge is not None else None
     language = english_name(wanted or language).lower()
     if language and language != "english" and hasattr(metric, "llm"):
         await _adapt(metric, language)
-    guarded = judge is not None and isinstance(judge.settings, Judge) and judge.settings.guard
+    guarded = judge is not None and judge.as_judge.guard
     shown = [_delimited(sample) if guarded else dict(sample) for sample in samples]
     work = [_one(metric, name, sample, repeat, judge) for sample in shown for repeat in range(repeats)]
     found = await asyncio.gather(*work, return_exceptions=True)
@@ -239,5 +239,7 @@ def _judge_class() -> Any:
 
 
 def _asked(chat: Chat, prompt: str) -> Messages:
-    guard = isinstance(chat.settings, Judge) and chat.settings.guard
-    return [*([{"role": "system", "content": _GUARD}] if guard else []), {"role": "user", "content": prompt}]
+    return [
+        *([{"role": "system", "content": _GUARD}] if chat.as_judge.guard else []),
+        {"role": "user", "content": prompt},
+    ]

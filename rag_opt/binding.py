@@ -42,7 +42,7 @@ def models_digest(space: Space, baseline: PipelineSpec, panel: Panel, workshop: 
     plain = {name: {k: v for k, v in config.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
     answers = workshop.chat.settings.identity if workshop.chat is not None else None
     judged = any("judge" in one.needs for one in (panel.optimised, *panel.against))
-    judges = workshop.judge.settings.judging if judged and workshop.judge is not None else None  # type: ignore[attr-defined]
+    judges = workshop.judge.as_judge.judging if judged and workshop.judge is not None else None
     return digest([plain, answers, judges, _prompts(space, baseline, workshop)])
 
 

@@ -110,7 +110,7 @@ def _compared(metric: str, labels: Sequence[Label], tools: Tools, language: str,
     for guard in (True, False):
         judge = tools.judge
         assert judge is not None
-        settings = dataclasses.replace(judge.settings, guard=guard)  # type: ignore[call-arg]  # a judge's
+        settings = dataclasses.replace(judge.as_judge, guard=guard)
         using = dataclasses.replace(tools, judge=judge.with_settings(settings))
         plain, _ = objective.judged(samples, using, language)
         for where in objective.reads:

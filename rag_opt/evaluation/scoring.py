@@ -111,7 +111,7 @@ def _identity(objective: Objective, run: Run, tools: Tools) -> str:
     model = getattr(objective, "similarity_model", None)
     facts.append(tools.encoder(model).vectors_key if model is not None else None)
     if "judge" in objective.needs and tools.judge is not None:
-        facts += [tools.judge.settings.judging, run.corpus.language]  # type: ignore[attr-defined]  # a judge's
+        facts += [tools.judge.as_judge.judging, run.corpus.language]
     return digest(facts)
 
 

@@ -38,7 +38,7 @@ def expected_calls(search: Search, *, held_out: int, finalists: int) -> Calls:
     count = search.trials * len(search.questions)
     end = (min(finalists, search.trials) + 1 + len((FLOOR, CEILING))) * (held_out or len(search.questions))
     judge = search.workshop.judge
-    repeats = getattr(judge.settings, "repeats", 1) if judge is not None else 0
+    repeats = judge.as_judge.repeats if judge is not None else 0
     tried, finals = (verdicts(search.panel, passages, finalist=finalist) for finalist in (False, True))
     judged = repeats * (count * tried + end * finals)
     answers, chat = asks * (count + end), search.workshop.chat

@@ -40,7 +40,7 @@ def _of_finalists_alone(search: Search) -> tuple[float, float]:
     if judge is None:
         return 0.0, 0.0
     more = verdicts(search.panel, _PASSAGES, finalist=True) - verdicts(search.panel, _PASSAGES, finalist=False)
-    calls = more * getattr(judge.settings, "repeats", 1)
+    calls = more * judge.as_judge.repeats
     return calls, calls * judge.settings.usd(*VERDICT_TOKENS)
 
 

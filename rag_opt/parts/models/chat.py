@@ -13,7 +13,7 @@ import orjson
 
 from rag_opt.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
 from rag_opt.parts.models.endpoint import Endpoint, TooMuch
-from rag_opt.parts.models.language_model import Completion, LanguageModel, Request
+from rag_opt.parts.models.language_model import Completion, Judge, LanguageModel, Request
 from rag_opt.parts.models.spending import Spending, Spent
 from rag_opt.parts.models.waiting import wait_for
 from rag_opt.store.keys import item_key
@@ -55,6 +55,12 @@ class Chat:
             give_up_s=settings.give_up_s,
             most_in_flight=settings.concurrency,
         )
+
+    @property
+    def as_judge(self) -> Judge:
+        """Its settings, of a model that judges."""
+        assert isinstance(self.settings, Judge)
+        return self.settings
 
     def with_settings(self, settings: LanguageModel) -> Chat:
         """Another that is asked otherwise, at the same expense."""
