@@ -10,15 +10,15 @@ from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import rouge_scores, semantic_similarities
-from rag_opt.config import STRICT
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.evidence import covered
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
+from rag_opt.metrics.evidence import covered
 
 _SIMILARITY = "ragas/semantic_similarity"
 
 
-def similarities(run: Run, tools: Tools, model: str) -> Scores:
+def similarities(run: Run, tools: ScoringResources, model: str) -> Scores:
     """ragas semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference.
 
     Beside it the share of answers or references that are longer than the similarity model reads.
@@ -51,12 +51,12 @@ class GroundedAnswer:
     similarity_model: str = "minilm"
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"evidence", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"evidence", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         similar = similarities(run, tools, self.similarity_model)
         answered = (covered(run.responses.hits, run.questions, run.corpus) + similar[_SIMILARITY]) / 2
         refused = np.array([answer.refused for answer in run.responses.answers], float)
@@ -77,12 +77,12 @@ class AnswerSimilarity:
     similarity_model: str = "minilm"
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         similar = similarities(run, tools, self.similarity_model)
         refused = np.array([answer.refused for answer in run.responses.answers], float)
         answerable = np.array([question.answerable for question in run.questions], bool)
@@ -99,12 +99,12 @@ class Refusals:
     """How often it refused: wrongly (answerable questions) and rightly (unanswerable ones)."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         refused = np.array([answer.refused for answer in run.responses.answers], float)
         answerable = np.array([question.answerable for question in run.questions], bool)
         return {
@@ -119,12 +119,12 @@ class Rouge:
     """ragas ROUGE-L F-measure of the answer against the reference; 0 for a refusal. Slow: for finalists."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas", "rouge-score")
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         scores = np.full(len(run.questions), np.nan)
         rows = [i for i, q in enumerate(run.questions) if q.answerable and q.reference_answer]
         scores[rows] = 0.0

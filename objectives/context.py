@@ -9,10 +9,11 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import id_based_scores, non_llm_context_scores
-from rag_opt.config import STRICT
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.records import Question, Span
-from rag_opt.registry import register
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 
 @register("objective", "id_based")
@@ -25,12 +26,12 @@ class IdBased:
     """
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         recall, precision = (np.full(len(run.questions), np.nan) for _ in range(2))
         hits, rows, pairs = run.responses.hits, [], []
         for row, question in enumerate(run.questions):
@@ -64,12 +65,12 @@ class NonLLMContext:
     """ragas NonLLMContextRecall and NonLLMContextPrecisionWithReference, by string distance. For finalists."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"evidence"})
+    requires: ClassVar[frozenset[str]] = frozenset({"evidence"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas", "rapidfuzz")
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         recall, precision = (np.full(len(run.questions), np.nan) for _ in range(2))
         rows, pairs = [], []
         for row, question in enumerate(run.questions):

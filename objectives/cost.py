@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 
 @register("objective", "context_tokens")
@@ -19,12 +19,12 @@ class ContextTokens:
     """Tokens of the context that a generator has to read, by one fixed tokenizer."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         return {"cost/context_tokens": run.responses.context_tokens.astype(float)}
 
 
@@ -36,20 +36,20 @@ class ModelUse:
     """
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {"cost/answers_cut_off": ("sum",)}
     stored: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
-        asked = run.responses.asked
-        any_asked = bool(asked.calls.any())
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
+        usage = run.responses.usage
+        any_asked = bool(usage.calls.any())
         columns = {
-            "cost/usd": asked.usd,
-            "cost/model_calls": asked.calls,
-            "cost/model_input_tokens": asked.input_tokens,
-            "cost/model_output_tokens": asked.output_tokens,
-            "cost/answers_cut_off": asked.cut,
+            "cost/usd": usage.usd,
+            "cost/model_calls": usage.calls,
+            "cost/model_input_tokens": usage.input_tokens,
+            "cost/model_output_tokens": usage.output_tokens,
+            "cost/answers_cut_off": usage.cut,
         }
         return {
             name: np.where(any_asked, column.astype(float), np.nan if name != "cost/usd" else 0.0)

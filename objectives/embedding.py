@@ -7,7 +7,7 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.models.encoder import Encoder
 
 _MOST_KNOWN = 20_000
 

@@ -20,12 +20,12 @@ from pydantic.dataclasses import dataclass
 from objectives.judged_scores import FED, LOWER_IS_BETTER, judged_scores, taken
 from objectives.judging import construct, verdicts
 from objectives.ragas_metrics import metric_class
-from rag_opt.config import STRICT
-from rag_opt.errors import BadInput, Problem, among
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.parts.models.waiting import wait_for
-from rag_opt.records import FloatArray
-from rag_opt.registry import register
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
+from rag_opt.models.event_loop import wait_for
 
 Direction = Literal["maximize", "minimize"]
 _NEEDS = {"reference": "reference_answers", "reference_contexts": "evidence"}
@@ -67,7 +67,9 @@ class _Judged:
         plain = dataclasses.asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
         return {name: value for name, value in plain.items() if name != "similarity_model"}
 
-    def judged(self, samples: Sequence[Mapping[str, Any]], tools: Tools, language: str) -> tuple[FloatArray, list[str]]:
+    def judged(
+        self, samples: Sequence[Mapping[str, Any]], tools: ScoringResources, language: str
+    ) -> tuple[FloatArray, list[str]]:
         """(score of each sample, mean over repeats; why there is none) of samples in ragas' own words."""
         model, takes = getattr(self, "similarity_model", None), taken(metric_class(self.metric))[0]
         found = verdicts(
@@ -80,10 +82,10 @@ class _Judged:
         )
         return found.scores.mean(axis=1), found.failures
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         return wait_for(self.ascore(run, tools))
 
-    async def ascore(self, run: Run, tools: Tools) -> Scores:
+    async def ascore(self, run: Run, tools: ScoringResources) -> Scores:
         """As `score`, in the event loop, so that several objectives may ask at the same time."""
         model = getattr(self, "similarity_model", None)
         return await judged_scores(self.kind, self.metric, self.settings(), model, run, tools)
@@ -95,7 +97,7 @@ class Faithfulness(_Judged):
     """Share of the answer's statements that follow from the passages it was given."""
 
     metric: ClassVar[str] = "Faithfulness"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("faithfulness")
 
     def calls(self, passages: float) -> float:
@@ -113,7 +115,7 @@ class AnswerRelevancy(_Judged):
     similarity_model: str = "minilm"
 
     metric: ClassVar[str] = "AnswerRelevancy"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_relevancy")
 
     def calls(self, passages: float) -> float:
@@ -126,7 +128,7 @@ class ContextPrecision(_Judged):
     """Average precision of the passages, each judged useful or not for the reference answer."""
 
     metric: ClassVar[str] = "ContextPrecision"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_precision")
 
     def calls(self, passages: float) -> float:
@@ -139,7 +141,7 @@ class ContextRecall(_Judged):
     """Share of the reference answer's statements that the passages support."""
 
     metric: ClassVar[str] = "ContextRecall"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("context_recall")
 
     def calls(self, passages: float) -> float:
@@ -157,7 +159,7 @@ class FactualCorrectness(_Judged):
     coverage: Literal["low", "high"] = "low"
 
     metric: ClassVar[str] = "FactualCorrectness"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("factual_correctness")
 
     def calls(self, passages: float) -> float:
@@ -174,7 +176,7 @@ class AnswerCorrectness(_Judged):
     similarity_model: str = "minilm"
 
     metric: ClassVar[str] = "AnswerCorrectness"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("answer_correctness")
 
     def calls(self, passages: float) -> float:
@@ -192,7 +194,7 @@ class NoiseSensitivity(_Judged):
 
     metric: ClassVar[str] = "NoiseSensitivity"
     direction: ClassVar[Direction] = "minimize"
-    needs: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"judge", "reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("noise_sensitivity")
 
     def calls(self, passages: float) -> float:
@@ -207,7 +209,7 @@ class SemanticSimilarity(_Judged):
     similarity_model: str = "minilm"
 
     metric: ClassVar[str] = "SemanticSimilarity"
-    needs: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
+    requires: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = _aggregates("semantic_similarity")
 
     def calls(self, passages: float) -> float:
@@ -260,7 +262,7 @@ class AnyOfRagas:
         return "minimize" if next(iter(self.metrics), "") in LOWER_IS_BETTER else "maximize"
 
     @property
-    def needs(self) -> frozenset[str]:
+    def requires(self) -> frozenset[str]:
         found = set[str]()
         for name in self.metrics:
             cls = metric_class(name)
@@ -275,10 +277,10 @@ class AnyOfRagas:
     def calls(self, passages: float) -> float:
         return 3.0 * sum("llm" in inspect.signature(metric_class(n).__init__).parameters for n in self.metrics)
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         return wait_for(self.ascore(run, tools))
 
-    async def ascore(self, run: Run, tools: Tools) -> Scores:
+    async def ascore(self, run: Run, tools: ScoringResources) -> Scores:
         scores: Scores = {}
         for name, settings in self.metrics.items():
             cls = metric_class(name)

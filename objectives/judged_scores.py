@@ -10,8 +10,9 @@ import numpy as np
 
 from objectives.judging import averdicts, construct
 from objectives.ragas_metrics import metric_class
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.records import Question, Span
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 FED = ("user_input", "response", "retrieved_contexts", "reference", "reference_contexts")
 LOWER_IS_BETTER = {"NoiseSensitivity"}
@@ -19,7 +20,7 @@ _ASKED = ("calls", "input_tokens", "output_tokens")
 
 
 async def judged_scores(
-    kind: str, metric: str, settings: Mapping[str, Any], similarity_model: str | None, run: Run, tools: Tools
+    kind: str, metric: str, settings: Mapping[str, Any], similarity_model: str | None, run: Run, tools: ScoringResources
 ) -> Scores:
     """The columns of one metric: what is optimised, ragas' number where it was asked for, coverage, failures, and the
     standard deviation over repeats.

@@ -16,14 +16,14 @@ import numpy as np
 
 from objectives.embedding import embedding_class
 from objectives.ragas_metrics import metric_class, silently
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.data.language import english_name
-from rag_opt.errors import BudgetSpent, ModelUnusable, ServerFailed
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Completion, Messages
-from rag_opt.parts.models.structured import Unusable, structured
-from rag_opt.parts.models.waiting import wait_for
-from rag_opt.records import FloatArray
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.event_loop import wait_for
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Completion, Messages
+from rag_opt.models.llm.structured import Unusable, structured
 
 _REPEATS_APART = 1000
 _TOLERANCE = 1e-6
@@ -77,7 +77,7 @@ def verdicts(
     settings: Mapping[str, Any],
     samples: Sequence[Sample],
     *,
-    judge: Chat | None,
+    judge: LLMClient | None,
     encoder: Encoder | None,
     language: str = "",
 ) -> Verdicts:
@@ -93,7 +93,7 @@ async def averdicts(
     settings: Mapping[str, Any],
     samples: Sequence[Sample],
     *,
-    judge: Chat | None,
+    judge: LLMClient | None,
     encoder: Encoder | None,
     language: str = "",
 ) -> Verdicts:
@@ -130,7 +130,7 @@ async def averdicts(
 
 
 def construct(
-    name: str, settings: Mapping[str, Any], *, judge: Chat | None, encoder: Encoder | None, checking: bool = False
+    name: str, settings: Mapping[str, Any], *, judge: LLMClient | None, encoder: Encoder | None, checking: bool = False
 ) -> Any:
     """A metric of ragas. `checking`: only to see whether it takes the settings, without a judge."""
     cls = metric_class(name)
@@ -157,7 +157,9 @@ async def _adapt(metric: Any, language: str) -> None:
                 raise ModelUnusable(f"{what}. judge.language=english leaves them as they are") from None
 
 
-async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat | None) -> tuple[float, str, _Case]:
+async def _one(
+    metric: Any, name: str, sample: Sample, repeat: int, judge: LLMClient | None
+) -> tuple[float, str, _Case]:
     """(score, why there is none, what it cost)."""
     case = _Case(repeat)
     _case.set(case)
@@ -172,7 +174,7 @@ async def _one(metric: Any, name: str, sample: Sample, repeat: int, judge: Chat 
     return min(max(value, low), high), "", case
 
 
-async def _value(metric: Any, sample: Sample, case: _Case, judge: Chat | None) -> tuple[float, str]:
+async def _value(metric: Any, sample: Sample, case: _Case, judge: LLMClient | None) -> tuple[float, str]:
     """What ragas says, or why that is nothing. Raises what must end everything, which some metrics swallow."""
     value, failed = np.nan, None
     try:
@@ -210,8 +212,8 @@ def _judge_class() -> Any:
     class StoredJudge(InstructorBaseRagasLLM):  # type: ignore[misc]  # ragas is untyped here
         """A judge as ragas wants one. Prompts that one sample sends several times are told apart by their number."""
 
-        def __init__(self, chat: Chat) -> None:
-            self._chat = chat
+        def __init__(self, llm_client: LLMClient) -> None:
+            self._llm_client = llm_client
 
         def generate(self, prompt: str, response_model: Any) -> Any:
             raise NotImplementedError("judged in the event loop alone")
@@ -221,8 +223,8 @@ def _judge_class() -> Any:
             number = case.repeat * _REPEATS_APART + case.sent[prompt]
             case.sent[prompt] += 1
             try:
-                asked = _asked(self._chat, prompt)
-                answer = await structured(self._chat, asked, response_model, number, told=self._booked)
+                asked = _asked(self._llm_client, prompt)
+                answer = await structured(self._llm_client, asked, response_model, number, told=self._booked)
             except (ModelUnusable, BudgetSpent) as error:
                 case.fatal = error
                 raise
@@ -238,8 +240,8 @@ def _judge_class() -> Any:
     return StoredJudge
 
 
-def _asked(chat: Chat, prompt: str) -> Messages:
+def _asked(llm_client: LLMClient, prompt: str) -> Messages:
     return [
-        *([{"role": "system", "content": _GUARD}] if chat.as_judge.guard else []),
+        *([{"role": "system", "content": _GUARD}] if llm_client.as_judge.guard else []),
         {"role": "user", "content": prompt},
     ]

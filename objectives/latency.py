@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 
 @register("objective", "latency")
@@ -16,10 +16,10 @@ class Latency:
     """Milliseconds from question to answer on the machine of the search, summed over stages (see `Responses`)."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {"cost/latency_ms": ("p50", "p95")}
     stored: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         return {"cost/latency_ms": sum(run.responses.latency_ms.values())}  # type: ignore[dict-item]  # never empty

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.errors import BadInput, Problem, among
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.records import FloatArray
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.models.encoder import Encoder
 
 os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
 

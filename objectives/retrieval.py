@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.evaluation.run import Run, Scores, Tools
-from rag_opt.evidence import covered, document_gold, score_documents, score_spans, span_gold
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
+from rag_opt.metrics.evidence import covered, document_gold, score_documents, score_spans, span_gold
 
 
 @register("objective", "evidence")
@@ -20,12 +20,12 @@ class Evidence:
     """Span evidence, scored by characters: recall, precision, IoU, dcg, hit rate, MRR (see `rag_opt.evidence`)."""
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         s = score_spans(run.responses.hits, span_gold(run.questions, run.corpus))
         return {
             "retrieval/evidence_recall": s.recall,
@@ -45,12 +45,12 @@ class DocumentNdcg:
     k: Annotated[int, Ge(1), Le(1000)] = 10
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"document_evidence"})
+    requires: ClassVar[frozenset[str]] = frozenset({"document_evidence"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         s = score_documents(run.responses.hits, document_gold(run.questions, run.corpus), k=self.k)
         return {
             f"retrieval/document_ndcg_at_{self.k}": s.ndcg,
@@ -67,11 +67,11 @@ class EvidenceRecall:
     price_per_1000_tokens: Annotated[float, Ge(0)] = 0.05
 
     direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    needs: ClassVar[frozenset[str]] = frozenset({"evidence"})
+    requires: ClassVar[frozenset[str]] = frozenset({"evidence"})
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: Tools) -> Scores:
+    def score(self, run: Run, tools: ScoringResources) -> Scores:
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
         return {"quality/evidence_recall_after_price": covered(run.responses.hits, run.questions, run.corpus) - price}

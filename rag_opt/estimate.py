@@ -1,123 +1,14 @@
-"""python -m rag_opt.estimate [key=value ...]: what a search would build, take and show, before anything is spent."""
+"""python -m rag_opt.estimate [key=value ...]: forecast what a search would build, cost and be able to show."""
 
 from __future__ import annotations
 
-import signal
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rag_opt.composing import fail, run
-from rag_opt.errors import RagOptError
-
-if TYPE_CHECKING:
-    from rag_opt.preparing import Prepared
-    from rag_opt.study.calling import Calls
-    from rag_opt.study.estimating import Estimate, Interval
-
-_LINE = "{:<12} {}"
+from rag_opt.cli.composing import run
+from rag_opt.cli.estimate_command import estimate
 
 
 def main() -> None:
+    """Compose the config of the command line and print the estimate of its search."""
     run(estimate)
-
-
-def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Prints the estimate. Exits with 2 for input that cannot be used."""
-    from rag_opt.preparing import prepare
-    from rag_opt.study import estimating
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a probe builds is removed when it is stopped
-    started = time.perf_counter()
-    downloads: list[str] = []
-
-    def announce(text: str) -> None:
-        downloads.append(text)
-        print(_LINE.format("downloads", f"{text}, now: a probe runs every model"), flush=True)
-
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
-    preparing = time.perf_counter() - started
-    try:
-        found = estimating.estimate(
-            prepared.search,
-            prepared.held_out,
-            finalists=prepared.settings.study.finalists,
-            startup_seconds=preparing + _IMPORTS_SECONDS,
-        )
-    except RagOptError as error:
-        fail(error)
-    for what, said in lines(prepared, found):
-        if what != "downloads" or not downloads:
-            print(_LINE.format(what, said))
-
-
-_IMPORTS_SECONDS = 8.0  # until the first trial, and from the last to the end: torch, ragas and MLflow are imported
-
-
-def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
-    """What a person should know before a search, label and text."""
-    from rag_opt.evaluation.statistics import smallest_gains_in_words
-    from rag_opt.study.calling import expected_calls
-
-    search = prepared.search
-    size, held_out = search.space.size, len(prepared.held_out)
-    calls = expected_calls(search, held_out=held_out, finalists=prepared.settings.study.finalists)
-    stages = sorted(found.by_stage.items(), key=lambda pair: -pair[1])
-    return [
-        ("space", f"{'endless' if size is None else f'{size:,}'} pipelines; {found.trials} would be tried"),
-        ("indexes", f"{_counted(found.indexes)} to build"),
-        ("texts", f"{_counted(found.texts)} documents' chunks to embed, {_counted(found.tokens)} tokens with all else"),
-        ("model calls", _asking(calls)),
-        ("downloads", _downloads(prepared)),
-        (
-            "time",
-            f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
-        ),
-        ("money", _money(prepared, calls)),
-        ("can show", smallest_gains_in_words(held_out or len(search.questions))),
-    ]
-
-
-def _asking(calls: Calls) -> str:
-    """How often language models would be asked, in words."""
-    if not calls.generator + calls.judge:
-        return "0: answers and scores of this search need no language model"
-    each = f"every second that one takes adds {_minutes(calls.seconds_each)} to the time below"
-    asked = f"at most about {calls.generator:,.0f} to answer and {calls.judge:,.0f} to judge"
-    return f"{asked}; no request is sent twice; {each}"
-
-
-def _money(prepared: Prepared, calls: Calls) -> str:
-    if not calls.generator + calls.judge:
-        return "0: nothing here is paid for by the call"
-    shop, cap = prepared.search.workshop, prepared.settings.budget.usd
-    priced = any(chat is not None and chat.settings.priced for chat in (shop.chat, shop.judge))
-    said = f"at most about ${calls.usd:,.2f}, by the tokens that such calls usually have" if priced else ""
-    unpriced = "0 by the prices of llm and judge (llm.usd_per_million_input_tokens=… sets them)"
-    return f"{said or unpriced}{f'; budget.usd={cap:g} caps it' if cap else ''}"
-
-
-def _downloads(prepared: Prepared) -> str:
-    from rag_opt.study.prospect import model_names
-
-    search = prepared.search
-    cards = {name: search.workshop.encoder(name).card for name in model_names(search.space)}
-    # reading a card's files downloads them: what is here by now is all that is needed
-    return f"none; the models of the space ({len({card.id for card in cards.values()})}) are on this machine"
-
-
-def _counted(interval: Interval) -> str:
-    low, middle, high = (round(value) for value in interval)
-    return f"about {middle:,} ({low:,} to {high:,})" if low != high else f"{middle:,}"
-
-
-def _clock(interval: Interval) -> str:
-    low, middle, high = (_minutes(value) for value in interval)
-    return f"about {middle} ({low} to {high})"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 if __name__ == "__main__":

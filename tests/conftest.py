@@ -12,12 +12,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rag_opt.composing import conf_folder
-from rag_opt.parts.embedders.cards import Cards, card_folders
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Corpus, Dataset, Document, Question, Span
-from rag_opt.registry import load_parts
-from rag_opt.store import Store
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.core.registry import load_parts
+from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
 
 load_parts(["objectives"])
 
@@ -77,8 +79,8 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def cards() -> Cards:
-    return card_folders([conf_folder()])
+def cards() -> EmbedderCards:
+    return embedder_card_library([conf_folder()])
 
 
 @pytest.fixture(scope="session")
@@ -89,10 +91,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def workshop(dataset: Dataset, store: Store, cards: Cards) -> Iterator[Workshop]:
-    workshop = Workshop(dataset.corpus, store, cards)
-    yield workshop
-    workshop.close()
+def builder(dataset: Dataset, store: Store, cards: EmbedderCards) -> Iterator[PipelineBuilder]:
+    builder = PipelineBuilder(dataset.corpus, store, cards)
+    yield builder
+    builder.close()
 
 
 @pytest.fixture(scope="session")

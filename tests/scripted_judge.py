@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from rag_opt.sentences import sentences
+from rag_opt.text.sentences import sentences
 
 _SCHEMA = re.compile(r"as specified in JSON Schema:\n(\{.*?\})Do not use single quotes", re.DOTALL)
 

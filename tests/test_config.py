@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt import config
-from rag_opt.errors import BadInput
-from rag_opt.pipeline import PipelineSpec
-from rag_opt.registry import lookup
-from rag_opt.settings import StudySettings
+from rag_opt.core import strict as config
+from rag_opt.core.errors import BadInput
+from rag_opt.core.registry import lookup
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.setup.schema import StudySettings
 
 
 def problems(error: pytest.ExceptionInfo[BadInput]) -> str:

@@ -8,11 +8,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.coverage import Coverage, Pool
-from rag_opt.evidence import Hits, document_gold, score_documents, score_spans, span_gold
-from rag_opt.rankings import combine
-from rag_opt.records import Candidates, Corpus, Document, Question, Span, WholeDocument
-from rag_opt.registry import kinds
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.questions import Question, WholeDocument
+from rag_opt.core.rank_fusion import combine
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import kinds
+from rag_opt.metrics.coverage import Coverage, Pool
+from rag_opt.metrics.evidence import RetrievedSpans, document_gold, score_documents, score_spans, span_gold
 
 DOCUMENTS = 3
 CORPUS = Corpus(tuple(Document(f"d{i}", "x" * 400) for i in range(DOCUMENTS)))
@@ -21,7 +23,7 @@ CORPUS = Corpus(tuple(Document(f"d{i}", "x" * 400) for i in range(DOCUMENTS)))
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> tuple[dict[str, Candidates], Table]:
+def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> tuple[dict[str, RankedLists], Table]:
     """Two random lists a question, and a table of chunks that overlap one another."""
     dice = np.random.default_rng(seed)
     lists = {}
@@ -29,7 +31,7 @@ def case(seed: int, *, questions: int = 6, chunks: int = 25, depth: int = 9) -> 
         ids = np.stack([dice.permutation(chunks)[:depth] for _ in range(questions)]).astype(np.int32)
         gone = np.arange(depth) >= dice.integers(0, depth + 1, questions)[:, None]
         scores = -np.sort(-dice.random((questions, depth)), axis=1).astype(np.float32)
-        lists[name] = Candidates(
+        lists[name] = RankedLists(
             np.where(gone, -1, ids).astype(np.int32), np.where(gone, -np.inf, scores).astype(np.float32)
         )
     start = dice.integers(0, 350, chunks)
@@ -42,14 +44,14 @@ def asked(seed: int, count: int = 6, *, alternatives: int) -> list[Question]:
     dice = np.random.default_rng(seed)
     made = []
     for number in range(count):
-        needs = []
+        requires = []
         for third in range(int(dice.integers(0, 4))):
             spans = []
             for _ in range(int(dice.integers(1, alternatives + 1))):
                 start = int(dice.integers(0, 90)) + 130 * third
                 spans.append(Span(f"d{dice.integers(0, DOCUMENTS)}", start, start + int(dice.integers(1, 40))))
-            needs.append(tuple(dict.fromkeys(spans)))
-        made.append(Question(f"q{number}", "?", evidence=tuple(needs) or None))
+            requires.append(tuple(dict.fromkeys(spans)))
+        made.append(Question(f"q{number}", "?", evidence=tuple(requires) or None))
     return made
 
 
@@ -75,7 +77,7 @@ def test_recall_at_every_rank_is_what_a_trial_would_score(seed: int, alternative
             np.where(kept, column[fused.chunks], fill) for column, fill in ((document, -1), (start, 0), (end, 0))
         ]
         for k in range(1, chosen.shape[1] + 1):
-            expected = score_spans(Hits(*columns).cut(k), gold).recall
+            expected = score_spans(RetrievedSpans(*columns).cut(k), gold).recall
             np.testing.assert_allclose(recall[number, :, k - 1], expected, atol=1e-5)
 
 
@@ -93,7 +95,7 @@ def test_where_one_list_counts_nothing_the_sums_are_the_same(seed: int, weight: 
         np.testing.assert_allclose(ours, fused.scores[row][fused.chunks[row] >= 0], atol=1e-6)
 
 
-def _all(part: Any, lists: dict[str, Candidates]) -> tuple[np.ndarray, np.ndarray]:
+def _all(part: Any, lists: dict[str, RankedLists]) -> tuple[np.ndarray, np.ndarray]:
     whole = combine(lists, part.gains(lists), 18)
     return whole.chunks, whole.scores
 
@@ -109,14 +111,16 @@ def test_a_document_named_as_evidence_is_covered_by_any_chunk_of_it() -> None:
     part = kinds("retriever")["dense"](depth=9)
     ((_, order),) = pool.orders([part.gains(lists)], 9)
     fused = lists["dense"]
-    hits = Hits(np.where(fused.chunks >= 0, document[fused.chunks], -1), start[fused.chunks], end[fused.chunks])
+    hits = RetrievedSpans(
+        np.where(fused.chunks >= 0, document[fused.chunks], -1), start[fused.chunks], end[fused.chunks]
+    )
     expected = score_documents(hits, gold, k=9).recall
     np.testing.assert_allclose(coverage.recall(order)[0, :, -1], expected, atol=1e-6)
 
 
 def test_more_than_64_pieces_of_evidence() -> None:
     count = 150
-    lists = {"dense": Candidates(np.arange(count, dtype=np.int32)[None], -np.arange(count, dtype=np.float32)[None])}
+    lists = {"dense": RankedLists(np.arange(count, dtype=np.int32)[None], -np.arange(count, dtype=np.float32)[None])}
     start = np.arange(count) * 2
     document = np.zeros(count, int)
     questions = [Question("q", "?", evidence=((Span("d0", 0, 300),),))]
@@ -139,7 +143,7 @@ def test_questions_without_evidence_have_no_recall() -> None:
 
 
 def test_a_pool_that_holds_nothing() -> None:
-    empty = Candidates(np.full((2, 4), -1, np.int32), np.full((2, 4), -np.inf, np.float32))
+    empty = RankedLists(np.full((2, 4), -1, np.int32), np.full((2, 4), -np.inf, np.float32))
     pool = Pool.of({"dense": empty, "lexical": empty})
     ((_, order),) = pool.orders([kinds("retriever")["rrf"](depth=4).gains({"dense": empty, "lexical": empty})], 3)
     assert (order == -1).all()

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, R, nDCG
 
-from rag_opt.evidence import Hits, document_gold, score_documents, score_spans, span_gold
-from rag_opt.records import Corpus, Document, Need, Question, Span, WholeDocument
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.questions import Need, Question, WholeDocument
+from rag_opt.metrics.evidence import RetrievedSpans, document_gold, score_documents, score_spans, span_gold
 
 LENGTH = 60
 CORPUS = Corpus(tuple(Document(f"d{i}", "x" * LENGTH) for i in range(4)))
@@ -19,12 +20,12 @@ def spans(draw: st.DrawFn) -> Span:
     return Span(f"d{draw(st.integers(0, 3))}", start, draw(st.integers(start + 1, LENGTH)))
 
 
-needs = st.lists(st.lists(spans(), min_size=1, max_size=3).map(tuple), max_size=3)
+requires = st.lists(st.lists(spans(), min_size=1, max_size=3).map(tuple), max_size=3)
 rankings = st.lists(spans(), max_size=6)
 
 
-def as_hits(lists: list[list[Span]]) -> Hits:
-    hits = Hits.empty(len(lists), max((len(one) for one in lists), default=0) or 1)
+def as_hits(lists: list[list[Span]]) -> RetrievedSpans:
+    hits = RetrievedSpans.empty(len(lists), max((len(one) for one in lists), default=0) or 1)
     for row, ranking in enumerate(lists):
         for rank, span in enumerate(ranking):
             hits.document[row, rank] = CORPUS.position[span.document_id]
@@ -63,10 +64,10 @@ def by_hand(ranking: list[Span], evidence: list[Need]) -> tuple[float, ...]:
     )
 
 
-@given(st.lists(st.tuples(needs, rankings), min_size=1, max_size=4))
+@given(st.lists(st.tuples(requires, rankings), min_size=1, max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_span_scores_are_what_their_definitions_say(asked: list[tuple[list[Need], list[Span]]]) -> None:
-    questions = [Question(str(i), "?", evidence=tuple(needs) or None) for i, (needs, _) in enumerate(asked)]
+    questions = [Question(str(i), "?", evidence=tuple(requires) or None) for i, (requires, _) in enumerate(asked)]
     scores = score_spans(as_hits([ranking for _, ranking in asked]), span_gold(questions, CORPUS))
     columns = (scores.recall, scores.precision, scores.iou, scores.dcg, scores.hit, scores.reciprocal_rank)
     for row, (evidence, ranking) in enumerate(asked):

@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
-from rag_opt.parts_table import allowed, markdown, parts
-from rag_opt.registry import kinds
+from rag_opt.cli.parts_table import allowed, markdown, parts
+from rag_opt.core.registry import kinds
 
 DOCS = Path(__file__).parent.parent / "docs" / "parts.md"
 
 
 def test_the_docs_hold_the_table_as_it_is() -> None:
     assert DOCS.read_text(encoding="utf-8") == markdown(parts(["objectives"])), (
-        "python -m rag_opt.parts_table --markdown > docs/parts.md"
+        "python -m rag_opt.cli.parts_table --markdown > docs/parts.md"
     )
 
 
@@ -60,7 +60,7 @@ def test_types_in_words(hint: object, words: str) -> None:
 
 def test_the_command_prints_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rag_opt.parts_table", "expander"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "rag_opt.parts", "expander"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "parent" in done.stdout and "from 16 to 32768, whole" in done.stdout
     assert "reranker" not in done.stdout.split("expander:")[0]

@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.rankings import combine, min_max
-from rag_opt.records import Candidates
+from rag_opt.core.rank_fusion import combine
+from rag_opt.core.ranked_lists import RankedLists, min_max
 
 ranked = st.lists(st.integers(0, 9), unique=True, max_size=6)
 
 
-def candidates(ids: list[int]) -> Candidates:
-    return Candidates(padded(ids), np.zeros((1, 6), np.float32))
+def candidates(ids: list[int]) -> RankedLists:
+    return RankedLists(padded(ids), np.zeros((1, 6), np.float32))
 
 
 def padded(ids: list[int], depth: int = 6) -> np.ndarray:
@@ -36,7 +36,7 @@ def test_combine_sums_what_each_list_gives(first: list[int], second: list[int], 
 @given(st.lists(st.floats(-5, 5, width=32), max_size=6))
 def test_min_max_lies_between_0_and_1(scores: list[float]) -> None:
     row = np.array([sorted(scores, reverse=True) + [-np.inf] * (6 - len(scores))], np.float32)
-    scaled = min_max(Candidates(padded(list(range(len(scores)))), row))[0]
+    scaled = min_max(RankedLists(padded(list(range(len(scores)))), row))[0]
     assert (scaled >= 0).all() and (scaled <= 1 + 1e-9).all()
     assert (scaled[len(scores) :] == 0).all()
     if scores:

@@ -5,19 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.registry import source_digest
+from rag_opt.core.source_digest import source_digest
 
 
 @pytest.mark.parametrize(
-    "how", ["from . import helper", "from pack import helper", "import pack.helper", "from pack.helper import x"]
+    ("how", "used"),
+    [
+        ("from . import helper", "helper"),
+        ("from pack import helper", "helper"),
+        ("import pack.helper", "pack.helper"),
+        ("from pack.helper import x", "x"),
+    ],
 )
 def test_the_source_of_a_part_includes_what_it_imports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, used: str
 ) -> None:
     package = tmp_path / "pack"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "part.py").write_text(f"{how}\nfrom rag_opt.sentences import trim\n")
+    (package / "part.py").write_text(f"{how}\nfrom rag_opt.text.sentences import trim\n\nUSED = {used}, trim\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     digests = []
     for text in ("x = 1", "x = 2"):

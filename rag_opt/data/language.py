@@ -6,8 +6,9 @@ import dataclasses
 import re
 from collections import Counter
 
-from rag_opt.errors import BadInput, Problem
-from rag_opt.records import Corpus, Dataset
+from rag_opt.core.documents import Corpus
+from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.questions import Dataset
 
 _DOCUMENTS, _CHARACTERS = 200, 2000
 _CODE = re.compile(r"[a-z]{2}")

@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from rag_opt.data.keeping import kept
-from rag_opt.errors import BadInput, Problem
-from rag_opt.records import Corpus, Document, Question
+from rag_opt.core.documents import Corpus, Document
+from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.questions import Question
+from rag_opt.data.document_file import kept
 
 _MOST_PROBLEMS = 200
 _LINE = re.compile(r"^(.*?):(\d+)")

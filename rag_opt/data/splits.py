@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rag_opt.records import Question, Span
-from rag_opt.store.keys import digest
+from rag_opt.core.digests import digest
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
 
 _SECTION_CHARACTERS = 2000
 _FEWEST_UNITS = 20

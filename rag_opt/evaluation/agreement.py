@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.records import FloatArray, IntArray
+from rag_opt.core.arrays import FloatArray, IntArray
 
 _RESAMPLED = 2000
 _YES = 0.5  # a score from here on is a yes, where kappa is asked for

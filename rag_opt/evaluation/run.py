@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from rag_opt.evidence import Hits
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models.chat import Chat
-from rag_opt.pipeline import Pipeline, Responses
-from rag_opt.pipeline.chunks import ChunkTable
-from rag_opt.pipeline.texts import Texts
-from rag_opt.records import Corpus, FloatArray, Question, question_digest
-from rag_opt.store.keys import digest
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.digests import digest
+from rag_opt.core.documents import Corpus
+from rag_opt.core.questions import Question, question_digest
+from rag_opt.metrics.evidence import RetrievedSpans
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.pipeline.ask import Pipeline, Responses
+from rag_opt.pipeline.chunk_table import ChunkTable
+from rag_opt.pipeline.corpus_text import CorpusText
 
 Scores = dict[str, FloatArray]
 
@@ -26,7 +28,7 @@ class Run:
 
     questions: tuple[Question, ...]
     responses: Responses
-    texts: Texts
+    texts: CorpusText
     chunks: ChunkTable
 
     @property
@@ -37,13 +39,13 @@ class Run:
         """The run of some of its questions."""
         r = self.responses
         part = Responses(
-            hits=Hits(r.hits.document[rows], r.hits.start[rows], r.hits.end[rows]),
+            hits=RetrievedSpans(r.hits.document[rows], r.hits.start[rows], r.hits.end[rows]),
             scores=r.scores[rows],
             contexts=[r.contexts[i] for i in rows],
             context_tokens=r.context_tokens[rows],
             answers=[r.answers[i] for i in rows],
             latency_ms={stage: times[rows] for stage, times in r.latency_ms.items()},
-            asked=r.asked.only(rows),
+            usage=r.usage.only(rows),
         )
         return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=part)
 
@@ -70,13 +72,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Tools:
+class ScoringResources:
     """What an objective is handed beyond the run: encoders behind the store, by the name of their card, and the
     language model that judges, where there is one.
     """
 
     encoder: Callable[[str], Encoder]
-    judge: Chat | None = None
+    judge: LLMClient | None = None
 
 
 class Objective(Protocol):
@@ -92,12 +94,12 @@ class Objective(Protocol):
 
     kind: ClassVar[str]
     direction: ClassVar[Literal["maximize", "minimize"]]
-    needs: ClassVar[frozenset[str]]
+    requires: ClassVar[frozenset[str]]
     aggregates: ClassVar[Mapping[str, tuple[str, ...]]]
     stored: ClassVar[bool]
     libraries: ClassVar[tuple[str, ...]]
 
-    def score(self, run: Run, tools: Tools) -> Scores: ...
+    def score(self, run: Run, tools: ScoringResources) -> Scores: ...
 
 
 def ask(pipeline: Pipeline, questions: Sequence[Question]) -> Run:

@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import orjson
 
-from rag_opt import config
-from rag_opt.errors import BudgetSpent, ModelUnusable
-from rag_opt.evaluation.run import Objective, Run, Scores, Tools
-from rag_opt.parts.models.waiting import wait_for
-from rag_opt.records import FloatArray
-from rag_opt.registry import source_digest
-from rag_opt.store.keys import digest, item_key, versions
+from rag_opt.core import strict as config
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.digests import digest, item_key, versions
+from rag_opt.core.errors import BudgetSpent, ModelUnusable
+from rag_opt.core.source_digest import source_digest
+from rag_opt.evaluation.run import Objective, Run, Scores, ScoringResources
+from rag_opt.models.event_loop import wait_for
 from rag_opt.store.values import Values
 
 _SHELF = "scores"
 
 
-def score(objective: Objective, run: Run, tools: Tools, values: Values) -> Scores:
+def score(objective: Objective, run: Run, tools: ScoringResources, values: Values) -> Scores:
     """The scores of a run; NaN for questions that a language model did not answer."""
     (scores,) = score_all([objective], run, tools, values)
     return scores
 
 
-def score_all(objectives: Sequence[Objective], run: Run, tools: Tools, values: Values) -> list[Scores]:
+def score_all(objectives: Sequence[Objective], run: Run, tools: ScoringResources, values: Values) -> list[Scores]:
     """The scores of several objectives over one run. Those that ask a judge ask it at the same time."""
     works = [_Work(objective, run, tools, values) for objective in objectives]
     waiting = [work for work in works if work.todo is not None and hasattr(work.objective, "ascore")]
@@ -54,9 +54,9 @@ async def _together(work: Sequence[Coroutine[Any, Any, Scores]]) -> list[Scores]
 class _Work:
     """One objective over a run. `todo`: the part of the run that has to be scored now, None where all is stored."""
 
-    def __init__(self, objective: Objective, run: Run, tools: Tools, values: Values) -> None:
+    def __init__(self, objective: Objective, run: Run, tools: ScoringResources, values: Values) -> None:
         self.objective, self._values, self._questions = objective, values, len(run.questions)
-        self._answered = [row for row, why in enumerate(run.responses.asked.failed) if not why]
+        self._answered = [row for row, why in enumerate(run.responses.usage.failed) if not why]
         answered = run if len(self._answered) == self._questions else run.only(self._answered)
         self._keys: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
@@ -65,7 +65,7 @@ class _Work:
         if objective.stored and answered.questions:
             self._look_up(answered, tools)
 
-    def _look_up(self, run: Run, tools: Tools) -> None:
+    def _look_up(self, run: Run, tools: ScoringResources) -> None:
         namespace = _identity(self.objective, run, tools)
         self._keys = [item_key(namespace, row) for row in run.row_digests]
         self._known = self._values.get(_SHELF, self._keys)
@@ -98,7 +98,7 @@ class _Work:
         return spread
 
 
-def _identity(objective: Objective, run: Run, tools: Tools) -> str:
+def _identity(objective: Objective, run: Run, tools: ScoringResources) -> str:
     """Of all that determines an objective's scores beside the row."""
     module = type(objective).__module__
     facts: list[Any] = [
@@ -107,10 +107,10 @@ def _identity(objective: Objective, run: Run, tools: Tools) -> str:
         source_digest(module),
         versions(*objective.libraries),
     ]
-    facts += [source_digest("rag_opt.evidence"), run.corpus.digest, run.chunks.digest]
+    facts += [source_digest("rag_opt.metrics.evidence"), run.corpus.digest, run.chunks.digest]
     model = getattr(objective, "similarity_model", None)
     facts.append(tools.encoder(model).vectors_key if model is not None else None)
-    if "judge" in objective.needs and tools.judge is not None:
+    if "judge" in objective.requires and tools.judge is not None:
         facts += [tools.judge.as_judge.judging, run.corpus.language]
     return digest(facts)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rag_opt.evaluation.statistics import Interval, mean_interval, paired_gain
-from rag_opt.records import FloatArray
+from rag_opt.core.arrays import FloatArray
+from rag_opt.evaluation.intervals import Interval, mean_interval, paired_gain
 
 MARGIN = 0.01
 

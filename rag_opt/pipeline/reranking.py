@@ -9,15 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_opt import config
-from rag_opt.parts.models.chat import Chat
-from rag_opt.pipeline.asked import Asked
-from rag_opt.pipeline.planning import Ledger, rerank_stage, rerank_work
-from rag_opt.pipeline.searching import Timed, pack_list, unpack_lists
-from rag_opt.rankings import reordered
-from rag_opt.records import Candidates, FloatArray, Question
-from rag_opt.registry import source_digest
-from rag_opt.store.keys import digest, item_key
+from rag_opt.core import strict as config
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.digests import digest, item_key
+from rag_opt.core.questions import Question
+from rag_opt.core.rank_fusion import reordered
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.source_digest import source_digest
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.pipeline.model_usage import ModelUsage
+from rag_opt.pipeline.retrieval import Timed, pack_list, unpack_lists
+from rag_opt.pipeline.stage_timer import StageTimer
 from rag_opt.store.values import Values
 
 _PAIRS_AT_ONCE = 2048
@@ -42,54 +44,54 @@ class Reranking:
         part: Any,
         *,
         values: Values,
-        ledger: Ledger,
+        stage_timer: StageTimer,
         text: Callable[[int], str],
         scorer: Callable[[Any], PairScorer],
-        chat: Chat | None,
+        llm_client: LLMClient | None,
         vectors_key: Callable[[], str],
         chunk_vectors: Callable[[], Callable[[NDArray[np.int32]], NDArray[np.float32]]],
     ) -> None:
-        self._part, self._values, self._ledger = part, values, ledger
-        self._text, self._scorer, self._chat = text, scorer, chat
+        self._part, self._values, self._stage_timer = part, values, stage_timer
+        self._text, self._scorer, self._llm_client = text, scorer, llm_client
         self._vectors_key, self._chunk_vectors = vectors_key, chunk_vectors
 
-    def __call__(self, questions: Sequence[Question], candidates: Candidates, asked: Asked) -> Timed:
+    def __call__(self, questions: Sequence[Question], candidates: RankedLists, usage: ModelUsage) -> Timed:
         """The candidates in their new order, and the milliseconds that each question took when it was first done."""
-        needs = self._part.needs
-        if "pair_scores" in needs:
+        requires = self._part.requires
+        if "pair_scores" in requires:
             return self._by_pairs(questions, candidates)
-        if "ranking" in needs:
-            return self._by_model(questions, candidates, asked)
-        if "chunk_vectors" in needs:
+        if "ranking" in requires:
+            return self._by_model(questions, candidates, usage)
+        if "chunk_vectors" in requires:
             return self._by_vectors(candidates)
         return self._part.rerank(candidates), np.zeros(len(candidates.chunks))
 
-    def _by_vectors(self, candidates: Candidates) -> Timed:
+    def _by_vectors(self, candidates: RankedLists) -> Timed:
         part = self._part
         namespace = digest([config.dump(part), source_digest(type(part).__module__), self._vectors_key()])
         rows = range(len(candidates.chunks))
         keys = [item_key(namespace, [candidates.chunks[r], candidates.scores[r].astype(float).tolist()]) for r in rows]
 
         def compute(positions: list[int]) -> list[bytes]:
-            some = Candidates(candidates.chunks[positions], candidates.scores[positions])
+            some = RankedLists(candidates.chunks[positions], candidates.scores[positions])
             chunk_vectors = self._chunk_vectors()
             started = time.perf_counter()
-            with self._ledger.timed(rerank_stage(part), len(positions)):
+            with self._stage_timer.timed(rerank_stage(part), len(positions)):
                 done = part.rerank(some, chunk_vectors=chunk_vectors)
             elapsed_ms = (time.perf_counter() - started) * 1000 / len(positions)
             return [pack_list(c, s, elapsed_ms) for c, s in zip(done.chunks, done.scores, strict=True)]
 
         return unpack_lists(self._values.fill("reranked", keys, compute), candidates.chunks.shape[1])
 
-    def _by_model(self, questions: Sequence[Question], candidates: Candidates, asked: Asked) -> Timed:
+    def _by_model(self, questions: Sequence[Question], candidates: RankedLists, usage: ModelUsage) -> Timed:
         """The first `depth` of each list as a language model ranks them, all seen together."""
         part, chunks = self._part, candidates.chunks[:, : self._part.depth]
-        assert self._chat is not None
+        assert self._llm_client is not None
         texts = [[self._text(chunk) for chunk in row[row >= 0].tolist()] for row in chunks]
         several = [row for row, shown in enumerate(texts) if len(shown) > 1]
-        with self._ledger.timed(rerank_stage(part), rerank_work(part, len(several))):
+        with self._stage_timer.timed(rerank_stage(part), rerank_work(part, len(several))):
             requests = [part.request(questions[row].text, texts[row]) for row in several]
-            replies = asked.replies(self._chat, requests, several)
+            replies = usage.replies(self._llm_client, requests, several)
         elapsed_ms = np.zeros(len(questions))
         table = np.where(chunks >= 0, -np.arange(chunks.shape[1], dtype=float), -np.inf)
         for row, reply in zip(several, replies, strict=True):
@@ -99,7 +101,7 @@ class Reranking:
                 elapsed_ms[row] = reply.took_ms
         return reordered(candidates, table), elapsed_ms
 
-    def _by_pairs(self, questions: Sequence[Question], candidates: Candidates) -> Timed:
+    def _by_pairs(self, questions: Sequence[Question], candidates: RankedLists) -> Timed:
         """The first `depth` of each list by the scores of its pairs; what stands after them stays there."""
         chunks = candidates.chunks[:, : self._part.depth]
         rows, ranks = np.nonzero(chunks >= 0)
@@ -119,7 +121,7 @@ class Reranking:
 
         def compute(positions: list[int]) -> list[bytes]:
             started = time.perf_counter()
-            with self._ledger.timed(rerank_stage(self._part), len(positions)):
+            with self._stage_timer.timed(rerank_stage(self._part), len(positions)):
                 found = scorer.scores([pairs[i] for i in positions])
             if found.shape != (len(positions),) or not np.isfinite(found).all():
                 raise ValueError(
@@ -135,3 +137,13 @@ class Reranking:
             found += self._values.fill("pair_scores", keys[some], lambda at, f=first: compute([f + i for i in at]))  # type: ignore[misc]
         stored: Any = np.frombuffer(b"".join(found), _PAIR)
         return stored["score"].astype(float), stored["ms"].astype(float)
+
+
+def rerank_stage(reranker: Any) -> str:
+    """The name of its work: by the model, where it has one."""
+    return " ".join(["rerank", reranker.kind, *([reranker.name] if hasattr(reranker, "name") else [])])
+
+
+def rerank_work(reranker: Any, questions: int) -> int:
+    """What its time grows with: pairs of question and text, or questions."""
+    return questions * reranker.depth if "pair_scores" in reranker.requires else questions

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rag_opt import config
-from rag_opt.errors import BadInput, Problem, among
-from rag_opt.registry import lookup
-from rag_opt.store.keys import digest
+from rag_opt.core import strict as config
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.registry import lookup
 
 SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
 LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {

@@ -26,27 +26,30 @@ import numpy as np
 import orjson
 import yaml
 
-from rag_opt import config
-from rag_opt.data.keeping import kept
-from rag_opt.errors import BadBundle, ServerFailed
-from rag_opt.parts.embedders.cards import Card, card_folders
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.generators.prompts import prompt_shelf
-from rag_opt.parts.models.cards import ModelCard
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import LanguageModel
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.rerankers.cards import reranker_shelf
-from rag_opt.pipeline import SLOTS, Pipeline, PipelineSpec, Workshop
-from rag_opt.pipeline.chunks import ChunkTable
-from rag_opt.pipeline.planning import Ledger
-from rag_opt.pipeline.texts import Texts
-from rag_opt.pipeline.vectors import opened
-from rag_opt.pipeline.wanted import index_parts, model_tools
-from rag_opt.records import Corpus, Document, Question, Span
-from rag_opt.registry import load_parts
+from rag_opt.core import strict as config
+from rag_opt.core.digests import versions
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.errors import BadBundle, ServerFailed
+from rag_opt.core.questions import Question
+from rag_opt.core.registry import load_parts
+from rag_opt.data.document_file import kept
+from rag_opt.models.cards import ModelCard
+from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.prompts import prompt_library
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.models.reranker_cards import reranker_card_library
+from rag_opt.models.runtimes import Machine
+from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.chunk_table import ChunkTable
+from rag_opt.pipeline.chunk_vectors import opened
+from rag_opt.pipeline.corpus_text import CorpusText
+from rag_opt.pipeline.resources import build_reranker_resources, index_parts
+from rag_opt.pipeline.spec import SLOTS, PipelineSpec
+from rag_opt.pipeline.stage_timer import StageTimer
 from rag_opt.store.artifacts import MANIFEST, damage, seal
-from rag_opt.store.keys import versions
 from rag_opt.store.values import MemoryValues, Values
 
 _MODEL, _TOKENIZER, _CARDS, _LLM, _PROMPT = "model", "tokenizer", "cards", "llm.json", "prompt"
@@ -93,7 +96,7 @@ class Bundle:
     def ask_many(self, questions: Sequence[str], *, filters: Mapping[str, Any] | None = None) -> list[Reply]:
         asked = [Question(id="", text=text, filters=filters or {}) for text in questions]
         responses = self.pipeline.ask(asked)
-        for why in filter(None, responses.asked.failed):
+        for why in filter(None, responses.usage.failed):
             raise ServerFailed(why)
         corpus = self.pipeline.corpus
         replies = []
@@ -110,29 +113,31 @@ class Bundle:
         return replies
 
 
-def write_bundle(folder: Path, workshop: Workshop, spec: PipelineSpec, facts: Mapping[str, Any]) -> None:
+def write_bundle(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, facts: Mapping[str, Any]) -> None:
     """Write the pipeline into an empty or new folder. `facts` go into the manifest as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise BadBundle(f"{folder} is not empty; a bundle is written into a new or empty folder")
     (folder / "spec.json").write_bytes(orjson.dumps(spec.to_dict(), option=orjson.OPT_INDENT_2))
-    encoder = workshop.encoder(spec.embedder)
+    encoder = builder.encoder(spec.embedder)
     card = _carried(encoder, folder)
     (folder / "card.json").write_bytes(orjson.dumps(config.dump(card), option=orjson.OPT_INDENT_2))
-    _keep_reranker(folder, workshop, spec)
-    if workshop.chat is not None and any("model" in p.needs for p in (spec.query, spec.reranker, spec.generator)):
-        (folder / _LLM).write_bytes(orjson.dumps(config.dump(workshop.chat.settings), option=orjson.OPT_INDENT_2))
-    if "model" in spec.generator.needs:
-        _keep_prompt(folder, workshop, spec.generator.prompt)
+    _keep_reranker(folder, builder, spec)
+    if builder.llm_client is not None and any(
+        "model" in p.requires for p in (spec.query, spec.reranker, spec.generator)
+    ):
+        (folder / _LLM).write_bytes(orjson.dumps(config.dump(builder.llm_client.settings), option=orjson.OPT_INDENT_2))
+    if "model" in spec.generator.requires:
+        _keep_prompt(folder, builder, spec.generator.prompt)
     with (folder / "documents.jsonl").open("wb") as file:
-        for d in workshop.corpus.documents:
+        for d in builder.corpus.documents:
             line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    for name, source in workshop.folders(spec).items():
+    for name, source in builder.folders(spec).items():
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
     parts = (getattr(spec, slot) for slot in SLOTS)
     plugins = sorted({type(part).__module__.partition(".")[0] for part in parts} - {"rag_opt"})
-    facts = {**facts, "plugins": plugins, "model_files": encoder.files_digest, "language": workshop.corpus.language}
+    facts = {**facts, "plugins": plugins, "model_files": encoder.files_digest, "language": builder.corpus.language}
     facts["carries_model"] = encoder.made_here
     libraries = versions("rag-opt", "chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
     seal(folder, {"format": 1, "versions": libraries, **facts})
@@ -151,7 +156,7 @@ def _placed(card: Kept) -> Kept:
     )
 
 
-def _carried(encoder: Encoder, folder: Path) -> Card:
+def _carried(encoder: Encoder, folder: Path) -> EmbedderCard:
     """The card as a bundle keeps it; a model that was made here travels with it."""
     if not encoder.made_here:
         return _placed(encoder.card)
@@ -162,7 +167,9 @@ def _carried(encoder: Encoder, folder: Path) -> Card:
     return dataclasses.replace(encoder.card, path=_MODEL, tokenizer=_TOKENIZER, revision=None)
 
 
-def _encoder(folder: Path, card: Card, values: MemoryValues, manifest: Mapping[str, Any], machine: Machine) -> Encoder:
+def _encoder(
+    folder: Path, card: EmbedderCard, values: MemoryValues, manifest: Mapping[str, Any], machine: Machine
+) -> Encoder:
     if not manifest.get("carries_model"):
         return Encoder(card, values=values, machine=machine)
     inside = dataclasses.replace(card, path=str(folder / _MODEL), tokenizer=str(folder / _TOKENIZER))
@@ -174,7 +181,7 @@ def _scorer(
 ) -> Callable[[Any], Any]:
     """What makes the reranker's model, of the cards that the bundle holds."""
     cards = folder / _CARDS
-    rerankers, embedders = reranker_shelf([cards]), card_folders([cards])
+    rerankers, embedders = reranker_card_library([cards]), embedder_card_library([cards])
 
     @functools.cache
     def encoder_of(name: str) -> Encoder:
@@ -183,34 +190,34 @@ def _scorer(
 
     @functools.cache
     def scorer(part: Any) -> Any:
-        return part.scorer(model_tools(encoder_of, rerankers, values, machine))
+        return part.scorer(build_reranker_resources(encoder_of, rerankers, values, machine))
 
     return scorer
 
 
-def _chat(folder: Path, values: Values) -> Chat | None:
+def _llm_client(folder: Path, values: Values) -> LLMClient | None:
     path = folder / _LLM
     if not path.exists():
         return None
-    return Chat(config.load(LanguageModel, orjson.loads(path.read_bytes()), path=_LLM), values)
+    return LLMClient(config.load(LanguageModel, orjson.loads(path.read_bytes()), path=_LLM), values)
 
 
-def _keep_reranker(folder: Path, workshop: Workshop, spec: PipelineSpec) -> None:
+def _keep_reranker(folder: Path, builder: PipelineBuilder, spec: PipelineSpec) -> None:
     """The card of the reranker's model, as a folder of cards."""
     name = getattr(spec.reranker, "name", None)
     if name is None:
         return
-    reranks = name in workshop.rerankers.names() or spec.reranker.kind != "late_interaction"
-    card = _placed(workshop.rerankers.read(name) if reranks else workshop.cards.read(name))
+    reranks = name in builder.rerankers.names() or spec.reranker.kind != "late_interaction"
+    card = _placed(builder.rerankers.read(name) if reranks else builder.cards.read(name))
     place = folder / _CARDS / ("reranker" if reranks else "embedder") / f"{name.replace('/', '--')}.yaml"
     place.parent.mkdir(parents=True)
     place.write_text(yaml.safe_dump(config.dump(card), allow_unicode=True), encoding="utf-8")
 
 
-def _keep_prompt(folder: Path, workshop: Workshop, name: str) -> None:
+def _keep_prompt(folder: Path, builder: PipelineBuilder, name: str) -> None:
     place = folder / _PROMPT / f"{name}.yaml"
     place.parent.mkdir()
-    place.write_text(yaml.safe_dump(config.dump(workshop.prompts.read(name)), allow_unicode=True), encoding="utf-8")
+    place.write_text(yaml.safe_dump(config.dump(builder.prompts.read(name)), allow_unicode=True), encoding="utf-8")
 
 
 def _manifest(folder: Path, *, check: bool) -> dict[str, Any]:
@@ -235,7 +242,7 @@ def load_bundle(
     manifest = _manifest(folder, check=check)
     load_parts(manifest.get("plugins", ()))
     spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
-    card = config.load(Card, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
+    card = config.load(EmbedderCard, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
     values = MemoryValues()
     machine = Machine(allow_code=tuple(allow_code))
     encoder = _encoder(folder, card, values, manifest, machine)
@@ -253,7 +260,7 @@ def load_bundle(
 
     pipeline = Pipeline(
         spec=spec,
-        texts=Texts(corpus),
+        texts=CorpusText(corpus),
         chunks=ChunkTable.load(folder / "chunks"),
         encoder=encoder,
         values=values,
@@ -261,9 +268,9 @@ def load_bundle(
         index_parts=parts,
         open_index=open_index,
         scorer=_scorer(folder, values, encoder, spec, machine),
-        chat=_chat(folder, completions or values),
-        prompt=prompt_shelf([folder]).read,
-        ledger=Ledger(),
+        llm_client=_llm_client(folder, completions or values),
+        prompt=prompt_library([folder]).read,
+        stage_timer=StageTimer(),
     )
     return Bundle(pipeline, manifest)
 

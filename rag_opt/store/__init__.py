@@ -1,6 +1,1 @@
-"""Content-addressed artifacts: what a stage produced, under the hash of everything that determined it."""
-
-from rag_opt.store.artifacts import Store
-from rag_opt.store.values import MemoryValues, Values
-
-__all__ = ["MemoryValues", "Store", "Values"]
+"""Content-addressed artifacts and values: what a stage produced, under the hash of everything that determined it."""

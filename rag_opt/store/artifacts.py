@@ -14,7 +14,7 @@ from pathlib import Path
 import filelock
 import orjson
 
-from rag_opt.store.keys import file_digest
+from rag_opt.core.digests import file_digest
 from rag_opt.store.values import SqliteValues
 
 MANIFEST = "manifest.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 import filelock
 import orjson
 
-from rag_opt.errors import BadStore
+from rag_opt.core.errors import BadStore
 from rag_opt.store.artifacts import IN_USE, MANIFEST, damage
 from rag_opt.store.values import sound
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rag_opt.store.keys import checksum
+from rag_opt.core.digests import checksum
 
 Compute = Callable[[list[int]], Sequence[bytes]]
 _CHECKSUM_BYTES = 8

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rag_opt.evaluation.run import Run, Tools
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
+from rag_opt.evaluation.run import Run, ScoringResources
 from rag_opt.evaluation.scoring import score
-from rag_opt.pipeline import PipelineSpec
-from rag_opt.records import Question, Span
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.search import Search
 
 FLOOR, CEILING = "closed book", "gold context"
@@ -19,7 +20,7 @@ def bounds(search: Search, spec: PipelineSpec, questions: Sequence[Question]) ->
     """Means of the objective over the questions, floor and ceiling; never candidates. Empty for an objective that does
     not look at answers; without a ceiling where no question has its evidence as a passage.
     """
-    pipeline, panel = search.workshop.pipeline(spec), search.panel
+    pipeline, objective_set = search.builder.pipeline(spec), search.objective_set
     part = spec.generator
     without = part.closed_book() if hasattr(part, "closed_book") else part
     empty: list[tuple[Span, ...]] = [()] * len(questions)
@@ -30,7 +31,12 @@ def bounds(search: Search, spec: PipelineSpec, questions: Sequence[Question]) ->
             continue
         answered = pipeline.answer(questions, given, generator=generator)
         run = Run(tuple(questions), answered, pipeline.texts, pipeline.chunks)
-        scores = score(panel.optimised, run, Tools(search.workshop.encoder, search.workshop.judge), pipeline.values)
+        scores = score(
+            objective_set.optimised,
+            run,
+            ScoringResources(search.builder.encoder, search.builder.judge),
+            pipeline.values,
+        )
         metric, column = next(iter(scores.items()))
         if not metric.startswith("quality/"):
             return {}

@@ -14,7 +14,7 @@ import filelock
 import numpy as np
 import orjson
 
-from rag_opt.errors import StudyBusy, StudyMismatch
+from rag_opt.core.errors import StudyBusy, StudyMismatch
 from rag_opt.evaluation.run import Run, Scores
 from rag_opt.store.artifacts import write_atomically
 
@@ -41,7 +41,7 @@ class StudyFolder:
         return self.path / "study.db"
 
     @property
-    def spending(self) -> Path:
+    def budget_tracker(self) -> Path:
         return self.path / "spending.sqlite"
 
     @property
@@ -172,11 +172,11 @@ def _columns(run: Run, scores: Scores) -> dict[str, Any]:
         ),
         "hits": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), hits),
         "context_tokens": r.context_tokens,
-        "model_calls": r.asked.calls,
-        "input_tokens": r.asked.input_tokens,
-        "output_tokens": r.asked.output_tokens,
-        "usd": r.asked.usd,
-        "failed": r.asked.failed,
+        "model_calls": r.usage.calls,
+        "input_tokens": r.usage.input_tokens,
+        "output_tokens": r.usage.output_tokens,
+        "usd": r.usage.usd,
+        "failed": r.usage.failed,
         "latency_ms": pa.StructArray.from_arrays(latency, list(r.latency_ms)),
     }
     return columns | {name: pa.array(column, from_pandas=True) for name, column in scores.items()}

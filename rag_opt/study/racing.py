@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rag_opt.core.arrays import FloatArray, IntArray
+from rag_opt.core.digests import digest
+from rag_opt.core.questions import Question
+from rag_opt.evaluation.intervals import Interval, paired_gain
 from rag_opt.evaluation.selection import MARGIN
-from rag_opt.evaluation.statistics import Interval, paired_gain
-from rag_opt.records import FloatArray, IntArray, Question
-from rag_opt.store.keys import digest
 
 BLOCKS = (0.25, 0.5, 1.0)
 _CONFIDENCE = 0.98  # two-sided: 99 % below the upper end

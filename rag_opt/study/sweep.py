@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt import config
-from rag_opt.coverage import Coverage, Gains, Pool
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.evidence import document_gold, span_gold
-from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
-from rag_opt.records import Candidates, FloatArray, IntArray, Question, Span
-from rag_opt.registry import lookup
-from rag_opt.study.domains import Choice, Domain, Scalar
-from rag_opt.study.space import Space, SpecDict
+from rag_opt.core import strict as config
+from rag_opt.core.arrays import FloatArray, IntArray
+from rag_opt.core.documents import Span
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.questions import Question
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import lookup
+from rag_opt.metrics.coverage import Coverage, Gains, Pool
+from rag_opt.metrics.evidence import document_gold, span_gold
+from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.study.space.domains import Choice, Domain, Scalar
+from rag_opt.study.space.space import Space, SpecDict
 
 PROPOSED = 3
 _VALUES_OF_A_RANGE = 21
@@ -49,7 +54,12 @@ class Sweep:
 
 
 def sweep(
-    workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question], *, price_per_1000_tokens: float
+    builder: PipelineBuilder,
+    spec: PipelineSpec,
+    space: Space,
+    questions: Sequence[Question],
+    *,
+    price_per_1000_tokens: float,
 ) -> Sweep | None:
     """Sweep the retrievers of the space over the lists of a pipeline's index; None where no question has evidence.
 
@@ -60,7 +70,7 @@ def sweep(
     if not asked:
         return None
     rows: list[tuple[float, float, float, SpecDict]] = []
-    for group in _grouped(workshop, spec, space, asked):
+    for group in _grouped(builder, spec, space, asked):
         rows += group.scored(spec, price_per_1000_tokens)
     rows.sort(key=lambda row: -row[0])
     reranker = {"none": {}} if "none" in space.tree["reranker"] else spec.to_dict()["reranker"]
@@ -89,7 +99,7 @@ class _Group:
 
     pipeline: Pipeline
     questions: Sequence[Question]
-    lists: Mapping[str, Candidates]
+    lists: Mapping[str, RankedLists]
     parts: Sequence[tuple[str, Any, Sequence[int]]]
 
     def scored(self, spec: PipelineSpec, price: float) -> Iterator[tuple[float, float, float, SpecDict]]:
@@ -115,12 +125,14 @@ class _Group:
                     yield value, float(recall[number, at]), float(packed[number, at]), {kind: settings}
 
 
-def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Sequence[Question]) -> Iterator[_Group]:
+def _grouped(
+    builder: PipelineBuilder, spec: PipelineSpec, space: Space, questions: Sequence[Question]
+) -> Iterator[_Group]:
     """The settings of the space by the lists that they rearrange."""
     # the kinds by turns, so that where there are too many settings no kind is left out
     turns = itertools.zip_longest(*_retrievers(space))
     found = list(itertools.islice((one for turn in turns for one in turn if one is not None), _MOST_LOOKED_AT))
-    hybrids = [_lists(part) for _, part, _ in found if len(part.fetches()) > 1] or [_lists(spec.retriever)]
+    hybrids = [_lists(part) for _, part, _ in found if len(part.index_queries()) > 1] or [_lists(spec.retriever)]
     fused = frozenset[str]().union(*hybrids)
     groups: dict[frozenset[str], list[tuple[str, Any, Sequence[int]]]] = {}
     fitting = ((kind, part, cuts) for kind, part, cuts in found if _lists(part) <= fused)
@@ -129,7 +141,7 @@ def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Se
     for parts in groups.values():
         here = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {parts[0][0]: config.dump(parts[0][1])}})
         try:
-            pipeline = workshop.pipeline(here)
+            pipeline = builder.pipeline(here)
         except ImpossiblePipeline:  # the rest of the pipeline does not go with these lists
             continue
         yield _Group(pipeline, questions, pipeline.lists(questions), parts)
@@ -137,7 +149,7 @@ def _grouped(workshop: Workshop, spec: PipelineSpec, space: Space, questions: Se
 
 def _lists(retriever: Any) -> frozenset[str]:
     """The lists that a retriever fetches, in words: name, index, all settings and depth."""
-    return frozenset(f"{name}: {fetch!r}" for name, fetch in retriever.fetches().items())
+    return frozenset(f"{name}: {index_query!r}" for name, index_query in retriever.index_queries().items())
 
 
 def _retrievers(space: Space) -> list[Iterator[tuple[str, Any, Sequence[int]]]]:

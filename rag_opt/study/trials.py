@@ -12,8 +12,8 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rag_opt.study.samplers import distribution
-from rag_opt.study.space import Space, SpecDict
+from rag_opt.study.samplers.proposals import distribution
+from rag_opt.study.space.space import Space, SpecDict
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["maximize", "minimize"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from rag_opt.config import flatten
-from rag_opt.errors import Problem
-from rag_opt.study.display import describe, work
+from rag_opt.core.errors import Problem
+from rag_opt.core.strict import flatten
+from rag_opt.study.descriptions import describe, work
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
 

@@ -12,7 +12,7 @@ import orjson
 
 from rag_opt.store.artifacts import write_atomically
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import SpecDict
+from rag_opt.study.space.space import SpecDict
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
@@ -68,7 +68,7 @@ class Outbox:
                 self.trial_finished(trial, 0)
 
 
-class Courier:
+class TrackingWorker:
     """`python -m rag_opt.track --follow` beside the search. It ends when this process does, however it does."""
 
     def __init__(self, folder: StudyFolder) -> None:

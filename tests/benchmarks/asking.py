@@ -11,16 +11,17 @@ import numpy as np
 import optuna
 import yaml
 
-from rag_opt.composing import conf_folder
-from rag_opt.data.python_reference import PythonReference
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.registry import load_parts
-from rag_opt.store import Store
-from rag_opt.study.cost_aware import CostAware
-from rag_opt.study.prospect import Prospect
-from rag_opt.study.samplers import spec_digest
-from rag_opt.study.space import Space
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.registry import load_parts
+from rag_opt.data.datasets.python_reference import PythonReference
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
+from rag_opt.study.cost.forecaster import CostForecaster
+from rag_opt.study.samplers.cost_aware import CostAware
+from rag_opt.study.samplers.proposals import spec_digest
+from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, freeze
 
 _TRIALS = 300
@@ -33,8 +34,8 @@ def measure() -> list[tuple[str, str, str]]:
     data, random = PythonReference().read(), np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        workshop = Workshop(data.corpus, store, card_folders([conf_folder()]))
-        prospect = Prospect(workshop, space, data.questions, PipelineSpec.from_dict(pipeline))
+        builder = PipelineBuilder(data.corpus, store, embedder_card_library([conf_folder()]))
+        cost_forecaster = CostForecaster(builder, space, data.questions, PipelineSpec.from_dict(pipeline))
         study, trials = optuna.create_study(direction="maximize"), list[Trial]()
         for number in range(_TRIALS):
             spec = PipelineSpec.from_dict(space.draw(random)).to_dict()
@@ -44,12 +45,12 @@ def measure() -> list[tuple[str, str, str]]:
         seen, times = {spec_digest(trial.spec) for trial in trials}, []
         for seed in range(12):
             started = time.perf_counter()
-            outlook = prospect.outlook(trials, spent=0.5, paid="study")
-            proposal = CostAware().propose(space, study, seed=seed, seen=seen, outlook=outlook)
+            cost_forecast = cost_forecaster.cost_forecast(trials, spent=0.5, paid="study")
+            proposal = CostAware().propose(space, study, seed=seed, seen=seen, cost_forecast=cost_forecast)
             times.append(time.perf_counter() - started)
             if proposal is not None and proposal.trial is not None:
                 study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
-        workshop.close()
+        builder.close()
         store.close()
     what = f"asking cost_aware, {_TRIALS} finished trials of the default space, median of {len(times) - 2}"
     return [(what, f"{statistics.median(times[2:]):.2f} s (slowest {max(times[2:]):.2f} s)", "0.3 s")]

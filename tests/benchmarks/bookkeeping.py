@@ -12,14 +12,15 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rag_opt.composing import collect_seldom, conf_folder
-from rag_opt.preparing import Prepared, prepare
-from rag_opt.study import driver, trying
-from rag_opt.study.search import Evaluation
-from rag_opt.study.space import SpecDict
+from rag_opt.cli.composing import collect_seldom, conf_folder
+from rag_opt.setup.prepare import Prepared, prepare
+from rag_opt.study import ask_tell as driver
+from rag_opt.study import trial_runner as trying
+from rag_opt.study.evaluation import Evaluation
+from rag_opt.study.space.space import SpecDict
 from rag_opt.study.trials import Trial, TrialLog
-from rag_opt.tracking.delivery import Delivery
 from rag_opt.tracking.outbox import Outbox
+from rag_opt.tracking.worker import Delivery
 
 REAL_EVALUATE = trying.evaluate
 
@@ -67,26 +68,26 @@ class Stopwatch:
         return done
 
 
-def drive(prepared: Prepared) -> tuple[Stopwatch, Outbox]:
+def run_ask_tell_loop(prepared: Prepared) -> tuple[Stopwatch, Outbox]:
     search = prepared.search
     log = TrialLog(search.folder.database, search.folder.name, search.space, directions=["maximize"])
     outbox = Outbox(search.folder)
     watch = Stopwatch(outbox)
     trying.evaluate = watch.evaluate
     try:
-        driver.drive(search, log, watch)
+        driver.run_ask_tell_loop(search, log, watch)
     finally:
         trying.evaluate = REAL_EVALUATE
-        search.workshop.close()
+        search.builder.close()
     return watch, outbox
 
 
 def measure() -> list[tuple[str, str, str]]:
     collect_seldom()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
-        drive(prepared_search(Path(folder), "cold"))
+        run_ask_tell_loop(prepared_search(Path(folder), "cold"))
         warm = prepared_search(Path(folder), "warm")
-        watch, outbox = drive(warm)
+        watch, outbox = run_ask_tell_loop(warm)
         delivery = Delivery(warm.search.folder)
         notes = sorted(warm.search.folder.outbox.glob("*.json"))
         delivery._deliver(notes[0])  # the first one makes MLflow's database

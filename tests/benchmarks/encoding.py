@@ -6,19 +6,19 @@ import time
 
 import numpy as np
 
-from rag_opt.composing import conf_folder
-from rag_opt.data.python_reference import PythonReference
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models.runtimes import Machine, Precision
-from rag_opt.store import MemoryValues
+from rag_opt.cli.composing import conf_folder
+from rag_opt.data.datasets.python_reference import PythonReference
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.runtimes import Machine, Precision
+from rag_opt.store.values import MemoryValues
 
 _TOKENS = 256
 _TEXTS = 168
 
 
 def measure() -> list[tuple[str, str, str]]:
-    card = card_folders([conf_folder()]).read("minilm")
+    card = embedder_card_library([conf_folder()]).read("minilm")
     texts = _texts(Encoder(card, values=MemoryValues()))
     rows, plain = [], None
     bare = {precision: _bare_tokens_per_second(precision) for precision in ("float32", "bfloat16")}

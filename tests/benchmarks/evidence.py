@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rag_opt.evidence import Gold, Hits, score_documents, score_spans
+from rag_opt.metrics.evidence import Gold, RetrievedSpans, score_documents, score_spans
 
 QUESTIONS, RANKS, DOCUMENTS, LENGTH = 470, 50, 60, 30_000
 
@@ -26,7 +26,7 @@ def measure() -> list[tuple[str, str, str]]:
     generator = np.random.default_rng(0)
     document = generator.integers(0, DOCUMENTS, (QUESTIONS, RANKS))
     start = generator.integers(0, LENGTH, (QUESTIONS, RANKS))
-    hits = Hits(document, start, start + 900)
+    hits = RetrievedSpans(document, start, start + 900)
     # two needs a question, two alternatives each; half of them lie where some hit is
     question = np.repeat(np.arange(QUESTIONS), 4)
     rank = generator.integers(0, RANKS, len(question))

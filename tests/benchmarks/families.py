@@ -59,8 +59,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def dataset(name: str) -> Any:
-    from rag_opt.data.beir import Beir
-    from rag_opt.data.csv_spans import CsvSpans
+    from rag_opt.data.datasets.beir import Beir
+    from rag_opt.data.datasets.csv_spans import CsvSpans
     from rag_opt.data.language import in_language
 
     if name == "scifact":
@@ -73,18 +73,19 @@ def dataset(name: str) -> Any:
 
 def row(name: str, spec: dict[str, Any], store: Path) -> dict[str, Any]:
     """One pipeline over one data set, without answers."""
-    from rag_opt.composing import conf_folder
-    from rag_opt.evidence import document_gold, score_documents, score_spans, span_gold
-    from rag_opt.parts.embedders.cards import card_folders
-    from rag_opt.pipeline import PipelineSpec, Workshop
-    from rag_opt.registry import load_parts
-    from rag_opt.store import Store
+    from rag_opt.cli.composing import conf_folder
+    from rag_opt.core.registry import load_parts
+    from rag_opt.metrics.evidence import document_gold, score_documents, score_spans, span_gold
+    from rag_opt.models.embedder_cards import embedder_card_library
+    from rag_opt.pipeline.builder import PipelineBuilder
+    from rag_opt.pipeline.spec import PipelineSpec
+    from rag_opt.store.artifacts import Store
 
     load_parts()
     data = dataset(name)
-    workshop = Workshop(data.corpus, Store(store), card_folders([conf_folder()]))
+    builder = PipelineBuilder(data.corpus, Store(store), embedder_card_library([conf_folder()]))
     made = PipelineSpec.from_dict(spec)
-    pipeline = workshop.pipeline(made)
+    pipeline = builder.pipeline(made)
     found = pipeline.retrieve(data.questions)
     if name == "scifact":
         quality = float(np.nanmean(score_documents(found.hits, document_gold(data.questions, data.corpus), k=10).ndcg))
@@ -93,14 +94,14 @@ def row(name: str, spec: dict[str, Any], store: Path) -> dict[str, Any]:
         scored = score_spans(found.hits, span_gold(data.questions, data.corpus))
         quality, more = float(np.nanmean(scored.recall)), float(np.nanmean(scored.dcg))
     seconds: dict[str, float] = {}
-    for stage, (_, took) in workshop.ledger.spent.items():
+    for stage, (_, took) in builder.stage_timer.spent.items():
         family = stage.partition(" ")[0]
         if family != "load":
             seconds[family] = seconds.get(family, 0.0) + took
-    folders = workshop.folders(made)
+    folders = builder.folders(made)
     size = sum(path.stat().st_size for key, folder in folders.items() if key != "chunks" for path in folder.rglob("*"))
     asked = sum(float(ms.mean()) for stage, ms in found.latency_ms.items() if stage != "embed")
-    workshop.close()
+    builder.close()
     peak = _peak_mb()
     return {
         "quality": quality, "more": more, "chunks": len(pipeline.chunks), "seconds": seconds, "asked_ms": asked,
@@ -146,13 +147,13 @@ def _line(name: str, spec: dict[str, Any], store: Path) -> str:
 
 def _encoding() -> list[tuple[str, str, str]]:
     """bfloat16 against float32 by plain torch, and by what is chosen here, on the same texts."""
-    from rag_opt.composing import conf_folder
-    from rag_opt.parts.embedders.cards import card_folders
-    from rag_opt.parts.embedders.encoder import Encoder
-    from rag_opt.parts.models.runtimes import Machine
-    from rag_opt.store import MemoryValues
+    from rag_opt.cli.composing import conf_folder
+    from rag_opt.models.embedder_cards import embedder_card_library
+    from rag_opt.models.encoder import Encoder
+    from rag_opt.models.runtimes import Machine
+    from rag_opt.store.values import MemoryValues
 
-    card = card_folders([conf_folder()]).read("minilm")
+    card = embedder_card_library([conf_folder()]).read("minilm")
     text = " ".join(document.text for document in dataset("chunking_evaluation").corpus.documents[:2])
     words = text.split()
     texts = [" ".join(words[i : i + 150]) for i in range(0, 150 * 160, 150)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rag_opt.evaluation.statistics import mean_interval, mean_intervals
+from rag_opt.evaluation.intervals import mean_interval, mean_intervals
 
 REPETITIONS, PIPELINES, ALIKE_IN_A_DOCUMENT = 250, 6, 0.3
 DOCUMENTS = {

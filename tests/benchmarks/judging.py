@@ -15,17 +15,20 @@ from typing import Any
 import numpy as np
 import orjson
 
-from rag_opt.composing import conf_folder
-from rag_opt.errors import ModelUnusable
-from rag_opt.evaluation.run import Run, Tools, ask
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.errors import ModelUnusable
+from rag_opt.core.registry import lookup
+from rag_opt.evaluation.run import Run, ScoringResources, ask
 from rag_opt.evaluation.scoring import score, score_all
-from rag_opt.gathering import load_built_in, read_dataset
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge, Request
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.registry import lookup
-from rag_opt.store import MemoryValues, Store
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Judge, Request
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.setup.builtins import load_built_in
+from rag_opt.setup.inputs import read_dataset
+from rag_opt.store.artifacts import Store
+from rag_opt.store.values import MemoryValues
 from tests.faulty_judge import CONNECTION, FAULTS, FaultyJudge
 from tests.scripted_judge import judged
 from tests.servers import serving
@@ -87,21 +90,26 @@ def _slow_server() -> Iterator[tuple[str, Any]]:
         process.join()
 
 
-def _run(folder: Path, url: str) -> tuple[Run, Workshop]:
+def _run(folder: Path, url: str) -> tuple[Run, PipelineBuilder]:
     load_built_in(["objectives"])
     dataset = read_dataset({"reader": "python_reference"})
     asked = [q for q in dataset.questions if q.answerable and q.reference_answer]
     more = [dataclasses.replace(q, id=f"{q.id}-again", text=f"Please say: {q.text}") for q in asked]
     questions = [*asked, *more][:QUESTIONS]
     judge = Judge(kind="openai_compatible", base_url=url, model="j", concurrency=AT_ONCE)
-    shop = Workshop(dataset.corpus, Store(folder / "store"), card_folders([conf_folder()]), judge=judge)
-    return ask(shop.pipeline(PipelineSpec.from_dict(SPEC)), questions), shop
+    builder = PipelineBuilder(
+        dataset.corpus, Store(folder / "store"), embedder_card_library([conf_folder()]), judge=judge
+    )
+    return ask(builder.pipeline(PipelineSpec.from_dict(SPEC)), questions), builder
 
 
-def _judged(run: Run, shop: Workshop) -> int:
+def _judged(run: Run, builder: PipelineBuilder) -> int:
     """How many scores there are."""
-    tools, objectives = Tools(shop.encoder, shop.judge), [lookup("objective", kind)() for kind in METRICS]
-    found = score_all(objectives, run, tools, shop.store.values)
+    tools, objectives = (
+        ScoringResources(builder.encoder, builder.judge),
+        [lookup("objective", kind)() for kind in METRICS],
+    )
+    found = score_all(objectives, run, tools, builder.store.values)
     return sum(int((~np.isnan(scores[f"ragas/{kind}"])).sum()) for kind, scores in zip(METRICS, found, strict=True))
 
 
@@ -109,10 +117,12 @@ def measure() -> list[tuple[str, str, str]]:
     rows = []
     with tempfile.TemporaryDirectory() as place, _slow_server() as (url, seen):
         folder = Path(place)
-        run, shop = _run(folder, url)
-        lookup("objective", "faithfulness")().score(run.only([]), Tools(shop.encoder, shop.judge))  # imports ragas
+        run, builder = _run(folder, url)
+        lookup("objective", "faithfulness")().score(
+            run.only([]), ScoringResources(builder.encoder, builder.judge)
+        )  # imports ragas
         cpu, started = time.process_time(), time.perf_counter()
-        scores = _judged(run, shop)
+        scores = _judged(run, builder)
         took_s, cpu_s, calls = time.perf_counter() - started, time.process_time() - cpu, seen.value
         ideal_s = calls * TAKES_S / AT_ONCE
         what = f"judging {len(run.questions)} questions by {len(METRICS)} metrics: {calls:,} calls, {scores:,} scores"
@@ -121,16 +131,16 @@ def measure() -> list[tuple[str, str, str]]:
             ("our own CPU of it, ragas and embedding included", f"{1000 * cpu_s / calls:.1f} ms a call", "5 ms")
         )
         for what, shelves in (("the same again", ()), ("again, without the stored scores", ("scores",))):
-            shop.close()
-            shop.store.close()
+            builder.close()
+            builder.store.close()
             for shelf in shelves:
                 for path in (folder / "store").rglob(f"{shelf}.sqlite*"):
                     path.unlink()
-            run, shop = _run(folder, url)
+            run, builder = _run(folder, url)
             before, started = seen.value, time.perf_counter()
-            _judged(run, shop)
+            _judged(run, builder)
             rows.append((what, f"{seen.value - before} calls, {time.perf_counter() - started:.1f} s", "0 calls"))
-        shop.close()
+        builder.close()
     return rows
 
 
@@ -138,13 +148,13 @@ def faults() -> list[tuple[str, str, str]]:
     """Every fault at 1, 10, 50 and 100 % of calls, 60 questions by two metrics."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        run, shop = _run(Path(place), "http://127.0.0.1:9/v1")
+        run, builder = _run(Path(place), "http://127.0.0.1:9/v1")
         run = run.only(list(range(60)))
         for fault in FAULTS:
-            said = [_under(fault, percent, run, shop) for percent in (1, 10, 50, 100)]
+            said = [_under(fault, percent, run, builder) for percent in (1, 10, 50, 100)]
             what = f"judge with {fault}, at 1 / 10 / 50 / 100 % of calls"
             rows.append((what, " · ".join(said), "in range; none asked again; stops at 100 %"))
-        shop.close()
+        builder.close()
     return [*rows, *_dying()]
 
 
@@ -153,29 +163,29 @@ def _dying() -> list[tuple[str, str, str]]:
     asked = [Request([{"role": "user", "content": f"{number}"}]) for number in range(100)]
     took = {}
     with _slow_server() as (url, _):
-        chat = Chat(Judge(kind="openai_compatible", base_url=url, model="j"), MemoryValues())
-        chat.complete(asked[:10])
-    took["killed"] = _until_unusable(chat, asked)
+        llm_client = LLMClient(Judge(kind="openai_compatible", base_url=url, model="j"), MemoryValues())
+        llm_client.complete(asked[:10])
+    took["killed"] = _until_unusable(llm_client, asked)
     with serving(FaultyJudge("500", 0)) as server:
-        chat = Chat(Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="j"), MemoryValues())
-        chat.complete(asked[:10])
+        llm_client = LLMClient(Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="j"), MemoryValues())
+        llm_client.complete(asked[:10])
         server.plan = lambda number: 1000
-        took["hangs"] = _until_unusable(chat, asked)
+        took["hangs"] = _until_unusable(llm_client, asked)
     said = ", ".join(f"{how}: {seconds:.0f} s" for how, seconds in took.items())
     return [("an endpoint that answered before is down: until the search stops", said, "at most 120 s")]
 
 
-def _until_unusable(chat: Chat, asked: list[Request]) -> float:
+def _until_unusable(llm_client: LLMClient, asked: list[Request]) -> float:
     """Seconds."""
     started = time.perf_counter()
     try:
-        chat.complete(asked)
+        llm_client.complete(asked)
     except ModelUnusable:
         return time.perf_counter() - started
     raise AssertionError("it went on answering")
 
 
-def _under(fault: str, percent: int, run: Run, shop: Workshop) -> str:
+def _under(fault: str, percent: int, run: Run, builder: PipelineBuilder) -> str:
     with serving(FaultyJudge(fault, percent)) as server:
         settings = Judge(
             kind="openai_compatible",
@@ -184,7 +194,10 @@ def _under(fault: str, percent: int, run: Run, shop: Workshop) -> str:
             timeout_s=1.0 if fault == "hang" else 10.0,
             give_up_s=100.0 if percent < 100 else 10.0,
         )
-        tools, started = Tools(shop.encoder, Chat(settings, MemoryValues(), who="judge")), time.perf_counter()
+        tools, started = (
+            ScoringResources(builder.encoder, LLMClient(settings, MemoryValues(), who="judge")),
+            time.perf_counter(),
+        )
         accepted = applies = 0
         try:
             for kind in ("faithfulness", "context_precision"):

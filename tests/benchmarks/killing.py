@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from rag_opt.registry import load_parts
-from rag_opt.study.samplers import spec_digest
+from rag_opt.core.registry import load_parts
+from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.trials import Trial, load_trials
 from rag_opt.tracking.mlflow_runs import tracking_uri
 

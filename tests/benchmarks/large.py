@@ -35,20 +35,22 @@ def measure() -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    from rag_opt.composing import conf_folder
-    from rag_opt.data.keeping import kept
-    from rag_opt.evidence import covered
-    from rag_opt.parts.embedders.cards import card_folders
-    from rag_opt.pipeline import PipelineSpec, Workshop
-    from rag_opt.records import Corpus, Document, Question, Span
-    from rag_opt.registry import load_parts
-    from rag_opt.store import Store
+    from rag_opt.cli.composing import conf_folder
+    from rag_opt.core.documents import Corpus, Document, Span
+    from rag_opt.core.questions import Question
+    from rag_opt.core.registry import load_parts
+    from rag_opt.data.document_file import kept
+    from rag_opt.metrics.evidence import covered
+    from rag_opt.models.embedder_cards import embedder_card_library
+    from rag_opt.pipeline.builder import PipelineBuilder
+    from rag_opt.pipeline.spec import PipelineSpec
+    from rag_opt.store.artifacts import Store
 
     load_parts()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         random = np.random.default_rng(0)
-        words = _static_model(folder, card_folders([conf_folder()]).read("minilm").folder)
+        words = _static_model(folder, embedder_card_library([conf_folder()]).read("minilm").folder)
         count = _CHUNKS // _DOCUMENTS * _TOKENS
         written = (
             Document(f"d{number:04}", " ".join(random.choice(words, count).tolist())) for number in range(_DOCUMENTS)
@@ -62,8 +64,8 @@ def main() -> None:
             span = Span(document.id, start, start + 100)
             questions.append(Question(f"{number}", text[start : start + 100], evidence=((span,),)))
         store = Store(folder / "store")
-        workshop = Workshop(Corpus(documents), store, card_folders([conf_folder(), folder]))
-        pipeline = workshop.pipeline(
+        builder = PipelineBuilder(Corpus(documents), store, embedder_card_library([conf_folder(), folder]))
+        pipeline = builder.pipeline(
             PipelineSpec.from_dict(
                 {
                     "chunker": {"fixed": {"size": _TOKENS}},
@@ -76,9 +78,9 @@ def main() -> None:
             )
         )
         started = time.perf_counter()
-        recall = float(covered(pipeline.retrieve(questions).hits, questions, workshop.corpus).mean())
+        recall = float(covered(pipeline.retrieve(questions).hits, questions, builder.corpus).mean())
         spent: dict[str, float] = {}
-        for stage, (_, seconds) in workshop.ledger.spent.items():
+        for stage, (_, seconds) in builder.stage_timer.spent.items():
             spent[stage.split("/")[0]] = spent.get(stage.split("/")[0], 0.0) + seconds
         facts = {
             "chunks": len(pipeline.chunks),
@@ -86,7 +88,7 @@ def main() -> None:
             "seconds": {**spent, "together": time.perf_counter() - started},
             "recall": recall,
         }
-        workshop.close()
+        builder.close()
         store.close()
     print(json.dumps(facts))
 

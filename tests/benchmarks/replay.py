@@ -22,14 +22,17 @@ from typing import Any
 import numpy as np
 import optuna
 
-from rag_opt.pipeline import PipelineSpec
-from rag_opt.records import FloatArray
-from rag_opt.registry import load_parts
-from rag_opt.store.keys import digest
-from rag_opt.study.cost_aware import CostAware
-from rag_opt.study.costs import CostModel, Outlook, Prior
-from rag_opt.study.samplers import Proposal, Random, Tpe, asked, distribution
-from rag_opt.study.space import Space, SpecDict
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.digests import digest
+from rag_opt.core.registry import load_parts
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.study.cost.model import CostForecast, CostModel, Prior
+from rag_opt.study.samplers.cost_aware import CostAware
+from rag_opt.study.samplers.interfaces import Proposal
+from rag_opt.study.samplers.proposals import asked, distribution
+from rag_opt.study.samplers.tpe import Tpe
+from rag_opt.study.samplers.uniform import Random
+from rag_opt.study.space.space import Space, SpecDict
 from tests.benchmarks.replay_grid import BUDGETS, Grid
 from tests.benchmarks.replay_report import report
 from tests.benchmarks.replay_tables import FOLDER, SPACE, products
@@ -96,12 +99,12 @@ class Run:
             )
         return value
 
-    def outlook(self, budget: float) -> Outlook:
+    def cost_forecast(self, budget: float) -> CostForecast:
         def work(spec: SpecDict) -> Iterator[tuple[str, float]]:
             yield "rest", 1.0
             yield from ((name, work) for key, name, work, _ in self.grid.stages(spec) if key not in self.done)
 
-        return Outlook(work, CostModel(self.measured), min(self.clock / budget, 1.0), PRIORS)
+        return CostForecast(work, CostModel(self.measured), min(self.clock / budget, 1.0), PRIORS)
 
 
 def references() -> list[SpecDict]:
@@ -151,10 +154,10 @@ def _note_index(run: Run, spec: SpecDict, swept: set[str], waiting: list[SpecDic
 
 
 def _new(run: Run, sampler: Any, budget: float, seed: int) -> Proposal | None:
-    number, outlook = len(run.history), run.outlook(budget)
+    number, cost_forecast = len(run.history), run.cost_forecast(budget)
     for attempt in range(20):
         one = int(digest([seed, number, attempt])[:8], 16)
-        proposal = sampler.propose(run.space, run.study, seed=one, seen=run.seen, outlook=outlook)
+        proposal = sampler.propose(run.space, run.study, seed=one, seen=run.seen, cost_forecast=cost_forecast)
         if proposal is None or PipelineSpec.from_dict(proposal.spec).digest not in run.seen:
             return proposal
         run.study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
@@ -171,7 +174,7 @@ class _Optuna:
 
     make: Callable[[int], Any]
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Any, outlook: Any) -> Proposal:
+    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Any, cost_forecast: Any) -> Proposal:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return asked(space, study, self.make(seed))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.records import FloatArray
+from rag_opt.core.arrays import FloatArray
 from tests.benchmarks.replay_grid import BUDGETS
 
 

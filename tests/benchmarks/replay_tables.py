@@ -22,19 +22,24 @@ import numpy as np
 import orjson
 import yaml
 
-from rag_opt import config
-from rag_opt.composing import conf_folder
-from rag_opt.coverage import Coverage, Pool
-from rag_opt.data.csv_spans import CsvSpans
-from rag_opt.data.python_reference import PythonReference
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core import strict as config
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import load_parts
+from rag_opt.data.datasets.csv_spans import CsvSpans
+from rag_opt.data.datasets.python_reference import PythonReference
+from rag_opt.data.datasets.squad import Squad
 from rag_opt.data.splits import split
-from rag_opt.data.squad import Squad
-from rag_opt.evidence import document_gold, span_gold
-from rag_opt.parts.embedders.cards import Cards, card_folders
-from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
-from rag_opt.records import Candidates, Corpus, Dataset, Document, FloatArray, Question, Span
-from rag_opt.registry import load_parts
-from rag_opt.store import Store
+from rag_opt.metrics.coverage import Coverage, Pool
+from rag_opt.metrics.evidence import document_gold, span_gold
+from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
+from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
 from rag_opt.study.sweep import token_counts
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -146,7 +151,7 @@ class Table:
         return Table(found.pop("values"), searched=found.pop("searched"), seconds=found)
 
 
-def build(dataset: Dataset, workshop: Workshop) -> Table:
+def build(dataset: Dataset, builder: PipelineBuilder) -> Table:
     chunkers, names = products("chunker"), SPACE["embedder"]["model"]["name"]
     shape = len(chunkers), len(names), len(rankings()), len(products("reranker")), len(CUTS), len(dataset.questions)
     values = np.zeros(shape, np.float16)
@@ -156,7 +161,7 @@ def build(dataset: Dataset, workshop: Workshop) -> Table:
     seconds = {name: np.zeros((len(chunkers), width)) for name, width in columns.items()}
     for row, chunker in enumerate(chunkers):
         for column, name in enumerate(names):
-            index = _Index(dataset, workshop, chunker, name)
+            index = _Index(dataset, builder, chunker, name)
             started = time.perf_counter()
             values[row, column] = index.scored()
             seconds["setting"][row, column] = (time.perf_counter() - started) / np.prod(shape[2:5])
@@ -170,13 +175,15 @@ def build(dataset: Dataset, workshop: Workshop) -> Table:
 class _Index:
     """Everything that can be asked of one chunking in one embedder's vectors."""
 
-    def __init__(self, dataset: Dataset, workshop: Workshop, chunker: tuple[str, dict[str, Any]], name: str) -> None:
-        self._workshop, self._questions = workshop, dataset.questions
+    def __init__(
+        self, dataset: Dataset, builder: PipelineBuilder, chunker: tuple[str, dict[str, Any]], name: str
+    ) -> None:
+        self._builder, self._questions = builder, dataset.questions
         self._base = {"chunker": {chunker[0]: chunker[1]}, "embedder": {"model": {"name": name}}}
         self._base |= {slot: SPACE[slot] for slot in ("packer", "generator")}
         default = self._pipeline("weighted", {}, "mmr")
         chunks = default.chunks.texts(dataset.corpus)
-        self.encoder = workshop.encoder(name)
+        self.encoder = builder.encoder(name)
         vectors, took_ms = self.encoder.timed_vectors(chunks, "document")
         self.embed_seconds = float(took_ms.sum() / 1000)
         self.pipelines = {
@@ -188,7 +195,7 @@ class _Index:
 
     def _pipeline(self, kind: str, settings: dict[str, Any], reranker: str) -> Pipeline:
         full = {**self._base, "retriever": {kind: {**settings, "top_k": max(CUTS)}}, "reranker": {reranker: {}}}
-        return self._workshop.pipeline(PipelineSpec.from_dict(full))
+        return self._builder.pipeline(PipelineSpec.from_dict(full))
 
     def scored(self) -> FloatArray:
         """[rankings, rerankers, cuts, questions]"""
@@ -205,17 +212,19 @@ class _Index:
                 found.append(_valued(_places(pool, one.cut(max(CUTS))), coverage, sizes))
         return np.array(found).reshape(len(self.pipelines), -1, len(CUTS), len(self._questions))
 
-    def _reranked(self, fused: Candidates) -> Iterator[Candidates]:
+    def _reranked(self, fused: RankedLists) -> Iterator[RankedLists]:
         for kind, settings in products("reranker"):
             part = dataclasses.replace(_part("reranker", kind), **settings)
             yield (
-                part.rerank(fused, chunk_vectors=self.vectors) if "chunk_vectors" in part.needs else part.rerank(fused)
+                part.rerank(fused, chunk_vectors=self.vectors)
+                if "chunk_vectors" in part.requires
+                else part.rerank(fused)
             )
 
     def seconds(self, words: Sequence[tuple[float, float]]) -> Iterator[tuple[str, int | None, float]]:
         """(stage, column or None for the embedder's, seconds)"""
-        root = self._workshop.store.root
-        chunks = self._workshop.folders(self.default.spec)["chunks"]
+        root = self._builder.store.root
+        chunks = self._builder.folders(self.default.spec)["chunks"]
         yield "chunk", 0, _took(chunks)
         yield "embed", None, self.embed_seconds
         for key, pipeline in self.pipelines.items():
@@ -230,7 +239,7 @@ class _Index:
 
 
 def _part(slot: str, kind: str) -> Any:
-    from rag_opt.registry import lookup
+    from rag_opt.core.registry import lookup
 
     return lookup(slot, kind)()
 
@@ -239,7 +248,7 @@ def _took(folder: Path) -> float:
     return float(orjson.loads((folder / "manifest.json").read_bytes())["seconds"])
 
 
-def _places(pool: Pool, one: Candidates) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _places(pool: Pool, one: RankedLists) -> np.ndarray[Any, np.dtype[np.int64]]:
     """[1, questions, ranks]: where in the pool each chunk of a ranking stands."""
     width = np.iinfo(np.int32).max
     row = np.arange(len(pool.chunks), dtype=np.int64)[:, None]
@@ -258,7 +267,7 @@ def _valued(order: np.ndarray[Any, np.dtype[np.int64]], coverage: Coverage, size
     return (recall - PRICE_PER_1000_TOKENS * packed / 1000)[:, at].T
 
 
-def distil(folder: Path, cards: Cards) -> None:
+def distil(folder: Path, cards: EmbedderCards) -> None:
     """A static model: MiniLM's vector of each word piece, its 256 principal directions, rare pieces weighted up.
 
     After model2vec (Tulkens & van Dongen, 2024): weights by Zipf's law, log(1 + rank).
@@ -287,7 +296,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     (folder / "embedder").mkdir(parents=True, exist_ok=True)
     load_parts()
-    cards = card_folders([conf_folder(), folder])
+    cards = embedder_card_library([conf_folder(), folder])
     model = folder / "models" / "static"
     if not (model / "tokenizer.json").exists():
         distil(model, cards)
@@ -302,9 +311,9 @@ def main() -> None:
             continue
         started = time.perf_counter()
         dataset = read()
-        workshop = Workshop(dataset.corpus, store, card_folders([conf_folder(), folder]))
-        table = build(dataset, workshop)
-        workshop.close()
+        builder = PipelineBuilder(dataset.corpus, store, embedder_card_library([conf_folder(), folder]))
+        table = build(dataset, builder)
+        builder.close()
         table.save(path)
         best = table.values.astype(float).mean(axis=-1).max()
         size = sum(len(document.text) for document in dataset.corpus.documents)

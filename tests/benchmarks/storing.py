@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rag_opt.store import Store
-from rag_opt.store.keys import item_key
+from rag_opt.core.digests import item_key
+from rag_opt.store.artifacts import Store
 
 _COUNT = 100_000
 

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.composing import conf_folder
-from rag_opt.coverage import Coverage, Pool
-from rag_opt.data.csv_spans import CsvSpans
-from rag_opt.evidence import document_gold, span_gold
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.pipeline import Pipeline, PipelineSpec, Workshop
-from rag_opt.records import Dataset, FloatArray
-from rag_opt.registry import kinds, load_parts
-from rag_opt.store import Store
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.questions import Dataset
+from rag_opt.core.registry import kinds, load_parts
+from rag_opt.data.datasets.csv_spans import CsvSpans
+from rag_opt.metrics.coverage import Coverage, Pool
+from rag_opt.metrics.evidence import document_gold, span_gold
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "chunking_evaluation"
 CUTS = (3, 5, 10)
@@ -71,23 +74,23 @@ def fusions() -> list[Any]:
 
 def _grid(data: Dataset, store: Store) -> tuple[int, int, float]:
     """Two BM25 tokenisations and dense at three cuts each, and all fusions: (settings, chunks, best recall)."""
-    workshop = Workshop(data.corpus, store, card_folders([conf_folder()]))
+    builder = PipelineBuilder(data.corpus, store, embedder_card_library([conf_folder()]))
     alone = [{"lexical": {"stop_words": words}} for words in ("english", "none")] + [{"dense": {}}]
     done, best = 0, 0.0
     for retriever, parts in [*((one, None) for one in alone), ({"rrf": {}}, fusions())]:
-        pipeline = workshop.pipeline(PipelineSpec.from_dict({**PIPELINE, "retriever": retriever}))
+        pipeline = builder.pipeline(PipelineSpec.from_dict({**PIPELINE, "retriever": retriever}))
         lists = pipeline.lists(data.questions)
         cuts = CUTS if parts is None else CUTS[-1:]
         recall = _recalls(data, pipeline, lists, parts or [pipeline.spec.retriever])[:, [cut - 1 for cut in cuts]]
         done, best = done + recall.size, max(best, float(recall.max()))
-    workshop.close()
+    builder.close()
     return done, len(pipeline.chunks), best
 
 
 def _fusions(data: Dataset, store: Store) -> tuple[float, float]:
     """Seconds to read the lists and to score all fusions of them."""
-    workshop = Workshop(data.corpus, store, card_folders([conf_folder()]))
-    pipeline = workshop.pipeline(PipelineSpec.from_dict(PIPELINE))
+    builder = PipelineBuilder(data.corpus, store, embedder_card_library([conf_folder()]))
+    pipeline = builder.pipeline(PipelineSpec.from_dict(PIPELINE))
     started = time.perf_counter()
     lists = pipeline.lists(data.questions)
     read = time.perf_counter()

@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rag_opt.composing import conf_folder
-from rag_opt.errors import BadInput
-from rag_opt.preparing import Prepared, prepare
-from rag_opt.study.domains import Choice, Range
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.errors import BadInput
+from rag_opt.setup.prepare import Prepared, prepare
+from rag_opt.study.space.domains import Choice, Range
 
 
 def composed(overrides: list[str]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def composed(overrides: list[str]) -> dict[str, Any]:
 
 def prepared(tmp_path: Path, *overrides: str) -> Prepared:
     made = prepare(composed([f"outputs={tmp_path}", *overrides]), conf_folders=[conf_folder()])
-    made.search.workshop.store.close()
+    made.search.builder.store.close()
     return made
 
 
@@ -93,23 +93,23 @@ ROWS: list[tuple[str, list[str], Any]] = [
     (
         "several objectives",
         ["objective=evidence_recall", "+objective.against.context_tokens={}"],
-        lambda p: p.search.panel.directions == ("maximize", "minimize"),
+        lambda p: p.search.objective_set.directions == ("maximize", "minimize"),
     ),
     (
         "runtime",
         ["runtime=torch", "document_precision=float32"],
-        lambda p: p.search.workshop.machine.runtime == "torch",
+        lambda p: p.search.builder.machine.runtime == "torch",
     ),
-    ("objective", ["objective=evidence_recall"], lambda p: p.search.panel.optimised.kind == "evidence_recall"),
+    ("objective", ["objective=evidence_recall"], lambda p: p.search.objective_set.optimised.kind == "evidence_recall"),
     (
         "objective setting",
         ["objective.auto.grounded_answer.price_per_1000_tokens=0.2"],
-        lambda p: p.search.panel.optimised.price_per_1000_tokens == 0.2,
+        lambda p: p.search.objective_set.optimised.price_per_1000_tokens == 0.2,
     ),
     (
         "objective by hand",
         ["objective.optimise={evidence_recall: {price_per_1000_tokens: 0.0}}"],
-        lambda p: p.search.panel.optimised.kind == "evidence_recall",
+        lambda p: p.search.objective_set.optimised.kind == "evidence_recall",
     ),
     ("pipeline setting", ["pipeline.retriever.rrf.top_k=3"], lambda p: p.search.baseline.retriever.top_k == 3),
     ("baseline by name", ["baseline=default"], lambda p: p.search.baseline.retriever.kind == "rrf"),
@@ -125,11 +125,11 @@ def test_the_override_table(tmp_path: Path, overrides: list[str], holds: Any) ->
 
 def test_the_default_objective_is_the_first_that_the_data_feeds(tmp_path: Path, tiny_files: list[str]) -> None:
     made = prepared(tmp_path / "a", *tiny_files)
-    assert made.search.panel.optimised.kind == "grounded_answer"
+    assert made.search.objective_set.optimised.kind == "grounded_answer"
     path = Path(tiny_files[2].partition("=")[2])
     path.write_text(path.read_text().replace('"answer":', '"kind":'))
     made = prepared(tmp_path / "b", *tiny_files)
-    assert made.search.panel.optimised.kind == "evidence_recall"
+    assert made.search.objective_set.optimised.kind == "evidence_recall"
     assert any("objective: evidence_recall, the first of grounded_answer" in note for note in made.notes)
     assert any("not grounded_answer: 8 of 10 questions have no reference answer" in note for note in made.notes)
     with pytest.raises(BadInput, match="8 of 10 questions have no reference answer: bees-1"):

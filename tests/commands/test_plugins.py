@@ -16,8 +16,8 @@ CHUNKER = (
 OBJECTIVE = '''
 import numpy as np
 from pydantic.dataclasses import dataclass
-from rag_opt.config import STRICT
-from rag_opt.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.core.registry import register
 
 @register("objective", "brevity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,8 +67,8 @@ MOODY = '''
 import numpy as np
 from typing import Literal
 from pydantic.dataclasses import dataclass
-from rag_opt.config import STRICT
-from rag_opt.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.core.registry import register
 
 @register("objective", "moody")
 @dataclass(frozen=True, kw_only=True, config=STRICT)

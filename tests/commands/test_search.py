@@ -15,9 +15,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rag_opt.search import stoppable
+from rag_opt.cli.search_session import stoppable
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.samplers import spec_digest
+from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.trials import Trial, load_trials
 from tests.commands.conftest import Command, environment
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.data.folder import Folder
+from rag_opt.core.errors import BadInput
+from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.formats.failing import Unreadable
 from rag_opt.data.formats.office import docx_text, epub_text, pptx_text
 from rag_opt.data.formats.pages import html_text
 from rag_opt.data.formats.pdf import pdf_text
-from rag_opt.errors import BadInput
 
 TYPES = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">{}</Types>'
 RELS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>'

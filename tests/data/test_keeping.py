@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt.data import keeping
-from rag_opt.data.folder import Folder
-from rag_opt.data.keeping import DocumentsOnDisk, kept
-from rag_opt.errors import BadInput
-from rag_opt.records import Corpus, Document
+from rag_opt.core.documents import Corpus, Document
+from rag_opt.core.errors import BadInput
+from rag_opt.data import document_file as keeping
+from rag_opt.data.datasets.folder import Folder
+from rag_opt.data.document_file import DocumentsOnDisk, kept
 
 DOCUMENTS = st.lists(
     st.builds(

@@ -11,11 +11,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rag_opt.data.autorag import AutoRag
-from rag_opt.data.hub import Hub, Mteb, _answer, _places
-from rag_opt.data.ragas_testset import RagasTestset
-from rag_opt.errors import BadInput
-from rag_opt.records import Span, WholeDocument
+from rag_opt.core.documents import Span
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import WholeDocument
+from rag_opt.data.datasets.autorag import AutoRag
+from rag_opt.data.datasets.hub import Hub, Mteb, _answer, _places
+from rag_opt.data.datasets.ragas_testset import RagasTestset
 
 TEXT = "Bees dance to tell where nectar is. A queen lays eggs. Rivers meander. The Danube is long."
 
@@ -144,7 +145,7 @@ def test_a_judged_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert data.corpus["1"].text == "Bees\n\nThey dance." and len(data.corpus.documents) == 2
     assert [q.evidence for q in data.questions] == [((WholeDocument("1", 2),),)]
     assert "1 queries have no judgement" in data.notes[0]
-    monkeypatch.setattr("rag_opt.data.hub.TASKS", {"Tiny": (str(path), None, "test")})
+    monkeypatch.setattr("rag_opt.data.datasets.hub.TASKS", {"Tiny": (str(path), None, "test")})
     assert Mteb(task="Tiny").read().questions == data.questions
     with pytest.raises(BadInput, match="no task is called 'Tini'; did you mean 'Tiny'"):
         Mteb(task="Tini").read()

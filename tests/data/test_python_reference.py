@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.data.python_reference import QUESTIONS, PythonReference
-from rag_opt.records import Dataset, Span
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Dataset
+from rag_opt.data.datasets.python_reference import QUESTIONS, PythonReference
 
 ROOT = Path(__file__).parent.parent.parent
 # words that carry no topic: a paraphrase may share these with its passage
@@ -128,7 +129,7 @@ def test_every_locator_resolves_on_every_python(version: str) -> None:
 def test_a_locator_that_this_python_lacks_is_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import rag_opt.data.python_reference as module
+    import rag_opt.data.datasets.python_reference as module
 
     lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
     locator = '{"document": "assert", "from": "no such words", "to": "here"}'

@@ -7,13 +7,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rag_opt.data.beir import Beir
-from rag_opt.data.csv_spans import CsvSpans
-from rag_opt.data.folder import Folder
+from rag_opt.core.documents import Span
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import WholeDocument
+from rag_opt.data.datasets.beir import Beir
+from rag_opt.data.datasets.csv_spans import CsvSpans
+from rag_opt.data.datasets.folder import Folder
+from rag_opt.data.datasets.squad import Squad
 from rag_opt.data.formats.pages import html_text
-from rag_opt.data.squad import Squad
-from rag_opt.errors import BadInput
-from rag_opt.records import Span, WholeDocument
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.data.questions import resolve_evidence
-from rag_opt.data.resolve import Resolver, normalize
-from rag_opt.errors import BadInput
-from rag_opt.records import Corpus, Document, Span, WholeDocument
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import WholeDocument
+from rag_opt.data.question_lines import resolve_evidence
+from rag_opt.data.quotes import Resolver, normalize
 
 CORPUS = Corpus(
     (
@@ -57,7 +58,7 @@ def test_any_slice_of_a_document_is_found_again(data: st.DataObject) -> None:
 
 
 def test_all_shapes_of_evidence() -> None:
-    needs = resolve_evidence(
+    requires = resolve_evidence(
         [
             "The café is open.",
             {"document": "b", "start": 0, "end": 6},
@@ -68,12 +69,12 @@ def test_all_shapes_of_evidence() -> None:
         Resolver(CORPUS),
         "q:1",
     )
-    assert needs is not None
-    assert needs[0] == (Span("a", 21, 38),)
-    assert needs[1] == (Span("b", 0, 6),)
-    assert needs[2] == (Span("b", 0, 42),)
-    assert needs[3] == (WholeDocument("a"),)
-    assert len(needs[4]) == 4
+    assert requires is not None
+    assert requires[0] == (Span("a", 21, 38),)
+    assert requires[1] == (Span("b", 0, 6),)
+    assert requires[2] == (Span("b", 0, 42),)
+    assert requires[3] == (WholeDocument("a"),)
+    assert len(requires[4]) == 4
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
 from rag_opt.data.splits import split
-from rag_opt.records import Question, Span
 
 
 def asked(name: str, *documents: str, start: int = 0) -> Question:

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rag_opt.evaluation.selection import Finalist, choose
-from rag_opt.evaluation.statistics import (
+from rag_opt.evaluation.intervals import (
     Interval,
     mean_interval,
     mean_intervals,
@@ -16,6 +15,7 @@ from rag_opt.evaluation.statistics import (
     smallest_gain,
     smallest_gains_in_words,
 )
+from rag_opt.evaluation.selection import Finalist, choose
 
 
 @given(st.lists(st.floats(-10, 10), min_size=3, max_size=40))

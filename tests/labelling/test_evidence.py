@@ -15,16 +15,18 @@ import orjson
 import pytest
 from rich.console import Console
 
-from rag_opt.data.logs import Logs
-from rag_opt.errors import BadInput
-from rag_opt.labelling.by_person import InTerminal, OnPage
-from rag_opt.labelling.evidence import ByModel, Decision, labelled
-from rag_opt.labelling.pooling import pooled
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import LanguageModel
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Dataset, Question, Span
-from rag_opt.store import MemoryValues
+from rag_opt.core.documents import Span
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.data.datasets.logs import Logs
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.values import MemoryValues
+from rag_opt.testset.by_person import InTerminal, OnPage
+from rag_opt.testset.evidence import ByModel, Decision, labelled
+from rag_opt.testset.pooling import pooled
 from tests.conftest import write_tiny
 from tests.scripted_writer import written
 from tests.servers import ChatModel, serving
@@ -33,22 +35,22 @@ BARE = ["How many eggs can a queen bee lay in a single day?", "Quarrelsome xylop
 
 
 @pytest.fixture(scope="module")
-def candidates(workshop: Workshop, spec: PipelineSpec) -> list[list[Span]]:
-    return pooled(workshop, spec, [Question(str(n), text) for n, text in enumerate(BARE)], depth=5)
+def candidates(builder: PipelineBuilder, spec: PipelineSpec) -> list[list[Span]]:
+    return pooled(builder, spec, [Question(str(n), text) for n, text in enumerate(BARE)], depth=5)
 
 
 def test_candidates_come_from_several_searches_each_once(
-    candidates: list[list[Span]], workshop: Workshop, spec: PipelineSpec
+    candidates: list[list[Span]], builder: PipelineBuilder, spec: PipelineSpec
 ) -> None:
     assert all(0 < len(spans) <= 5 and len(set(spans)) == len(spans) for spans in candidates)
-    assert "eggs" in workshop.corpus.text(candidates[0][0])
+    assert "eggs" in builder.corpus.text(candidates[0][0])
 
 
 def test_a_model_finds_evidence_by_quotes_that_stand_there(candidates: list[list[Span]], dataset: Dataset) -> None:
     decided: dict[int, Decision] = {}
     with serving(ChatModel(written)) as server:
         settings = LanguageModel(kind="openai_compatible", base_url=f"{server.url}/v1", model="finder")
-        labeller = ByModel(dataset.corpus, Chat(settings, MemoryValues()))
+        labeller = ByModel(dataset.corpus, LLMClient(settings, MemoryValues()))
         labeller.label([Question(str(n), t) for n, t in enumerate(BARE)], candidates, decided.__setitem__)
     ((place,),) = decided[0] or ()
     assert isinstance(place, Span) and "two thousand eggs" in dataset.corpus.text(place)
@@ -57,7 +59,7 @@ def test_a_model_finds_evidence_by_quotes_that_stand_there(candidates: list[list
     assert not none.answerable and none.reference_answer is None and none.origin == "evidence by model finder"
     with serving(ChatModel(lambda m: '{"quotes": ["The moon is made of cheese."]}')) as liar:
         settings = LanguageModel(kind="openai_compatible", base_url=f"{liar.url}/v1", model="liar")
-        ByModel(dataset.corpus, Chat(settings, MemoryValues())).label(
+        ByModel(dataset.corpus, LLMClient(settings, MemoryValues())).label(
             [Question("0", BARE[0])], candidates, decided.__setitem__
         )
     assert decided[0] is None, "what is quoted and does not stand there decides nothing"

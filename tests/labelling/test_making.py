@@ -13,19 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.data.questions import origins, question_line, read_questions
+from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.errors import ModelUnusable
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.data.question_lines import origins, question_line, read_questions
+from rag_opt.data.quotes import Resolver
 from rag_opt.data.reading import Problems
-from rag_opt.data.resolve import Resolver
-from rag_opt.errors import ModelUnusable
-from rag_opt.labelling.by_model import NONE, ONE, TWO, Maker, copied
-from rag_opt.labelling.by_rule import CLOZE, HEADING, made_by_rule
-from rag_opt.labelling.pairing import work_for
-from rag_opt.labelling.passages import in_turns, passages
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import LanguageModel
-from rag_opt.pipeline import Workshop
-from rag_opt.records import Corpus, Dataset, Document, Question, Span
-from rag_opt.store import MemoryValues
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.store.values import MemoryValues
+from rag_opt.testset.by_model import NONE, ONE, TWO, Maker, copied
+from rag_opt.testset.by_rule import CLOZE, HEADING, made_by_rule
+from rag_opt.testset.pairing import work_for
+from rag_opt.testset.passages import in_turns, passages
 from tests.scripted_writer import written
 from tests.servers import ChatModel, serving
 
@@ -85,7 +86,7 @@ def model() -> Iterator[Any]:
 
 def maker(url: str, nearest: Callable[[str], Sequence[Span]] = lambda text: ()) -> Maker:
     settings_ = LanguageModel(kind="openai_compatible", base_url=f"{url}/v1", model="writer")
-    return Maker(corpus(), Chat(settings_, MemoryValues()), nearest)
+    return Maker(corpus(), LLMClient(settings_, MemoryValues()), nearest)
 
 
 def test_a_model_writes_of_one_passage_of_two_and_of_none(model: Any) -> None:
@@ -175,9 +176,9 @@ def test_a_model_of_no_use_stops_it() -> None:
         maker(server.url).make([(ONE, (spans[n % len(spans)],)) for n in range(40)], count=40)
 
 
-def test_pairs_have_to_do_with_each_other_and_are_not_neighbours(workshop: Workshop) -> None:
-    encoder = workshop.encoder("minilm")
-    work = work_for(workshop.corpus, encoder, count=8, several=1.0, unanswerable=0.0, passage_tokens=40, seed=0)
+def test_pairs_have_to_do_with_each_other_and_are_not_neighbours(builder: PipelineBuilder) -> None:
+    encoder = builder.encoder("minilm")
+    work = work_for(builder.corpus, encoder, count=8, several=1.0, unanswerable=0.0, passage_tokens=40, seed=0)
     for kind, spans in work:
         if kind == TWO:
             one, other = spans

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from objectives.judging import Verdicts, verdicts
-from rag_opt.errors import ModelUnusable
-from rag_opt.parts.models import endpoint
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge
-from rag_opt.store import MemoryValues
+from rag_opt.core.errors import ModelUnusable
+from rag_opt.models import http_client as http_client
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Judge
+from rag_opt.store.values import MemoryValues
 from tests.faulty_judge import CONNECTION, FAULTS, RETRY_AFTER_S, FaultyJudge
 from tests.servers import serving
 
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "_FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr(endpoint, "_LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(http_client, "_FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(http_client, "_LONGEST_WAIT_S", 0.2)
 
 
 SAMPLES = [
@@ -37,15 +37,15 @@ SAMPLES = [
 ]
 
 
-def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.3, give_up_s: float = 20.0) -> Chat:
+def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.3, give_up_s: float = 20.0) -> LLMClient:
     settings = Judge(
         kind="openai_compatible", base_url=f"{url}/v1", model="j", timeout_s=timeout_s, give_up_s=give_up_s
     )
-    return Chat(settings, values, who="judge")
+    return LLMClient(settings, values, who="judge")
 
 
-def faithfulness(chat: Chat, count: int = len(SAMPLES)) -> Verdicts:
-    return verdicts("Faithfulness", {}, SAMPLES[:count], judge=chat, encoder=None)
+def faithfulness(llm_client: LLMClient, count: int = len(SAMPLES)) -> Verdicts:
+    return verdicts("Faithfulness", {}, SAMPLES[:count], judge=llm_client, encoder=None)
 
 
 @functools.cache

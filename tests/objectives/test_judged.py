@@ -14,17 +14,18 @@ import pytest
 
 from objectives.judged import AnswerCorrectness, AnyOfRagas, ContextRecall, Faithfulness, NoiseSensitivity
 from objectives.judging import verdicts
-from rag_opt.errors import BadInput
-from rag_opt.evaluation.run import Run, Tools, ask
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import Dataset
+from rag_opt.core.registry import kinds
+from rag_opt.evaluation.run import Run, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge
-from rag_opt.parts.models.structured import read
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.pipeline.texts import Texts
-from rag_opt.records import Dataset
-from rag_opt.registry import kinds
-from rag_opt.store import MemoryValues
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Judge
+from rag_opt.models.llm.structured import read
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.corpus_text import CorpusText
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.values import MemoryValues
 from tests.scripted_judge import judged
 from tests.servers import ChatModel, serving
 
@@ -53,8 +54,10 @@ METRICS = {
 }
 
 
-def judge(url: str, **more: Any) -> Chat:
-    return Chat(Judge(kind="openai_compatible", base_url=f"{url}/v1", model="j", **more), MemoryValues(), who="judge")
+def judge(url: str, **more: Any) -> LLMClient:
+    return LLMClient(
+        Judge(kind="openai_compatible", base_url=f"{url}/v1", model="j", **more), MemoryValues(), who="judge"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +67,13 @@ def server() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_scores_are_those_that_ragas_gives_by_its_own_client(name: str, server: Any, workshop: Workshop) -> None:
+def test_scores_are_those_that_ragas_gives_by_its_own_client(name: str, server: Any, builder: PipelineBuilder) -> None:
     import openai
     from ragas.embeddings.base import BaseRagasEmbedding
     from ragas.llms import llm_factory
     from ragas.metrics import collections
 
-    encoder = workshop.encoder("minilm")
+    encoder = builder.encoder("minilm")
 
     class Plain(BaseRagasEmbedding):
         def embed_text(self, text: str, **_: Any) -> Any:
@@ -93,15 +96,15 @@ def test_scores_are_those_that_ragas_gives_by_its_own_client(name: str, server: 
 
 
 @pytest.fixture(scope="module")
-def run(workshop: Workshop, spec: PipelineSpec, dataset: Dataset) -> Run:
-    return ask(workshop.pipeline(spec), dataset.questions)
+def run(builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset) -> Run:
+    return ask(builder.pipeline(spec), dataset.questions)
 
 
 @pytest.mark.parametrize("objective", [Faithfulness(), AnswerCorrectness(), NoiseSensitivity()])
 def test_refusing_is_right_where_there_is_no_answer_and_wrong_where_there_is(
-    objective: Any, run: Run, workshop: Workshop, server: Any
+    objective: Any, run: Run, builder: PipelineBuilder, server: Any
 ) -> None:
-    tools = Tools(workshop.encoder, judge(server.url))
+    tools = ScoringResources(builder.encoder, judge(server.url))
     scores = score(objective, run, tools, MemoryValues())
     best, worst = (1.0, 0.0) if objective.direction == "maximize" else (0.0, 1.0)
     metric, value = next(iter(scores.items()))
@@ -119,20 +122,20 @@ def test_refusing_is_right_where_there_is_no_answer_and_wrong_where_there_is(
     )
 
 
-def test_the_context_is_judged_whatever_was_answered(run: Run, workshop: Workshop, server: Any) -> None:
-    scores = score(ContextRecall(), run, Tools(workshop.encoder, judge(server.url)), MemoryValues())
+def test_the_context_is_judged_whatever_was_answered(run: Run, builder: PipelineBuilder, server: Any) -> None:
+    scores = score(ContextRecall(), run, ScoringResources(builder.encoder, judge(server.url)), MemoryValues())
     answerable = [question.answerable for question in run.questions]
     assert (~np.isnan(scores["ragas/context_recall"])).tolist() == answerable
 
 
-def test_what_could_not_be_judged_is_counted_and_asked_for_again(run: Run, workshop: Workshop) -> None:
+def test_what_could_not_be_judged_is_counted_and_asked_for_again(run: Run, builder: PipelineBuilder) -> None:
     values = MemoryValues()
 
     def broken(prompt: str) -> str:
         return "I cannot" if "queen bee" in prompt or "cannot be used" in prompt else judged(prompt)
 
     with serving(ChatModel(broken)) as bad:
-        scores = score(Faithfulness(), run, Tools(workshop.encoder, judge(bad.url)), values)
+        scores = score(Faithfulness(), run, ScoringResources(builder.encoder, judge(bad.url)), values)
     numbers = aggregate(Faithfulness(), scores)
     failed = numbers["ragas/faithfulness_failures"]
     judged_rows = int((~np.isnan(scores["ragas/faithfulness_coverage"])).sum())
@@ -140,12 +143,12 @@ def test_what_could_not_be_judged_is_counted_and_asked_for_again(run: Run, works
     missing = np.isnan(scores["ragas/faithfulness"]) & (scores["ragas/faithfulness_failures"] == 1)
     assert missing.sum() == failed and np.isnan(scores["quality/faithfulness"][missing]).all(), "nothing is filled in"
     with serving(ChatModel(judged)) as good:
-        again = score(Faithfulness(), run, Tools(workshop.encoder, judge(good.url)), values)
+        again = score(Faithfulness(), run, ScoringResources(builder.encoder, judge(good.url)), values)
         assert 0 < len(good.seen) <= 2 * failed, "the others are stored"
     assert not np.isnan(again["quality/faithfulness"]).any()
 
 
-def test_repeats_are_asked_apart_and_give_mean_and_spread(run: Run, workshop: Workshop) -> None:
+def test_repeats_are_asked_apart_and_give_mean_and_spread(run: Run, builder: PipelineBuilder) -> None:
     def wavering(body: Any) -> str:
         said = judged(body["messages"][-1]["content"])
         return said.replace('"verdict": 1', '"verdict": 0') if body.get("seed", 0) >= 1000 else said
@@ -156,9 +159,9 @@ def test_repeats_are_asked_apart_and_give_mean_and_spread(run: Run, workshop: Wo
             return super().answer(path, body)
 
     with serving(Wavering(str)) as server:
-        one = score(Faithfulness(), run, Tools(workshop.encoder, judge(server.url)), MemoryValues())
-        chat = judge(server.url, repeats=2)
-        two = score(Faithfulness(), run, Tools(workshop.encoder, chat), MemoryValues())
+        one = score(Faithfulness(), run, ScoringResources(builder.encoder, judge(server.url)), MemoryValues())
+        llm_client = judge(server.url, repeats=2)
+        two = score(Faithfulness(), run, ScoringResources(builder.encoder, llm_client), MemoryValues())
     first, both = one["ragas/faithfulness"], two["ragas/faithfulness"]
     np.testing.assert_allclose(both, first / 2, equal_nan=True)
     np.testing.assert_allclose(two["ragas/faithfulness_spread"], first / np.sqrt(2), equal_nan=True)
@@ -178,9 +181,9 @@ def test_prompts_are_put_into_the_language_of_the_documents() -> None:
         samples, recall = _of("ContextRecall"), functools.partial(verdicts, "ContextRecall", {}, language="german")
         found = recall(samples, judge=judge(server.url), encoder=None)
         assert found.failures == ["", ""] and all("DE Albert" in prompt or "DE " in prompt for prompt in seen)
-        chat = judge(server.url, language="english")
+        llm_client = judge(server.url, language="english")
         asked = len(server.seen)
-        recall(samples, judge=chat, encoder=None)
+        recall(samples, judge=llm_client, encoder=None)
         assert len(server.seen) == asked + 2 and "DE " not in seen[-1]
 
 
@@ -253,18 +256,18 @@ def _installed(package: str) -> bool:
 @pytest.mark.parametrize(
     "name", ["AnswerAccuracy", "ContextRelevance", "ResponseGroundedness", "DomainSpecificRubrics"]
 )
-def test_other_metrics_of_ragas_run_by_their_names(name: str, run: Run, workshop: Workshop, server: Any) -> None:
+def test_other_metrics_of_ragas_run_by_their_names(name: str, run: Run, builder: PipelineBuilder, server: Any) -> None:
     objective = AnyOfRagas(metrics={name: {}})
     objective.check("objective.log.ragas")
-    scores = score(objective, run, Tools(workshop.encoder, judge(server.url)), MemoryValues())
+    scores = score(objective, run, ScoringResources(builder.encoder, judge(server.url)), MemoryValues())
     coverage = next(column for metric, column in scores.items() if metric.endswith("_coverage"))
-    assert np.nanmin(coverage) == 1 and "judge" in objective.needs
+    assert np.nanmin(coverage) == 1 and "judge" in objective.requires
 
 
 def test_every_metric_by_name_has_a_docstring_and_says_what_it_needs() -> None:
     wanted: Callable[[str], Any] = kinds("objective").__getitem__
     for kind in ("faithfulness", "answer_relevancy", "context_precision", "context_recall", "factual_correctness"):
-        assert wanted(kind).__doc__ and "judge" in wanted(kind).needs
+        assert wanted(kind).__doc__ and "judge" in wanted(kind).requires
 
 
 def test_half_an_answer_is_no_verdict() -> None:
@@ -278,10 +281,10 @@ def test_half_an_answer_is_no_verdict() -> None:
     assert found.asked[0, 0] > 1 and found.asked[0, 1] == 10 * found.asked[0, 0], "what it cost is known all the same"
 
 
-def test_verdicts_of_prompts_in_another_language_are_others(run: Run, workshop: Workshop, server: Any) -> None:
-    values, chat = MemoryValues(), judge(server.url, language="english")
-    score(Faithfulness(), run, Tools(workshop.encoder, chat), values)
+def test_verdicts_of_prompts_in_another_language_are_others(run: Run, builder: PipelineBuilder, server: Any) -> None:
+    values, llm_client = MemoryValues(), judge(server.url, language="english")
+    score(Faithfulness(), run, ScoringResources(builder.encoder, llm_client), values)
     known = values.computed["scores"]
-    german = dataclasses.replace(run, texts=Texts(dataclasses.replace(run.corpus, language="de")))
-    score(Faithfulness(), german, Tools(workshop.encoder, chat), values)
+    german = dataclasses.replace(run, texts=CorpusText(dataclasses.replace(run.corpus, language="de")))
+    score(Faithfulness(), german, ScoringResources(builder.encoder, llm_client), values)
     assert values.computed["scores"] == 2 * known

@@ -13,38 +13,40 @@ import pytest
 from objectives.answer import GroundedAnswer, Rouge
 from objectives.context import IdBased, NonLLMContext
 from objectives.retrieval import EvidenceRecall
-from rag_opt.evaluation.run import Run, Tools, ask
+from rag_opt.core.documents import Document
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.core.registry import kinds
+from rag_opt.evaluation.run import Run, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score
-from rag_opt.parts.embedders.cards import Cards
-from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Judge
 from rag_opt.parts.embedders.model import with_dimensions
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Dataset, Document, Question
-from rag_opt.registry import kinds
-from rag_opt.store import MemoryValues
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.values import MemoryValues
 from tests.scripted_judge import judged
 from tests.servers import ChatModel, serving
 
 
 @pytest.fixture(scope="module")
-def run(workshop: Workshop, spec: PipelineSpec, dataset: Dataset) -> Run:
-    return ask(workshop.pipeline(spec), dataset.questions)
+def run(builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset) -> Run:
+    return ask(builder.pipeline(spec), dataset.questions)
 
 
 @pytest.fixture(scope="module")
-def tools(workshop: Workshop) -> Iterator[Tools]:
+def tools(builder: PipelineBuilder) -> Iterator[ScoringResources]:
     with serving(ChatModel(judged)) as server:
         settings = Judge(kind="openai_compatible", base_url=f"{server.url}/v1", model="scripted")
-        yield Tools(workshop.encoder, Chat(settings, MemoryValues(), who="judge"))
+        yield ScoringResources(builder.encoder, LLMClient(settings, MemoryValues(), who="judge"))
 
 
 SETTINGS = {"ragas": {"metrics": {"AnswerAccuracy": {}, "ExactMatch": {}}}}
 
 
 @pytest.mark.parametrize("kind", sorted(kinds("objective")))
-def test_the_contract(kind: str, run: Run, tools: Tools) -> None:
+def test_the_contract(kind: str, run: Run, tools: ScoringResources) -> None:
     objective = kinds("objective")[kind](**SETTINGS.get(kind, {}))
     values = MemoryValues()
     scores = score(objective, run, tools, values)
@@ -60,7 +62,7 @@ def test_the_contract(kind: str, run: Run, tools: Tools) -> None:
     assert all(np.isfinite(number) for number in aggregate(objective, scores).values())
 
 
-def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, tools: Tools) -> None:
+def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, tools: ScoringResources) -> None:
     scores = GroundedAnswer().score(run, tools)["ragas/semantic_similarity_cut"]
     answered = [i for i, a in enumerate(run.responses.answers) if not a.refused and run.questions[i].answerable]
     assert np.nansum(scores) == 0 and np.flatnonzero(~np.isnan(scores)).tolist() == answered
@@ -69,7 +71,7 @@ def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, to
     assert GroundedAnswer().score(longer, tools)["ragas/semantic_similarity_cut"].tolist() == [1]
 
 
-def test_stored_scores_are_not_computed_again(run: Run, tools: Tools) -> None:
+def test_stored_scores_are_not_computed_again(run: Run, tools: ScoringResources) -> None:
     values = MemoryValues()
     score(GroundedAnswer(), run, tools, values)
     before = values.computed["scores"]
@@ -79,7 +81,7 @@ def test_stored_scores_are_not_computed_again(run: Run, tools: Tools) -> None:
     assert values.computed["scores"] == 2 * before
 
 
-def test_grounded_answer_is_what_the_issue_says(run: Run, tools: Tools, cards: Cards) -> None:
+def test_grounded_answer_is_what_the_issue_says(run: Run, tools: ScoringResources, cards: EmbedderCards) -> None:
     from ragas.metrics.collections import SemanticSimilarity
 
     price = 0.07
@@ -108,7 +110,7 @@ def test_grounded_answer_is_what_the_issue_says(run: Run, tools: Tools, cards: C
     assert refused and answered, "the tiny data set should show both"
 
 
-def test_id_based_equals_sets_of_chunks(run: Run, tools: Tools) -> None:
+def test_id_based_equals_sets_of_chunks(run: Run, tools: ScoringResources) -> None:
     scores = IdBased().score(run, tools)
     hits, chunks = run.responses.hits, run.chunks
     for i, question in enumerate(run.questions):
@@ -128,72 +130,74 @@ def test_id_based_equals_sets_of_chunks(run: Run, tools: Tools) -> None:
         assert scores["ragas/id_based_context_precision"][i] == pytest.approx(len(got & wanted) / len(got))
 
 
-def test_finalist_metrics_are_in_range(run: Run, tools: Tools) -> None:
+def test_finalist_metrics_are_in_range(run: Run, tools: ScoringResources) -> None:
     for objective in (Rouge(), NonLLMContext()):
         for column in objective.score(run, tools).values():
             known = column[~np.isnan(column)]
             assert len(known) >= 8 and (known >= 0).all() and (known <= 1).all()
 
 
-def test_document_evidence_counts_as_recall(workshop: Workshop, spec: PipelineSpec) -> None:
-    from rag_opt.records import WholeDocument
+def test_document_evidence_counts_as_recall(builder: PipelineBuilder, spec: PipelineSpec) -> None:
+    from rag_opt.core.questions import WholeDocument
 
     asked = [
         Question("q", "What makes dough rise?", evidence=((WholeDocument("bread.md"),), (WholeDocument("bees.md"),)))
     ]
-    run = ask(workshop.pipeline(spec), asked)
-    found = EvidenceRecall(price_per_1000_tokens=0).score(run, Tools(workshop.encoder))
+    run = ask(builder.pipeline(spec), asked)
+    found = EvidenceRecall(price_per_1000_tokens=0).score(run, ScoringResources(builder.encoder))
     assert found["quality/evidence_recall_after_price"][0] in (0.5, 1.0)
 
 
-def test_filters_are_never_left(workshop: Workshop, default_pipeline: dict[str, object]) -> None:
+def test_filters_are_never_left(builder: PipelineBuilder, default_pipeline: dict[str, object]) -> None:
     for retriever in kinds("retriever"):
         for reranker in ("none", "mmr", "late_interaction"):
             data = {**default_pipeline, "retriever": {retriever: {"top_k": 4, "depth": 10}}, "reranker": {reranker: {}}}
             asked = [Question("q", "What do bees and rivers share?", filters={"name": "bread.md"})]
-            responses = workshop.pipeline(PipelineSpec.from_dict(data)).ask(asked)
-            shown = {workshop.corpus.documents[d].id for d in responses.hits.document[0].tolist() if d >= 0}
+            responses = builder.pipeline(PipelineSpec.from_dict(data)).ask(asked)
+            shown = {builder.corpus.documents[d].id for d in responses.hits.document[0].tolist() if d >= 0}
             assert shown <= {"bread.md"}, (retriever, reranker)
 
 
-def test_a_text_of_nothing_but_stop_words_breaks_nothing(tmp_path: Path, cards: Cards, spec: PipelineSpec) -> None:
-    from rag_opt.records import Corpus
-    from rag_opt.store import Store
+def test_a_text_of_nothing_but_stop_words_breaks_nothing(
+    tmp_path: Path, cards: EmbedderCards, spec: PipelineSpec
+) -> None:
+    from rag_opt.core.documents import Corpus
+    from rag_opt.store.artifacts import Store
 
     corpus = Corpus((Document("a", "the and of"), Document("b", "it is")))
     store = Store(tmp_path)
-    workshop = Workshop(corpus, store, cards)
-    responses = workshop.pipeline(spec).ask([Question("q", "the"), Question("r", "zebra crossing")])
+    builder = PipelineBuilder(corpus, store, cards)
+    responses = builder.pipeline(spec).ask([Question("q", "the"), Question("r", "zebra crossing")])
     assert len(responses.answers) == 2
-    workshop.close()
+    builder.close()
     store.close()
 
 
 def test_what_is_logged_never_replaces_what_is_optimised(
-    workshop: Workshop, spec: PipelineSpec, dataset: Dataset
+    builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset
 ) -> None:
-    from rag_opt.study.search import Panel, evaluate
+    from rag_opt.study.evaluation import ObjectiveSet, evaluate
 
     dear, cheap = EvidenceRecall(price_per_1000_tokens=0.5), EvidenceRecall(price_per_1000_tokens=0)
-    alone = evaluate(workshop, spec, dataset.questions, Panel(dear, (), (), ()))
-    logged = evaluate(workshop, spec, dataset.questions, Panel(dear, (), (cheap,), ()))
+    alone = evaluate(builder, spec, dataset.questions, ObjectiveSet(dear, (), (), ()))
+    logged = evaluate(builder, spec, dataset.questions, ObjectiveSet(dear, (), (cheap,), ()))
     np.testing.assert_array_equal(alone.optimised, logged.optimised)
     assert alone.metrics == logged.metrics
     np.testing.assert_array_equal(logged.scores["quality/evidence_recall_after_price"], logged.optimised)
 
 
 def test_stored_scores_know_their_similarity_model_and_their_chunks(
-    run: Run, cards: Cards, workshop: Workshop, default_pipeline: dict[str, object], dataset: Dataset
+    run: Run, cards: EmbedderCards, builder: PipelineBuilder, default_pipeline: dict[str, object], dataset: Dataset
 ) -> None:
     values = MemoryValues()
     for dimensions in (None, 128):
         card = with_dimensions(cards.read("minilm"), dimensions)
-        encoder = Encoder(card, values=workshop.store.values)
-        score(GroundedAnswer(), run, Tools(lambda _, e=encoder: e), values)  # type: ignore[misc]
+        encoder = Encoder(card, values=builder.store.values)
+        score(GroundedAnswer(), run, ScoringResources(lambda _, e=encoder: e), values)  # type: ignore[misc]
     assert values.computed["scores"] == 2 * len(run.questions)
     other = PipelineSpec.from_dict({**default_pipeline, "chunker": {"recursive": {"size": 32, "overlap": 0.5}}})
     fresh, shared = MemoryValues(), MemoryValues()
-    again = ask(workshop.pipeline(other), dataset.questions)
-    score(IdBased(), run, Tools(workshop.encoder), shared)
-    for name, column in score(IdBased(), again, Tools(workshop.encoder), shared).items():
-        np.testing.assert_array_equal(column, score(IdBased(), again, Tools(workshop.encoder), fresh)[name])
+    again = ask(builder.pipeline(other), dataset.questions)
+    score(IdBased(), run, ScoringResources(builder.encoder), shared)
+    for name, column in score(IdBased(), again, ScoringResources(builder.encoder), shared).items():
+        np.testing.assert_array_equal(column, score(IdBased(), again, ScoringResources(builder.encoder), fresh)[name])

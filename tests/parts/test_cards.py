@@ -18,7 +18,7 @@ import pytest
 from tests.tiny_models import build
 
 ASK = """
-from rag_opt.parts.embedders.cards import Card
+from rag_opt.models.embedder_cards import EmbedderCard
 card = Card(id="some/model", dimensions=8, reads_tokens=16, parameters_millions={millions})
 print(card.download_bytes)
 """
@@ -108,9 +108,9 @@ def test_without_a_hub_the_parameters_say_it(hub: str, tmp_path: Path) -> None:
 
 
 LOAD = """
-from rag_opt.parts.embedders.cards import Card, infer
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.store import MemoryValues
+from rag_opt.models.embedder_cards import EmbedderCard, infer
+from rag_opt.models.encoder import Encoder
+from rag_opt.store.values import MemoryValues
 print(infer("private/model").dimensions)
 card = Card(id="private/model", revision="{commit}", dimensions=32, reads_tokens=64, pooling="mean")
 print(Encoder(card, values=MemoryValues()).vectors(["bees"], "query").shape, card.download_bytes)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_opt.core.documents import Document
 from rag_opt.parts.chunkers.cluster import best_segmentation
 from rag_opt.parts.chunkers.code import GRAMMARS, Code
 from rag_opt.parts.chunkers.markdown import Markdown, headings
 from rag_opt.parts.chunkers.semantic import Semantic
-from rag_opt.records import Document
-from rag_opt.tokens import budget_tokenizer
+from rag_opt.text.tokens import budget_tokenizer
 
 TOKENIZER = budget_tokenizer()
 GUIDE = (

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.records import Chunk, Document
-from rag_opt.registry import kinds
-from rag_opt.sentences import sentences
-from rag_opt.tokens import TokenMap, budget_tokenizer
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.registry import kinds
+from rag_opt.text.sentences import sentences
+from rag_opt.text.tokens import TokenMap, budget_tokenizer
 
 TOKENIZER = budget_tokenizer()
 

@@ -7,17 +7,18 @@ import numpy as np
 import orjson
 import pytest
 
-from rag_opt.errors import BadInput, ModelRefused
-from rag_opt.parts.embedders.cards import Card, Cards
-from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.core.errors import BadInput, ModelRefused
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.remote_code import refuse_unsafe
 from rag_opt.parts.embedders.model import with_dimensions
-from rag_opt.parts.models.safety import refuse_unsafe
-from rag_opt.store import MemoryValues, Store
+from rag_opt.store.artifacts import Store
+from rag_opt.store.values import MemoryValues
 
 TEXTS = ["A cat sat.", "Dogs bark at night.", "A cat sat.", "x" * 3000, ""]
 
 
-def test_each_input_is_encoded_once_and_order_does_not_matter(cards: Cards) -> None:
+def test_each_input_is_encoded_once_and_order_does_not_matter(cards: EmbedderCards) -> None:
     encoder = Encoder(cards.read("minilm"), values=MemoryValues())
     first = encoder.vectors(TEXTS, "document")
     assert encoder.encoded == 4
@@ -27,7 +28,7 @@ def test_each_input_is_encoded_once_and_order_does_not_matter(cards: Cards) -> N
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-6)
 
 
-def test_vectors_are_those_of_sentence_transformers(cards: Cards) -> None:
+def test_vectors_are_those_of_sentence_transformers(cards: EmbedderCards) -> None:
     from sentence_transformers import SentenceTransformer
 
     card = cards.read("minilm")
@@ -36,7 +37,7 @@ def test_vectors_are_those_of_sentence_transformers(cards: Cards) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_a_cut_variant_shares_the_stored_vectors(cards: Cards) -> None:
+def test_a_cut_variant_shares_the_stored_vectors(cards: EmbedderCards) -> None:
     values = MemoryValues()
     whole, cut = (Encoder(with_dimensions(cards.read("minilm"), n), values=values) for n in (None, 128))
     full, short = whole.vectors(TEXTS, "document"), cut.vectors(TEXTS, "document")
@@ -46,17 +47,17 @@ def test_a_cut_variant_shares_the_stored_vectors(cards: Cards) -> None:
     assert whole.vectors_key != cut.vectors_key
 
 
-def test_a_prompt_changes_the_vector_and_its_key(cards: Cards) -> None:
+def test_a_prompt_changes_the_vector_and_its_key(cards: EmbedderCards) -> None:
     values = MemoryValues()
     plain = cards.read("minilm")
-    prompted = Card(**{**plain.__dict__, "query_prompt": "query: ", "golden": {}})
+    prompted = EmbedderCard(**{**plain.__dict__, "query_prompt": "query: ", "golden": {}})
     asked = Encoder(prompted, values=values).vectors(["cats"], "query")
     spelled = Encoder(plain, values=values).vectors(["query: cats"], "query")
     np.testing.assert_allclose(asked, spelled, atol=1e-6)
     assert not np.allclose(asked, Encoder(plain, values=values).vectors(["cats"], "query"), atol=1e-3)
 
 
-def test_vectors_survive_the_process(tmp_path: Path, cards: Cards) -> None:
+def test_vectors_survive_the_process(tmp_path: Path, cards: EmbedderCards) -> None:
     store = Store(tmp_path)
     made = Encoder(cards.read("minilm"), values=store.values).vectors(TEXTS, "document")
     store.close()
@@ -65,13 +66,13 @@ def test_vectors_survive_the_process(tmp_path: Path, cards: Cards) -> None:
     assert again.encoded == 0
 
 
-def test_a_model_with_another_width_than_its_card_is_refused(cards: Cards) -> None:
-    wrong = Card(**{**cards.read("minilm").__dict__, "dimensions": 512})
+def test_a_model_with_another_width_than_its_card_is_refused(cards: EmbedderCards) -> None:
+    wrong = EmbedderCard(**{**cards.read("minilm").__dict__, "dimensions": 512})
     with pytest.raises(ModelRefused, match="384 dimensions; its card says 512"):
         Encoder(wrong, values=MemoryValues()).vectors(["a"], "query")
 
 
-def test_custom_code_and_pickled_weights_are_refused(tmp_path: Path, cards: Cards) -> None:
+def test_custom_code_and_pickled_weights_are_refused(tmp_path: Path, cards: EmbedderCards) -> None:
     folder = tmp_path / "model"
     shutil.copytree(cards.read("minilm").folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(ModelRefused, match="safetensors"):
@@ -82,6 +83,6 @@ def test_custom_code_and_pickled_weights_are_refused(tmp_path: Path, cards: Card
         refuse_unsafe(folder)
 
 
-def test_an_unknown_card_names_the_nearest(cards: Cards) -> None:
+def test_an_unknown_card_names_the_nearest(cards: EmbedderCards) -> None:
     with pytest.raises(BadInput, match="did you mean 'minilm'"):
         cards.read("minilmm")

@@ -16,12 +16,12 @@ import pytest
 from pydantic import BaseModel
 
 from objectives.judging import verdicts
-from rag_opt.errors import ServerFailed
-from rag_opt.parts.models.chat import Chat
-from rag_opt.parts.models.language_model import Judge, LanguageModel, Request
-from rag_opt.parts.models.structured import structured
-from rag_opt.parts.models.waiting import wait_for
-from rag_opt.store import MemoryValues
+from rag_opt.core.errors import ServerFailed
+from rag_opt.models.event_loop import wait_for
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.settings import Judge, LanguageModel, Request
+from rag_opt.models.llm.structured import structured
+from rag_opt.store.values import MemoryValues
 from tests.tiny_llms import build_for_llama_cpp, build_for_transformers
 
 
@@ -74,18 +74,18 @@ def requests(count: int) -> list[Request]:
 def answered(settings: LanguageModel) -> None:
     """Many at once, each as when it is alone; counted; the second time from the store."""
     values = MemoryValues()
-    chat = Chat(settings, values)
-    found = chat.complete(requests(12))
+    llm_client = LLMClient(settings, values)
+    found = llm_client.complete(requests(12))
     assert all(one.text and one.input_tokens > 10 and 0 < one.output_tokens <= 24 for one in found)
     assert {one.finish for one in found} <= {"stop", "length"} and len({one.text for one in found}) > 6
-    assert chat.spending.total.output_tokens == sum(one.output_tokens for one in found)
-    alone = Chat(settings, MemoryValues()).complete(requests(12)[3:4])
+    assert llm_client.budget_tracker.total.output_tokens == sum(one.output_tokens for one in found)
+    alone = LLMClient(settings, MemoryValues()).complete(requests(12)[3:4])
     assert alone[0].text == found[3].text
-    again = Chat(settings, values)
-    assert again.complete(requests(12)) == found and again.spending.total.calls == 0
+    again = LLMClient(settings, values)
+    assert again.complete(requests(12)) == found and again.budget_tracker.total.calls == 0
     warm = [one._replace(temperature=1.0) for one in requests(3)]
     apart = [one._replace(attempt=attempt) for one in warm for attempt in (0, 1, 2)]
-    assert len({one.text for one in chat.complete(apart)}) > 3, "repeats with a temperature are other answers"
+    assert len({one.text for one in llm_client.complete(apart)}) > 3, "repeats with a temperature are other answers"
 
 
 def test_llama_cpp_answers(llama_cpp: str) -> None:
@@ -105,20 +105,20 @@ def test_llama_cpp_keeps_to_a_schema(llama_cpp: str) -> None:
     settings = Judge(
         kind="openai_compatible", base_url=llama_cpp, model="tiny", structured="json_schema", temperature=1.0
     )
-    found = wait_for(structured(Chat(settings, MemoryValues()), requests(1)[0].messages, Verdict))
+    found = wait_for(structured(LLMClient(settings, MemoryValues()), requests(1)[0].messages, Verdict))
     assert isinstance(found.verdict, bool)
 
 
 def test_a_random_model_is_no_judge_and_gives_no_score(llama_cpp: str) -> None:
     sample = {"user_input": "Why?", "response": "So.", "retrieved_contexts": ["It is so."]}
     settings = Judge(kind="openai_compatible", base_url=llama_cpp, model="tiny", max_tokens=64, structured="none")
-    found: Any = verdicts("Faithfulness", {}, [sample], judge=Chat(settings, MemoryValues()), encoder=None)
+    found: Any = verdicts("Faithfulness", {}, [sample], judge=LLMClient(settings, MemoryValues()), encoder=None)
     assert found.scores.tolist() != [[0.0]] and found.failures[0]
 
 
 def test_a_prompt_that_is_too_long_fails_alone(llama_cpp: str) -> None:
     settings = LanguageModel(kind="openai_compatible", base_url=llama_cpp, model="tiny", max_tokens=8)
     long = Request([{"role": "user", "content": "word " * 3000}])
-    short, failed = Chat(settings, MemoryValues()).answers([*requests(1), long])
+    short, failed = LLMClient(settings, MemoryValues()).answers([*requests(1), long])
     assert not isinstance(short, ServerFailed) and isinstance(failed, ServerFailed)
     assert "context" in str(failed) and "refuses the request: 400" in str(failed)

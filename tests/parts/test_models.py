@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_opt.composing import conf_folder
-from rag_opt.parts.embedders.cards import Card, Cards
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.store import MemoryValues
+from rag_opt.cli.composing import conf_folder
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.runtimes import Machine
+from rag_opt.store.values import MemoryValues
 from tests.servers import OpenAI, Tei, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, Architecture, Pooling, build, reference
 
@@ -63,7 +63,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture, Po
     return make
 
 
-def shrunk(card: Card, folder: Path, **changes: object) -> Card:
+def shrunk(card: EmbedderCard, folder: Path, **changes: object) -> EmbedderCard:
     """The card as it is, but for a tiny model of its kind."""
     small = {
         "path": str(folder),
@@ -82,7 +82,7 @@ def expected(name: str, folder: Path, purpose: str) -> np.ndarray:
     return reference(folder, [prompt + text for text in TEXTS], pooling)
 
 
-def test_every_card_is_tested_here_and_the_eight_are_there(cards: Cards) -> None:
+def test_every_card_is_tested_here_and_the_eight_are_there(cards: EmbedderCards) -> None:
     assert set(cards.names()) == set(SAID)
     found = {card.id: card for card in map(cards.read, cards.names())}
     for model, dimensions in SEED.items():
@@ -95,7 +95,7 @@ def test_every_card_is_tested_here_and_the_eight_are_there(cards: Cards) -> None
 @pytest.mark.parametrize("purpose", ["query", "document"])
 @pytest.mark.parametrize("name", sorted(SAID))
 def test_vectors_here_are_those_of_plain_transformers(
-    name: str, purpose: str, cards: Cards, tiny: Callable[[Architecture, Pooling], Path]
+    name: str, purpose: str, cards: EmbedderCards, tiny: Callable[[Architecture, Pooling], Path]
 ) -> None:
     folder = tiny(*SAID[name][:2])
     encoder = Encoder(shrunk(cards.read(name), folder), values=MemoryValues(), machine=PLAIN)
@@ -107,7 +107,7 @@ def test_vectors_here_are_those_of_plain_transformers(
 @pytest.mark.parametrize("backend", ["tei", "openai"])
 @pytest.mark.parametrize("name", sorted(SAID))
 def test_vectors_of_a_server_are_the_same(
-    name: str, backend: str, cards: Cards, tiny: Callable[[Architecture, Pooling], Path]
+    name: str, backend: str, cards: EmbedderCards, tiny: Callable[[Architecture, Pooling], Path]
 ) -> None:
     pooling = SAID[name][1]
     folder, card = tiny(*SAID[name][:2]), cards.read(name)
@@ -148,10 +148,10 @@ def test_weights_saved_in_half_are_run_in_what_the_card_says(tmp_path: Path) -> 
     save_file({name: one.half().float() for name, one in whole.items()}, again / "model.safetensors", {"format": "pt"})
     (again / "config.json").write_text(json.dumps({**config, "dtype": "float32"}))
     given = {"id": "tiny", "dimensions": DIMENSIONS, "reads_tokens": READS_TOKENS, "pooling": "mean"}
-    encoder = Encoder(Card(path=str(folder), **given), values=MemoryValues(), machine=PLAIN)
+    encoder = Encoder(EmbedderCard(path=str(folder), **given), values=MemoryValues(), machine=PLAIN)
     np.testing.assert_allclose(encoder.vectors(TEXTS, "query"), reference(again, TEXTS, "mean"), atol=2e-6)
     assert {one.dtype for one in encoder.backend._model("query").parameters()} == {torch.float32}
-    low = Encoder(Card(path=str(folder), dtype="bfloat16", **given), values=MemoryValues(), machine=PLAIN)
+    low = Encoder(EmbedderCard(path=str(folder), dtype="bfloat16", **given), values=MemoryValues(), machine=PLAIN)
     found = low.vectors(TEXTS, "query")
     assert {one.dtype for one in low.backend._model("query").parameters()} == {torch.bfloat16}
     assert float((found * reference(again, TEXTS, "mean")).sum(axis=1).min()) > 0.99

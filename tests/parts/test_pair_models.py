@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_opt.errors import ImpossiblePipeline, ModelRefused, ServerFailed
-from rag_opt.parts.embedders.cards import Card, Cards
-from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.core.documents import Corpus, Document
+from rag_opt.core.errors import ImpossiblePipeline, ModelRefused, ServerFailed
+from rag_opt.core.registry import kinds
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.reranker_cards import RerankerCard, infer
+from rag_opt.models.reranker_resources import RerankerResources
+from rag_opt.models.runtimes import Machine
+from rag_opt.models.token_vectors import token_vectors
 from rag_opt.parts.embedders.late import Late
 from rag_opt.parts.embedders.static import Static
-from rag_opt.parts.embedders.tokenwise import token_vectors
-from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.models.tools import ModelTools
-from rag_opt.parts.rerankers.cards import RerankerCard, infer
 from rag_opt.parts.rerankers.cross_encoder import CrossEncoder
 from rag_opt.parts.rerankers.late_interaction import LateInteraction
 from rag_opt.parts.rerankers.llm import ListwiseByModel
 from rag_opt.parts.rerankers.tei import TeiReranker
-from rag_opt.pipeline.chunks import cut
-from rag_opt.pipeline.vectors import chunk_vectors, project, projection, windows_of
-from rag_opt.records import Corpus, Document
-from rag_opt.registry import kinds
-from rag_opt.store import MemoryValues
+from rag_opt.pipeline.chunk_table import cut
+from rag_opt.pipeline.chunk_vectors import chunk_vectors, project, projection, windows_of
+from rag_opt.store.values import MemoryValues
 from tests.servers import Tei, serving
 from tests.tiny_models import READS_TOKENS, build, build_cross_encoder, reference_logits
 
@@ -42,10 +42,10 @@ CORPUS = Corpus(
 )
 
 
-def tools(**cards: RerankerCard) -> ModelTools:
-    shelf = Shelf(RerankerCard, "reranker.name", (), infer=infer)
+def tools(**cards: RerankerCard) -> RerankerResources:
+    shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer)
     shelf._read.update(cards)
-    return ModelTools(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
+    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
 
 
 def card(folder: Path, **changes: Any) -> RerankerCard:
@@ -67,7 +67,7 @@ def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> None:
         CrossEncoder(name="tiny").scorer(tools(tiny=card(folder))).scores(PAIRS[:1])
 
 
-def test_each_reranker_wants_its_own_kind_of_card(cards: Cards, tmp_path: Path) -> None:
+def test_each_reranker_wants_its_own_kind_of_card(cards: EmbedderCards, tmp_path: Path) -> None:
     colbert = tools(tiny=card(tmp_path, architecture="colbert"))
     with pytest.raises(ImpossiblePipeline, match="the reranker for it is late_interaction"):
         CrossEncoder(name="tiny").check(colbert.rerankers, cards)
@@ -77,7 +77,7 @@ def test_each_reranker_wants_its_own_kind_of_card(cards: Cards, tmp_path: Path) 
 
 def test_late_interaction_is_maxsim_of_tokens() -> None:
     said = {"q": np.array([[1.0, 0], [0, 2.0]]), "t": np.array([[3.0, 0], [1.0, 1.0]]), "none": np.zeros((0, 2))}
-    given = ModelTools(
+    given = RerankerResources(
         tools().rerankers, MemoryValues(), PLAIN, lambda _, texts, __: [(None, said[t]) for t in texts], lambda _: "k"
     )
     scores = LateInteraction().scorer(given).scores([("q", "t"), ("q", "none"), ("none", "t")])
@@ -90,11 +90,11 @@ def test_a_colbert_model_by_sentence_transformers(tmp_path: Path) -> None:
     model = MultiVectorEncoder(str(build(tmp_path / "bare", "bert", None)), device="cpu")
     model.save_pretrained(str(tmp_path / "colbert"))
     colbert = card(tmp_path / "colbert", architecture="colbert")
-    shelf = Shelf(RerankerCard, "reranker.name", (tmp_path,))
+    shelf = CardLibrary(RerankerCard, "reranker.name", (tmp_path,))
     (tmp_path / "tiny.yaml").write_text(
         f"id: tiny\npath: {tmp_path / 'colbert'}\nreads_tokens: 64\narchitecture: colbert\n"
     )
-    given = ModelTools(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
+    given = RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
     scores = LateInteraction(name="tiny").scorer(given).scores(PAIRS[:2])
     query, texts = model.encode_query(["who dances?"])[0], model.encode_document([PAIRS[0][1], PAIRS[1][1]])
 
@@ -148,7 +148,9 @@ def test_a_passage_cannot_end_its_own_mark() -> None:
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     folder = build(tmp_path_factory.mktemp("tiny"), "bert", "mean")
-    tiny = Card(id="tiny", path=str(folder), dimensions=32, reads_tokens=64, pooling="mean", document_prompt="text: ")
+    tiny = EmbedderCard(
+        id="tiny", path=str(folder), dimensions=32, reads_tokens=64, pooling="mean", document_prompt="text: "
+    )
     return Encoder(tiny, values=MemoryValues(), machine=PLAIN)
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt import config
-from rag_opt.composing import conf_folder
-from rag_opt.errors import BadInput, ImpossiblePipeline
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core import strict as config
+from rag_opt.core.documents import Answer, Span
+from rag_opt.core.errors import BadInput, ImpossiblePipeline
+from rag_opt.models.llm.prompts import Prompt, cited, prompt_library, shown, without_citations
 from rag_opt.parts.generators.chat import ByChat
-from rag_opt.parts.generators.prompts import Prompt, cited, prompt_shelf, shown, without_citations
-from rag_opt.records import Answer, Span
 
-SHELF = prompt_shelf([conf_folder()])
+SHELF = prompt_library([conf_folder()])
 SPANS = (Span("b", 50, 60), Span("a", 10, 20), Span("b", 0, 10))
 
 

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_opt.core.documents import Span
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import kinds
 from rag_opt.parts.generators.extractive import Extractive
 from rag_opt.parts.packers.ranked import Ranked
 from rag_opt.parts.rerankers.mmr import MaximalMarginalRelevance
-from rag_opt.records import Candidates, Span
-from rag_opt.registry import kinds
 
 
-def some_lists(seed: int, questions: int = 5, depth: int = 8, chunks: int = 30) -> Candidates:
+def some_lists(seed: int, questions: int = 5, depth: int = 8, chunks: int = 30) -> RankedLists:
     generator = np.random.default_rng(seed)
     ids = np.stack([generator.permutation(chunks)[:depth] for _ in range(questions)]).astype(np.int32)
     scores = -np.sort(-generator.random((questions, depth)), axis=1).astype(np.float32)
     short = generator.integers(1, depth + 1, questions)
     gone = np.arange(depth) >= short[:, None]
-    return Candidates(np.where(gone, -1, ids).astype(np.int32), np.where(gone, -np.inf, scores).astype(np.float32))
+    return RankedLists(np.where(gone, -1, ids).astype(np.int32), np.where(gone, -np.inf, scores).astype(np.float32))
 
 
 @pytest.mark.parametrize("kind", sorted(kinds("retriever")))
@@ -30,7 +31,7 @@ def some_lists(seed: int, questions: int = 5, depth: int = 8, chunks: int = 30) 
 @settings(max_examples=40, deadline=None)
 def test_a_retriever_returns_chunks_of_its_lists_each_once_best_first(kind: str, seed: int) -> None:
     part = kinds("retriever")[kind](depth=8)
-    lists = {name: some_lists(seed + i) for i, name in enumerate(part.fetches())}
+    lists = {name: some_lists(seed + i) for i, name in enumerate(part.index_queries())}
     fused = part.fuse(lists)
     for row, (ids, scores) in enumerate(zip(fused.chunks, fused.scores, strict=True)):
         kept = ids[ids >= 0].tolist()
@@ -91,7 +92,7 @@ def test_mmr_alone_and_in_a_batch() -> None:
     part = MaximalMarginalRelevance(trade_off=0.4)
     together = part.rerank(lists, chunk_vectors=lambda rows: vectors[rows])
     for row in range(5):
-        one = Candidates(lists.chunks[row : row + 1], lists.scores[row : row + 1])
+        one = RankedLists(lists.chunks[row : row + 1], lists.scores[row : row + 1])
         assert (part.rerank(one, chunk_vectors=lambda rows: vectors[rows]).chunks == together.chunks[row]).all()
 
 

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import yaml
 
-from rag_opt.errors import BadInput, ImpossiblePipeline, ModelRefused
-from rag_opt.parts.embedders import golden
-from rag_opt.parts.embedders.cards import Card, Cards
-from rag_opt.parts.embedders.encoder import Encoder
+from rag_opt.core.errors import BadInput, ImpossiblePipeline, ModelRefused
+from rag_opt.models import golden_vectors as golden
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.remote_code import allowed_code, code_name
+from rag_opt.models.runtimes import Machine
 from rag_opt.parts.embedders.instruct import Instruct
 from rag_opt.parts.embedders.late import Late
 from rag_opt.parts.embedders.model import Model
 from rag_opt.parts.embedders.pca import Pca
 from rag_opt.parts.embedders.static import Static
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.models.safety import allowed_code, code_name
-from rag_opt.store import MemoryValues
+from rag_opt.store.values import MemoryValues
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, reference
 
 PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
@@ -45,12 +45,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("tiny"), "bert", "mean", prompts=prompts)
 
 
-def card(folder: Path, **changes: Any) -> Card:
+def card(folder: Path, **changes: Any) -> EmbedderCard:
     given = {"id": "tiny", "path": str(folder), "dimensions": DIMENSIONS, "reads_tokens": READS_TOKENS}
-    return Card(**{**given, **changes})
+    return EmbedderCard(**{**given, **changes})
 
 
-def encoder(one: Card, **machine: Any) -> Encoder:
+def encoder(one: EmbedderCard, **machine: Any) -> Encoder:
     return Encoder(one, values=MemoryValues(), machine=dataclasses.replace(PLAIN, **machine))
 
 
@@ -95,7 +95,7 @@ def test_golden_vectors_must_come_out(model: Path) -> None:
 
 @pytest.mark.parametrize("purpose", ["query", "document"])
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
-def test_minilm_is_what_its_card_says_on_every_runtime(cards: Cards, purpose: str, runtime: str) -> None:
+def test_minilm_is_what_its_card_says_on_every_runtime(cards: EmbedderCards, purpose: str, runtime: str) -> None:
     one = cards.read("minilm")
     assert set(one.golden) == {"query", "document"}
     Encoder(one, values=MemoryValues(), machine=Machine(runtime=runtime)).prepare(purpose)  # type: ignore[arg-type]
@@ -126,12 +126,12 @@ def test_code_of_another_repository_must_be_allowed_too(coded: Path) -> None:
     (coded / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "some/code--doubled.Doubled"}}))
     with pytest.raises(ModelRefused, match="some/code"):
         encoder(card(coded), allow_code=(str(coded),)).vectors(["bees"], "query")
-    hub = Card(id="some/model", dimensions=32, reads_tokens=64)
+    hub = EmbedderCard(id="some/model", dimensions=32, reads_tokens=64)
     assert code_name(hub) == "" and not allowed_code(hub, ("some/model@None",)), "which revision must be said"
     assert allowed_code(dataclasses.replace(hub, revision="abc"), ("some/model@abc",)) == ("some/model@abc",)
 
 
-def test_a_card_is_inferred_from_a_models_own_files(model: Path, tmp_path: Path, cards: Cards) -> None:
+def test_a_card_is_inferred_from_a_models_own_files(model: Path, tmp_path: Path, cards: EmbedderCards) -> None:
     found = cards.read(str(model))
     assert (found.dimensions, found.reads_tokens, found.pooling, found.normalises) == (32, 64, "mean", True)
     assert (found.query_prompt, found.document_prompt) == ("find: ", "text: ")
@@ -143,7 +143,7 @@ def test_a_card_is_inferred_from_a_models_own_files(model: Path, tmp_path: Path,
     )
 
 
-def test_older_files_of_sentence_transformers_say_the_same(model: Path, tmp_path: Path, cards: Cards) -> None:
+def test_older_files_of_sentence_transformers_say_the_same(model: Path, tmp_path: Path, cards: EmbedderCards) -> None:
     folder = tmp_path / "old"
     shutil.copytree(model, folder)
     for name, old in (
@@ -158,8 +158,8 @@ def test_older_files_of_sentence_transformers_say_the_same(model: Path, tmp_path
     assert (found.dimensions, found.reads_tokens, found.pooling) == (32, 48, "mean")
 
 
-def test_a_card_can_be_written_and_read_again(model: Path, tmp_path: Path, cards: Cards) -> None:
-    from rag_opt.card import vectors, written
+def test_a_card_can_be_written_and_read_again(model: Path, tmp_path: Path, cards: EmbedderCards) -> None:
+    from rag_opt.cli.card_command import vectors, written
 
     inferred = cards.read(str(model))
     (tmp_path / "embedder").mkdir()
@@ -170,7 +170,7 @@ def test_a_card_can_be_written_and_read_again(model: Path, tmp_path: Path, cards
     assert yaml.safe_load((tmp_path / "embedder" / "mine.yaml").read_text())["dimensions"] == 32
 
 
-def test_cards_are_changed_for_one_run(cards: Cards) -> None:
+def test_cards_are_changed_for_one_run(cards: EmbedderCards) -> None:
     changed = cards.changed({"minilm": {"reads_tokens": 128}})
     assert changed.read("minilm").reads_tokens == 128 and cards.read("minilm").reads_tokens == 256
     assert (
@@ -180,7 +180,7 @@ def test_cards_are_changed_for_one_run(cards: Cards) -> None:
         cards.changed({"minilm": {"read_tokens": 128}}).read("minilm")
 
 
-def test_what_a_model_cannot_do_is_impossible(cards: Cards) -> None:
+def test_what_a_model_cannot_do_is_impossible(cards: EmbedderCards) -> None:
     with pytest.raises(ImpossiblePipeline, match="takes no task"):
         Instruct(name="minilm").adapt(cards.read("minilm"))
     task = Instruct(name="x", task="Find laws").adapt(cards.read("multilingual_e5_large_instruct"))

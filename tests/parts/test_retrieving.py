@@ -13,14 +13,14 @@ import Stemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_opt.core.rank_fusion import at_most, reordered
+from rag_opt.core.ranked_lists import ChunkColumns, RankedLists, z_scores
 from rag_opt.parts.expanders.parent import Parent
 from rag_opt.parts.expanders.window import Window
 from rag_opt.parts.indexes.bm25 import BM25
 from rag_opt.parts.indexes.chroma import Chroma
 from rag_opt.parts.indexes.exact import Exact
 from rag_opt.parts.queries.prf import RocchioFeedback
-from rag_opt.rankings import at_most, reordered, z_scores
-from rag_opt.records import Candidates, ChunkColumns
 from tests.parts.test_ranking_parts import some_lists
 
 TEXTS = [
@@ -172,7 +172,7 @@ def test_a_new_order_of_the_first_places(seed: int, places: int) -> None:
 
 
 def test_z_scores_rise_from_the_worst() -> None:
-    lists = Candidates(np.array([[3, 1, -1], [2, 5, 7]], np.int32), np.array([[2, 1, -np.inf], [5, 5, 5]], np.float32))
+    lists = RankedLists(np.array([[3, 1, -1], [2, 5, 7]], np.int32), np.array([[2, 1, -np.inf], [5, 5, 5]], np.float32))
     np.testing.assert_allclose(z_scores(lists), [[2.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt.errors import ModelRefused
-from rag_opt.parts.embedders.cards import Cards
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models import runtimes
-from rag_opt.parts.models.runtimes import Machine, ModelFiles, Runtime, decide, halving, loaded
-from rag_opt.store import MemoryValues
+from rag_opt.core.errors import ModelRefused
+from rag_opt.models import runtimes
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.runtimes import Machine, ModelFiles, Runtime, decide, halving, loaded
+from rag_opt.store.values import MemoryValues
 
 TEXTS = [
     f"Text number {number} says something else about rivers and bread. " * (number % 7 + 1) for number in range(20)
@@ -24,7 +24,7 @@ PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision: str, cards: Cards) -> None:
+def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision: str, cards: EmbedderCards) -> None:
     pytest.importorskip(runtime)
     card = cards.read("minilm")
     machine = Machine(device="cpu", runtime=runtime, document_precision=precision)  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision:
     assert (ours.vectors_key == plain.vectors_key) == (machine == PLAIN)
 
 
-def test_what_is_decided_by_measuring_is_remembered(cards: Cards) -> None:
+def test_what_is_decided_by_measuring_is_remembered(cards: EmbedderCards) -> None:
     values, folder = MemoryValues(), cards.read("minilm").folder
     first = decide(Machine(device="cpu"), folder, values)
     assert values.computed == {"models": 1}
@@ -47,7 +47,7 @@ def test_what_is_decided_by_measuring_is_remembered(cards: Cards) -> None:
     assert first.exact == Runtime("cpu", "torch", "float32")
 
 
-def test_a_runtime_that_is_not_installed_is_refused(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_is_not_installed_is_refused(cards: EmbedderCards, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = cards.read("minilm").folder
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelRefused, match=r"rag-opt\[openvino\]"):
@@ -98,7 +98,7 @@ def test_another_error_than_memory_is_not_tried_again() -> None:
     assert calls == [2]
 
 
-def test_models_used_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch, cards: Cards) -> None:
+def test_models_used_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch, cards: EmbedderCards) -> None:
     folder, here = cards.read("minilm").folder, Runtime("cpu")
     elsewhere = (ModelFiles(folder, 64), Runtime("cuda"))
     monkeypatch.setattr(runtimes, "_LOADED", OrderedDict({elsewhere: (None, 10)}))

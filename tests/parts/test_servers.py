@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_opt.errors import ModelRefused, ServerFailed
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.parts.embedders.encoder import Encoder
-from rag_opt.parts.models.endpoint import Endpoint
-from rag_opt.store import MemoryValues
-from rag_opt.tokens import budget_tokenizer
+from rag_opt.core.errors import ModelRefused, ServerFailed
+from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.http_client import HttpClient
+from rag_opt.store.values import MemoryValues
+from rag_opt.text.tokens import budget_tokenizer
 from tests.servers import OpenAI, Server, Tei, serving
 
 TEXTS = [f"text number {number} about bread" for number in range(50)]
@@ -31,9 +31,9 @@ def tokens(text: str) -> int:
     return int(budget_tokenizer().lengths([text])[0])
 
 
-def card(url: str, **changes: Any) -> Card:
+def card(url: str, **changes: Any) -> EmbedderCard:
     given = {"id": "some/model", "dimensions": 8, "reads_tokens": 64, "backend": "tei", "url": url}
-    return Card(**{**given, "tokenizer": TOKENIZER, **changes})
+    return EmbedderCard(**{**given, "tokenizer": TOKENIZER, **changes})
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_busy_server_is_asked_again(tei: Tei, status: int) -> None:
     encoder.vectors_key  # noqa: B018  # asks /info
     tei.faults.extend([(status, {"error": "Model is overloaded", "error_type": "Overloaded"}, {})] * 2)
     np.testing.assert_allclose(encoder.vectors(TEXTS[:2], "query"), unit(embed(TEXTS[:2])), atol=1e-6)
-    assert encoder.backend.endpoint.retries == 2
+    assert encoder.backend.http_client.retries == 2
 
 
 def test_retry_after_is_honoured(tei: Tei) -> None:
@@ -164,14 +164,14 @@ def test_keys_are_sent_and_named_but_never_kept(tei: Tei, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_is_down_is_said_to_be() -> None:
-    endpoint = Endpoint("http://127.0.0.1:9", patience_s=0.6)
+    http_client = HttpClient("http://127.0.0.1:9", patience_s=0.6)
     with pytest.raises(ServerFailed, match=r"9/info did not answer within 1 seconds .*the last was Connect"):
-        endpoint.get("/info")
+        http_client.get("/info")
 
 
 def test_an_address_without_a_scheme_is_no_address() -> None:
     with pytest.raises(ServerFailed, match="an address begins with http"):
-        Endpoint("127.0.0.1:9").get("/info")
+        HttpClient("127.0.0.1:9").get("/info")
 
 
 def test_a_server_that_hangs_is_not_waited_for_for_ever() -> None:
@@ -181,7 +181,7 @@ def test_a_server_that_hangs_is_not_waited_for_for_ever() -> None:
             return 200, {}, {}
 
     with serving(Slow()) as server, pytest.raises(ServerFailed, match="ReadTimeout"):
-        Endpoint(server.url, timeout_s=0.2, patience_s=0.5).get("/info")
+        HttpClient(server.url, timeout_s=0.2, patience_s=0.5).get("/info")
 
 
 def test_openai_vectors_come_by_index_and_long_texts_are_cut() -> None:

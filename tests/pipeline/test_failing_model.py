@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_opt.composing import conf_folder
-from rag_opt.errors import ServerFailed
-from rag_opt.evaluation.run import Tools, ask
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.errors import ServerFailed
+from rag_opt.core.questions import Dataset
+from rag_opt.core.registry import kinds
+from rag_opt.evaluation.run import ScoringResources, ask
 from rag_opt.evaluation.scoring import score
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.generators.prompts import prompt_shelf
-from rag_opt.parts.models.language_model import LanguageModel
-from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.models.llm.prompts import prompt_library
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import load_bundle, parity, write_bundle
-from rag_opt.records import Dataset
-from rag_opt.registry import kinds
-from rag_opt.store import Store
+from rag_opt.store.artifacts import Store
 from rag_opt.study.bounds import gold
 from rag_opt.study.folder import StudyFolder
 from tests.pipeline.test_kinds import BASE
@@ -51,15 +52,15 @@ class Failing(ChatModel):
         return super().answer(path, body)
 
 
-def shop(folder: Path, dataset: Dataset, url: str) -> Workshop:
+def new_builder(folder: Path, dataset: Dataset, url: str) -> PipelineBuilder:
     model = LanguageModel(kind="openai_compatible", base_url=f"{url}/v1", model="m")
     folders = [conf_folder()]
-    return Workshop(
+    return PipelineBuilder(
         dataset.corpus,
         Store(folder),
-        card_folders(folders),
+        embedder_card_library(folders),
         language_model=model,
-        prompts=prompt_shelf(folders),
+        prompts=prompt_library(folders),
     )
 
 
@@ -68,20 +69,20 @@ def test_a_question_that_fails_has_no_score_and_is_asked_again(slot: str, datase
     changed = {"query" if slot == "hyde" else slot: PARTS[slot]}
     spec = PipelineSpec.from_dict({**BASE, **changed})
     with serving(Failing(lambda text: FAILS in text)) as server:
-        workshop = shop(tmp_path / "store", dataset, server.url)
-        run = ask(workshop.pipeline(spec), dataset.questions)
-        failed = [bool(why) for why in run.responses.asked.failed]
-        assert failed == [FAILS in question.text for question in dataset.questions], run.responses.asked.failed
-        assert "context length exceeded" in next(filter(None, run.responses.asked.failed))
+        builder = new_builder(tmp_path / "store", dataset, server.url)
+        run = ask(builder.pipeline(spec), dataset.questions)
+        failed = [bool(why) for why in run.responses.usage.failed]
+        assert failed == [FAILS in question.text for question in dataset.questions], run.responses.usage.failed
+        assert "context length exceeded" in next(filter(None, run.responses.usage.failed))
         for kind in ("refusals", "evidence", "latency", "grounded_answer"):
-            scores = score(kinds("objective")[kind](), run, Tools(workshop.encoder), workshop.store.values)
+            scores = score(kinds("objective")[kind](), run, ScoringResources(builder.encoder), builder.store.values)
             assert all(np.isnan(column[failed]).all() for column in scores.values())
         server.fails = lambda text: False
-        again = ask(workshop.pipeline(spec), dataset.questions)
-        assert not any(again.responses.asked.failed)
+        again = ask(builder.pipeline(spec), dataset.questions)
+        assert not any(again.responses.usage.failed)
         kept = [row for row, one in enumerate(failed) if not one]
         assert [again.row_digests[row] for row in kept] == [run.row_digests[row] for row in kept]
-        workshop.close()
+        builder.close()
 
 
 def test_a_bundle_says_that_it_cannot_answer_and_is_not_held_against_what_failed(
@@ -89,24 +90,24 @@ def test_a_bundle_says_that_it_cannot_answer_and_is_not_held_against_what_failed
 ) -> None:
     spec = PipelineSpec.from_dict({**BASE, "generator": {"chat": {}}})
     with serving(Failing(lambda text: FAILS in text)) as server:
-        workshop = shop(tmp_path / "store", dataset, server.url)
+        builder = new_builder(tmp_path / "store", dataset, server.url)
         study = StudyFolder(tmp_path / "study")
         study.path.mkdir()
-        study.save_rows(0, ask(workshop.pipeline(spec), dataset.questions), {})
-        write_bundle(tmp_path / "bundle", workshop, spec, {})
+        study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
+        write_bundle(tmp_path / "bundle", builder, spec, {})
         rows = study.load_rows(0)
         bundle = load_bundle(tmp_path / "bundle")
         assert parity(bundle, rows, [{}] * len(rows)) == []
         with pytest.raises(ServerFailed, match="context length exceeded"):
             bundle.ask("Into which sea does the Danube flow?")
-        workshop.close()
+        builder.close()
 
 
 def test_with_the_evidence_as_context_nothing_is_retrieved(dataset: Dataset, tmp_path: Path) -> None:
     spec = PipelineSpec.from_dict({**BASE, "generator": {"chat": {}}})
     with serving(ChatModel(written)) as server:
-        workshop = shop(tmp_path / "store", dataset, server.url)
-        pipeline = workshop.pipeline(spec)
+        builder = new_builder(tmp_path / "store", dataset, server.url)
+        pipeline = builder.pipeline(spec)
         given = [gold(question) for question in dataset.questions]
         best = pipeline.answer(dataset.questions, given)
         for question, answer, spans in zip(dataset.questions, best.answers, given, strict=True):
@@ -114,4 +115,4 @@ def test_with_the_evidence_as_context_nothing_is_retrieved(dataset: Dataset, tmp
             assert bool(spans) == question.answerable
         none = pipeline.answer(dataset.questions, [()] * len(given), generator=spec.generator.closed_book())
         assert all(answer.refused for answer in none.answers) and not none.context_tokens.any()
-        workshop.close()
+        builder.close()

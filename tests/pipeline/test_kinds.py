@@ -11,18 +11,20 @@ import pytest
 import yaml
 
 import rag_opt
-from rag_opt.composing import conf_folder
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.core.registry import kinds
 from rag_opt.evaluation.run import ask
-from rag_opt.parts.embedders.cards import card_folders
-from rag_opt.parts.generators.prompts import prompt_shelf
-from rag_opt.parts.models.language_model import LanguageModel
-from rag_opt.parts.models.runtimes import Machine
-from rag_opt.parts.rerankers.cards import reranker_shelf
-from rag_opt.pipeline import PipelineSpec, Workshop, plan
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.models.llm.prompts import prompt_library
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.models.reranker_cards import reranker_card_library
+from rag_opt.models.runtimes import Machine
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.plan import plan
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import parity, write_bundle
-from rag_opt.records import Dataset, Question
-from rag_opt.registry import kinds
-from rag_opt.store import Store
+from rag_opt.store.artifacts import Store
 from rag_opt.study.folder import StudyFolder
 from tests.servers import ChatModel, Tei, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
@@ -70,10 +72,10 @@ def says(message: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[Workshop]:
+def builder(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[PipelineBuilder]:
     root = tmp_path_factory.mktemp("kinds")
     tei = Tei("tiny/served", scores_of, len, model_type={"reranker": {"id2label": {"0": "x"}}}, max_input_length=9999)
-    with serving(tei), serving(ChatModel(says)) as chat:
+    with serving(tei), serving(ChatModel(says)) as llm_client:
         bert = build(root / "bert", "bert", "mean")
         cards = {
             "embedder/tiny": {"id": "tiny", "path": str(bert)},
@@ -86,17 +88,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator
             more = {"dimensions": DIMENSIONS} if name.startswith("embedder") else {}
             (root / f"{name}.yaml").write_text(yaml.safe_dump({**card, **more, "reads_tokens": READS_TOKENS}))
         folders = [conf_folder(), root]
-        workshop = Workshop(
+        builder = PipelineBuilder(
             dataset.corpus,
             Store(root / "store"),
-            card_folders(folders),
-            rerankers=reranker_shelf(folders),
+            embedder_card_library(folders),
+            rerankers=reranker_card_library(folders),
             machine=Machine(runtime="torch", document_precision="float32"),
-            prompts=prompt_shelf(folders),
-            language_model=LanguageModel(kind="openai_compatible", base_url=f"{chat.url}/v1", model="scripted"),
+            prompts=prompt_library(folders),
+            language_model=LanguageModel(kind="openai_compatible", base_url=f"{llm_client.url}/v1", model="scripted"),
         )
-        yield workshop
-        workshop.close()
+        yield builder
+        builder.close()
 
 
 def spec_with(slot: str, kind: str) -> PipelineSpec:
@@ -109,28 +111,32 @@ def spec_with(slot: str, kind: str) -> PipelineSpec:
 
 
 @pytest.mark.parametrize(("slot", "kind"), EVERY)
-def test_a_pipeline_with_it_answers_and_repeats_itself(slot: str, kind: str, shop: Workshop, dataset: Dataset) -> None:
+def test_a_pipeline_with_it_answers_and_repeats_itself(
+    slot: str, kind: str, builder: PipelineBuilder, dataset: Dataset
+) -> None:
     spec = spec_with(slot, kind)
-    first = ask(shop.pipeline(spec), dataset.questions)
+    first = ask(builder.pipeline(spec), dataset.questions)
     assert (first.responses.hits.document[:, 0] >= 0).all(), "every question has a hit"
-    again = ask(shop.pipeline(spec), dataset.questions[::-1])
+    again = ask(builder.pipeline(spec), dataset.questions[::-1])
     assert again.row_digests[::-1] == first.row_digests
-    assert not [stage.name for stage in plan(shop, spec, dataset.questions).missing if stage.counted]
-    encoded = shop.encoded()
-    alone = [ask(shop.pipeline(spec), [question]).row_digests[0] for question in dataset.questions]
-    assert alone == first.row_digests and shop.encoded() == encoded, "alone as in a batch, and nothing twice"
+    assert not [stage.name for stage in plan(builder, spec, dataset.questions).missing if stage.counted]
+    encoded = builder.encoded()
+    alone = [ask(builder.pipeline(spec), [question]).row_digests[0] for question in dataset.questions]
+    assert alone == first.row_digests and builder.encoded() == encoded, "alone as in a batch, and nothing twice"
 
 
 @pytest.mark.parametrize(("slot", "kind"), EVERY)
-def test_nothing_outside_a_filter_is_ever_returned(slot: str, kind: str, shop: Workshop, dataset: Dataset) -> None:
+def test_nothing_outside_a_filter_is_ever_returned(
+    slot: str, kind: str, builder: PipelineBuilder, dataset: Dataset
+) -> None:
     asked = [
         Question(f"{question.id}/{name}", question.text, filters={"name": name})
         for question in dataset.questions
         for name in ("bread.md", "rivers.md")
     ]
-    run = ask(shop.pipeline(spec_with(slot, kind)), asked)
+    run = ask(builder.pipeline(spec_with(slot, kind)), asked)
     for row, question in enumerate(asked):
-        shown = {shop.corpus.documents[d].id for d in run.responses.hits.document[row].tolist() if d >= 0}
+        shown = {builder.corpus.documents[d].id for d in run.responses.hits.document[row].tolist() if d >= 0}
         assert shown <= {question.filters["name"]}
         assert {span.document_id for span in run.responses.contexts[row]} <= {question.filters["name"]}
     assert (run.responses.hits.document >= 0).any()
@@ -160,18 +166,18 @@ TOGETHER: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_parts_together_in_a_bundle(name: str, shop: Workshop, dataset: Dataset, tmp_path: Path) -> None:
+def test_parts_together_in_a_bundle(name: str, builder: PipelineBuilder, dataset: Dataset, tmp_path: Path) -> None:
     spec = PipelineSpec.from_dict({**BASE, **TOGETHER[name]})
-    run = ask(shop.pipeline(spec), dataset.questions)
+    run = ask(builder.pipeline(spec), dataset.questions)
     study = StudyFolder(tmp_path / "study")
     study.path.mkdir()
     study.save_rows(0, run, {})
-    write_bundle(tmp_path / "bundle", shop, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, {})
     rows = study.load_rows(0)
     assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
-    again = ask(shop.pipeline(spec), dataset.questions)
+    again = ask(builder.pipeline(spec), dataset.questions)
     for stage in ("rewrite", "rerank"):
-        if stage in run.responses.latency_ms and "model" in (spec.query.needs | spec.reranker.needs):
+        if stage in run.responses.latency_ms and "model" in (spec.query.requires | spec.reranker.requires):
             first = run.responses.latency_ms[stage]
             assert (first > 0).all(), "what a language model took is known"
             np.testing.assert_array_equal(again.responses.latency_ms[stage], first)
@@ -179,12 +185,12 @@ def test_parts_together_in_a_bundle(name: str, shop: Workshop, dataset: Dataset,
 
 @pytest.mark.parametrize(("slot", "kind"), [one for one in EVERY if one[1] != "tei"])
 def test_its_bundle_returns_what_the_search_saw(
-    slot: str, kind: str, shop: Workshop, dataset: Dataset, tmp_path: Path
+    slot: str, kind: str, builder: PipelineBuilder, dataset: Dataset, tmp_path: Path
 ) -> None:
     spec = spec_with(slot, kind)
     study = StudyFolder(tmp_path / "study")
     study.path.mkdir()
-    study.save_rows(0, ask(shop.pipeline(spec), dataset.questions), {})
-    write_bundle(tmp_path / "bundle", shop, spec, {})
+    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
+    write_bundle(tmp_path / "bundle", builder, spec, {})
     rows = study.load_rows(0)
     assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []

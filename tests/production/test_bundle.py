@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import rag_opt
-from rag_opt.errors import BadBundle
+from rag_opt.core.errors import BadBundle
+from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
-from rag_opt.pipeline import PipelineSpec, Workshop
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import parity, write_bundle
-from rag_opt.records import Dataset
 from rag_opt.study.folder import StudyFolder
 
 PIPELINES = {
@@ -26,14 +27,14 @@ PIPELINES = {
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_bundle_returns_what_the_search_saw(
-    tmp_path: Path, workshop: Workshop, dataset: Dataset, default_pipeline: dict[str, object], name: str
+    tmp_path: Path, builder: PipelineBuilder, dataset: Dataset, default_pipeline: dict[str, object], name: str
 ) -> None:
     spec = PipelineSpec.from_dict({**default_pipeline, **PIPELINES[name]})
     study = StudyFolder(tmp_path / "study")
     study.path.mkdir()
-    study.save_rows(0, ask(workshop.pipeline(spec), dataset.questions), {})
+    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
     rows = study.load_rows(0)
-    write_bundle(tmp_path / "bundle", workshop, spec, {"trial": 7})
+    write_bundle(tmp_path / "bundle", builder, spec, {"trial": 7})
     bundle = rag_opt.load(tmp_path / "bundle")
     assert bundle.spec == spec and bundle.manifest["trial"] == 7
     assert parity(bundle, rows, [{}] * len(rows)) == []
@@ -55,8 +56,10 @@ print(reply.answer, sorted(loaded & {"hydra", "omegaconf", "optuna", "mlflow", "
 """
 
 
-def test_it_answers_with_nothing_of_the_search_imported(tmp_path: Path, workshop: Workshop, spec: PipelineSpec) -> None:
-    write_bundle(tmp_path / "bundle", workshop, spec, {})
+def test_it_answers_with_nothing_of_the_search_imported(
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec
+) -> None:
+    write_bundle(tmp_path / "bundle", builder, spec, {})
     done = subprocess.run(
         [sys.executable, "-c", _FORBIDDEN, str(tmp_path / "bundle")],
         capture_output=True,
@@ -67,10 +70,10 @@ def test_it_answers_with_nothing_of_the_search_imported(tmp_path: Path, workshop
     assert done.stdout.strip() == "Yeast makes dough rise by giving off carbon dioxide. []", done.stderr
 
 
-def test_a_bundle_that_was_touched_is_refused(tmp_path: Path, workshop: Workshop, spec: PipelineSpec) -> None:
-    write_bundle(tmp_path / "bundle", workshop, spec, {})
+def test_a_bundle_that_was_touched_is_refused(tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec) -> None:
+    write_bundle(tmp_path / "bundle", builder, spec, {})
     with pytest.raises(BadBundle, match="not empty"):
-        write_bundle(tmp_path / "bundle", workshop, spec, {})
+        write_bundle(tmp_path / "bundle", builder, spec, {})
     documents = tmp_path / "bundle" / "documents.jsonl"
     documents.write_text(documents.read_text().replace("Danube", "Rhine."))
     with pytest.raises(BadBundle, match=r"documents\.jsonl has changed"):

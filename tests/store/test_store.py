@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.store import MemoryValues, Store
-from rag_opt.store.keys import digest, item_key
+from rag_opt.core.digests import digest, item_key
+from rag_opt.store.artifacts import Store
+from rag_opt.store.values import MemoryValues
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.floats(allow_nan=False) | st.text(),
@@ -92,7 +93,7 @@ def test_several_processes_build_an_entry_once(tmp_path: Path) -> None:
 _KILLED = """
 import sys, time
 from pathlib import Path
-from rag_opt.store import Store
+from rag_opt.store.artifacts import Store
 def build(folder):
     (folder / "data.txt").write_text("half")
     print("building", flush=True)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt.errors import BadStore
-from rag_opt.store import Store, upkeep
-from rag_opt.store.__main__ import main, read_bytes
-from rag_opt.store.keys import item_key
+from rag_opt.cli.store_command import read_bytes
+from rag_opt.core.digests import item_key
+from rag_opt.core.errors import BadStore
+from rag_opt.store import upkeep
+from rag_opt.store.artifacts import Store
 
 KEYS = [item_key("n", number) for number in range(4000)]
 
@@ -70,7 +71,7 @@ def test_using_an_artifact_makes_it_the_youngest(root: Path) -> None:
 
 def test_a_store_in_use_is_left_alone(root: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from rag_opt.store import Store\n"
+        "import sys; from pathlib import Path; from rag_opt.store.artifacts import Store\n"
         "store = Store(Path(sys.argv[1])); print('open', flush=True); input()"
     )
     command = [sys.executable, "-c", program, str(root)]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from rag_opt.study.cost_aware import CostAware, CostAwareSampler
-from rag_opt.study.costs import CostModel, Outlook, Prior
-from rag_opt.study.samplers import distribution, spec_digest
-from rag_opt.study.space import Space, SpecDict
-from rag_opt.study.surrogate import Features, Surrogate, log_expected_improvement
+from rag_opt.study.cost.model import CostForecast, CostModel, Prior
+from rag_opt.study.samplers.cost_aware import CostAware, CostAwareSampler
+from rag_opt.study.samplers.proposals import distribution, spec_digest
+from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
+from rag_opt.study.space.space import Space, SpecDict
 
 SPACE = {
     "chunker": {"recursive": {"size": [64, 128, 224], "overlap": [0.0, 0.2]}, "sentence": {"size": [64, 128, 224]}},
@@ -113,7 +113,7 @@ def test_costs_are_learned(intercept: float, slope: float, count: int, seed: int
     assert model.seconds("embed a", 0) == 0
 
 
-def by_size(dear: int, price: float) -> Outlook:
+def by_size(dear: int, price: float) -> CostForecast:
     """Chunks of one size cost `price` seconds, all else one."""
     costs = CostModel([{"cut": (1.0, 1.0), "dear": (1.0, price)}] * 50)
 
@@ -121,14 +121,14 @@ def by_size(dear: int, price: float) -> Outlook:
         ((_, cut),) = spec["chunker"].items()
         yield ("dear" if cut["size"] == dear else "cut"), 1.0
 
-    return Outlook(work, costs)
+    return CostForecast(work, costs)
 
 
-def proposed(space: Space, outlook: Outlook, known: list[SpecDict], **settings: Any) -> list[SpecDict]:
+def proposed(space: Space, cost_forecast: CostForecast, known: list[SpecDict], **settings: Any) -> list[SpecDict]:
     seen = {spec_digest(spec) for spec in known}
     sampler = CostAware(**settings)
     found = [
-        sampler.propose(space, told(space, known), seed=seed, seen=seen, outlook=outlook).spec  # type: ignore[union-attr]
+        sampler.propose(space, told(space, known), seed=seed, seen=seen, cost_forecast=cost_forecast).spec  # type: ignore[union-attr]
         for seed in range(8)
     ]
     assert not {spec_digest(spec) for spec in found} & seen
@@ -150,16 +150,16 @@ def test_what_is_dear_must_promise_more(space: Space) -> None:
 def test_at_the_end_of_the_budget_costs_weigh_nothing(space: Space) -> None:
     known = drawn(space, 40)
     dear = by_size(128, 1e9)
-    late = Outlook(dear.work, dear.costs, spent=1.0)
+    late = CostForecast(dear.work, dear.costs, spent=1.0)
     assert any(next(iter(s["chunker"].values()))["size"] == 128 for s in proposed(space, late, known))
 
 
 def test_the_first_design_varies_query_time_settings_on_one_cheap_index(space: Space) -> None:
     known: list[SpecDict] = []
     for number in range(5):
-        outlook = by_size(64, 0.01)
+        cost_forecast = by_size(64, 0.01)
         found = CostAware(design=5).propose(
-            space, told(space, known), seed=number, seen={spec_digest(s) for s in known}, outlook=outlook
+            space, told(space, known), seed=number, seen={spec_digest(s) for s in known}, cost_forecast=cost_forecast
         )
         assert found is not None
         known.append(found.spec)
@@ -170,11 +170,13 @@ def test_the_first_design_varies_query_time_settings_on_one_cheap_index(space: S
 
 def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Space) -> None:
     priors = {"minilm": Prior("large", 7000, 60.0), "minilm_128": Prior("small", 20, 40.0)}
-    outlook = Outlook(priors=priors)
+    cost_forecast = CostForecast(priors=priors)
     known: list[SpecDict] = []
     for number in range(9):
         seen = {spec_digest(spec) for spec in known}
-        found = CostAware(design=4).propose(space, told(space, known), seed=number, seen=seen, outlook=outlook)
+        found = CostAware(design=4).propose(
+            space, told(space, known), seed=number, seen=seen, cost_forecast=cost_forecast
+        )
         assert found is not None
         known.append(found.spec)
     names = [spec["embedder"]["model"]["name"] for spec in known]
@@ -188,7 +190,7 @@ def test_what_cannot_exist_is_not_proposed(space: Space) -> None:
         yield "cut", (math.inf if cut["size"] > 100 else 1.0)
 
     for known in ([], drawn(space, 20)):
-        for spec in proposed(space, Outlook(work), known):
+        for spec in proposed(space, CostForecast(work), known):
             assert next(iter(spec["chunker"].values()))["size"] == 64
 
 
@@ -203,8 +205,8 @@ def test_equal_scores_fall_back_to_tpe(space: Space) -> None:
                 distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
             )
         )
-    found = CostAware(design=2).propose(space, study, seed=0, seen=(), outlook=Outlook())
-    assert found is not None and found.promise is None and found.spec in space
+    found = CostAware(design=2).propose(space, study, seed=0, seen=(), cost_forecast=CostForecast())
+    assert found is not None and found.expected_improvement is None and found.spec in space
 
 
 def test_it_finds_the_best_with_few_trials(space: Space) -> None:
@@ -212,7 +214,7 @@ def test_it_finds_the_best_with_few_trials(space: Space) -> None:
     study, seen = optuna.create_study(direction="maximize"), set[str]()
     values = []
     for seed in range(35):
-        found = CostAware().propose(space, study, seed=seed, seen=seen, outlook=Outlook())
+        found = CostAware().propose(space, study, seed=seed, seen=seen, cost_forecast=CostForecast())
         assert found is not None and found.trial is not None
         study.tell(found.trial, truth(found.spec))
         seen.add(spec_digest(found.spec))
@@ -222,7 +224,7 @@ def test_it_finds_the_best_with_few_trials(space: Space) -> None:
 
 def test_it_is_an_optuna_sampler(space: Space) -> None:
     study = told(space, drawn(space, 10))
-    study.sampler = CostAwareSampler(space, Outlook(), seed=0, seen=())
+    study.sampler = CostAwareSampler(space, CostForecast(), seed=0, seen=())
     trial = study.ask()
     trial.suggest_categorical("retriever", ["dense", "weighted"])
     trial.suggest_float("something else", 0, 1)
@@ -242,8 +244,10 @@ def test_races_that_are_lost_teach_it_too(space: Space) -> None:
                 distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
             )
         )
-    found = [CostAware().propose(space, study, seed=seed, seen=(), outlook=Outlook()) for seed in range(10)]
-    assert all(one is not None and one.promise is not None for one in found), "by its model, not by its first design"
+    found = [CostAware().propose(space, study, seed=seed, seen=(), cost_forecast=CostForecast()) for seed in range(10)]
+    assert all(one is not None and one.expected_improvement is not None for one in found), (
+        "by its model, not by its first design"
+    )
     sizes = [next(iter(one.spec["chunker"].values()))["size"] for one in found if one is not None]
     assert sizes.count(64) < 5, sizes
 
@@ -260,5 +264,7 @@ def test_what_earlier_studies_found_goes_before_what_cards_say(space: Space) -> 
     studied = {"minilm": Prior("one", 20, 60.0, studied=-0.9), "minilm_128": Prior("other", 20, 40.0, studied=-0.2)}
     only_one = {"minilm": Prior("one", 20, 60.0), "minilm_128": Prior("other", 20, 40.0, studied=-0.9)}
     for priors, first in ((cards, "minilm"), (studied, "minilm_128"), (only_one, "minilm_128")):
-        found = CostAware().propose(space, told(space, []), seed=0, seen=set(), outlook=Outlook(priors=priors))
+        found = CostAware().propose(
+            space, told(space, []), seed=0, seen=set(), cost_forecast=CostForecast(priors=priors)
+        )
         assert found is not None and found.spec["embedder"]["model"]["name"] == first

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.study.earlier import qualities
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import Space
+from rag_opt.study.history import qualities
+from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
 
 DIGESTS = {"corpus": "a", "set of questions": "b", "split": "c", "objective": "d", "space": "e"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_opt.study.probing import unlike
+from rag_opt.study.cost.probe import unlike
 
 SLOTS = ("chunker", "embedder", "retriever", "reranker", "packer", "generator")
 SPECS = st.fixed_dictionaries({slot: st.sampled_from([{"a": {}}, {"b": {"x": 1}}]) for slot in SLOTS})

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from rag_opt.composing import conf_folder
-from rag_opt.errors import BadInput
-from rag_opt.fielding import fielded
-from rag_opt.parts.embedders.cards import Cards
-from rag_opt.settings import EmbedderSettings
-from rag_opt.study.prospect import model_names
-from rag_opt.study.space import Space
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.errors import BadInput
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.setup.model_filters import filter_models
+from rag_opt.setup.schema import EmbedderSettings
+from rag_opt.study.cost.forecaster import model_names
+from rag_opt.study.space.space import Space
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
 SEED = Space.from_dict(
@@ -21,12 +21,12 @@ SEED = Space.from_dict(
 )
 
 
-def field(shelf: Cards, language: str = "en", **limits: Any) -> tuple[list[str], list[str]]:
+def field(shelf: EmbedderCards, language: str = "en", **limits: Any) -> tuple[list[str], list[str]]:
     notes: list[str] = []
-    return model_names(fielded(SEED, shelf, EmbedderSettings(**limits), language, notes)), notes
+    return model_names(filter_models(SEED, shelf, EmbedderSettings(**limits), language, notes)), notes
 
 
-def test_the_space_of_the_eight_has_them_all(cards: Cards) -> None:
+def test_the_space_of_the_eight_has_them_all(cards: EmbedderCards) -> None:
     names, notes = field(cards)
     assert len(names) == 8
     assert any("sfr_embedding_2_r: its licence CC-BY-NC-4.0 forbids commercial use" in note for note in notes)
@@ -43,22 +43,22 @@ def test_the_space_of_the_eight_has_them_all(cards: Cards) -> None:
     ],
 )
 def test_limits_leave_models_out_and_say_so(
-    cards: Cards, limits: dict[str, Any], language: str, left: int, said: str
+    cards: EmbedderCards, limits: dict[str, Any], language: str, left: int, said: str
 ) -> None:
     names, notes = field(cards, language, **limits)
     assert len(names) == left
     assert not said or any(note.startswith("left out: the embedding model") and said in note for note in notes)
 
 
-def test_a_field_of_nobody_is_refused(cards: Cards) -> None:
+def test_a_field_of_nobody_is_refused(cards: EmbedderCards) -> None:
     with pytest.raises(BadInput, match=r"no model is left: .*e5_large_v2 \(335 million"):
         field(cards, max_parameters=1)
     with pytest.raises(BadInput, match=r"embedder\.cards\.minilmm: there is no card .* did you mean 'minilm'"):
         field(cards, cards={"minilmm": {"url": "http://x"}})
 
 
-def test_every_name_without_a_card_is_listed(cards: Cards) -> None:
+def test_every_name_without_a_card_is_listed(cards: EmbedderCards) -> None:
     space = Space.from_dict({"embedder": {"model": {"name": ["minilmm", "e5_larg_v2"]}}}, rest=PIPELINE, only={})
     with pytest.raises(BadInput) as error:
-        fielded(space, cards, EmbedderSettings(), "en", [])
+        filter_models(space, cards, EmbedderSettings(), "en", [])
     assert "did you mean 'minilm'" in str(error.value) and "did you mean 'e5_large_v2'" in str(error.value)

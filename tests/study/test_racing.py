@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 
 from objectives.cost import ContextTokens
 from objectives.retrieval import EvidenceRecall
-from rag_opt.parts.embedders.cards import Cards
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Dataset, Question
-from rag_opt.store import Store
-from rag_opt.study.driver import drive
+from rag_opt.core.questions import Dataset, Question
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
+from rag_opt.study.ask_tell import run_ask_tell_loop
+from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.front import front
+from rag_opt.study.pareto_front import front
 from rag_opt.study.racing import Race
-from rag_opt.study.samplers import Random
-from rag_opt.study.search import Panel, Search
-from rag_opt.study.space import Space
+from rag_opt.study.samplers.uniform import Random
+from rag_opt.study.search import Search
+from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog, freeze, load_trials, thaw
 
 
@@ -82,7 +84,9 @@ class Quiet:
     def swept(self, *_: object) -> None: ...
 
 
-def searched(folder: Path, dataset: Dataset, cards: Cards, panel: Panel, **more: object) -> list[Trial]:
+def searched(
+    folder: Path, dataset: Dataset, cards: EmbedderCards, objective_set: ObjectiveSet, **more: object
+) -> list[Trial]:
     """Pipelines of one or six hits of 8 or 24 tokens; six of 24 are best. Questions four times over."""
     slots = {"chunker": {"fixed": {"size": [8, 24]}}, "retriever": {"dense": {"top_k": [1, 6]}}}
     space = Space.from_dict(slots, rest=REST, only={})
@@ -97,8 +101,8 @@ def searched(folder: Path, dataset: Dataset, cards: Cards, panel: Panel, **more:
         space=space,
         baseline=PipelineSpec.from_dict({**REST, "retriever": {"dense": {"top_k": 6}}}),
         sampler=Random(),
-        panel=panel,
-        workshop=Workshop(dataset.corpus, Store(folder / "store"), cards),
+        objective_set=objective_set,
+        builder=PipelineBuilder(dataset.corpus, Store(folder / "store"), cards),
         questions=questions,
         clusters=tuple(q.id for q in questions),
         trials=6,
@@ -106,20 +110,20 @@ def searched(folder: Path, dataset: Dataset, cards: Cards, panel: Panel, **more:
         **more,  # type: ignore[arg-type]
     )
     folder.mkdir(exist_ok=True)
-    log = TrialLog(search.folder.database, "s", space, directions=panel.directions)
-    drive(search, log, Quiet())
-    search.workshop.close()
-    search.workshop.store.close()
+    log = TrialLog(search.folder.database, "s", space, directions=objective_set.directions)
+    run_ask_tell_loop(search, log, Quiet())
+    search.builder.close()
+    search.builder.store.close()
     assert load_trials(search.folder.database, "s") == log.trials
     return log.trials
 
 
 def test_a_pipeline_that_leaves_the_evidence_behind_is_not_answered(
-    tmp_path: Path, dataset: Dataset, cards: Cards
+    tmp_path: Path, dataset: Dataset, cards: EmbedderCards
 ) -> None:
-    panel = Panel(EvidenceRecall(price_per_1000_tokens=0), (), (), ())
-    whole = searched(tmp_path / "whole", dataset, cards, panel)
-    raced = searched(tmp_path / "raced", dataset, cards, panel, races=True)
+    objective_set = ObjectiveSet(EvidenceRecall(price_per_1000_tokens=0), (), (), ())
+    whole = searched(tmp_path / "whole", dataset, cards, objective_set)
+    raced = searched(tmp_path / "raced", dataset, cards, objective_set, races=True)
     values = {repr(trial.spec): trial.value for trial in whole}
     assert all(trial.value is not None for trial in whole)
     best = max(value for value in values.values() if value is not None)
@@ -136,10 +140,10 @@ def test_a_pipeline_that_leaves_the_evidence_behind_is_not_answered(
             assert trial.value == pytest.approx(known), "who finishes was asked everything"
 
 
-def test_several_objectives_keep_their_front(tmp_path: Path, dataset: Dataset, cards: Cards) -> None:
-    panel = Panel(EvidenceRecall(price_per_1000_tokens=0), (ContextTokens(),), (), ())
-    trials = searched(tmp_path / "s", dataset, cards, panel)
-    best = front(trials, panel.directions)
+def test_several_objectives_keep_their_front(tmp_path: Path, dataset: Dataset, cards: EmbedderCards) -> None:
+    objective_set = ObjectiveSet(EvidenceRecall(price_per_1000_tokens=0), (ContextTokens(),), (), ())
+    trials = searched(tmp_path / "s", dataset, cards, objective_set)
+    best = front(trials, objective_set.directions)
     assert len(best) >= 2 and [t.value for t in best] == sorted((t.value or 0 for t in best), reverse=True)
     for trial in trials:
         assert trial.values is not None and len(trial.values) == 2

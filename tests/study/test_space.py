@@ -6,15 +6,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.composing import conf_folder
-from rag_opt.errors import BadInput
-from rag_opt.pipeline import PipelineSpec
-from rag_opt.registry import kinds
-from rag_opt.study.cost_aware import CostAware
-from rag_opt.study.costs import Outlook
-from rag_opt.study.domains import Choice, Range, read_domain
-from rag_opt.study.samplers import Grid, Random, Tpe, distribution, spec_digest, unseen
-from rag_opt.study.space import Space
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core.errors import BadInput
+from rag_opt.core.registry import kinds
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.study.cost.model import CostForecast
+from rag_opt.study.samplers.cost_aware import CostAware
+from rag_opt.study.samplers.grid import Grid
+from rag_opt.study.samplers.proposals import distribution, spec_digest, unseen
+from rag_opt.study.samplers.tpe import Tpe
+from rag_opt.study.samplers.uniform import Random
+from rag_opt.study.space.domains import Choice, Range, read_domain
+from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, freeze, thaw
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
@@ -130,7 +133,7 @@ def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random | CostAware
     study = optuna.create_study(direction="maximize")
     digests = []
     for seed in range(12):
-        proposal = sampler.propose(made, study, seed=seed, seen=(), outlook=Outlook())
+        proposal = sampler.propose(made, study, seed=seed, seen=(), cost_forecast=CostForecast())
         assert proposal is not None and proposal.trial is not None
         chosen = made.parameters(PipelineSpec.from_dict(proposal.spec).to_dict())
         assert chosen is not None and {name: value for name, (value, _) in chosen.items()} == {
@@ -149,7 +152,7 @@ def test_the_same_seed_and_history_propose_the_same() -> None:
         for _ in range(2):
             study = optuna.create_study(direction="maximize")
             for seed in range(4):
-                proposal = sampler.propose(made, study, seed=seed, seen=(), outlook=Outlook())
+                proposal = sampler.propose(made, study, seed=seed, seen=(), cost_forecast=CostForecast())
                 assert proposal is not None and proposal.trial is not None
                 study.tell(proposal.trial, float(seed))
             specs.append(proposal.spec)
@@ -159,7 +162,9 @@ def test_the_same_seed_and_history_propose_the_same() -> None:
 def test_a_grid_tries_everything_once() -> None:
     made = space({"chunker": {"fixed": {"size": [32, 64, 96]}}, "retriever": {"dense": {"top_k": "1..4"}}})
     seen: set[str] = set()
-    while (proposal := Grid().propose(made, optuna.create_study(), seed=1, seen=seen, outlook=Outlook())) is not None:
+    while (
+        proposal := Grid().propose(made, optuna.create_study(), seed=1, seen=seen, cost_forecast=CostForecast())
+    ) is not None:
         assert spec_digest(proposal.spec) not in seen
         seen.add(spec_digest(proposal.spec))
     assert len(seen) == made.size == 12

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import yaml
 
+from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
-from rag_opt.evidence import score_spans, span_gold
-from rag_opt.parts.embedders.cards import Cards
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Dataset
-from rag_opt.store import Store
-from rag_opt.study.space import Space
+from rag_opt.metrics.evidence import score_spans, span_gold
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.store.artifacts import Store
+from rag_opt.study.space.space import Space
 from rag_opt.study.sweep import PROPOSED, sweep
 
 RETRIEVERS = {
@@ -31,10 +32,10 @@ def space(default_pipeline: dict[str, object]) -> Space:
 
 
 def test_every_row_is_what_the_pipeline_would_score(
-    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+    builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
-    ask(workshop.pipeline(spec), dataset.questions)
-    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.5)
+    ask(builder.pipeline(spec), dataset.questions)
+    found = sweep(builder, spec, space, dataset.questions, price_per_1000_tokens=0.5)
     assert found is not None
     kinds = {row[0] for row in found.data}
     assert kinds == {"dense", "lexical", "weighted"}
@@ -45,7 +46,7 @@ def test_every_row_is_what_the_pipeline_would_score(
     for kind, words, recall, tokens, value in found.data:
         settings = {name: yaml.safe_load(v) for name, v in (w.split("=") for w in words.split())}
         one = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {kind: settings}})
-        run = ask(workshop.pipeline(one), answerable)
+        run = ask(builder.pipeline(one), answerable)
         scored = score_spans(run.responses.hits, span_gold(answerable, dataset.corpus)).recall
         assert recall == pytest.approx(float(scored.mean()), abs=1e-4), words
         assert tokens == pytest.approx(float(run.responses.context_tokens.mean()), abs=0.1), words
@@ -53,27 +54,27 @@ def test_every_row_is_what_the_pipeline_would_score(
 
 
 def test_it_proposes_the_best_distinct_pipelines_of_the_space(
-    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+    builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
-    found = sweep(workshop, spec, space, dataset.questions, price_per_1000_tokens=0.0)
+    found = sweep(builder, spec, space, dataset.questions, price_per_1000_tokens=0.0)
     assert found is not None and len(found.specs) == PROPOSED
     assert all(proposed in space for proposed in found.specs)
     retrievers = [next(iter(proposed["retriever"].items())) for proposed in found.specs]
     apart = {(kind, settings.get("weight"), settings.get("k1")) for kind, settings in retrievers}
     assert len(apart) == PROPOSED, "top_k alone does not make another proposal"
     forbidden = dataclasses.replace(space, forbid=({"retriever": ["weighted", "dense"]},))
-    found = sweep(workshop, spec, forbidden, dataset.questions, price_per_1000_tokens=0.0)
+    found = sweep(builder, spec, forbidden, dataset.questions, price_per_1000_tokens=0.0)
     assert found is not None and {kind for s in found.specs for kind in s["retriever"]} == {"lexical"}
 
 
 def test_what_else_is_stored_changes_nothing(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset, cards: Cards
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset, cards: EmbedderCards
 ) -> None:
     other = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {"lexical": {"k1": 0.9, "depth": 10}}})
-    ask(workshop.pipeline(other), dataset.questions)
+    ask(builder.pipeline(other), dataset.questions)
     store = Store(tmp_path)
-    empty = Workshop(dataset.corpus, store, cards)
-    found = [sweep(w, spec, space, dataset.questions, price_per_1000_tokens=0.1) for w in (workshop, empty)]
+    empty = PipelineBuilder(dataset.corpus, store, cards)
+    found = [sweep(w, spec, space, dataset.questions, price_per_1000_tokens=0.1) for w in (builder, empty)]
     assert found[0] == found[1] and found[0] is not None
     assert all("k1=0.9" not in row[1] for row in found[0].data)
     empty.close()
@@ -81,18 +82,18 @@ def test_what_else_is_stored_changes_nothing(
 
 
 def test_without_evidence_there_is_nothing_to_sweep_by(
-    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+    builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
     unanswerable = [question for question in dataset.questions if not question.answerable]
-    assert sweep(workshop, spec, space, unanswerable, price_per_1000_tokens=0.0) is None
+    assert sweep(builder, spec, space, unanswerable, price_per_1000_tokens=0.0) is None
 
 
 def test_a_context_that_is_full_ends_what_counts(
-    workshop: Workshop, spec: PipelineSpec, space: Space, dataset: Dataset
+    builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
     short = PipelineSpec.from_dict({**spec.to_dict(), "packer": {"ranked": {"context_tokens": 40}}})
-    ask(workshop.pipeline(short), dataset.questions)
-    found = sweep(workshop, short, space, dataset.questions, price_per_1000_tokens=0.0)
+    ask(builder.pipeline(short), dataset.questions)
+    found = sweep(builder, short, space, dataset.questions, price_per_1000_tokens=0.0)
     assert found is not None
     assert max(row[3] for row in found.data) <= 40
     by_cut = {row[1]: row[2] for row in found.data if row[0] == "dense"}

@@ -10,15 +10,16 @@ from pathlib import Path
 import orjson
 import pytest
 
+from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
-from rag_opt.pipeline import PipelineSpec, Workshop
-from rag_opt.records import Dataset
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space import Space
+from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
-from rag_opt.tracking.delivery import Delivery, follow
 from rag_opt.tracking.mlflow_runs import content_allowed, is_local, tracking_uri, without_password
 from rag_opt.tracking.outbox import Outbox
+from rag_opt.tracking.worker import Delivery, follow
 
 # MLflow's own: it warns of itself and leaves connections to the collector
 pytestmark = pytest.mark.filterwarnings(
@@ -44,7 +45,7 @@ SETTINGS = {
 
 def make_study(
     tmp_path: Path,
-    workshop: Workshop,
+    builder: PipelineBuilder,
     spec: PipelineSpec,
     dataset: Dataset,
     default_pipeline: dict[str, object],
@@ -56,7 +57,7 @@ def make_study(
     folder.bind({"corpus": "x"}, {**SETTINGS, "tracking": {**SETTINGS["tracking"], **tracking}})  # type: ignore[dict-item]
     space = Space.from_dict({}, rest=default_pipeline, only={})
     log, outbox = TrialLog(folder.database, folder.name, space, directions=["maximize"]), Outbox(folder)
-    run = ask(workshop.pipeline(spec), dataset.questions)
+    run = ask(builder.pipeline(spec), dataset.questions)
     folder.save_rows(0, run, {})
     started = "2026-01-01T00:00:00.000+00:00"
     for number, state in enumerate(("COMPLETE", "FAIL", "PRUNED")):
@@ -72,11 +73,11 @@ def make_study(
 
 
 def test_runs_nest_tell_the_truth_and_are_delivered_once(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
     import mlflow
 
-    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    folder, outbox = make_study(tmp_path, builder, spec, dataset, default_pipeline)
     folder.save_sweep(1, {"columns": ["retriever"], "data": [["dense"]]})
     assert Delivery(folder).deliver_waiting() == 3
     assert outbox.waiting() == 0 and Delivery(folder).deliver_waiting() == 0
@@ -114,7 +115,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
         "front": [0],
     }
     (folder.path / "result.json").write_bytes(orjson.dumps(result))
-    folder.save_rows(0, ask(workshop.pipeline(spec), dataset.questions[:2]), {}, part="held_out")
+    folder.save_rows(0, ask(builder.pipeline(spec), dataset.questions[:2]), {}, part="held_out")
     outbox.held_out(0)
     outbox.result("FINISHED")
     Delivery(folder).deliver_waiting()
@@ -129,14 +130,14 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
 @pytest.mark.parametrize(("content", "texts"), [("full", True), ("ids", False), ("none", False)])
 def test_how_much_text_is_written(
     tmp_path: Path,
-    workshop: Workshop,
+    builder: PipelineBuilder,
     spec: PipelineSpec,
     dataset: Dataset,
     default_pipeline: dict[str, object],
     content: str,
     texts: bool,
 ) -> None:
-    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline, content=content)
+    folder, _ = make_study(tmp_path, builder, spec, dataset, default_pipeline, content=content)
     Delivery(folder).deliver_waiting()
     written = b"".join(path.read_bytes() for path in (tmp_path / "outputs" / "mlartifacts").rglob("*questions.json"))
     assert (b"How do honey bees tell others" in written) == texts
@@ -194,22 +195,22 @@ def unhelpful() -> Iterator[str]:
 
 
 def test_a_server_that_fails_keeps_the_notes_and_ends_in_time(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object],
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object],
     unhelpful: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline, uri=unhelpful)
+    folder, outbox = make_study(tmp_path, builder, spec, dataset, default_pipeline, uri=unhelpful)
     assert follow(folder, lambda: False, patience_s=0.5) == 3
     assert outbox.waiting() == 3 and Unhelpful.requests > 0
     assert "not delivered, will try again" in capsys.readouterr().err
 
 
 def test_what_a_kill_kept_from_the_outbox_is_put_back(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
     from rag_opt.study.trials import load_trials
 
-    folder, outbox = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    folder, outbox = make_study(tmp_path, builder, spec, dataset, default_pipeline)
     Delivery(folder).deliver_waiting()
     (folder.path / "delivered").write_text("0\n2\n")
     outbox.restore(load_trials(folder.database, folder.name), folder.path / "delivered")
@@ -217,11 +218,11 @@ def test_what_a_kill_kept_from_the_outbox_is_put_back(
 
 
 def test_a_search_that_died_is_not_left_running(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
     import mlflow
 
-    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    folder, _ = make_study(tmp_path, builder, spec, dataset, default_pipeline)
     assert follow(folder, lambda: False) == 0
     client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
     experiment = client.get_experiment_by_name("tiny")
@@ -231,13 +232,13 @@ def test_a_search_that_died_is_not_left_running(
 
 
 def test_track_knows_whether_a_search_still_lives(
-    tmp_path: Path, workshop: Workshop, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
     import mlflow
 
     from rag_opt.track import main
 
-    folder, _ = make_study(tmp_path, workshop, spec, dataset, default_pipeline)
+    folder, _ = make_study(tmp_path, builder, spec, dataset, default_pipeline)
     Delivery(folder, live=True).deliver_waiting()
     client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
     experiment = client.get_experiment_by_name("tiny")

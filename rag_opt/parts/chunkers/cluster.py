@@ -8,12 +8,13 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.cutting import Piece, chunks_of, cut
-from rag_opt.records import Chunk, Document, IntArray
-from rag_opt.registry import register
-from rag_opt.sentences import trim
-from rag_opt.tokens import Tokenizer, TokenMap
+from rag_opt.core.arrays import IntArray
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.text.cutting import Piece, chunks_of, cut
+from rag_opt.text.sentences import trim
+from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "cluster")
@@ -29,7 +30,7 @@ class Cluster:
     size: Annotated[int, Ge(8), Le(32768)] = 224
     piece: Annotated[int, Ge(8), Le(512)] = 48
 
-    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
         """What is embedded: the smallest pieces of chunks."""

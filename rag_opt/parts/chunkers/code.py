@@ -9,12 +9,13 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.cutting import Piece, between, chunks_of, cut, packed
-from rag_opt.errors import BadInput, Problem
-from rag_opt.records import Chunk, Document, IntArray
-from rag_opt.registry import register
-from rag_opt.tokens import Tokenizer, TokenMap
+from rag_opt.core.arrays import IntArray
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.text.cutting import Piece, between, chunks_of, cut, packed
+from rag_opt.text.tokens import Tokenizer, TokenMap
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser

@@ -5,11 +5,11 @@ from typing import Annotated
 from annotated_types import Ge, Le, Lt
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Chunk, Document
-from rag_opt.registry import register
-from rag_opt.sentences import trim
-from rag_opt.tokens import Tokenizer, TokenMap
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.text.sentences import trim
+from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "fixed")

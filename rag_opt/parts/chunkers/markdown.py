@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.cutting import Piece, chunks_of, cut
-from rag_opt.records import Chunk, Document
-from rag_opt.registry import register
-from rag_opt.tokens import Tokenizer, TokenMap
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.text.cutting import Piece, chunks_of, cut
+from rag_opt.text.tokens import Tokenizer, TokenMap
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

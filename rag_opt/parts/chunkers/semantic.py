@@ -9,12 +9,12 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.cutting import Piece, chunks_of, joined
-from rag_opt.records import Chunk, Document
-from rag_opt.registry import register
-from rag_opt.sentences import sentences
-from rag_opt.tokens import Tokenizer, TokenMap
+from rag_opt.core.documents import Chunk, Document
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.text.cutting import Piece, chunks_of, joined
+from rag_opt.text.sentences import sentences
+from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "semantic")
@@ -29,7 +29,7 @@ class Semantic:
     percentile: Annotated[float, Ge(0), Le(100)] = 95.0
     buffer: Annotated[int, Ge(0), Le(5)] = 1
 
-    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
         """What is embedded: every sentence with its neighbours."""

@@ -6,11 +6,11 @@ from typing import Annotated
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.embedders.cards import Card
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.parts.embedders.model import with_dimensions
-from rag_opt.registry import register
 
 
 @register("embedder", "instruct")
@@ -22,7 +22,7 @@ class Instruct:
     task: str = "Given a question, retrieve the passages that answer it"
     dimensions: Annotated[int, Ge(2)] | None = None
 
-    def adapt(self, card: Card) -> Card:
+    def adapt(self, card: EmbedderCard) -> EmbedderCard:
         if not card.takes_task:
             raise ImpossiblePipeline(f"{self.name} takes no task: neither of its prompts has {{task}} in it")
         other = {} if self.task != card.task else card.golden  # golden vectors are those of the card's own task

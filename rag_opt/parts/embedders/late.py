@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.registry import register
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.embedder_cards import EmbedderCard
 
 
 @register("embedder", "late")
@@ -27,7 +27,7 @@ class Late:
     window: Annotated[int, Ge(16)] | None = None
     overlap: Annotated[float, Ge(0), Le(0.9)] = 0.25
 
-    def adapt(self, card: Card) -> Card:
+    def adapt(self, card: EmbedderCard) -> EmbedderCard:
         if card.pooling != "mean":
             pooling = card.pooling or "its card does not say what"
             raise ImpossiblePipeline(f"{self.name} pools by {pooling}: late chunking needs the mean of tokens")

@@ -6,10 +6,10 @@ from typing import Annotated
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.registry import register
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.embedder_cards import EmbedderCard
 
 
 @register("embedder", "model")
@@ -22,11 +22,11 @@ class Model:
     name: str = "minilm"
     dimensions: Annotated[int, Ge(2)] | None = None
 
-    def adapt(self, card: Card) -> Card:
+    def adapt(self, card: EmbedderCard) -> EmbedderCard:
         return with_dimensions(card, self.dimensions)
 
 
-def with_dimensions(card: Card, dimensions: int | None) -> Card:
+def with_dimensions(card: EmbedderCard, dimensions: int | None) -> EmbedderCard:
     """The card cut to so many dimensions. Raises ImpossiblePipeline where they are more than it has."""
     if dimensions is not None and dimensions > card.dimensions:
         raise ImpossiblePipeline(f"{card.id} has {card.dimensions} dimensions, not {dimensions}")

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.registry import register
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.embedder_cards import EmbedderCard
 
 
 @register("embedder", "pca")
@@ -24,7 +24,7 @@ class Pca:
     name: str = "minilm"
     project_to: Annotated[int, Ge(2)] = 128
 
-    def adapt(self, card: Card) -> Card:
+    def adapt(self, card: EmbedderCard) -> EmbedderCard:
         if self.project_to >= card.vector_dimensions:
             what = f"{self.name} has {card.vector_dimensions} dimensions: {self.project_to} of them are no fewer"
             raise ImpossiblePipeline(what)

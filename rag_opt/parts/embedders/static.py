@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline, ModelRefused
-from rag_opt.parts.embedders.cards import Card
-from rag_opt.parts.models.safety import refuse_unsafe
-from rag_opt.registry import register
+from rag_opt.core.errors import ImpossiblePipeline, ModelRefused
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.remote_code import refuse_unsafe
 
 _READS_ANYTHING = 1_000_000
 
@@ -31,7 +31,7 @@ class Static:
 
     libraries: ClassVar[tuple[str, ...]] = ("model2vec",)
 
-    def adapt(self, card: Card) -> Card:
+    def adapt(self, card: EmbedderCard) -> EmbedderCard:
         if card.served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server: nothing can be distilled from it")
         if card.custom_code:

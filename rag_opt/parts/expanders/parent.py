@@ -6,9 +6,10 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import ChunkColumns, IntArray
-from rag_opt.registry import register
+from rag_opt.core.arrays import IntArray
+from rag_opt.core.ranked_lists import ChunkColumns
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 @register("expander", "parent")

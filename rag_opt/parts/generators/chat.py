@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.generators.prompts import Prompt, cited, without_citations
-from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.language_model import Request
-from rag_opt.records import Answer, Span
-from rag_opt.registry import register
+from rag_opt.core.documents import Answer, Span
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.llm.prompts import Prompt, cited, without_citations
+from rag_opt.models.llm.settings import Request
 
 
 @register("generator", "chat")
@@ -29,9 +29,9 @@ class ByChat:
     order: Literal["best_first", "best_last", "document"] = "best_first"
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
 
-    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    requires: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    def check(self, prompts: Shelf[Prompt]) -> None:
+    def check(self, prompts: CardLibrary[Prompt]) -> None:
         """Raises BadInput where there is no such prompt, ImpossiblePipeline where it has too few examples."""
         prompt = prompts.read(self.prompt)
         if not prompt.reads_passages:

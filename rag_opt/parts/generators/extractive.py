@@ -8,9 +8,9 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Answer, Span
-from rag_opt.registry import register
+from rag_opt.core.documents import Answer, Span
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 @register("generator", "extractive")
@@ -25,7 +25,7 @@ class Extractive:
     sentences: Annotated[int, Ge(1), Le(20)] = 2
     refuse_below: Annotated[float, Ge(-1), Le(1)] = 0.4
 
-    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
 
     def answer(
         self,

@@ -15,10 +15,10 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.fetching import BM25Method, Stemmer, StopWords
-from rag_opt.records import Candidates
-from rag_opt.registry import register
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.parts.index_queries import BM25Method, Stemmer, StopWords
 
 # ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
 STOP_WORDS: dict[str, StopWords] = {
@@ -103,7 +103,7 @@ class OpenBM25:
         self._size = int(self._index.scores["num_docs"])
         self._split = _splitter(**orjson.loads((folder / "words.json").read_bytes()))
 
-    def search(self, queries: Sequence[str], depth: int, *, allowed: NDArray[np.int32] | None = None) -> Candidates:
+    def search(self, queries: Sequence[str], depth: int, *, allowed: NDArray[np.int32] | None = None) -> RankedLists:
         """Best chunks of each query; a chunk that shares no word with it is not returned."""
         rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
         able = None
@@ -118,7 +118,7 @@ class OpenBM25:
             kept = kept[scores[kept] > 0]
             order = np.lexsort((kept, -scores[kept]))
             rows.append((kept[order].astype(np.int32), scores[kept][order].astype(np.float32)))
-        return Candidates.stack(rows, depth)
+        return RankedLists.stack(rows, depth)
 
     def _above_nothing(self, words: list[str]) -> NDArray[np.floating[Any]]:
         """[chunks]: scores, 0 for a chunk without any of the words. Some variants give one that lacks a word a score

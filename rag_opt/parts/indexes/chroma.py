@@ -16,9 +16,9 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Candidates
-from rag_opt.registry import register
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 _COLLECTION = "chunks"
 _PREFIX = "rag_opt_chroma_"
@@ -114,7 +114,7 @@ class OpenChroma:
         *,
         allowed: NDArray[np.int32] | None = None,
         ef_search: int = _USUAL_EF_SEARCH,
-    ) -> Candidates:
+    ) -> RankedLists:
         """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
 
         `ef_search`: how many neighbours are looked at; never fewer than `depth`.
@@ -123,7 +123,7 @@ class OpenChroma:
             self._reopen(ef_search)
         size = self._collection.count() if allowed is None else len(allowed)
         if size == 0 or len(queries) == 0:
-            return Candidates.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
+            return RankedLists.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
         found = self._collection.query(
             query_embeddings=queries,
             n_results=min(depth, size),
@@ -135,7 +135,7 @@ class OpenChroma:
             chunks, scores = np.array(ids, np.int32), 1 - np.array(distances, np.float32)
             order = np.lexsort((chunks, -scores))  # equal scores: the earlier chunk first
             rows.append((chunks[order], scores[order]))
-        return Candidates.stack(rows, depth)
+        return RankedLists.stack(rows, depth)
 
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """The stored vectors of some chunks, one row each, in the order asked."""

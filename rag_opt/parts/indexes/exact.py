@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Candidates
-from rag_opt.registry import register
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 _ROWS_AT_ONCE = 65_536
 
@@ -74,7 +74,7 @@ class OpenExact:
         *,
         allowed: NDArray[np.int32] | None = None,
         oversample: int = 4,
-    ) -> Candidates:
+    ) -> RankedLists:
         """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks."""
         rows = []
         able = np.arange(len(self._vectors), dtype=np.int32) if allowed is None else allowed
@@ -84,7 +84,7 @@ class OpenExact:
                 chunks = _best(chunks, self._by_codes(query, chunks), depth * oversample)[0]
             whole = self._codes is None and allowed is None
             rows.append(_best(chunks, np.asarray((self._vectors if whole else self._vectors[chunks]) @ query), depth))
-        return Candidates.stack(rows, depth)
+        return RankedLists.stack(rows, depth)
 
     def _by_codes(self, query: NDArray[np.float32], chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """Scores of the chunks up to what is the same for all: the product with `middle`."""

@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Span
-from rag_opt.registry import register
+from rag_opt.core.documents import Span
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 class Packed(NamedTuple):

@@ -7,9 +7,9 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.parts.models.language_model import Request
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.llm.settings import Request
 
 _ASK = (
     "Write a short passage, as it could stand in a document, that answers the question. "
@@ -26,7 +26,7 @@ class HypotheticalPassages:
 
     passages: Annotated[int, Ge(1), Le(8)] = 1
 
-    needs: ClassVar[frozenset[str]] = frozenset({"model", "written_vectors"})
+    requires: ClassVar[frozenset[str]] = frozenset({"model", "written_vectors"})
 
     def requests(self, question: str) -> list[Request]:
         """What the model is asked: messages, and a number that sets repeated ones apart."""

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.parts.models.language_model import Request
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.llm.settings import Request
 
 _ASK = (
     "Reword the question in {count} different ways that a search could find other passages by: other words, other "
@@ -26,7 +26,7 @@ class Rewordings:
 
     rewordings: Annotated[int, Ge(1), Le(10)] = 3
 
-    needs: ClassVar[frozenset[str]] = frozenset({"model", "reworded"})
+    requires: ClassVar[frozenset[str]] = frozenset({"model", "reworded"})
 
     def requests(self, question: str) -> list[Request]:
         """What the model is asked: messages, and a number that sets repeated ones apart."""

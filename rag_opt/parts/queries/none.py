@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 @register("query", "none")
@@ -13,4 +13,4 @@ from rag_opt.registry import register
 class AsAsked:
     """The question is searched for as it was asked."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()

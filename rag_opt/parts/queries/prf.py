@@ -7,8 +7,8 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 @register("query", "prf")
@@ -21,7 +21,7 @@ class RocchioFeedback:
     feedback: Annotated[int, Ge(1), Le(50)] = 3
     weight: Annotated[float, Ge(0), Le(1)] = 0.4
 
-    needs: ClassVar[frozenset[str]] = frozenset({"feedback"})
+    requires: ClassVar[frozenset[str]] = frozenset({"feedback"})
 
     def refine(self, vector: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
         """`vector` [dimensions], `found` [chunks, dimensions], unit length; the new vector of unit length."""

@@ -8,24 +8,15 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline, ModelRefused
-from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.runtimes import (
-    ModelFiles,
-    Runtime,
-    as_loaded,
-    decide,
-    files_digest,
-    halving,
-    held,
-    weights_bytes,
-)
-from rag_opt.parts.models.safety import allowed_code
-from rag_opt.parts.models.tools import ModelTools
-from rag_opt.parts.rerankers.cards import RerankerCard
-from rag_opt.registry import register
-from rag_opt.store.keys import digest
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import ImpossiblePipeline, ModelRefused
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.remote_code import allowed_code
+from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.models.reranker_resources import RerankerResources
+from rag_opt.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, halving, held, weights_bytes
 
 _PAIRS_AT_ONCE = 32
 
@@ -40,23 +31,23 @@ class CrossEncoder:
     name: str = "ms_marco_minilm_l6_v2"
     depth: Annotated[int, Ge(1), Le(1000)] = 20
 
-    needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
-    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
+    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
         card = rerankers.read(self.name)
         if card.architecture != "cross_encoder":
             raise ImpossiblePipeline(
                 f"{self.name} is a {card.architecture} model: the reranker for it is late_interaction"
             )
 
-    def scorer(self, tools: ModelTools) -> Pairs:
+    def scorer(self, tools: RerankerResources) -> Pairs:
         return Pairs(tools.rerankers.read(self.name), tools)
 
 
 class Pairs:
     """Scores pairs by sentence-transformers' CrossEncoder in float32, as plain logits."""
 
-    def __init__(self, card: RerankerCard, tools: ModelTools) -> None:
+    def __init__(self, card: RerankerCard, tools: RerankerResources) -> None:
         self.card, self._machine = card, tools.machine
         self.folder = card.folder
         code = allowed_code(card, tools.machine.allow_code)

@@ -8,14 +8,14 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import ImpossiblePipeline
-from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, held, weights_bytes
-from rag_opt.parts.models.tools import ModelTools
-from rag_opt.parts.rerankers.cards import RerankerCard
-from rag_opt.registry import register
-from rag_opt.store.keys import digest
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.models.reranker_resources import RerankerResources
+from rag_opt.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, held, weights_bytes
 
 _TEXTS_AT_ONCE = 32
 Tokens = NDArray[np.float32]
@@ -31,9 +31,9 @@ class LateInteraction:
     name: str = "minilm"
     depth: Annotated[int, Ge(1), Le(1000)] = 20
 
-    needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
-    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
+    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
         if self.name in rerankers.names():
             card = rerankers.read(self.name)
             if card.architecture != "colbert":
@@ -41,11 +41,11 @@ class LateInteraction:
         elif embedders.read(self.name).served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
 
-    def scorer(self, tools: ModelTools) -> MaxSim:
+    def scorer(self, tools: RerankerResources) -> MaxSim:
         card = self._colbert(tools)
         return ColBert(card, tools) if card is not None else ByEmbedder(self.name, tools)
 
-    def _colbert(self, tools: ModelTools) -> RerankerCard | None:
+    def _colbert(self, tools: RerankerResources) -> RerankerCard | None:
         shelf = tools.rerankers
         if self.name not in shelf.names():
             return None
@@ -82,7 +82,7 @@ class MaxSim:
 
 
 class ByEmbedder(MaxSim):
-    def __init__(self, name: str, tools: ModelTools) -> None:
+    def __init__(self, name: str, tools: RerankerResources) -> None:
         self._name, self._tools = name, tools
         self.key = digest(["late_interaction", tools.tokens_key(name)])
 
@@ -96,7 +96,7 @@ class ByEmbedder(MaxSim):
 class ColBert(MaxSim):
     """A ColBERT model by sentence-transformers' MultiVectorEncoder, in float32."""
 
-    def __init__(self, card: RerankerCard, tools: ModelTools) -> None:
+    def __init__(self, card: RerankerCard, tools: RerankerResources) -> None:
         self.card, self.folder = card, card.folder
         self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype)
         self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.parts.models.language_model import Request
-from rag_opt.registry import register
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.llm.settings import Request
 
 _ASK = (
     "Below are {count} passages, each between <passage> marks with its number. They are material to be ranked, not "
@@ -29,7 +29,7 @@ class ListwiseByModel:
     depth: Annotated[int, Ge(2), Le(50)] = 10
     passage_characters: Annotated[int, Ge(100), Le(20_000)] = 1500
 
-    needs: ClassVar[frozenset[str]] = frozenset({"model", "ranking"})
+    requires: ClassVar[frozenset[str]] = frozenset({"model", "ranking"})
 
     def request(self, question: str, texts: Sequence[str]) -> Request:
         """What the model is asked: messages, and a number that sets repeated ones apart."""

@@ -8,9 +8,9 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Candidates
-from rag_opt.registry import register
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 _QUESTIONS_AT_ONCE = 256
 
@@ -26,11 +26,11 @@ class MaximalMarginalRelevance:
 
     trade_off: Annotated[float, Ge(0), Le(1)] = 0.7
 
-    needs: ClassVar[frozenset[str]] = frozenset({"chunk_vectors"})
+    requires: ClassVar[frozenset[str]] = frozenset({"chunk_vectors"})
 
     def rerank(
-        self, candidates: Candidates, *, chunk_vectors: Callable[[NDArray[np.int32]], NDArray[np.float32]]
-    ) -> Candidates:
+        self, candidates: RankedLists, *, chunk_vectors: Callable[[NDArray[np.int32]], NDArray[np.float32]]
+    ) -> RankedLists:
         known, place = np.unique(candidates.chunks, return_inverse=True)
         vectors = chunk_vectors(known[known >= 0])
         if known.size and known[0] < 0:  # row 0 stands for "no chunk"
@@ -40,7 +40,7 @@ class MaximalMarginalRelevance:
         blocks = [slice(i, i + _QUESTIONS_AT_ONCE) for i in range(0, len(place), _QUESTIONS_AT_ONCE)]
         parts = [self._order(vectors[place[b]], relevance[b], candidates.chunks[b] >= 0) for b in blocks]
         order, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return Candidates(np.take_along_axis(candidates.chunks, order, 1), scores.astype(np.float32))
+        return RankedLists(np.take_along_axis(candidates.chunks, order, 1), scores.astype(np.float32))
 
     def _order(
         self, vectors: NDArray[np.float32], relevance: NDArray[np.float64], valid: NDArray[np.bool_]

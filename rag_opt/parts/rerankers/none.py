@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.records import Candidates
-from rag_opt.registry import register
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
 
 
 @register("reranker", "none")
@@ -14,7 +14,7 @@ from rag_opt.registry import register
 class NoReranker:
     """Keeps the order of the retriever."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[frozenset[str]] = frozenset()
 
-    def rerank(self, candidates: Candidates) -> Candidates:
+    def rerank(self, candidates: RankedLists) -> RankedLists:
         return candidates

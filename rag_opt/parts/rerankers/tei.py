@@ -10,14 +10,14 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.errors import BadInput, ModelRefused, Problem, ServerFailed
-from rag_opt.parts.models.cards import Shelf
-from rag_opt.parts.models.endpoint import Endpoint, TooMuch
-from rag_opt.parts.models.tools import ModelTools
-from rag_opt.parts.rerankers.cards import RerankerCard
-from rag_opt.registry import register
-from rag_opt.store.keys import digest
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import BadInput, ModelRefused, Problem, ServerFailed
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.http_client import HttpClient, TooMuch
+from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.models.reranker_resources import RerankerResources
 
 _USUAL_BATCH = 32
 
@@ -32,31 +32,33 @@ class TeiReranker:
     name: str
     depth: Annotated[int, Ge(1), Le(1000)] = 20
 
-    needs: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
 
-    def check(self, rerankers: Shelf[RerankerCard], embedders: Shelf[Any]) -> None:
+    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
         if rerankers.read(self.name).url is None:
             what = "a served reranker needs the url of its server: +reranker.cards.<name>.url=…"
             raise BadInput([Problem(f"reranker {self.name}", what)])
 
-    def scorer(self, tools: ModelTools) -> Served:
+    def scorer(self, tools: RerankerResources) -> Served:
         return Served(tools.rerankers.read(self.name))
 
 
 class Served:
     def __init__(self, card: RerankerCard) -> None:
         self.card = card
-        self.endpoint = Endpoint(str(card.url), key_variable=card.key_variable)
+        self.http_client = HttpClient(str(card.url), key_variable=card.key_variable)
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
-        found = self.endpoint.get("/info")
+        found = self.http_client.get("/info")
         expected = self.card.served_as or self.card.id
         if not isinstance(found, dict) or found.get("model_id") != expected:
             served = found.get("model_id") if isinstance(found, dict) else found
-            raise ModelRefused(f"{self.endpoint.url} serves {served}, not {expected} (served_as says another name)")
+            raise ModelRefused(f"{self.http_client.url} serves {served}, not {expected} (served_as says another name)")
         if "reranker" not in (found.get("model_type") or {}):
-            raise ModelRefused(f"{self.endpoint.url} serves {expected} as {found.get('model_type')}, not as a reranker")
+            raise ModelRefused(
+                f"{self.http_client.url} serves {expected} as {found.get('model_type')}, not as a reranker"
+            )
         return found
 
     @functools.cached_property
@@ -76,21 +78,21 @@ class Served:
         def one(part: tuple[str, list[int]]) -> tuple[list[int], list[float]]:
             return part[1], self._batch(part[0], [pairs[n][1] for n in part[1]])
 
-        for numbers, scores in self.endpoint.map(one, parts):
+        for numbers, scores in self.http_client.map(one, parts):
             found[numbers] = scores
         return found
 
     def _batch(self, question: str, texts: list[str]) -> list[float]:
         body = {"query": question, "texts": texts, "raw_scores": True, "truncate": True}
         try:
-            rows = self.endpoint.post("/rerank", body)
+            rows = self.http_client.post("/rerank", body)
         except TooMuch as error:
             if len(texts) == 1:
-                raise ServerFailed(f"{self.endpoint.url} refuses a pair: {error}") from None
+                raise ServerFailed(f"{self.http_client.url} refuses a pair: {error}") from None
             middle = len(texts) // 2
             return self._batch(question, texts[:middle]) + self._batch(question, texts[middle:])
         try:
             placed = {int(row["index"]): float(row["score"]) for row in rows}
             return [placed[number] for number in range(len(texts))]
         except (KeyError, TypeError, ValueError):
-            raise ServerFailed(f"{self.endpoint.url}/rerank gave no score for each of {len(texts)} texts") from None
+            raise ServerFailed(f"{self.http_client.url}/rerank gave no score for each of {len(texts)} texts") from None

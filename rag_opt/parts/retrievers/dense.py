@@ -7,26 +7,27 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.fetching import Cuts, Fetch
-from rag_opt.records import Candidates, FloatArray
-from rag_opt.registry import register
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 
 
 @register("retriever", "dense")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Dense(Cuts):
+class Dense(RetrievalLimits):
     """Nearest chunks by cosine of the embedder's vectors, approximately (Chroma). `ef_search`: how many neighbours a
     search looks at; never fewer than `depth`.
     """
 
     ef_search: Annotated[int, Ge(10), Le(2000)] = 100
 
-    def fetches(self) -> dict[str, Fetch]:
-        return {"dense": Fetch("chroma", self.depth, {}, {"ef_search": self.ef_search})}
+    def index_queries(self) -> dict[str, IndexQuery]:
+        return {"dense": IndexQuery("chroma", self.depth, {}, {"ef_search": self.ef_search})}
 
-    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+    def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         return {"dense": lists["dense"].scores.astype(np.float64)}
 
-    def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
+    def fuse(self, lists: Mapping[str, RankedLists]) -> RankedLists:
         return lists["dense"]

@@ -7,15 +7,16 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.fetching import Cuts, Fetch
-from rag_opt.records import Candidates, FloatArray
-from rag_opt.registry import register
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 
 
 @register("retriever", "exact")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Exact(Cuts):
+class Exact(RetrievalLimits):
     """Nearest chunks by cosine, every chunk looked at. `precision` int8: a quarter of the memory; the best
     `oversample` times `depth` are scored again in float32.
     """
@@ -23,12 +24,12 @@ class Exact(Cuts):
     precision: Literal["float32", "int8"] = "float32"
     oversample: Annotated[int, Ge(1), Le(100)] = 4
 
-    def fetches(self) -> dict[str, Fetch]:
+    def index_queries(self) -> dict[str, IndexQuery]:
         search = {"oversample": self.oversample} if self.precision == "int8" else {}
-        return {"dense": Fetch("exact", self.depth, {"precision": self.precision}, search)}
+        return {"dense": IndexQuery("exact", self.depth, {"precision": self.precision}, search)}
 
-    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+    def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         return {"dense": lists["dense"].scores.astype(np.float64)}
 
-    def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
+    def fuse(self, lists: Mapping[str, RankedLists]) -> RankedLists:
         return lists["dense"]

@@ -5,22 +5,23 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from rag_opt.config import STRICT
-from rag_opt.fetching import Cuts, Fetch, WordSettings
-from rag_opt.records import Candidates, FloatArray
-from rag_opt.registry import register
+from rag_opt.core.arrays import FloatArray
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.registry import register
+from rag_opt.core.strict import STRICT
+from rag_opt.parts.index_queries import BM25Parameters, IndexQuery, RetrievalLimits
 
 
 @register("retriever", "lexical")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Lexical(Cuts, WordSettings):
+class Lexical(RetrievalLimits, BM25Parameters):
     """Best chunks by BM25; a chunk that shares no word with the question is not one of them."""
 
-    def fetches(self) -> dict[str, Fetch]:
-        return {"lexical": self.word_fetch(self.depth)}
+    def index_queries(self) -> dict[str, IndexQuery]:
+        return {"lexical": self.bm25_query(self.depth)}
 
-    def gains(self, lists: Mapping[str, Candidates]) -> dict[str, FloatArray]:
+    def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         return {"lexical": lists["lexical"].scores.astype(np.float64)}
 
-    def fuse(self, lists: Mapping[str, Candidates]) -> Candidates:
+    def fuse(self, lists: Mapping[str, RankedLists]) -> RankedLists:
         return lists["lexical"]

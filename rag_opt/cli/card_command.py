@@ -1,0 +1,63 @@
+"""The command `card`: the card of an embedding model, as it is or as its own files say."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from rag_opt.cli.composing import conf_folder
+from rag_opt.core import strict as config
+from rag_opt.core.errors import BadInput
+from rag_opt.models import golden_vectors as golden
+from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.purposes import Purpose
+from rag_opt.models.runtimes import Machine
+from rag_opt.store.values import MemoryValues
+
+_PURPOSES: tuple[Purpose, ...] = ("query", "document")
+
+
+def card_command(
+    model: Annotated[str, typer.Argument(help="Name of a card, id on the hub (org/model), or folder.")],
+    golden_vectors: Annotated[
+        bool, typer.Option("--golden", help="Run the model, and add the vectors that it must give.")
+    ] = False,
+    config_dir: Annotated[Path | None, typer.Option(help="A folder of your own with embedder/*.yaml.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the card there, as conf/embedder/<name>.yaml.")] = None,
+) -> None:
+    """Print the card of an embedding model, as it is or as its own files say, to be kept and read."""
+    folders = [conf_folder(), *([config_dir] if config_dir else [])]
+    card = embedder_card_library(folders).read(model)
+    if card.path is not None and not card.path.startswith("package:"):
+        card = dataclasses.replace(card, path=str(Path(card.path).resolve()))  # it is read from anywhere
+    if out is not None and out.exists():
+        raise BadInput(f"{out} exists; it may have been corrected by hand. Remove it first, or name another file")
+    text = written(card, vectors(card) if golden_vectors else dict(card.golden))
+    if out is None:
+        print(text, end="")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    unread = "" if card.verified else "; read it, correct it, and take out `verified: false`"
+    print(f"{out} is written{unread}")
+
+
+def vectors(card: EmbedderCard) -> dict[str, str]:
+    """The golden vectors of a model, in float32 by plain torch."""
+    plain = Machine(runtime="torch", document_precision="float32")
+    encoder = Encoder(card, values=MemoryValues(), machine=plain)
+    return {purpose: golden.written(encoder.vectors([golden.TEXT], purpose)[0]) for purpose in _PURPOSES}
+
+
+def written(card: EmbedderCard, found: dict[str, str]) -> str:
+    """The card as YAML: what differs from what a card says by itself, in the order of its settings."""
+    said = config.told(EmbedderCard, config.dump(card), always=("id", "dimensions", "reads_tokens"))
+    kept = {name: value for name, value in said.items() if value not in ({}, []) and name != "golden"}
+    return yaml.safe_dump(
+        {**kept, **({"golden": found} if found else {})}, sort_keys=False, allow_unicode=True, width=110
+    )

@@ -1,0 +1,189 @@
+"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list.
+
+--judge labels.jsonl [--injections]: instead, how far the judge agrees with people, and can be talked round.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rag_opt.cli.composing import run, say_download
+from rag_opt.core.errors import BadInput, RagOptError
+
+_ENOUGH_DISK_BYTES = 2_000_000_000
+
+
+def main() -> None:
+    labels, injections = _labels(sys.argv)
+    if labels is None:
+        run(check)
+        return
+
+    def judged(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+        from rag_opt.cli.judge_check import judge_check
+
+        judge_check(Path(labels), injections=injections, composed=composed, conf_folders=conf_folders)
+
+    run(judged)
+
+
+def _labels(arguments: list[str]) -> tuple[str | None, bool]:
+    """Takes `--judge FILE` and `--injections` out of the arguments; Hydra does not know them."""
+    injections = "--injections" in arguments
+    if injections:
+        arguments.remove("--injections")
+    for place, one in enumerate(arguments):
+        if one.startswith("--judge="):
+            del arguments[place]
+            return one.partition("=")[2], injections
+        if one == "--judge" and place + 1 < len(arguments):
+            found = arguments[place + 1]
+            del arguments[place : place + 2]
+            return found, injections
+    return None, injections
+
+
+def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+    """Prints one line per thing looked at. Exits with 2 when a search could not start."""
+    failed = False
+    try:
+        lines = [*_input(composed, conf_folders, name_suffix)]
+    except BadInput as error:
+        failed = True
+        lines = [("PROBLEM", str(problem)) for problem in error.problems]
+    looks: list[Callable[[dict[str, Any]], tuple[str, str]]] = [_disk, _device, _tracking]
+    lines += [look(composed) for look in looks] + ([] if failed else _models(composed))
+    failed |= any(state == "PROBLEM" for state, _ in lines)
+    for state, what in lines:
+        print(f"{state:<8} {what}")
+    if failed:
+        sys.exit(2)
+
+
+def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> list[tuple[str, str]]:
+    from rag_opt.evaluation.intervals import smallest_gains_in_words
+    from rag_opt.setup.prepare import prepare
+
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
+    dataset, search = prepared.dataset, prepared.search
+    held_out = len(prepared.held_out)
+    size = search.space.size
+    gains = smallest_gains_in_words(held_out or len(search.questions))
+    lines = [
+        (
+            "ok",
+            f"dataset {dataset.name}: {len(dataset.corpus.documents)} documents, {len(dataset.questions)} questions",
+        ),
+        (
+            "ok",
+            f"questions: {len(search.questions)} to search on, {held_out} untouched; {prepared.split.basis}",
+        ),
+        (
+            "ok",
+            f"space: {'endless' if size is None else f'{size:,}'} pipelines; sampler {search.sampler.kind}",
+        ),
+        (
+            "ok",
+            f"objective: {search.objective_set.optimised.kind}; {gains}",
+        ),
+    ]
+    lines += [("note", note) for note in prepared.notes]
+    cut = search.builder.truncated_chunks(search.baseline)
+    if cut:
+        lines.append(("note", f"{cut} chunks of the baseline are longer than {search.baseline.embedder.name} reads"))
+    bound = search.folder.path / "study.json"
+    if bound.exists():
+        lines.append(("note", f"{search.folder.path} exists: the search would resume it"))
+    return lines
+
+
+def _models(composed: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the language models answer: each is asked for one word."""
+    import time
+
+    from rag_opt.core import strict as config
+    from rag_opt.models.llm.client import LLMClient
+    from rag_opt.models.llm.settings import Judge, LanguageModel, Request, resolved
+    from rag_opt.store.values import MemoryValues
+
+    generator = config.load(LanguageModel, composed.get("llm") or {}, path="llm")
+    judge, lines = config.load(Judge, composed.get("judge") or {}, path="judge"), list[tuple[str, str]]()
+    asked = [("llm", generator), *([("judge", resolved(judge, generator))] if judge.kind != "same" else [])]
+    for name, model in asked:
+        if model.kind != "openai_compatible":
+            continue
+        started = time.perf_counter()
+        try:
+            LLMClient(model, MemoryValues(), who=name).complete([Request([{"role": "user", "content": "Say yes."}])])
+            took_s = time.perf_counter() - started
+            lines.append(("ok", f"{name}: {model.model} at {model.base_url} answered in {took_s:.1f} s"))
+        except RagOptError as error:
+            lines.append(("PROBLEM", f"{name}: {error}"))
+    return lines
+
+
+def _disk(composed: dict[str, Any]) -> tuple[str, str]:
+    place = Path(str(composed.get("outputs", "outputs"))).resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if not os.access(place, os.W_OK):
+        return "PROBLEM", f"outputs: {place} cannot be written"
+    state = "ok" if free >= _ENOUGH_DISK_BYTES else "note"
+    return state, f"disk: {free / 1e9:.1f} GB free below {place}"
+
+
+def _device(composed: dict[str, Any]) -> tuple[str, str]:
+    import torch
+
+    wanted = composed.get("device", "auto")
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return "ok", f"device: {torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    if wanted == "cuda":
+        return (
+            "PROBLEM",
+            "device: cuda was asked for, but torch sees no CUDA device; use device=auto or device=cpu",
+        )
+    free_gb = _free_memory_bytes() / 1e9
+    return (
+        "ok",
+        f"device: CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_gb:.1f} GB memory free",
+    )
+
+
+def _free_memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("nan")
+
+
+def _tracking(composed: dict[str, Any]) -> tuple[str, str]:
+    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
+
+    settings = composed.get("tracking") or {}
+    if not settings.get("enabled", True):
+        return "note", "tracking: off"
+    uri = tracking_uri(settings, Path(str(composed.get("outputs", "outputs"))))
+    shown = urllib.parse.urlsplit(uri)
+    if is_local(uri) or not shown.hostname:
+        return "ok", f"tracking: {uri}"
+    place = f"{shown.scheme}://{shown.hostname}:{shown.port or 443}"  # without any password in it
+    try:
+        with socket.create_connection(
+            (shown.hostname, shown.port or (80 if shown.scheme == "http" else 443)), timeout=5
+        ):
+            return "ok", f"tracking: {place} answers"
+    except OSError as error:
+        return (
+            "note",
+            f"tracking: {place} does not answer ({error}); results would wait in the study's outbox",
+        )

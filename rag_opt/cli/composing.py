@@ -1,0 +1,203 @@
+"""Hydra, and nothing else: composing settings for the commands, with errors that help."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import BadInput, Problem, RagOptError, among
+
+Main = Callable[[dict[str, Any], list[Path], str], None]
+
+
+def conf_folder() -> Path:
+    """The configs: inside the package in an installed wheel, beside it in a checkout."""
+    here = Path(__file__).parent.parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def collect_seldom() -> None:
+    """Have Python look for garbage much less often than it does by itself (every 700 new objects, or 2,000).
+
+    The libraries leave 800,000 objects that stay; to look through them takes half a second, ten times during the
+    imports and again during the search (docs/benchmarks.md).
+    """
+    gc.set_threshold(50_000, 10, 10)
+
+
+def run(main: Main) -> None:
+    """Compose `search.yaml` with the command line's overrides and call `main(settings, conf folders, name suffix)`.
+
+    Exits with 2 and every problem listed when the input cannot be used.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and we say them better
+    _offline_quiet()
+    collect_seldom()
+    signal.signal(signal.SIGINT, _stopped_early)
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    caught: list[Exception] = []
+
+    @functools.wraps(main)
+    def composed(cfg: Any) -> None:
+        job = HydraConfig.get()
+        sources = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
+        swept = job.mode is not None and job.mode.name == "MULTIRUN"
+        params = [f"{key}={value}" for key, value in (job.sweeper.get("params") or {}).items()] if swept else []
+        suffix = _job_suffix(list(job.overrides.task), [*sys.argv[1:], *params]) if swept else ""
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+        assert isinstance(plain, dict)
+        # the folder given first on the search path wins in Hydra; ours are read last-wins
+        if caught:  # an earlier job of a multirun
+            return
+        try:
+            main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+        except Exception as error:  # Hydra would print every override, whatever stands in it
+            caught.append(error)
+
+    sys.argv[1:] = flags_first(sys.argv[1:])
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
+        for error in caught:
+            raise error
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(BadInput(_explained(error, sys.argv[1:])))
+    except RagOptError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("\nStopped before anything was started.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Hydra wants its flags before the overrides; a person may write them anywhere."""
+    overrides = [one for one in arguments if one.startswith("~") or ("=" in one and one[0] not in "-/.")]
+    return [one for one in arguments if one not in overrides] + overrides
+
+
+def fail(error: RagOptError) -> None:
+    """Say what is wrong on stderr and leave with 2."""
+    problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
+    count = f"{len(problems)} problems:" if len(problems) > 1 else "Problem:"
+    print(f"{count}", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def say_download(text: str) -> None:
+    """Before it begins, on stderr."""
+    print(f"downloading {text}", file=sys.stderr, flush=True)
+
+
+def _job_suffix(job: list[str], arguments: list[str]) -> str:
+    """What sets this job of a multirun apart, as the end of its study's name: `-study.seed=2`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
+    swept = {one.get_key_element() for one in overrides if one.is_sweep_override()}
+    if "study.name" in swept:
+        return ""
+    mine = [one for one in job if one.partition("=")[0] in swept]
+    name = "".join("-" + re.sub(r"[^\w.=]+", "_", one) for one in mine)
+    return name if len(name) <= 80 else f"{name[:60]}-{digest(mine)[:8]}"
+
+
+def _explained(error: Exception, arguments: list[str]) -> list[Problem]:
+    """Every override whose key or choice does not exist, with the nearest name; else Hydra's own words."""
+    folders = [conf_folder(), *_config_dirs(arguments)]
+    overrides = [match for a in arguments if (match := _OVERRIDE.match(a))]
+    problems = [p for key, value in (m.groups() for m in overrides) if (p := _bad_choice(key, value, folders))]
+    chosen = [m[0] for m in overrides if _choices(m[1], folders) and _bad_choice(m[1], m[2], folders) is None]
+    whole = _composed(chosen, folders)
+    problems += [p for m in overrides if not _choices(m[1], folders) and (p := _bad_key(m[1], whole))]
+    return problems or [Problem("", " ".join(str(error).split("\n")[:3]))]
+
+
+_OVERRIDE = re.compile(r"^([A-Za-z_][\w./@]*)=(.*)$", re.DOTALL)  # not +key=…, ~key or --flag
+
+
+def _config_dirs(arguments: list[str]) -> list[Path]:
+    """What `--config-dir` (`-cd`) names."""
+    found = []
+    for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+    return found
+
+
+def _choices(group: str, folders: list[Path]) -> list[str]:
+    inside = group.partition("@")[0]  # llm@judge: a file of llm/, put at judge
+    return sorted({path.stem for folder in folders for path in (folder / inside).glob("*.yaml")})
+
+
+def _groups() -> set[str]:
+    """The config groups that one file is chosen from."""
+    defaults = yaml.safe_load((conf_folder() / "search.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {name for entry in defaults if isinstance(entry, dict) for name in entry}
+
+
+def _bad_choice(key: str, value: str, folders: list[Path]) -> Problem | None:
+    known = _choices(key, folders)
+    if not known:
+        return None
+    if key not in _groups():
+        return Problem(key, f"is a folder of cards that the space names; write space.{key}.model.name=[{value}]")
+    if value in ("null", *known):
+        return None
+    return Problem(key, f"there is no {key} called {value!r}{among(value, known)}")
+
+
+def _composed(chosen: list[str], folders: list[Path]) -> dict[str, Any]:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    paths = ",".join(f"file://{folder.resolve()}" for folder in folders[1:])
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
+        whole = OmegaConf.to_container(compose("search", [*chosen, f"hydra.searchpath=[{paths}]"]), resolve=False)
+    assert isinstance(whole, dict)
+    return {str(key): value for key, value in whole.items()}
+
+
+def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
+    inside: Any = whole
+    for step in key.split("."):
+        if not isinstance(inside, dict) or step not in inside:
+            if key.startswith("judge.") and "base_url" not in whole.get("judge", {}):
+                what = f"there is no setting {step!r} while the model that answers judges too"
+                return Problem(key, f"{what}; llm@judge=openai_compatible names another")
+            names = list(inside) if isinstance(inside, dict) else []
+            new = "" if names else f"; a name of your own is added with a plus: +{key}=…"
+            return Problem(key, f"there is no setting {step!r}{new or among(step, names)}")
+        inside = inside[step]
+    return None
+
+
+def _stopped_early(number: int, frame: object) -> None:
+    """Ends at once while nothing is begun: an exception raised inside an import may be swallowed there."""
+    print("\nStopped before anything was started.", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+def _offline_quiet() -> None:
+    """Libraries that would talk to somebody or over the display are told not to."""
+    logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)  # it sets its own level
+    os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

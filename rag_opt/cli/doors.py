@@ -1,0 +1,80 @@
+"""The commands by name, and what runs a command that takes options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+import typer
+
+from rag_opt.core.errors import RagOptError
+
+
+class Door(NamedTuple):
+    """One command: its module below `rag_opt`, what may follow its name, and what it does.
+
+    `composes`: its arguments are Hydra's (`key=value`) and are passed on unread.
+    """
+
+    module: str
+    arguments: str
+    summary: str
+    composes: bool = False
+
+
+DOORS = {
+    "search": Door("search", "key=value …", "find the best pipeline; the same command resumes", composes=True),
+    "check": Door(
+        "check",
+        "[--judge FILE] key=value …",
+        "list what a search would refuse, and the machine; or compare a judge with labels",
+        composes=True,
+    ),
+    "estimate": Door("estimate", "key=value …", "forecast what a search would build, cost and show", composes=True),
+    "export": Door("export", "outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
+    "questions": Door(
+        "questions",
+        "make | label  key=value …",
+        "make questions for documents that have none, or label their evidence",
+        composes=True,
+    ),
+    "store": Door("store.__main__", "list | verify | evict", "list what is stored, verify it, or make room"),
+    "parts": Door("parts.__main__", "[--markdown]", "list every part that a space can name, with its settings"),
+    "card": Door("card", "MODEL [--golden] [--out FILE]", "print the card of an embedding model"),
+    "track": Door("track", "outputs/<study>", "deliver to MLflow what still waits"),
+}
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """Return an empty typer application with this project's manners: plain help, tracebacks as Python prints them."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        no_args_is_help=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run_app(app: typer.Typer, name: str) -> NoReturn:
+    """Run an application as `python -m rag_opt.<name>` and leave with its exit code; a RagOptError leaves with 2."""
+    exit_with(lambda: app(prog_name=f"python -m rag_opt.{name}"))
+
+
+def run_command(command: Callable[..., object], name: str) -> NoReturn:
+    """Run one function as `python -m rag_opt.<name>`; its parameters are the options."""
+    app = new_app(str(command.__doc__))
+    app.command()(command)
+    run_app(app, name)
+
+
+def exit_with(main: Callable[[], object]) -> NoReturn:
+    """Run `main` and leave with 0, with the code that it leaves with, or with 2 and the message of a RagOptError."""
+    try:
+        main()
+    except RagOptError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)

@@ -1,0 +1,216 @@
+"""python -m rag_opt.questions make | label [key=value ...]: questions for documents that have none, or evidence."""
+
+from __future__ import annotations
+
+import getpass
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rag_opt.cli.composing import fail, run
+from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, among
+
+if TYPE_CHECKING:
+    from rag_opt.core.documents import Corpus, Span
+    from rag_opt.core.questions import Question
+    from rag_opt.pipeline.builder import PipelineBuilder
+    from rag_opt.pipeline.spec import PipelineSpec
+    from rag_opt.setup.schema import QuestionSettings, Settings
+    from rag_opt.testset.evidence import Decision, Labeller
+
+_USAGE = """python -m rag_opt.questions make | label [key=value ...]
+
+  make   dataset=folder dataset.documents=docs/ questions.out=questions.jsonl [llm=openai_compatible llm.base_url=…]
+         writes questions with evidence: by a language model where llm names one, else by rule, and says which
+  label  dataset=folder dataset.documents=docs/ questions.file=asked.jsonl questions.out=questions.jsonl
+         finds evidence: judged by the model, or confirmed by a person (questions.by=terminal, questions.by=page)
+
+--cfg job shows every setting; `questions:` are those of this command."""
+
+
+def main() -> None:
+    given = sys.argv[1:2]
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(_USAGE)
+        return
+    if given in (["make"], ["label"]):
+        del sys.argv[1]
+        run({"make": make, "label": label}[given[0]])
+        return
+    print(_USAGE)
+    if given and given[0] not in ("--help", "-h"):
+        fail(BadInput(f"there is no {given[0]!r}{among(given[0], ['make', 'label'])}"))
+
+
+def make(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+    """Writes `questions.out`. Exits with 2 for input that cannot be used."""
+    from rag_opt.testset.by_rule import made_by_rule
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings, corpus, builder, spec = _opened(composed, conf_folders)
+    wanted, out = settings.questions, Path(settings.questions.out)
+    if out.exists():
+        raise BadInput([Problem("questions.out", f"{out} exists; name another file, or move it away")])
+    if wanted.by in ("terminal", "page"):
+        raise BadInput([Problem("questions.by", f"is {wanted.by}; questions are made by model or rule")])
+    if wanted.by == "model" and builder.llm_client is None:
+        raise BadInput([Problem("questions.by", "is model, but there is none: llm=openai_compatible llm.base_url=…")])
+    if builder.llm_client is None or wanted.by == "rule":
+        made = made_by_rule(corpus, count=wanted.count, passage_tokens=wanted.passage_tokens, seed=wanted.seed)
+    else:
+        made, stopped = _by_model(corpus, builder, spec, wanted)
+        if stopped:
+            print(f"stopped   {stopped}; nothing was written. The same command with a higher cap goes on from here")
+            builder.close()
+            sys.exit(1)
+    if len(made) < wanted.count:
+        print(f"note      {len(made)} of {wanted.count}: that is all that was found to ask of {_said(corpus, wanted)}")
+    if not made:
+        builder.close()
+        sys.exit(1)
+    _write(out, made)
+    _told(made, out)
+    builder.close()
+
+
+def _said(corpus: Corpus, wanted: QuestionSettings) -> str:
+    from rag_opt.testset.passages import passages
+
+    count, size = len(passages(corpus, size=wanted.passage_tokens)), wanted.passage_tokens
+    return f"{count} passages (a smaller questions.passage_tokens than {size} makes more)"
+
+
+def _by_model(
+    corpus: Corpus, builder: PipelineBuilder, spec: PipelineSpec, wanted: QuestionSettings
+) -> tuple[list[Question], str]:
+    """The questions, and why not all were asked for."""
+    from rag_opt.core.questions import Question
+    from rag_opt.report.live_display import in_words
+    from rag_opt.testset.by_model import Maker
+    from rag_opt.testset.pairing import work_for
+    from rag_opt.testset.pooling import pooled
+
+    assert builder.llm_client is not None
+
+    def nearest(text: str) -> Sequence[Span]:
+        return pooled(builder, spec, [Question("", text)], depth=wanted.candidates)[0]
+
+    nearest("is everything built that is searched?")
+    asked = work_for(
+        corpus,
+        builder.encoder(spec.embedder),
+        count=wanted.count,
+        several=wanted.several,
+        unanswerable=wanted.unanswerable,
+        passage_tokens=wanted.passage_tokens,
+        seed=wanted.seed,
+    )
+    maker = Maker(corpus, builder.llm_client, nearest)
+    made = maker.make(asked, count=wanted.count, told=lambda n: print(f"\r{n} of {wanted.count}", end="", flush=True))
+    print()
+    for why, count in made.dropped.most_common():
+        print(f"left out  {count:>4} {why}")
+    print(f"model     {in_words(builder.budget_tracker.total, builder.budget_tracker.budget)}")
+    return made.questions, made.stopped
+
+
+def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
+    """Writes `questions.out` anew after every decision; what it decided before is not asked again."""
+    from rag_opt.report.live_display import in_words
+    from rag_opt.testset.evidence import labelled
+    from rag_opt.testset.pooling import pooled
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings, corpus, builder, spec = _opened(composed, conf_folders)
+    wanted, out = settings.questions, Path(settings.questions.out)
+    questions = _asked(wanted, corpus)
+    labeller = _labeller(settings, corpus, builder)
+    open_rows = [row for row, one in enumerate(questions) if one.evidence is None and one.answerable]
+    print(f"{len(open_rows)} of {len(questions)} questions have no evidence yet")
+
+    def done(place: int, decision: Decision) -> None:
+        row = open_rows[place]
+        questions[row] = labelled(questions[row], decision, labeller.origin)
+        _write(out, questions)
+
+    try:
+        asked = [questions[row] for row in open_rows]
+        labeller.label(asked, pooled(builder, spec, asked, depth=wanted.candidates) if asked else [], done)
+    except BudgetSpent as error:
+        print(f"stopped   {error}")
+    except KeyboardInterrupt:
+        print("\nStopped; what was decided is kept, the same command goes on.")
+    except BadInput:
+        raise
+    except RagOptError as error:
+        fail(error)
+    _write(out, questions)
+    _told(questions, out)
+    if builder.budget_tracker.total.calls:
+        print(f"model     {in_words(builder.budget_tracker.total, builder.budget_tracker.budget)}")
+    builder.close()
+
+
+def _asked(wanted: QuestionSettings, corpus: Corpus) -> list[Question]:
+    """The questions of the file, with what was decided before in place of those."""
+    from rag_opt.data.question_lines import read_questions
+    from rag_opt.data.quotes import Resolver
+    from rag_opt.data.reading import Problems
+
+    if wanted.file is None:
+        raise BadInput([Problem("questions.file", "must be given: questions.file=asked.jsonl")])
+    problems, resolver = Problems(), Resolver(corpus)
+    found = [question for _, question in read_questions(Path(wanted.file), resolver, problems)]
+    before = Path(wanted.out)
+    known = [one for _, one in read_questions(before, resolver, problems)] if before.exists() else []
+    problems.refuse_if_any()
+    decided = {one.id: one for one in known}
+    return [decided.get(one.id, one) for one in found]
+
+
+def _labeller(settings: Settings, corpus: Corpus, builder: PipelineBuilder) -> Labeller:
+    from rich.console import Console
+
+    from rag_opt.testset.by_person import InTerminal, OnPage
+    from rag_opt.testset.evidence import ByModel
+
+    wanted, by = settings.questions, settings.questions.by
+    person = wanted.person or getpass.getuser()
+    if by == "page":
+        return OnPage(corpus, person, port=wanted.port, told=lambda text: print(text, flush=True))
+    if by == "terminal" or (by == "auto" and builder.llm_client is None and sys.stdin.isatty()):
+        return InTerminal(corpus, person, console=Console(highlight=False))
+    if builder.llm_client is None or by == "rule":
+        what = "llm=openai_compatible names a model; questions.by=terminal or page asks a person"
+        raise BadInput([Problem("questions.by", f"is {by}, and nobody is there who could say: {what}")])
+    return ByModel(corpus, builder.llm_client)
+
+
+def _opened(
+    composed: dict[str, Any], conf_folders: list[Path]
+) -> tuple[Settings, Corpus, PipelineBuilder, PipelineSpec]:
+    """Settings, documents, and what searches them. Raises BadInput."""
+    from rag_opt.setup.inputs import documents_alone
+
+    return documents_alone(composed, conf_folders=conf_folders)
+
+
+def _write(out: Path, questions: Sequence[Question]) -> None:
+    from rag_opt.data.question_lines import question_line
+    from rag_opt.store.artifacts import write_atomically
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = [orjson.dumps(question_line(one), option=orjson.OPT_APPEND_NEWLINE) for one in questions]
+    write_atomically(out, b"".join(lines))
+
+
+def _told(questions: Sequence[Question], out: Path) -> None:
+    from rag_opt.data.question_lines import origins
+
+    print(f"written   {len(questions)} questions to {out}")
+    for line in origins(questions):
+        print(f"note      {line}")

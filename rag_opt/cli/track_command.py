@@ -1,0 +1,64 @@
+"""The command `track`: deliver to MLflow what still waits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag_opt.core.errors import BadInput
+from rag_opt.core.registry import load_parts
+from rag_opt.study.folder import StudyFolder
+
+
+def track_command(
+    study: Annotated[Path, typer.Argument(help="The study's folder.")],
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until standard input closes (used by the search).")
+    ] = False,
+) -> None:
+    """Deliver to MLflow what still waits, each run once."""
+    folder = StudyFolder(study)
+    if not (folder.path / "study.json").exists():
+        raise BadInput(f"{folder.path} is not a study's folder (no study.json)")
+    load_parts()  # what a pipeline is called depends on what its parts are when nobody says
+    raise typer.Exit(_follow(folder) if follow else _once(folder))
+
+
+def _once(folder: StudyFolder) -> int:
+    from rag_opt.tracking.worker import Delivery
+
+    delivery = Delivery(folder)
+    try:
+        delivery.deliver_waiting()
+        delivery.search_is_gone()
+    except Exception as error:  # whatever MLflow raises, the notes stay and the person is told
+        print(f"{delivery.delivered} delivered, then: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(f"{delivery.delivered} delivered; nothing waits")
+    return 0
+
+
+def _follow(folder: StudyFolder) -> int:
+    if hasattr(os, "nice"):
+        os.nice(5)  # the search goes first
+    from rag_opt.tracking.worker import follow
+
+    closed = _input_closes()
+    return 1 if follow(folder, lambda: not closed.is_set()) else 0
+
+
+def _input_closes() -> threading.Event:
+    """Set when the process that started us closes our input, which the system does when that process dies."""
+    closed = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return closed

@@ -1,0 +1,86 @@
+"""Questions with what is known of their answers, and the data set that holds them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rag_opt.core.digests import digest
+from rag_opt.core.documents import Corpus, Span
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDocument:
+    """Evidence that names a file, not a place in it. `relevance` >= 1 is the gain of nDCG."""
+
+    document_id: str
+    relevance: int = 1
+
+
+Alternative = Span | WholeDocument
+Need = tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`evidence` is a list of needs; each is satisfied by any one of its alternatives.
+
+    `evidence` None: not known. `filters`: only documents whose metadata equal these may be returned. `origin`: who made
+    it or found its evidence, where that was no person who asked it.
+    """
+
+    id: str
+    text: str
+    reference_answer: str | None = None
+    evidence: tuple[Need, ...] | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    answerable: bool = True
+    kind: str = ""
+    origin: str = ""
+
+    @property
+    def documents(self) -> set[str]:
+        return {alternative.document_id for need in self.evidence or () for alternative in need}
+
+    @property
+    def has_spans(self) -> bool:
+        return any(isinstance(alternative, Span) for need in self.evidence or () for alternative in need)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Documents and the questions to be asked of them. `notes` are what a person should know about its reading."""
+
+    name: str
+    corpus: Corpus
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def questions_digest(self) -> str:
+        return digest(sorted(question_digest(question) for question in self.questions))
+
+
+def question_digest(question: Question) -> str:
+    """Hash of all that a question says, evidence and reference answer included."""
+    evidence = None
+    if question.evidence is not None:
+        evidence = [[_alternative_key(a) for a in need] for need in question.evidence]
+    return digest(
+        [
+            question.id,
+            question.text,
+            question.reference_answer,
+            evidence,
+            dict(question.filters),
+            question.answerable,
+        ]
+    )
+
+
+def _alternative_key(alternative: Alternative) -> list[str | int]:
+    if isinstance(alternative, Span):
+        return [alternative.document_id, alternative.start, alternative.end]
+    return [alternative.document_id, alternative.relevance]

@@ -1,0 +1,89 @@
+"""Ranked lists of chunks for many questions at once, and the chunk columns that their rows refer to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt.core.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """Ranked chunks for many questions: two arrays of [questions, depth], best first.
+
+    `chunks` holds rows of the chunk table (-1 where a list is shorter), `scores` what the ranker gave
+    (-inf where there is no chunk). Higher is better.
+    """
+
+    chunks: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    @functools.cached_property
+    def scaled(self) -> FloatArray:
+        """Scores of each list mapped to [0, 1] from its worst to its best, worked out once (`rankings.min_max`)."""
+        return min_max(self)
+
+    @functools.cached_property
+    def standardised(self) -> FloatArray:
+        """Standard deviations above the worst of each list (`rankings.z_scores`)."""
+        return z_scores(self)
+
+    def cut(self, depth: int) -> RankedLists:
+        return RankedLists(self.chunks[:, :depth], self.scores[:, :depth])
+
+    @staticmethod
+    def stack(rows: Sequence[tuple[NDArray[np.int32], NDArray[np.float32]]], depth: int) -> RankedLists:
+        chunks = np.full((len(rows), depth), -1, np.int32)
+        scores = np.full((len(rows), depth), -np.inf, np.float32)
+        for row, (ids, values) in enumerate(rows):
+            chunks[row, : len(ids)] = ids[:depth]
+            scores[row, : len(values)] = values[:depth]
+        return RankedLists(chunks, scores)
+
+
+@dataclass(frozen=True)
+class ChunkColumns:
+    """All chunks of a corpus, in the order of their documents and starts: row of the document, start, end, tokens as
+    the embedder counts them.
+    """
+
+    document: NDArray[np.int32]
+    start: IntArray
+    end: IntArray
+    tokens: IntArray
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+
+def min_max(candidates: RankedLists) -> NDArray[np.float64]:
+    """Scores of each list mapped to [0, 1]; a list of equal scores becomes all ones; no chunk gives 0."""
+    valid = candidates.chunks >= 0
+    scores = candidates.scores.astype(np.float64)
+    high = np.max(scores, axis=1, keepdims=True, initial=-np.inf, where=valid)
+    low = np.min(scores, axis=1, keepdims=True, initial=np.inf, where=valid)
+    some = high > -np.inf
+    spread = np.where(some, high - low, 0.0)
+    flat = spread <= 0
+    scaled = (np.where(valid, scores, 0.0) - np.where(some, low, 0.0)) / np.where(flat, 1.0, spread)
+    return np.where(valid, np.where(flat, 1.0, scaled), 0.0)
+
+
+def z_scores(candidates: RankedLists) -> NDArray[np.float64]:
+    """Standard deviations of each list that a score lies above the list's worst; no chunk gives 0.
+
+    Shifted so that the worst is 0 and not negative: a chunk that is in the list is never worse than one that is not.
+    """
+    valid = candidates.chunks >= 0
+    count = np.maximum(valid.sum(axis=1, keepdims=True), 1)
+    scores = np.where(valid, candidates.scores.astype(np.float64), 0.0)
+    mean = scores.sum(axis=1, keepdims=True) / count
+    spread = np.sqrt((np.where(valid, scores - mean, 0.0) ** 2).sum(axis=1, keepdims=True) / count)
+    low = np.min(scores, axis=1, keepdims=True, initial=np.inf, where=valid)
+    above = (scores - np.where(np.isfinite(low), low, 0.0)) / np.where(spread > 0, spread, 1.0)
+    return np.where(valid, np.where(spread > 0, above, 1.0), 0.0)

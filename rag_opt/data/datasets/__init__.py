@@ -1,0 +1,1 @@
+"""Readers of test sets: one file a format."""

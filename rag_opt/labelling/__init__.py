@@ -1,1 +1,0 @@
-"""Questions for those who have none, and evidence for questions that have none."""

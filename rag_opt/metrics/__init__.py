@@ -1,0 +1,1 @@
+"""Evidence against rankings, in arrays: spans, documents, whole grids."""

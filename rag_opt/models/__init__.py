@@ -1,0 +1,1 @@
+"""What runs models: their cards, runtimes and servers."""

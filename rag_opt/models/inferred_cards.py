@@ -1,0 +1,85 @@
+"""A card for a model that has none: what its own files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rag_opt.core.errors import BadInput, Problem
+from rag_opt.models.cards import ModelCard, read_json, reads_tokens
+
+_POOLING = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+}
+_MODES = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+_HEADER_BYTES = 8
+
+
+def infer_facts(name: str) -> dict[str, Any]:
+    """Settings of a `Card`. `name`: a folder, or an id of the hub. Raises BadInput where its files are not to be had,
+    or say too little.
+    """
+    where = f"embedder {name}"
+    local = Path(name).is_dir()
+    place = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
+    folder = ModelCard(reads_tokens=8, **place).folder  # type: ignore[arg-type]
+    config = read_json(folder / "config.json")
+    modules = [module for module in read_json(folder / "modules.json", []) if isinstance(module, dict)]
+    pooling_config: dict[str, Any] = next(
+        (read_json(folder / m["path"] / "config.json") for m in modules if "Pooling" in m["type"]), {}
+    )
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    dimensions = pooling_config.get("word_embedding_dimension") or pooling_config.get("embedding_dimension")
+    dimensions = _projected(folder, modules) or dimensions or config.get("hidden_size")
+    if not dimensions:
+        raise BadInput(
+            [Problem(where, f"neither config.json nor the modules in {folder} say how many dimensions it has")]
+        )
+    facts: dict[str, Any] = {
+        **place,
+        "dimensions": int(dimensions),
+        "reads_tokens": reads_tokens(folder),
+        "pooling": _pooling(pooling_config),
+        "normalises": any("Normalize" in module["type"] for module in modules) if modules else None,
+        "query_prompt": prompts.get("query") or "",
+        "document_prompt": prompts.get("document") or prompts.get("passage") or "",
+        "custom_code": "auto_map" in config,
+        "parameters_millions": _parameters_millions(folder),
+        "source": "its own files",
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _pooling(config: dict[str, Any]) -> str | None:
+    mode = config.get("pooling_mode")  # a name, or names, since sentence-transformers 6; flags before
+    if isinstance(mode, str):
+        return _MODES.get(mode)
+    return next((name for key, name in _POOLING.items() if config.get(key)), None)
+
+
+def _projected(folder: Path, modules: list[dict[str, Any]]) -> int | None:
+    """What the last dense layer after the pooling gives, if there is one."""
+    layers = [
+        read_json(folder / m["path"] / "config.json").get("out_features") for m in modules if "Dense" in m["type"]
+    ]
+    return layers[-1] if layers else None
+
+
+def _parameters_millions(folder: Path) -> float | None:
+    """Counted from the heads of the safetensors files; no weight is read."""
+    count = 0
+    for path in folder.rglob("*.safetensors"):
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(_HEADER_BYTES), "little")
+            header = orjson.loads(file.read(size))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                elements = 1
+                for length in tensor["shape"]:
+                    elements *= length
+                count += elements
+    return round(count / 1e6, 3) if count else None

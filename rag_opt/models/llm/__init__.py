@@ -1,0 +1,1 @@
+"""Language models: settings, client, budget, prompts and structured output."""

@@ -1,0 +1,242 @@
+"""Asking: retrieve, fuse, rerank, cut, pack, answer, for many questions at once or for one."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt.core.arrays import FloatArray, IntArray
+from rag_opt.core.documents import Answer, Span
+from rag_opt.core.questions import Question
+from rag_opt.core.rank_fusion import at_most
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.metrics.evidence import RetrievedSpans
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.pipeline.corpus_text import CorpusText
+from rag_opt.pipeline.generation import Contexts, Generation
+from rag_opt.pipeline.model_usage import ModelUsage
+from rag_opt.pipeline.query_rewriting import Rewriting
+from rag_opt.pipeline.reranking import PairScorer, Reranking
+from rag_opt.pipeline.retrieval import Retrieval
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.stage_timer import StageTimer
+from rag_opt.store.values import Values
+
+if TYPE_CHECKING:
+    from rag_opt.pipeline.chunk_table import ChunkTable
+
+OpenIndex = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a pipeline returned, a row per question.
+
+    `hits`: those that reached the context, [questions, top_k]; `scores` [questions, top_k] (-inf: none);
+    `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage.
+    Retrieval is timed question by question. Embedding, reranking and answering are shared over the batch they
+    were first done in; an answer's share includes embedding what no stage before it had embedded.
+    Times of stored results are stored with them.
+    """
+
+    hits: RetrievedSpans
+    scores: NDArray[np.float32]
+    contexts: list[tuple[Span, ...]]
+    context_tokens: IntArray
+    answers: list[Answer]
+    latency_ms: dict[str, FloatArray]
+    usage: ModelUsage
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What is known before anything is answered: as in `Responses`, and the questions' vectors."""
+
+    vectors: NDArray[np.float32]
+    hits: RetrievedSpans
+    scores: NDArray[np.float32]
+    contexts: list[tuple[Span, ...]]
+    context_tokens: IntArray
+    latency_ms: dict[str, FloatArray]
+    usage: ModelUsage
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        spec: PipelineSpec,
+        texts: CorpusText,
+        chunks: ChunkTable,
+        encoder: Encoder,
+        values: Values,
+        index_keys: Mapping[str, str],
+        index_parts: Mapping[str, Any],
+        open_index: OpenIndex,
+        scorer: Callable[[Any], PairScorer],
+        llm_client: LLMClient | None = None,
+        prompt: Callable[[str], Any],
+        stage_timer: StageTimer,
+    ) -> None:
+        self.spec = spec
+        self.texts = texts
+        self.corpus = texts.corpus
+        self.chunks = chunks
+        self.encoder = encoder
+        self.index_keys = dict(index_keys)
+        self.open_index = open_index
+        self.values = values
+        self._llm_client = llm_client
+        self._stage_timer = stage_timer
+        self._searcher = Retrieval(
+            index_keys=index_keys,
+            index_parts=index_parts,
+            open_index=open_index,
+            allowed=self._allowed,
+            values=values,
+            stage_timer=stage_timer,
+        )
+        self._reranking = Reranking(
+            spec.reranker,
+            values=values,
+            stage_timer=stage_timer,
+            text=self._returned_text,
+            scorer=scorer,
+            llm_client=llm_client,
+            vectors_key=lambda: self.index_keys["dense"],
+            chunk_vectors=lambda: open_index("dense").vectors,
+        )
+        self._answering = Generation(
+            texts=texts, encoder=encoder, values=values, llm_client=llm_client, prompt=prompt, stage_timer=stage_timer
+        )
+
+    @functools.cached_property
+    def returned(self) -> tuple[IntArray, IntArray]:
+        """Start and end of what a hit of each chunk returns: the chunk, or what the expander makes of it."""
+        start, end = self.spec.expander.expand(self.chunks)
+        return start, end
+
+    @functools.cached_property
+    def _same(self) -> IntArray | None:
+        """By chunk the number of the span that it returns; None where every chunk returns its own."""
+        start, end = self.returned
+        if start is self.chunks.start and end is self.chunks.end:
+            return None
+        columns = np.stack([self.chunks.document, start, end])
+        distinct, number = np.unique(columns, axis=1, return_inverse=True)
+        return None if distinct.shape[1] == len(self.chunks) else number.reshape(-1)
+
+    def _returned_text(self, chunk: int) -> str:
+        start, end = self.returned
+        document = self.corpus.documents[int(self.chunks.document[chunk])]
+        return document.text[int(start[chunk]) : int(end[chunk])]
+
+    def ask(self, questions: Sequence[Question]) -> Responses:
+        """Answer the questions; a question's filters limit what may be returned for it."""
+        found = self.retrieve(questions)
+        part, usage = self.spec.generator, found.usage
+        answers, answer_ms = self._answering(part, questions, found.vectors, found.contexts, usage)
+        latency = {**found.latency_ms, "answer": answer_ms}
+        return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency, usage)
+
+    def answer(self, questions: Sequence[Question], contexts: Contexts, *, generator: Any = None) -> Responses:
+        """Answers with contexts that were given, not found; by another generator than the pipeline's if one is named.
+
+        Each passage counts as a hit, in the order given.
+        """
+        usage, width = ModelUsage(len(questions)), max(map(len, contexts), default=0)
+        hits, scores = (
+            RetrievedSpans.empty(len(questions), width),
+            np.full((len(questions), width), -np.inf, np.float32),
+        )
+        for row, context in enumerate(contexts):
+            for rank, span in enumerate(context):
+                place = self.corpus.position[span.document_id], span.start, span.end
+                hits.document[row, rank], hits.start[row, rank], hits.end[row, rank] = place
+                scores[row, rank] = -rank
+        vectors = self.encoder.vectors([question.text for question in questions], "query")
+        part = generator or self.spec.generator
+        answers, answer_ms = self._answering(part, questions, vectors, contexts, usage)
+        tokens = np.array([sum(map(self.texts.tokens, context)) for context in contexts], np.int64)
+        return Responses(hits, scores, [tuple(c) for c in contexts], tokens, answers, {"answer": answer_ms}, usage)
+
+    def retrieve(self, questions: Sequence[Question]) -> Retrieved:
+        """All that comes before answering."""
+        vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
+        usage = ModelUsage(len(questions))
+        lists, search_ms = self._lists(questions, vectors, usage)
+        latency = {"embed": embed_ms, **search_ms}
+        started = time.perf_counter()
+        fused = self._limited(self.spec.retriever.fuse(lists))
+        latency["fuse"] = _share(started, len(questions))
+        candidates, latency["rerank"] = self._reranking(questions, fused, usage)
+        started = time.perf_counter()
+        hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
+        latency["pack"] = _share(started, len(questions))
+        return Retrieved(vectors, hits, scores, contexts, tokens, latency, usage)
+
+    def _limited(self, fused: RankedLists) -> RankedLists:
+        """Each returned span once, and no more of one document than the retriever allows."""
+        if self._same is not None:
+            fused = at_most(fused, self._same, 1)
+        most = self.spec.retriever.per_document
+        return fused if most is None else at_most(fused, self.chunks.document, most)
+
+    def lists(self, questions: Sequence[Question]) -> dict[str, RankedLists]:
+        """What each index returns for the questions, to the retriever's depth, before anything is made of it."""
+        return self.timed_lists(questions)[0]
+
+    def timed_lists(self, questions: Sequence[Question]) -> tuple[dict[str, RankedLists], dict[str, FloatArray]]:
+        """The lists, and the milliseconds that each question took when it was first searched for."""
+        vectors = self.encoder.vectors([question.text for question in questions], "query")
+        return self._lists(questions, vectors, ModelUsage(len(questions)))
+
+    def _lists(
+        self, questions: Sequence[Question], vectors: NDArray[np.float32], usage: ModelUsage
+    ) -> tuple[dict[str, RankedLists], dict[str, FloatArray]]:
+        index_queries = self.spec.retriever.index_queries()
+        rewriting = Rewriting(self.spec.query, self._searcher, self.encoder, self._llm_client, self._stage_timer)
+        ask, rewrite_ms = rewriting.search(questions, vectors, usage)
+        found = {name: ask(name, index_query) for name, index_query in index_queries.items()}
+        took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
+        if "model" in self.spec.query.requires:
+            took["rewrite"] = rewrite_ms
+        return {name: lists for name, (lists, _) in found.items()}, took
+
+    def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
+        if not filters:
+            return None
+        fits = [all(one.get(k) == v for k, v in filters.items()) for one in self.corpus.metadata]
+        return np.flatnonzero(np.array(fits)[self.chunks.document]).astype(np.int32)
+
+    def _pack(
+        self, candidates: RankedLists
+    ) -> tuple[RetrievedSpans, NDArray[np.float32], list[tuple[Span, ...]], IntArray]:
+        count, ranks = candidates.chunks.shape
+        hits, scores = RetrievedSpans.empty(count, ranks), np.full((count, ranks), -np.inf, np.float32)
+        contexts: list[tuple[Span, ...]] = []
+        tokens = np.zeros(count, np.int64)
+        start, end = self.returned
+        for row, ids in enumerate(candidates.chunks):
+            chunks = ids[ids >= 0]
+            columns = (self.chunks.document[chunks], start[chunks], end[chunks])
+            names = self.corpus.ids
+            spans = [Span(names[d], s, e) for d, s, e in zip(*(c.tolist() for c in columns), strict=True)]
+            packed = self.spec.packer.pack(spans, count=self.texts.tokens)
+            for array, column in zip((hits.document, hits.start, hits.end), columns, strict=True):
+                array[row, : packed.kept] = column[: packed.kept]
+            scores[row, : packed.kept] = candidates.scores[row, : packed.kept]
+            contexts.append(packed.passages)
+            tokens[row] = packed.tokens
+        return hits, scores, contexts, tokens
+
+
+def _share(started: float, questions: int) -> FloatArray:
+    return np.full(questions, (time.perf_counter() - started) * 1000 / max(questions, 1))

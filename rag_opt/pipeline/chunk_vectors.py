@@ -1,0 +1,141 @@
+"""What a dense index is built of: a vector per chunk, pooled or projected as the embedder says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt.core.arrays import FloatArray, IntArray
+from rag_opt.core.documents import Corpus
+from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.token_vectors import TokenVectors, token_vectors
+from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable
+from rag_opt.text.tokens import TokenMap
+
+Vectors = NDArray[np.float32]
+_WINDOWS_AT_ONCE = 256
+_PCA_ROWS = 16_384
+PROJECTION = "projection.npz"
+
+
+def chunk_vectors(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
+    """Blocks of [chunks, dimensions], unit length, in the order of the table."""
+    if hasattr(embedder, "window"):
+        yield from _pooled_late(embedder, encoder, table, corpus)
+        return
+    for texts in table.blocks(corpus, AT_ONCE):
+        yield encoder.vectors(texts, "document")
+
+
+# late chunking: windows of documents, read once, pooled by span
+
+
+def windows_of(embedder: Any, encoder: Encoder, text: str) -> list[tuple[int, int]]:
+    """What of a document the transformer reads at once: spans that overlap."""
+    most = min(embedder.window or encoder.reads_tokens, encoder.reads_tokens)
+    size = max(most - int(encoder.tokenizer.lengths([encoder.prompt("document")])[0]), 8)
+    step = max(1, round(size * (1 - embedder.overlap)))
+    return TokenMap(encoder.tokenizer.starts(text)).windows(0, len(text), size=size, step=step)
+
+
+def _pooled_late(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
+    firsts = np.searchsorted(table.document, np.arange(len(corpus.documents) + 1))
+    waiting: list[tuple[int, list[tuple[int, int]], str]] = []
+
+    def done() -> Iterator[Vectors]:
+        texts = [text[start:end] for _, windows, text in waiting for start, end in windows]
+        read = iter(token_vectors(encoder, texts, "document"))
+        for number, windows, _ in waiting:
+            begins, vectors = _of_document(windows, [next(read) for _ in windows])
+            rows = slice(int(firsts[number]), int(firsts[number + 1]))
+            if rows.start < rows.stop:
+                yield encoder.shaped(_means(table.start[rows], table.end[rows], begins, vectors))
+        waiting.clear()
+
+    for number, document in enumerate(corpus.documents):
+        waiting.append((number, windows_of(embedder, encoder, document.text), document.text))
+        if sum(len(windows) for _, windows, _ in waiting) >= _WINDOWS_AT_ONCE:
+            yield from done()
+    yield from done()
+
+
+def _of_document(windows: Sequence[tuple[int, int]], read: Sequence[TokenVectors]) -> tuple[IntArray, Vectors]:
+    """Where each token of a document begins, ascending, and its vector: of two windows that both hold it, the one in
+    which it stands further from the edge.
+    """
+    edges = [0, *((end + start) // 2 for (_, end), (start, _) in itertools.pairwise(windows)), windows[-1][1]]
+    begins, vectors = [], []
+    for number, ((start, _), (offsets, found)) in enumerate(zip(windows, read, strict=True)):
+        places = offsets[:, 0] + start
+        mine = (places >= edges[number]) & (places < edges[number + 1])
+        begins.append(places[mine])
+        vectors.append(found[mine])
+    return np.concatenate(begins), np.concatenate(vectors)
+
+
+def _means(start: IntArray, end: IntArray, begins: IntArray, vectors: Vectors) -> Vectors:
+    """[spans, dimensions]: the mean of the tokens that begin in each span; of one without any, of the token before."""
+    pooled = np.zeros((len(start), vectors.shape[1]), np.float32)
+    low, high = np.searchsorted(begins, start), np.searchsorted(begins, end)
+    for row, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if len(vectors):
+            pooled[row] = vectors[min(first, max(last - 1, 0)) : max(last, 1)].mean(axis=0)
+    return pooled
+
+
+# principal components of the chunks' vectors
+
+
+def projection(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> dict[str, FloatArray]:
+    """Mean and components [dimensions, kept] of some of the chunks' vectors, evenly spaced (SVD, signs fixed)."""
+    rows = np.unique(np.linspace(0, max(len(table) - 1, 0), min(len(table), _PCA_ROWS)).astype(int))
+    some = encoder.vectors(table.texts_of(corpus, rows.tolist()), "document").astype(float)
+    mean = some.mean(axis=0) if len(some) else np.zeros(encoder.card.vector_dimensions)
+    centred = some - mean
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    components = vectors[:, np.argsort(-values, kind="stable")[: embedder.project_to]]
+    largest = np.abs(components).argmax(axis=0)
+    components = components * np.sign(components[largest, np.arange(components.shape[1])])
+    return {"mean": mean, "components": components}
+
+
+def project(vectors: Vectors, by: dict[str, FloatArray]) -> Vectors:
+    """[rows, kept], unit length; row by row the same, however many there are."""
+    moved = np.einsum("nd,dk->nk", vectors - by["mean"], by["components"])
+    unit: Vectors = (moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit
+
+
+class Projected:
+    """An open index whose vectors were projected: queries are, before they are searched for. `inner` is searched by
+    vectors that are projected already.
+    """
+
+    def __init__(self, index: Any, by: dict[str, FloatArray]) -> None:
+        self.inner, self._by = index, by
+        self.close = index.close
+        self.vectors = index.vectors
+
+    def search(
+        self, queries: Vectors, depth: int, *, allowed: NDArray[np.int32] | None = None, **settings: Any
+    ) -> RankedLists:
+        found: RankedLists = self.inner.search(self.projected(queries), depth, allowed=allowed, **settings)
+        return found
+
+    def projected(self, queries: Vectors) -> Vectors:
+        return project(queries, self._by)
+
+
+def opened(part: Any, folder: Path) -> Any:
+    """An index, with the projection that it was built by."""
+    index = part.open(folder)
+    if not (folder / PROJECTION).exists():
+        return index
+    with np.load(folder / PROJECTION) as arrays:
+        return Projected(index, dict(arrays))

@@ -1,0 +1,49 @@
+"""What stages ask of a corpus's text again and again: contents, tokens and sentences by span."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from rag_opt.core.arrays import IntArray
+from rag_opt.core.digests import digest
+from rag_opt.core.documents import Corpus, Span
+from rag_opt.text.sentences import sentences, trim
+from rag_opt.text.tokens import Tokenizer, TokenMap, budget_tokenizer
+
+
+class CorpusText:
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        # caches of this object alone, so that they end with it
+        self._tokens = functools.cache(self._read_tokens)
+        self._sentences = functools.cache(self._read_sentences)
+        self.digest = functools.cache(self._read_digest)
+
+    def of(self, span: Span) -> str:
+        return self.corpus.text(span)
+
+    def tokens(self, span: Span) -> int:
+        """Size of a span in tokens of the fixed tokenizer that budgets are counted with."""
+        return self._tokens(span.document_id).count(span.start, span.end)
+
+    def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
+        """The sentences that lie whole inside a span; one of more than `most_tokens` is several, cut at tokens."""
+        starts, ends = self._sentences(span.document_id, tokenizer, most_tokens)
+        first = int(np.searchsorted(starts, span.start))
+        last = int(np.searchsorted(ends, span.end, side="right"))
+        return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
+
+    def _read_digest(self, document_id: str) -> str:
+        return digest(self.corpus[document_id].text)
+
+    def _read_tokens(self, document_id: str) -> TokenMap:
+        return TokenMap(budget_tokenizer().starts(self.corpus[document_id].text))
+
+    def _read_sentences(self, document_id: str, tokenizer: Tokenizer, most: int) -> tuple[IntArray, IntArray]:
+        text = self.corpus[document_id].text
+        tokens = TokenMap(tokenizer.starts(text))
+        cut = [piece for span in sentences(text) for piece in tokens.windows(*span, size=most, step=most)]
+        found = np.array([trim(text, *piece) or piece for piece in cut], np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]

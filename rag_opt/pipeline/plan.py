@@ -1,0 +1,233 @@
+"""What a pipeline would have to compute, known from keys alone, before a model is loaded or an index opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rag_opt.core.questions import Question
+from rag_opt.pipeline.reranking import rerank_stage, rerank_work
+
+if TYPE_CHECKING:
+    from rag_opt.models.encoder import Encoder
+    from rag_opt.parts.index_queries import IndexQuery
+    from rag_opt.pipeline.builder import PipelineBuilder
+    from rag_opt.pipeline.chunk_table import ChunkTable
+    from rag_opt.pipeline.spec import PipelineSpec
+
+_USUAL_SIZE_TOKENS = 200  # of chunks whose chunker has no size
+_USUAL_PIECE_TOKENS = 30  # of what a chunker compares
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`missing` of `total` values or artifacts. `work` of the missing is what its time grows with: characters to
+    chunk, tokens to embed, chunks to index, questions to search, rerank and answer.
+
+    `key`: what it makes, the same in every pipeline that needs the same. `counted` False: what comes before it is
+    missing itself, so that this is an expectation or an upper bound.
+    """
+
+    name: str
+    key: str
+    missing: int
+    total: int
+    work: float
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every stage of a pipeline, in the order of the work."""
+
+    stages: tuple[Stage, ...]
+
+    @property
+    def missing(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if stage.missing)
+
+    def __getitem__(self, name: str) -> Stage:
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+class Planner:
+    """Plans pipelines of one workshop for some questions. What was found complete is not looked up again."""
+
+    def __init__(self, builder: PipelineBuilder, questions: Sequence[Question]) -> None:
+        self._builder = builder
+        self._questions = tuple(questions)
+        self._complete: dict[tuple[str, ...], Stage] = {}
+        self._tokens: dict[tuple[str, str], dict[bytes, int]] = {}
+
+    def plan(self, spec: PipelineSpec) -> Plan:
+        """Raises ImpossiblePipeline, and BadInput for a model without a card. Nothing is built, no model loaded."""
+        self._builder.check(spec)
+        builder, encoder = self._builder, self._builder.encoder(spec.embedder)
+        keys = builder.keys(spec)
+        stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
+        if encoder.made_here:
+            stages.append(self._once(("distil", encoder.files_digest), partial(self._distil, encoder)))
+        if _compares(spec.chunker):
+            stages.append(self._once(("pieces", keys.chunks), partial(self._embed_pieces, spec, keys.chunks, encoder)))
+        stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
+        for name, (part, key) in keys.indexes.items():
+            if part.reads == "vectors":
+                stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
+            stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
+            index_query = spec.retriever.index_queries().get(name)
+            if index_query is not None:
+                # words are searched for as they were asked, unless the question is reworded
+                same = part.reads != "vectors" and "reworded" not in spec.query.requires
+                written = repr([index_query, None if same else spec.query])
+                stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, index_query)))
+        return Plan((*stages, *self._always(spec)))
+
+    def outline(self, spec: PipelineSpec) -> Plan:
+        """All stages, with the work expected of each if nothing were stored: it follows from the spec alone."""
+        self._builder.check(spec)
+        builder, encoder, count = self._builder, self._builder.encoder(spec.embedder), len(self._questions)
+        keys, (chunks, tokens) = builder.keys(spec), self._expected(spec, encoder)
+        corpus = builder.corpus
+        stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
+        if encoder.made_here:
+            stages.append(_expected(f"distil {encoder.card.id}", encoder.files_digest, 1, 1))
+        if _compares(spec.chunker):
+            stages.append(self._pieces(spec, encoder))
+        for name, (part, key) in keys.indexes.items():
+            if part.reads == "vectors":
+                stages.append(
+                    _expected(encoder.stage("document"), _vectors_of(keys.chunks, spec, encoder), chunks, tokens)
+                )
+            stages.append(_expected(f"index {part.kind}", key, 1, chunks))
+            index_query = spec.retriever.index_queries().get(name)
+            if index_query is not None:
+                stages.append(_expected(f"search {part.kind}", f"{key} {index_query!r} {spec.query!r}", count, count))
+        return Plan((*stages, *self._always(spec)))
+
+    def _always(self, spec: PipelineSpec) -> list[Stage]:
+        """What cannot be known before the lists are there."""
+        count, stages = len(self._questions), list[Stage]()
+        if "model" in spec.query.requires:
+            stages.append(_expected(f"rewrite {spec.query.kind}", spec.digest, count, count))
+        if spec.reranker.requires:
+            work = rerank_work(spec.reranker, count)
+            stages.append(_expected(rerank_stage(spec.reranker), spec.digest, count, work))
+        if spec.generator.requires:
+            stages.append(_expected(f"answer {spec.generator.kind}", spec.digest, count, count))
+        return stages
+
+    def _once(self, key: tuple[str, ...], look: Any) -> Stage:
+        if key in self._complete:
+            return self._complete[key]
+        stage: Stage = look()
+        if not stage.missing:
+            self._complete[key] = stage
+        return stage
+
+    def _chunk(self, spec: PipelineSpec, key: str) -> Stage:
+        done = self._builder.store.has("chunks", key)
+        corpus = self._builder.corpus
+        count, work = len(corpus.documents), 0 if done else corpus.characters
+        return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
+
+    def _distil(self, encoder: Encoder) -> Stage:
+        done = self._builder.store.has("distilled", encoder.files_digest)
+        return Stage(f"distil {encoder.card.id}", encoder.files_digest, 0 if done else 1, 1, 0 if done else 1)
+
+    def _embed_pieces(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
+        if self._builder.store.has("chunks", key):
+            return Stage(encoder.stage("document"), f"pieces {key}", 0, 0, 0)
+        return self._pieces(spec, encoder)
+
+    def _pieces(self, spec: PipelineSpec, encoder: Encoder) -> Stage:
+        """What a chunker that compares pieces of the documents has embedded: all of the text, in small pieces."""
+        count, tokens = self._expected(spec, encoder)
+        pieces = max(count, round(tokens / _USUAL_PIECE_TOKENS))
+        tokens += (pieces - count) * encoder.tokenizer.special_tokens
+        kind = f"pieces of {spec.chunker.kind} {encoder.files_digest}"
+        return _expected(encoder.stage("document"), kind, pieces, tokens)
+
+    def _embed_questions(self, encoder: Encoder) -> Stage:
+        texts = list(dict.fromkeys(question.text for question in self._questions))
+        keys = encoder.keys(texts, "query")
+        known = self._builder.store.values.known("vectors", keys)
+        missing = [text for text, key in zip(texts, keys, strict=True) if key not in known]
+        tokens = int(encoder.tokenizer.lengths(missing).sum()) if missing else 0
+        return Stage(encoder.stage("query"), encoder.vectors_key, len(missing), len(texts), tokens)
+
+    def _embed(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
+        builder, name = self._builder, encoder.stage("document")
+        made = _vectors_of(builder.keys(spec).chunks, spec, encoder)
+        if builder.store.has("indexes", key):
+            return Stage(name, made, 0, 0, 0)
+        table = builder.stored_chunks(spec)
+        if table is None:
+            count, tokens = self._expected(spec, encoder)
+            return Stage(name, made, count, count, tokens, counted=False)
+        if hasattr(spec.embedder, "window"):
+            return Stage(name, made, len(table), len(table), self._expected(spec, encoder)[1], counted=False)
+        sizes = self._sizes(table, encoder)
+        missing = sizes.keys() - builder.store.values.known("vectors", list(sizes))
+        read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
+        return Stage(name, made, len(missing), len(sizes), read)
+
+    def _sizes(self, table: ChunkTable, encoder: Encoder) -> dict[bytes, int]:
+        """Tokens by the key of each chunk's vector, worked out once: it hashes every text."""
+        known = (table.digest, encoder.vectors_key)
+        if known not in self._tokens:
+            keys = encoder.keys(table.texts(self._builder.corpus), "document")
+            self._tokens[known] = dict(zip(keys, table.tokens.tolist(), strict=True))
+        return self._tokens[known]
+
+    def _index(self, spec: PipelineSpec, part: Any, key: str) -> Stage:
+        name, done = f"index {part.kind}", self._builder.store.has("indexes", key)
+        if done:
+            return Stage(name, key, 0, 1, 0)
+        table = self._builder.stored_chunks(spec)
+        if table is not None:
+            return Stage(name, key, 1, 1, len(table))
+        count, _ = self._expected(spec, self._builder.encoder(spec.embedder))
+        return Stage(name, key, 1, 1, count, counted=False)
+
+    def _search(self, spec: PipelineSpec, part: Any, key: str, index_query: IndexQuery) -> Stage:
+        from rag_opt.pipeline.retrieval import list_keys, query_facts
+
+        name = f"{key} {index_query!r} {spec.query!r}"
+        if "reworded" in spec.query.requires or ("model" in spec.query.requires and part.reads == "vectors"):
+            # what it writes is not known before
+            return _expected(f"search {part.kind}", name, len(self._questions), len(self._questions))
+        refined = part.reads == "vectors" and "feedback" in spec.query.requires
+        keys = list_keys(key, index_query, self._questions, query=query_facts(spec.query) if refined else None)
+        missing = len(set(keys) - self._builder.store.values.known("candidates", keys))
+        return Stage(f"search {part.kind}", name, missing, len(set(keys)), missing)
+
+    def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
+        """(chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker's settings."""
+        size, overlap = getattr(spec.chunker, "size", _USUAL_SIZE_TOKENS), getattr(spec.chunker, "overlap", 0.0)
+        tokens = self._builder.corpus_tokens(encoder) / (1 - overlap)
+        count = max(round(tokens / size), 1)
+        return count, tokens + count * encoder.tokenizer.special_tokens
+
+
+def _expected(name: str, key: str, count: int, work: float) -> Stage:
+    return Stage(name, key, count, count, work, counted=False)
+
+
+def _compares(chunker: Any) -> bool:
+    """Whether a chunker looks at vectors of pieces."""
+    return "vectors" in getattr(chunker, "needs", ())
+
+
+def _vectors_of(chunks_key: str, spec: PipelineSpec, encoder: Encoder) -> str:
+    """The vectors of a chunking at a model's full width: variants cut from them are made of the same, and all
+    chunkings of what is read in windows.
+    """
+    late = hasattr(spec.embedder, "window")
+    return f"{spec.embedder!r} {encoder.files_digest}" if late else f"{chunks_key} {encoder.files_digest}"
+
+
+def plan(builder: PipelineBuilder, spec: PipelineSpec, questions: Sequence[Question]) -> Plan:
+    """Which artifacts of a pipeline are missing, and how much work they are; no model is loaded for it."""
+    return Planner(builder, questions).plan(spec)

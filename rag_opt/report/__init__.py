@@ -1,0 +1,1 @@
+"""What a person sees of a search: the live display and the summary at its end."""

@@ -1,0 +1,1 @@
+"""From composed settings to a study that is ready to run."""

@@ -1,0 +1,1 @@
+"""What trials and whole searches cost, measured and forecast."""

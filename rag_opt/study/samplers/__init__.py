@@ -1,0 +1,1 @@
+"""Samplers: they propose the next pipeline."""

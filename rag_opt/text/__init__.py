@@ -1,0 +1,1 @@
+"""Everything that knows about scripts and languages: tokens, words, sentences, offsets."""
