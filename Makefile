@@ -1,4 +1,4 @@
-# make search | ui | test | cover | check | bench: each sets up .venv first when needed
+# make search | ui | test | integration | cover | check | bench: each sets up .venv first when needed
 PYTHON  ?= python3
 OUTPUTS ?= outputs
 PORT    ?= 5000
@@ -7,21 +7,20 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup search ui test cover check bench clean
+.PHONY: setup search ui test integration cover check bench clean
 
 setup: $(VENV)/.runtime
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes first and alone, so that nothing else chooses its build
+# uv, fast, or plain pip where uv cannot be had; torch first and alone, so that nothing else chooses its build
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[openvino,documents,code,static]"
+	$(BIN)/python install.py -e ".[openvino,documents,code,static]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,openvino,documents,code,static]"
+	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static]"
 	touch $@
 
 search: $(VENV)/.runtime
@@ -37,6 +36,10 @@ check: $(VENV)/.dev
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+# what takes minutes or wants more than this machine may have; what is missing is said at the end
+integration: $(VENV)/.dev
+	$(BIN)/python -m pytest -m integration -rs $(ARGS)
 
 # the same with what it covers, a fifth slower
 cover: check

@@ -1,1 +1,1 @@
-"""The shelf of objectives: one file each, found through the registry. Put your own beside them."""
+"""The shelf of objectives, found through the registry. Put your own beside them."""

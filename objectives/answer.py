@@ -1,112 +1,82 @@
-"""Whether the answer is right, and whether it was right to refuse."""
+"""Scores of the answer against the reference, and of refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from objectives.ragas_metrics import rouge_scores, semantic_similarities
+from objectives.ragas_metrics import score_rouge_l, score_semantic_similarity
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.interfaces import ObjectiveDefaults, Requirement
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
-from rag_opt.metrics.evidence import covered
+from rag_opt.metrics.evidence import score_evidence_recall
 
 _SIMILARITY = "ragas/semantic_similarity"
-
-
-def similarities(run: Run, tools: ScoringResources, model: str) -> Scores:
-    """ragas semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference.
-
-    Beside it the share of answers or references that are longer than the similarity model reads.
-    """
-    said, cut = np.full(len(run.questions), np.nan), np.full(len(run.questions), np.nan)
-    rows = []
-    for row, (question, answer) in enumerate(zip(run.questions, run.responses.answers, strict=True)):
-        if question.answerable and question.reference_answer:
-            said[row] = 0.0
-            if not answer.refused:
-                rows.append(row)
-    pairs = [(run.questions[row].reference_answer or "", run.responses.answers[row].text) for row in rows]
-    said[rows] = semantic_similarities(pairs, tools.encoder(model))
-    if pairs:
-        longer = [tools.encoder(model).longer_than_read(texts, "document") for texts in zip(*pairs, strict=True)]
-        cut[rows] = np.logical_or(*longer)
-    return {_SIMILARITY: said, "ragas/semantic_similarity_cut": cut}
+ContextPrice = Annotated[float, Ge(0), Doc("Price of 1,000 tokens of context, in units of the score.")]
+SimilarityModel = Annotated[str, Doc("Name of the card of the embedding model that compares answers.")]
 
 
 @register("objective", "grounded_answer")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GroundedAnswer:
-    """Answerable: the mean of evidence recall and answer similarity. Unanswerable: 1 for a refusal, else 0.
+class GroundedAnswer(ObjectiveDefaults):
+    """Answerable: the mean of evidence recall and semantic similarity. Unanswerable: 1 for a refusal, else 0.
 
-    From both a price per 1,000 context tokens is taken: more context must earn its place. The similarity
-    model belongs to the objective and is the same for all trials.
+    A price per 1,000 context tokens is subtracted from both: more context must earn its place. The similarity model
+    belongs to the objective and is the same for all trials.
     """
 
-    price_per_1000_tokens: Annotated[float, Ge(0)] = 0.05
-    similarity_model: str = "minilm"
+    price_per_1000_tokens: ContextPrice = 0.05
+    similarity_model: SimilarityModel = "minilm"
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset({"evidence", "reference_answers"})
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence", "reference_answers"})
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        similar = similarities(run, tools, self.similarity_model)
-        answered = (covered(run.responses.hits, run.questions, run.corpus) + similar[_SIMILARITY]) / 2
-        refused = np.array([answer.refused for answer in run.responses.answers], float)
-        answerable = np.array([question.answerable for question in run.questions], bool)
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return the value first, then the semantic similarity."""
+        similarity = score_similarity(run, resources, self.similarity_model)
+        recall = score_evidence_recall(run.responses.hits, run.questions, run.corpus)
+        answered = (recall + similarity[_SIMILARITY]) / 2
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        return {
-            "quality/grounded_answer": np.where(answerable, answered, refused) - price,
-            **similar,
-        }
+        value = np.where(_answerable(run), answered, _refused(run)) - price
+        return {"quality/grounded_answer": value, **similarity}
 
 
 @register("objective", "answer_similarity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AnswerSimilarity:
-    """ragas semantic similarity to the reference (0 for a refusal), or 1 for a right refusal, minus the price."""
+class AnswerSimilarity(ObjectiveDefaults):
+    """Semantic similarity to the reference (0 for a refusal), or 1 for a right refusal; minus a price for context."""
 
-    price_per_1000_tokens: Annotated[float, Ge(0)] = 0.05
-    similarity_model: str = "minilm"
+    price_per_1000_tokens: ContextPrice = 0.05
+    similarity_model: SimilarityModel = "minilm"
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"reference_answers"})
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        similar = similarities(run, tools, self.similarity_model)
-        refused = np.array([answer.refused for answer in run.responses.answers], float)
-        answerable = np.array([question.answerable for question in run.questions], bool)
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return the value first, then the semantic similarity."""
+        similarity = score_similarity(run, resources, self.similarity_model)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        return {
-            "quality/answer_similarity_after_price": np.where(answerable, similar[_SIMILARITY], refused) - price,
-            **similar,
-        }
+        value = np.where(_answerable(run), similarity[_SIMILARITY], _refused(run)) - price
+        return {"quality/answer_similarity_after_price": value, **similarity}
 
 
 @register("objective", "refusals")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Refusals:
-    """How often it refused: wrongly (answerable questions) and rightly (unanswerable ones)."""
+class Refusals(ObjectiveDefaults):
+    """Share of refusals: of answerable questions (wrong ones) and of unanswerable questions (right ones)."""
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset()
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     stored: ClassVar[bool] = False
-    libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        refused = np.array([answer.refused for answer in run.responses.answers], float)
-        answerable = np.array([question.answerable for question in run.questions], bool)
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return 1 for a refusal, else 0: of unanswerable questions first, then of answerable ones."""
+        refused, answerable = _refused(run), _answerable(run)
         return {
             "quality/refused_unanswerable": np.where(answerable, np.nan, refused),
             "quality/refused_answerable": np.where(answerable, refused, np.nan),
@@ -115,20 +85,54 @@ class Refusals:
 
 @register("objective", "rouge")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Rouge:
-    """ragas ROUGE-L F-measure of the answer against the reference; 0 for a refusal. Slow: for finalists."""
+class Rouge(ObjectiveDefaults):
+    """ROUGE-L F-measure (ragas) of the answer against the reference; 0 for a refusal. Slow: for finalists."""
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset({"reference_answers"})
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"reference_answers"})
     libraries: ClassVar[tuple[str, ...]] = ("ragas", "rouge-score")
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        scores = np.full(len(run.questions), np.nan)
-        rows = [i for i, q in enumerate(run.questions) if q.answerable and q.reference_answer]
-        scores[rows] = 0.0
-        answered = [i for i in rows if not run.responses.answers[i].refused]
-        pairs = [(run.questions[i].reference_answer or "", run.responses.answers[i].text) for i in answered]
-        scores[answered] = rouge_scores(pairs)
-        return {"ragas/rouge_l": scores}
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return ROUGE-L, NaN without a reference."""
+        rouge, rows, pairs = _pair_with_references(run)
+        rouge[rows] = score_rouge_l(pairs)
+        return {"ragas/rouge_l": rouge}
+
+
+def score_similarity(run: Run, resources: ScoringResources, model: str) -> Scores:
+    """Return ragas' semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference.
+
+    Beside it, 1 where answer or reference is longer than the similarity model (a card's name) reads, else 0.
+    """
+    similarity, rows, pairs = _pair_with_references(run)
+    encoder, cut = resources.encoder(model), np.full(len(run.questions), np.nan)
+    similarity[rows] = score_semantic_similarity(pairs, encoder)
+    if pairs:
+        references_cut, answers_cut = (
+            encoder.longer_than_read(texts, "document") for texts in zip(*pairs, strict=True)
+        )
+        cut[rows] = np.logical_or(references_cut, answers_cut)
+    return {_SIMILARITY: similarity, "ragas/semantic_similarity_cut": cut}
+
+
+def _pair_with_references(run: Run) -> tuple[FloatArray, list[int], list[tuple[str, str]]]:
+    """Return a column (0 where there is a reference, else NaN), the rows to score, and their (reference, answer).
+
+    The rows are those that have a reference and were not refused.
+    """
+    column, rows, pairs = np.full(len(run.questions), np.nan), list[int](), list[tuple[str, str]]()
+    for row, (question, answer) in enumerate(zip(run.questions, run.responses.answers, strict=True)):
+        if not question.answerable or not question.reference_answer:
+            continue
+        column[row] = 0.0
+        if not answer.refused:
+            rows.append(row)
+            pairs.append((question.reference_answer, answer.text))
+    return column, rows, pairs
+
+
+def _refused(run: Run) -> FloatArray:
+    return np.array([answer.refused for answer in run.responses.answers], float)
+
+
+def _answerable(run: Run) -> NDArray[np.bool_]:
+    return np.array([question.answerable for question in run.questions], bool)

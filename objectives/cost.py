@@ -1,57 +1,55 @@
-"""What a pipeline costs a question."""
+"""Tokens and dollars that a pipeline costs for a question."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.interfaces import Aggregate, Direction, ObjectiveDefaults
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 
 @register("objective", "context_tokens")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContextTokens:
-    """Tokens of the context that a generator has to read, by one fixed tokenizer."""
+class ContextTokens(ObjectiveDefaults):
+    """Tokens of the context that a generator has to read, counted by one fixed tokenizer."""
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
-    requires: ClassVar[frozenset[str]] = frozenset()
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    direction: ClassVar[Direction] = "minimize"
     stored: ClassVar[bool] = False
-    libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return the tokens of each question's context."""
         return {"cost/context_tokens": run.responses.context_tokens.astype(float)}
 
 
 @register("objective", "model_use")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ModelUse:
-    """What the pipeline asks of a language model for a question, dollars first: as it was when each answer was first
-    given. Nothing where no model is asked.
+class ModelUse(ObjectiveDefaults):
+    """Dollars, calls and tokens of the language model for a question.
+
+    They are those of the time when each answer was first given, so stored answers count like new ones. Where the
+    pipeline calls no model, dollars are 0 and the others do not apply.
     """
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "minimize"
-    requires: ClassVar[frozenset[str]] = frozenset()
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {"cost/answers_cut_off": ("sum",)}
+    direction: ClassVar[Direction] = "minimize"
+    aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {"cost/answers_cut_off": ("sum",)}
     stored: ClassVar[bool] = False
-    libraries: ClassVar[tuple[str, ...]] = ()
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return dollars first, then calls, tokens and whether the answer was cut off at the limit of tokens."""
         usage = run.responses.usage
-        any_asked = bool(usage.calls.any())
-        columns = {
-            "cost/usd": usage.usd,
+        usd = usage.usd.astype(float)
+        counts = {
             "cost/model_calls": usage.calls,
             "cost/model_input_tokens": usage.input_tokens,
             "cost/model_output_tokens": usage.output_tokens,
             "cost/answers_cut_off": usage.cut,
         }
-        return {
-            name: np.where(any_asked, column.astype(float), np.nan if name != "cost/usd" else 0.0)
-            for name, column in columns.items()
-        }
+        if not usage.calls.any():
+            return {"cost/usd": np.zeros(len(usd)), **{name: np.full(len(usd), np.nan) for name in counts}}
+        return {"cost/usd": usd, **{name: count.astype(float) for name, count in counts.items()}}

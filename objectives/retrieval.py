@@ -1,77 +1,76 @@
-"""Whether the evidence was found."""
+"""Scores of the retrieved spans and documents against the evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.interfaces import ObjectiveDefaults, Requirement
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
-from rag_opt.metrics.evidence import covered, document_gold, score_documents, score_spans, span_gold
+from rag_opt.metrics.evidence import (
+    build_document_gold,
+    build_span_gold,
+    score_documents,
+    score_evidence_recall,
+    score_spans,
+)
 
 
 @register("objective", "evidence")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Evidence:
-    """Span evidence, scored by characters: recall, precision, IoU, dcg, hit rate, MRR (see `rag_opt.evidence`)."""
+class Evidence(ObjectiveDefaults):
+    """Span evidence, scored by characters: recall, precision, IoU, DCG, hit rate, MRR (`rag_opt.metrics.evidence`)."""
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset()
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
-    libraries: ClassVar[tuple[str, ...]] = ()
-
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        s = score_spans(run.responses.hits, span_gold(run.questions, run.corpus))
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return evidence recall first, then the other metrics of spans."""
+        scores = score_spans(run.responses.hits, build_span_gold(run.questions, run.corpus))
         return {
-            "retrieval/evidence_recall": s.recall,
-            "retrieval/evidence_precision": s.precision,
-            "retrieval/evidence_iou": s.iou,
-            "retrieval/evidence_dcg": s.dcg,
-            "retrieval/hit_rate": s.hit,
-            "retrieval/mrr": s.reciprocal_rank,
+            "retrieval/evidence_recall": scores.recall,
+            "retrieval/evidence_precision": scores.precision,
+            "retrieval/evidence_iou": scores.iou,
+            "retrieval/evidence_dcg": scores.dcg,
+            "retrieval/hit_rate": scores.hit,
+            "retrieval/mrr": scores.reciprocal_rank,
         }
 
 
 @register("objective", "ndcg")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DocumentNdcg:
+class DocumentNdcg(ObjectiveDefaults):
     """Document evidence: nDCG@k, recall@k and MRR over documents. The value is nDCG@k."""
 
-    k: Annotated[int, Ge(1), Le(1000)] = 10
+    k: Annotated[int, Ge(1), Le(1000), Doc("How many of the first documents count.")] = 10
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset({"document_evidence"})
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
-    libraries: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"document_evidence"})
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
-        s = score_documents(run.responses.hits, document_gold(run.questions, run.corpus), k=self.k)
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return nDCG@k first, then recall@k and MRR."""
+        scores = score_documents(run.responses.hits, build_document_gold(run.questions, run.corpus), k=self.k)
         return {
-            f"retrieval/document_ndcg_at_{self.k}": s.ndcg,
-            f"retrieval/document_recall_at_{self.k}": s.recall,
-            "retrieval/document_mrr": s.reciprocal_rank,
+            f"retrieval/document_ndcg_at_{self.k}": scores.ndcg,
+            f"retrieval/document_recall_at_{self.k}": scores.recall,
+            "retrieval/document_mrr": scores.reciprocal_rank,
         }
 
 
 @register("objective", "evidence_recall")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class EvidenceRecall:
-    """Evidence recall minus a price per 1,000 context tokens; questions without an answer are not scored."""
+class EvidenceRecall(ObjectiveDefaults):
+    """Evidence recall minus a price for the context; questions without an answer are not scored."""
 
-    price_per_1000_tokens: Annotated[float, Ge(0)] = 0.05
+    price_per_1000_tokens: Annotated[float, Ge(0), Doc("Price of 1,000 tokens of context, in units of the score.")] = (
+        0.05
+    )
 
-    direction: ClassVar[Literal["maximize", "minimize"]] = "maximize"
-    requires: ClassVar[frozenset[str]] = frozenset({"evidence"})
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    stored: ClassVar[bool] = True
-    libraries: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence"})
 
-    def score(self, run: Run, tools: ScoringResources) -> Scores:
+    def score(self, run: Run, resources: ScoringResources) -> Scores:
+        """Return the recall after the price."""
+        recall = score_evidence_recall(run.responses.hits, run.questions, run.corpus)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        return {"quality/evidence_recall_after_price": covered(run.responses.hits, run.questions, run.corpus) - price}
+        return {"quality/evidence_recall_after_price": recall - price}

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from rag_opt.cli.composing import run
-from rag_opt.cli.estimate_command import estimate
+from pathlib import Path
+
+from rag_opt.cli.composing import compose_and_run
+from rag_opt.core.strict import PlainDict
 
 
 def main() -> None:
-    """Compose the config of the command line and print the estimate of its search."""
-    run(estimate)
+    """Compose the config of the command line and print the forecast of its search."""
+    compose_and_run(estimate)
+
+
+def estimate(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Print the forecast of a composed config."""
+    from rag_opt.cli.estimate_command import estimate_command  # imported after `--help` was answered
+
+    estimate_command(composed, conf_folders, name_suffix)
 
 
 if __name__ == "__main__":

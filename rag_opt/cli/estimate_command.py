@@ -1,29 +1,26 @@
-"""python -m rag_opt.estimate [key=value ...]: what a search would build, take and show, before anything is spent."""
+"""The command `estimate`: what a search would build, take and show, before anything is spent."""
 
 from __future__ import annotations
 
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rag_opt.cli.composing import fail, run
+from rag_opt.cli.composing import fail
 from rag_opt.core.errors import RagOptError
+from rag_opt.core.strict import PlainDict
 
 if TYPE_CHECKING:
     from rag_opt.setup.prepare import Prepared
-    from rag_opt.study.cost.estimate import Estimate, Interval
-    from rag_opt.study.cost.model_calls import Calls
+    from rag_opt.study.cost.estimate import Estimate, Quantiles
+    from rag_opt.study.cost.model_calls import ModelCalls
 
 _LINE = "{:<12} {}"
 
 
-def main() -> None:
-    run(estimate)
-
-
-def estimate(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Prints the estimate. Exits with 2 for input that cannot be used."""
+def estimate_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Print the forecast. Exits with 2 for input that cannot be used."""
     from rag_opt.setup.prepare import prepare
     from rag_opt.study.cost import estimate as estimating
 
@@ -55,13 +52,13 @@ _IMPORTS_SECONDS = 8.0  # until the first trial, and from the last to the end: t
 
 
 def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
-    """What a person should know before a search, label and text."""
-    from rag_opt.evaluation.intervals import smallest_gains_in_words
-    from rag_opt.study.cost.model_calls import expected_calls
+    """Return what a person should know before a search, as label and text."""
+    from rag_opt.evaluation.intervals import describe_smallest_gains
+    from rag_opt.study.cost.model_calls import forecast_model_calls
 
     search = prepared.search
     size, held_out = search.space.size, len(prepared.held_out)
-    calls = expected_calls(search, held_out=held_out, finalists=prepared.settings.study.finalists)
+    calls = forecast_model_calls(search, held_out=held_out, finalists=prepared.settings.study.finalists)
     stages = sorted(found.by_stage.items(), key=lambda pair: -pair[1])
     return [
         ("space", f"{'endless' if size is None else f'{size:,}'} pipelines; {found.trials} would be tried"),
@@ -74,12 +71,12 @@ def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
             f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
         ),
         ("money", _money(prepared, calls)),
-        ("can show", smallest_gains_in_words(held_out or len(search.questions))),
+        ("can show", describe_smallest_gains(held_out or len(search.questions))),
     ]
 
 
-def _asking(calls: Calls) -> str:
-    """How often language models would be asked, in words."""
+def _asking(calls: ModelCalls) -> str:
+    """Return how often language models would be asked, in words."""
     if not calls.generator + calls.judge:
         return "0: answers and scores of this search need no language model"
     each = f"every second that one takes adds {_minutes(calls.seconds_each)} to the time below"
@@ -87,7 +84,7 @@ def _asking(calls: Calls) -> str:
     return f"{asked}; no request is sent twice; {each}"
 
 
-def _money(prepared: Prepared, calls: Calls) -> str:
+def _money(prepared: Prepared, calls: ModelCalls) -> str:
     if not calls.generator + calls.judge:
         return "0: nothing here is paid for by the call"
     builder, cap = prepared.search.builder, prepared.settings.budget.usd
@@ -108,12 +105,12 @@ def _downloads(prepared: Prepared) -> str:
     return f"none; the models of the space ({len({card.id for card in cards.values()})}) are on this machine"
 
 
-def _counted(interval: Interval) -> str:
+def _counted(interval: Quantiles) -> str:
     low, middle, high = (round(value) for value in interval)
     return f"about {middle:,} ({low:,} to {high:,})" if low != high else f"{middle:,}"
 
 
-def _clock(interval: Interval) -> str:
+def _clock(interval: Quantiles) -> str:
     low, middle, high = (_minutes(value) for value in interval)
     return f"about {middle} ({low} to {high})"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 
 from rag_opt.core.errors import BadBundle
+from rag_opt.core.strict import PlainDict
 
 
 def export_command(
@@ -23,10 +24,11 @@ def export_command(
 
 
 def export(study: Path, out: Path, *, trial: int | None = None) -> str:
-    """Write and check a bundle; what was done, in words. Raises RagOptError, and leaves nothing half-written."""
+    """Write and check a bundle, and return in words what was done. Raises RagOptError; leaves nothing half-written."""
     from rag_opt.cli.composing import conf_folder
     from rag_opt.pipeline.spec import PipelineSpec
-    from rag_opt.production.bundle import load_bundle, parity, write_bundle
+    from rag_opt.production.bundle_files import load_bundle, write_bundle
+    from rag_opt.production.parity import find_differences
     from rag_opt.setup.prepare import prepare
     from rag_opt.study.folder import StudyFolder
     from rag_opt.study.trials import load_trials
@@ -42,7 +44,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         raise BadBundle(
             f"trial {number} of {study} is {chosen.state if chosen else 'not there'}; only COMPLETE ones export"
         )
-    composed: dict[str, Any] = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
+    composed: PlainDict = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
     composed["tracking"] = {"enabled": False}
     composed["study"] = {**composed["study"], "name": folder.name}  # wherever it was moved to
     folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
@@ -65,7 +67,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     rows = folder.load_rows(number)
     # what a language model answered in the search is not asked again: the bundle is held against the same answers
     bundle = load_bundle(out, allow_code=prepared.settings.embedder.allow_code, completions=builder.store.values)
-    different = parity(bundle, rows, [filters[row["question_id"]] for row in rows])
+    different = find_differences(bundle, rows, [filters[row["question_id"]] for row in rows])
     builder.close()
     if different:
         shutil.rmtree(out)
@@ -80,13 +82,13 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     )
 
 
-def _result(folder: Path) -> dict[str, Any] | None:
+def _result(folder: Path) -> PlainDict | None:
     path = folder / "result.json"
-    found: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.exists() else None
+    found: PlainDict | None = orjson.loads(path.read_bytes()) if path.exists() else None
     return found
 
 
-def _winner(result: dict[str, Any] | None, study: Path) -> int:
+def _winner(result: PlainDict | None, study: Path) -> int:
     if result is None:
         raise BadBundle(f"{study} has no winner yet (no result.json): let the search finish, or name one with --trial")
     return int(result["winner"])

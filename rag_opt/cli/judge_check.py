@@ -1,24 +1,29 @@
-"""python -m rag_opt.check --judge labels.jsonl [--injections] [key=value ...]: the judge against people's labels."""
+"""The command `check --judge`: how far the judge agrees with people's labels, and can be talked round."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, Problem
-from rag_opt.core.strict import STRICT
+from rag_opt.core.registry import lookup
+from rag_opt.core.strict import STRICT, PlainMapping
+from rag_opt.data.reading import Problems, read_json_lines
+from rag_opt.evaluation.agreement import INJECTIONS, measure_agreement, measure_shift, plant_injection
+from rag_opt.evaluation.interfaces import JudgedObjective, Sample
+from rag_opt.evaluation.run import ScoringResources
+from rag_opt.report.live_display import describe_usage
+from rag_opt.setup.builders import open_models
 
-if TYPE_CHECKING:
-    from rag_opt.evaluation.run import ScoringResources
-
-_OF_RAGAS = {
+_RAGAS_NAMES = {
     "question": "user_input",
     "answer": "response",
     "passages": "retrieved_contexts",
@@ -28,100 +33,98 @@ _OF_RAGAS = {
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Label:
-    """One line. `score` in [0, 1] as a person gave it, of what the objective `metric` measures."""
+    """One line of labels: a score that a person gave."""
 
-    score: Annotated[float, Ge(0), Le(1)]
-    metric: str = "faithfulness"
-    question: str = ""
-    answer: str = ""
-    passages: list[str] | None = None
-    reference: str = ""
+    score: Annotated[float, Ge(0), Le(1), Doc("Score in [0, 1], of what the metric measures.")]
+    metric: Annotated[str, Doc("Kind of the judged objective.")] = "faithfulness"
+    question: Annotated[str, Doc("The question.")] = ""
+    answer: Annotated[str, Doc("The answer that was judged.")] = ""
+    passages: Annotated[list[str] | None, Doc("The passages that it was given from.")] = None
+    reference: Annotated[str, Doc("The reference answer.")] = ""
+
+    def to_sample(self) -> Sample:
+        """Return the label as ragas names its fields, empty ones left out."""
+        return {name: value for ours, name in _RAGAS_NAMES.items() if (value := getattr(self, ours))}
 
 
-def judge_check(labels: Path, *, injections: bool, composed: Mapping[str, Any], conf_folders: Sequence[Path]) -> None:
-    """Prints how far the configured judge agrees with the labels. Raises BadInput, and what asking raises."""
-    from rag_opt.evaluation.run import ScoringResources
-    from rag_opt.report.live_display import in_words
-    from rag_opt.setup.inputs import models_alone
-
-    builder, language = models_alone(composed, conf_folders=conf_folders)
+def check_judge(labels: Path, *, injections: bool, composed: PlainMapping, conf_folders: Sequence[Path]) -> None:
+    """Print how far the configured judge agrees with the labels. Raises BadInput, and what asking raises."""
+    builder, language = open_models(composed, conf_folders=conf_folders)
     if builder.judge is None:
-        what = (
-            "there is no judge: llm@judge=openai_compatible judge.base_url=…, or llm=openai_compatible llm.base_url=…"
-        )
-        raise BadInput([Problem("judge", what)])
-    read = _read(labels)
-    print(f"judge     {builder.judge.settings.model}, {len(read)} labels of {labels}")
-    tools = ScoringResources(builder.encoder, builder.judge)
-    for metric, some in _by_metric(read).items():
-        _compared(metric, some, tools, language, injections=injections)
-    print(f"model     {in_words(builder.budget_tracker.total, builder.budget_tracker.budget)}")
+        ways = "llm@judge=openai_compatible judge.base_url=…, or llm=openai_compatible llm.base_url=…"
+        raise BadInput([Problem("judge", f"there is no judge: {ways}")])
+    placed = _read_labels(labels)
+    print(f"judge     {builder.judge.settings.model}, {len(placed)} labels of {labels}")
+    resources = ScoringResources(builder.encoder, builder.judge)
+    for metric, some in _group_by_metric(placed).items():
+        _print_agreement(metric, some, resources, language, injections=injections)
+    print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
 
 
-def _read(path: Path) -> list[tuple[str, Label]]:
-    from rag_opt.data.reading import Problems, json_lines
-
-    problems, found = Problems(), list[tuple[str, Label]]()
+def _read_labels(path: Path) -> list[tuple[str, Label]]:
+    """Return labels with their places (`file:line`)."""
     if not path.is_file():
         raise BadInput([Problem("--judge", f"there is no file {str(path)!r}")])
-    for where, data in json_lines(path, problems):
+    problems, placed = Problems(), list[tuple[str, Label]]()
+    for where, data in read_json_lines(path, problems):
         try:
-            found.append((where, config.load(Label, data, path=where)))
+            placed.append((where, strict.load(Label, data, path=where)))
         except BadInput as error:
-            problems.found += error.problems
-    problems.refuse_if_any()
-    return found
+            problems.collected += error.problems
+    problems.raise_if_any()
+    return placed
 
 
-def _fed(where: str, label: Label, objective: Any) -> None:
-    lacks = [ours for ours, of in _OF_RAGAS.items() if of in objective.required and not getattr(label, ours)]
-    if lacks:
-        raise BadInput([Problem(where, f"{label.metric} needs {' and '.join(lacks)}")])
-
-
-def _by_metric(read: Sequence[tuple[str, Label]]) -> dict[str, list[Label]]:
-    from rag_opt.core.registry import lookup
-
-    found: dict[str, list[Label]] = {}
-    for where, label in read:
-        if not hasattr(lookup("objective", label.metric, where=f"{where} metric"), "judged"):
+def _group_by_metric(placed: Sequence[tuple[str, Label]]) -> dict[str, list[Label]]:
+    """Return the labels of each metric. Raises BadInput for one that is not judged, or lacks what its metric needs."""
+    groups: dict[str, list[Label]] = {}
+    for where, label in placed:
+        objective = lookup("objective", label.metric, where=f"{where} metric")()
+        if not isinstance(objective, JudgedObjective):
             raise BadInput([Problem(f"{where} metric", f"{label.metric} is not judged by a model")])
-        _fed(where, label, lookup("objective", label.metric)())
-        found.setdefault(label.metric, []).append(label)
-    return found
+        sample = label.to_sample()
+        lacks = [ours for ours, name in _RAGAS_NAMES.items() if name in objective.required and name not in sample]
+        if lacks:
+            raise BadInput([Problem(where, f"{label.metric} needs {' and '.join(lacks)}")])
+        groups.setdefault(label.metric, []).append(label)
+    return groups
 
 
-def _compared(
-    metric: str, labels: Sequence[Label], tools: ScoringResources, language: str, *, injections: bool
+def _print_agreement(
+    metric: str, labels: Sequence[Label], resources: ScoringResources, language: str, *, injections: bool
 ) -> None:
-    from rag_opt.core.registry import lookup
-    from rag_opt.evaluation.agreement import INJECTIONS, agreement, movement, planted
+    objective: JudgedObjective = lookup("objective", metric)()
+    samples = [label.to_sample() for label in labels]
+    scores, failures = objective.judge_samples(samples, resources, language)
+    agreement = measure_agreement(scores, np.array([label.score for label in labels], float))
+    print(f"\n{metric}: {agreement.items} of {len(labels)} judged")
+    for reason in dict.fromkeys(filter(None, failures)):
+        print(f"  not judged     {reason}")
+    print(f"  Spearman       {agreement.spearman}\n  Cohen's kappa  {agreement.kappa} (yes from 0.5 on)")
+    if injections:
+        _print_shifts(objective, samples, resources, language)
 
-    objective = lookup("objective", metric)()
-    samples = [{of: getattr(one, ours) for ours, of in _OF_RAGAS.items() if getattr(one, ours)} for one in labels]
-    scores, failures = objective.judged(samples, tools, language)
-    found = agreement(scores, np.array([one.score for one in labels], float))
-    print(f"\n{metric}: {found.items} of {len(labels)} judged")
-    for why in dict.fromkeys(filter(None, failures)):
-        print(f"  not judged     {why}")
-    print(f"  Spearman       {found.spearman}\n  Cohen's kappa  {found.kappa} (yes from 0.5 on)")
-    if not injections:
-        return
+
+def _print_shifts(
+    objective: JudgedObjective, samples: Sequence[Sample], resources: ScoringResources, language: str
+) -> None:
+    """Print how far planted instructions move the scores, by the place where they stand, with the guard and without."""
     print("  planted instructions move its scores towards the better by (points of 100):")
     sign = 1 if objective.direction == "maximize" else -1
+    judge = resources.judge
+    assert judge is not None
     for guard in (True, False):
-        judge = tools.judge
-        assert judge is not None
         settings = dataclasses.replace(judge.as_judge, guard=guard)
-        using = dataclasses.replace(tools, judge=judge.with_settings(settings))
-        plain, _ = objective.judged(samples, using, language)
+        guarded = dataclasses.replace(resources, judge=judge.with_settings(settings))
+        plain, _ = objective.judge_samples(samples, guarded, language)
         for where in objective.reads:
-            rows, texts = list[int](), list[dict[str, Any]]()
+            rows, planted = list[int](), list[Sample]()
             for injection in INJECTIONS:
                 for row, sample in enumerate(samples):
-                    text = planted(sample, injection, where)
-                    if text is not None:
+                    changed = plant_injection(sample, injection, where)
+                    if changed is not None:
                         rows.append(row)
-                        texts.append(text)
-            after, _ = objective.judged(texts, using, language)
-            print(f"    {where:<8} {'guarded' if guard else 'without':<8} {movement(plain[rows], after, sign=sign)}")
+                        planted.append(changed)
+            after, _ = objective.judge_samples(planted, guarded, language)
+            shift = measure_shift(plain[rows].tolist(), after.tolist(), sign=sign)
+            print(f"    {where:<8} {'guarded' if guard else 'without':<8} {shift}")

@@ -7,7 +7,7 @@ import sys
 
 from rag_opt import __version__
 from rag_opt.cli.doors import DOORS
-from rag_opt.core.errors import among
+from rag_opt.core.errors import suggest_names
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     name, *rest = given
     if name not in DOORS:
-        print(f"rag-opt: there is no command {name!r}{among(name, DOORS)}", file=sys.stderr)
+        print(f"rag-opt: there is no command {name!r}{suggest_names(name, DOORS)}", file=sys.stderr)
         raise SystemExit(2)
     sys.argv = [f"rag-opt {name}", *rest]
     importlib.import_module(f"rag_opt.{DOORS[name].module}").main()

@@ -1,4 +1,4 @@
-"""python -m rag_opt.questions make | label [key=value ...]: questions for documents that have none, or evidence."""
+"""The commands `questions make` and `questions label`: questions for documents that have none, or evidence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from rag_opt.cli.composing import fail, run
-from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, among
+from rag_opt.cli.composing import compose_and_run, fail
+from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, suggest_names
+from rag_opt.core.strict import PlainDict
 
 if TYPE_CHECKING:
     from rag_opt.core.documents import Corpus, Span
@@ -33,22 +34,23 @@ _USAGE = """python -m rag_opt.questions make | label [key=value ...]
 
 
 def main() -> None:
+    """Run the command that the first argument names, with the config that the others compose."""
     given = sys.argv[1:2]
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(_USAGE)
         return
     if given in (["make"], ["label"]):
         del sys.argv[1]
-        run({"make": make, "label": label}[given[0]])
+        compose_and_run({"make": make, "label": label}[given[0]])
         return
     print(_USAGE)
     if given and given[0] not in ("--help", "-h"):
-        fail(BadInput(f"there is no {given[0]!r}{among(given[0], ['make', 'label'])}"))
+        fail(BadInput(f"there is no {given[0]!r}{suggest_names(given[0], ['make', 'label'])}"))
 
 
-def make(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Writes `questions.out`. Exits with 2 for input that cannot be used."""
-    from rag_opt.testset.by_rule import made_by_rule
+def make(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Write `questions.out`. Exits with 2 for input that cannot be used."""
+    from rag_opt.testset.by_rule import make_by_rule
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings, corpus, builder, spec = _opened(composed, conf_folders)
@@ -60,7 +62,7 @@ def make(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -
     if wanted.by == "model" and builder.llm_client is None:
         raise BadInput([Problem("questions.by", "is model, but there is none: llm=openai_compatible llm.base_url=…")])
     if builder.llm_client is None or wanted.by == "rule":
-        made = made_by_rule(corpus, count=wanted.count, passage_tokens=wanted.passage_tokens, seed=wanted.seed)
+        made = make_by_rule(corpus, count=wanted.count, passage_tokens=wanted.passage_tokens, seed=wanted.seed)
     else:
         made, stopped = _by_model(corpus, builder, spec, wanted)
         if stopped:
@@ -78,29 +80,29 @@ def make(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -
 
 
 def _said(corpus: Corpus, wanted: QuestionSettings) -> str:
-    from rag_opt.testset.passages import passages
+    from rag_opt.testset.passages import cut_passages
 
-    count, size = len(passages(corpus, size=wanted.passage_tokens)), wanted.passage_tokens
+    count, size = len(cut_passages(corpus, size=wanted.passage_tokens)), wanted.passage_tokens
     return f"{count} passages (a smaller questions.passage_tokens than {size} makes more)"
 
 
 def _by_model(
     corpus: Corpus, builder: PipelineBuilder, spec: PipelineSpec, wanted: QuestionSettings
 ) -> tuple[list[Question], str]:
-    """The questions, and why not all were asked for."""
+    """Return the questions, and why not all were asked for."""
     from rag_opt.core.questions import Question
-    from rag_opt.report.live_display import in_words
-    from rag_opt.testset.by_model import Maker
-    from rag_opt.testset.pairing import work_for
-    from rag_opt.testset.pooling import pooled
+    from rag_opt.report.live_display import describe_usage
+    from rag_opt.testset.by_model import QuestionWriter
+    from rag_opt.testset.pooling import pool_candidates
+    from rag_opt.testset.writing_tasks import plan_questions
 
     assert builder.llm_client is not None
 
     def nearest(text: str) -> Sequence[Span]:
-        return pooled(builder, spec, [Question("", text)], depth=wanted.candidates)[0]
+        return pool_candidates(builder, spec, [Question("", text)], depth=wanted.candidates)[0]
 
     nearest("is everything built that is searched?")
-    asked = work_for(
+    tasks = plan_questions(
         corpus,
         builder.encoder(spec.embedder),
         count=wanted.count,
@@ -109,20 +111,23 @@ def _by_model(
         passage_tokens=wanted.passage_tokens,
         seed=wanted.seed,
     )
-    maker = Maker(corpus, builder.llm_client, nearest)
-    made = maker.make(asked, count=wanted.count, told=lambda n: print(f"\r{n} of {wanted.count}", end="", flush=True))
+    written = QuestionWriter(corpus, builder.llm_client, nearest).write(
+        tasks,
+        count=wanted.count,
+        report_progress=lambda count: print(f"\r{count} of {wanted.count}", end="", flush=True),
+    )
     print()
-    for why, count in made.dropped.most_common():
+    for why, count in written.dropped.most_common():
         print(f"left out  {count:>4} {why}")
-    print(f"model     {in_words(builder.budget_tracker.total, builder.budget_tracker.budget)}")
-    return made.questions, made.stopped
+    print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
+    return written.questions, written.stopped
 
 
-def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Writes `questions.out` anew after every decision; what it decided before is not asked again."""
-    from rag_opt.report.live_display import in_words
-    from rag_opt.testset.evidence import labelled
-    from rag_opt.testset.pooling import pooled
+def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Write `questions.out` anew after every decision; an earlier decision is not asked for again."""
+    from rag_opt.report.live_display import describe_usage
+    from rag_opt.testset.evidence import apply_decision
+    from rag_opt.testset.pooling import pool_candidates
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings, corpus, builder, spec = _opened(composed, conf_folders)
@@ -134,12 +139,12 @@ def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
 
     def done(place: int, decision: Decision) -> None:
         row = open_rows[place]
-        questions[row] = labelled(questions[row], decision, labeller.origin)
+        questions[row] = apply_decision(questions[row], decision, labeller.origin)
         _write(out, questions)
 
     try:
         asked = [questions[row] for row in open_rows]
-        labeller.label(asked, pooled(builder, spec, asked, depth=wanted.candidates) if asked else [], done)
+        labeller.label(asked, pool_candidates(builder, spec, asked, depth=wanted.candidates) if asked else [], done)
     except BudgetSpent as error:
         print(f"stopped   {error}")
     except KeyboardInterrupt:
@@ -151,23 +156,23 @@ def label(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) 
     _write(out, questions)
     _told(questions, out)
     if builder.budget_tracker.total.calls:
-        print(f"model     {in_words(builder.budget_tracker.total, builder.budget_tracker.budget)}")
+        print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
     builder.close()
 
 
 def _asked(wanted: QuestionSettings, corpus: Corpus) -> list[Question]:
-    """The questions of the file, with what was decided before in place of those."""
+    """Return the questions of the file, those that were decided before as they were decided."""
     from rag_opt.data.question_lines import read_questions
-    from rag_opt.data.quotes import Resolver
+    from rag_opt.data.quotes import QuoteResolver
     from rag_opt.data.reading import Problems
 
     if wanted.file is None:
         raise BadInput([Problem("questions.file", "must be given: questions.file=asked.jsonl")])
-    problems, resolver = Problems(), Resolver(corpus)
+    problems, resolver = Problems(), QuoteResolver(corpus)
     found = [question for _, question in read_questions(Path(wanted.file), resolver, problems)]
     before = Path(wanted.out)
     known = [one for _, one in read_questions(before, resolver, problems)] if before.exists() else []
-    problems.refuse_if_any()
+    problems.raise_if_any()
     decided = {one.id: one for one in known}
     return [decided.get(one.id, one) for one in found]
 
@@ -175,42 +180,40 @@ def _asked(wanted: QuestionSettings, corpus: Corpus) -> list[Question]:
 def _labeller(settings: Settings, corpus: Corpus, builder: PipelineBuilder) -> Labeller:
     from rich.console import Console
 
-    from rag_opt.testset.by_person import InTerminal, OnPage
-    from rag_opt.testset.evidence import ByModel
+    from rag_opt.testset.by_person import PageLabeller, TerminalLabeller
+    from rag_opt.testset.evidence import ModelLabeller
 
     wanted, by = settings.questions, settings.questions.by
     person = wanted.person or getpass.getuser()
     if by == "page":
-        return OnPage(corpus, person, port=wanted.port, told=lambda text: print(text, flush=True))
+        return PageLabeller(corpus, person, port=wanted.port, announce=lambda text: print(text, flush=True))
     if by == "terminal" or (by == "auto" and builder.llm_client is None and sys.stdin.isatty()):
-        return InTerminal(corpus, person, console=Console(highlight=False))
+        return TerminalLabeller(corpus, person, console=Console(highlight=False))
     if builder.llm_client is None or by == "rule":
         what = "llm=openai_compatible names a model; questions.by=terminal or page asks a person"
         raise BadInput([Problem("questions.by", f"is {by}, and nobody is there who could say: {what}")])
-    return ByModel(corpus, builder.llm_client)
+    return ModelLabeller(corpus, builder.llm_client)
 
 
-def _opened(
-    composed: dict[str, Any], conf_folders: list[Path]
-) -> tuple[Settings, Corpus, PipelineBuilder, PipelineSpec]:
-    """Settings, documents, and what searches them. Raises BadInput."""
-    from rag_opt.setup.inputs import documents_alone
+def _opened(composed: PlainDict, conf_folders: list[Path]) -> tuple[Settings, Corpus, PipelineBuilder, PipelineSpec]:
+    """Return settings, documents, and what searches them. Raises BadInput."""
+    from rag_opt.setup.builders import open_documents
 
-    return documents_alone(composed, conf_folders=conf_folders)
+    return open_documents(composed, conf_folders=conf_folders)
 
 
 def _write(out: Path, questions: Sequence[Question]) -> None:
-    from rag_opt.data.question_lines import question_line
+    from rag_opt.data.question_lines import to_question_line
     from rag_opt.store.artifacts import write_atomically
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [orjson.dumps(question_line(one), option=orjson.OPT_APPEND_NEWLINE) for one in questions]
+    lines = [orjson.dumps(to_question_line(one), option=orjson.OPT_APPEND_NEWLINE) for one in questions]
     write_atomically(out, b"".join(lines))
 
 
 def _told(questions: Sequence[Question], out: Path) -> None:
-    from rag_opt.data.question_lines import origins
+    from rag_opt.data.question_lines import describe_origins
 
     print(f"written   {len(questions)} questions to {out}")
-    for line in origins(questions):
+    for line in describe_origins(questions):
         print(f"note      {line}")

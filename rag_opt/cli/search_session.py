@@ -1,43 +1,44 @@
-"""python -m rag_opt.search [key=value ...]: find the best RAG pipeline for your documents."""
+"""A search from its prepared inputs to its result: the ask-tell loop, its display, its tracking, its end."""
 
 from __future__ import annotations
 
 import os
-import signal
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import orjson
+from rich.console import Console
 
-from rag_opt.cli.composing import fail, run, say_download
+from rag_opt.cli.composing import fail, say_download
+from rag_opt.cli.introduction import introduce
+from rag_opt.cli.signals import Stop, stoppable
+from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, ModelUnusable, RagOptError
+from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.data.question_lines import describe_origins
+from rag_opt.pipeline.spec import SpecDict
+from rag_opt.report.live_display import LiveDisplay
+from rag_opt.report.summary import build_summary
+from rag_opt.setup.prepare import Prepared, prepare
+from rag_opt.store.artifacts import write_atomically
+from rag_opt.study.ask_tell import run_ask_tell_loop
+from rag_opt.study.finalists import Result, choose_winner
+from rag_opt.study.interfaces import Watcher
+from rag_opt.study.sweep import Sweep
+from rag_opt.study.trials import Trial, TrialLog
+from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
+from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
-if TYPE_CHECKING:
-    from rag_opt.report.live_display import Display
-    from rag_opt.setup.prepare import Prepared
-    from rag_opt.study.finalists import Result
-    from rag_opt.study.trials import Trial, TrialLog
-    from rag_opt.tracking.outbox import Outbox
 
-
-def main() -> None:
-    run(search)
-
-
-def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str) -> None:
-    """Prepare, drive, finish. Exits with 2 for input that cannot be used, 130 when stopped."""
-    from rag_opt.setup.prepare import prepare
-
+def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
+    """Search as the terminal asks. Exits with 2 for input that cannot be used, 1 without a winner, 130 when stopped."""
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
-    folder = prepared.search.folder
+    console = Console(file=sys.stdout, highlight=False)
     try:
-        with folder.lock(), stoppable() as stop:
-            stored = _stored_settings(prepared, composed, conf_folders)
-            before = folder.bind(prepared.digests, stored)
-            _searched(prepared, _changes(before, stored) if before else None, stop)
+        with stoppable() as stop:
+            result = run_session(prepared, composed, conf_folders, console=console, stop=stop)
     except KeyboardInterrupt:
         print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command()}")
         sys.exit(130)
@@ -47,59 +48,56 @@ def search(composed: dict[str, Any], conf_folders: list[Path], name_suffix: str)
         fail(ModelUnusable(f"{error}; the same command goes on from there"))
     except RagOptError as error:
         fail(error)
+    if result is None:
+        sys.exit(1)
 
 
 def resume_command() -> str:
-    import shlex
-
+    """Return the command line that goes on with this search."""
     return shlex.join(["python", "-m", "rag_opt.search", *sys.argv[1:]])
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What proposes from now on, where it is not what proposed before."""
-    from rag_opt.core.strict import flatten
+def run_session(
+    prepared: Prepared, composed: PlainMapping, conf_folders: Sequence[Path], *, console: Console, stop: Stop
+) -> Result | None:
+    """Search, and return what came out; None where no pipeline could win. Everything finished is on disk at any time.
 
-    old, new = (flatten({key: s["composed"].get(key) for key in ("sampler", "study")}) for s in (before, now))
+    Raises RagOptError where the search cannot go on, KeyboardInterrupt where it was stopped.
+    """
+    folder = prepared.search.folder
+    with folder.lock():
+        stored = _stored_settings(prepared, composed, conf_folders)
+        before = folder.bind(prepared.digests, stored)
+        changes = sampler_changes(before, stored) if before else None
+        return _run(prepared, changes, console=console, stop=stop)
+
+
+def sampler_changes(before: PlainMapping, now: PlainMapping) -> list[str]:
+    """Return the sampler settings, and the seed, that changed since the last run of a study."""
+    old, new = (
+        strict.flatten({key: stored["composed"].get(key) for key in ("sampler", "study")}) for stored in (before, now)
+    )
     named = [key for key in {**old, **new} if key.startswith("sampler") or key == "study.seed"]
     return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in named if old.get(key) != new.get(key)]
 
 
-def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None:
-    """`resumed`: for a study that is on disk already, what proposes otherwise than before."""
-    from rag_opt.report.live_display import Display
-    from rag_opt.study.ask_tell import run_ask_tell_loop
-    from rag_opt.study.trials import TrialLog
-    from rag_opt.tracking.outbox import Outbox, TrackingWorker
-
-    search, settings = prepared.search, prepared.settings
-    log = TrialLog(
-        search.folder.database, search.folder.study_name, search.space, directions=search.objective_set.directions
-    )
-    outbox = Outbox(search.folder, enabled=settings.tracking.enabled)
+def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, stop: Stop) -> Result | None:
+    """Search under the study's lock. `changes`: for a study that is on disk already, what differs from before."""
+    search, tracking = prepared.search, prepared.settings.tracking
+    directions = search.objective_set.directions
+    log = TrialLog(search.folder.database, search.folder.study_name, search.space, directions=directions)
+    outbox = Outbox(search.folder, enabled=tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
-    done = sum(trial.counts for trial in log.trials)
-    budget_tracker = search.builder.budget_tracker
-    budget_tracker.open(search.folder.budget_tracker)
-    display = Display(
-        study=search.folder.name,
-        total=search.trials,
-        done=done,
-        sign=search.objective_set.sign,
-        budget_tracker=budget_tracker,
-    )
-    _introduce(prepared, display)
-    if resumed is not None:
-        display.console.print(f"resuming: {done} of {search.trials} pipelines are already done")
-        for change in resumed:
-            display.console.print(f"note: from here on {change}", style="yellow")
-    tracking_worker = TrackingWorker(search.folder) if settings.tracking.enabled else None
+    search.builder.budget_tracker.open(search.folder.spending_database)
+    display = _new_display(prepared, log, changes, console)
+    worker = TrackingWorker(search.folder) if tracking.enabled else None
     status, patience_s = "FAILED", 5.0
     try:
         with display:
             display.note_best(log.trials)
-            search.builder.progress = stop.before(display.embedding)
+            search.builder.progress = stop.before(display.show_embedding)
             run_ask_tell_loop(search, log, _Watchers(stop, display, outbox))
-            result = _finished(prepared, log, display, outbox, stop)
+            result = _compare_finalists(prepared, log, display, outbox, stop)
             stop.check()
         _conclude(prepared, log.trials, result, display)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
@@ -108,29 +106,49 @@ def _searched(prepared: Prepared, resumed: list[str] | None, stop: Stop) -> None
         raise
     finally:
         outbox.result(status)
-        budget_tracker.close()
+        search.builder.budget_tracker.close()
         search.builder.close()
-        all_delivered = tracking_worker.finish(patience_s=patience_s) if tracking_worker is not None else True
+        all_delivered = worker.finish(patience_s=patience_s) if worker is not None else True
     if not all_delivered:
-        print(f"tracking  not all was delivered; python -m rag_opt.track {search.folder.path}")
-    if result is None:
-        sys.exit(1)
+        console.print(f"tracking  not all was delivered; python -m rag_opt.track {search.folder.path}")
+    return result
 
 
-def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbox, stop: Stop) -> Result | None:
-    from rag_opt.store.artifacts import write_atomically
-    from rag_opt.study.finalists import finish
+def _new_display(prepared: Prepared, log: TrialLog, changes: list[str] | None, console: Console) -> LiveDisplay:
+    """Return the display of a search, with its introduction printed."""
+    search = prepared.search
+    done = sum(trial.is_counted for trial in log.trials)
+    introduce(prepared, console)
+    if changes is not None:
+        console.print(f"resuming: {done} of {search.trials} pipelines are already done")
+        for change in changes:
+            console.print(f"note: from here on {change}", style="yellow")
+    return LiveDisplay(
+        study=search.folder.name,
+        total=search.trials,
+        done=done,
+        sign=search.objective_set.sign,
+        budget_tracker=search.builder.budget_tracker,
+        console=console,
+    )
 
+
+def _compare_finalists(
+    prepared: Prepared, log: TrialLog, display: LiveDisplay, outbox: Outbox, stop: Stop
+) -> Result | None:
+    """Ask the finalists the held-out questions, and write the result."""
     study = prepared.settings.study
-    result = finish(
+
+    def started(done: int, total: int) -> None:
+        display.say(f"finalist {done + 1} of {total} on the held-out questions")
+
+    result = choose_winner(
         prepared.search,
         log.trials,
         prepared.held_out,
         count=study.finalists,
         min_coverage=study.min_coverage,
-        started=stop.before(
-            lambda done, total: display.say(f"finalist {done + 1} of {total} on the untouched questions")
-        ),
+        started=stop.before(started),
     )
     if result is not None:
         content = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
@@ -143,10 +161,10 @@ def _finished(prepared: Prepared, log: TrialLog, display: Display, outbox: Outbo
 class _Watchers:
     """Several watchers as one."""
 
-    def __init__(self, *watchers: Any) -> None:
+    def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers
 
-    def trial_started(self, number: int, spec: Any, origin: str) -> None:
+    def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
         for watcher in self._watchers:
             watcher.trial_started(number, spec, origin)
 
@@ -158,49 +176,13 @@ class _Watchers:
         for watcher in self._watchers:
             watcher.note(text)
 
-    def swept(self, number: int, found: Any) -> None:
+    def sweep_finished(self, number: int, sweep: Sweep) -> None:
         for watcher in self._watchers:
-            watcher.swept(number, found)
+            watcher.sweep_finished(number, sweep)
 
 
-def _introduce(prepared: Prepared, display: Display) -> None:
-    """What will be searched, on what, and what it can show, before anything is spent."""
-    from rag_opt.evaluation.intervals import smallest_gains_in_words
-
-    search, dataset, say = prepared.search, prepared.dataset, display.console.print
-    size = search.space.size
-    held_out = len(prepared.held_out)
-    characters = dataset.corpus.characters
-    say(
-        f"[bold]{search.folder.name}[/]  {len(dataset.corpus.documents)} documents, {characters:,} characters, "
-        f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} untouched until the end"
-    )
-    say(prepared.split.basis, style="dim")
-    for note in [*prepared.notes, *search.builder.store.notes]:
-        say(f"note: {note}", style="yellow")
-    say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
-    for line in _space_lines(search.space.to_dict()):
-        say(line, style="dim", soft_wrap=True)
-    objectives = " against ".join(one.kind for one in (search.objective_set.optimised, *search.objective_set.against))
-    say(f"objective: {objectives}; {smallest_gains_in_words(held_out or len(search.questions))}")
-
-
-def _space_lines(space: Mapping[str, Any]) -> Iterator[str]:
-    for slot, kinds in space.items():
-        if slot == "forbid":
-            if kinds:
-                yield f"  forbid     {kinds}"
-            continue
-        for number, (kind, parameters) in enumerate(kinds.items()):
-            inside = "  ".join(f"{name}={value}" for name, value in parameters.items())
-            yield f"  {slot if number == 0 else '':<10} {kind:<11} {inside}"
-
-
-def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: Display) -> None:
-    from rag_opt.data.question_lines import origins
-    from rag_opt.report.summary import closing
-    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
-
+def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: LiveDisplay) -> None:
+    """Print the summary, or why there is no winner."""
     folder, settings = prepared.search.folder, prepared.settings
     if result is None:
         tried = any(trial.state == "COMPLETE" for trial in trials)
@@ -216,84 +198,21 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     display.console.print()
     objective_set = prepared.search.objective_set
     objectives = [one.kind for one in (objective_set.optimised, *objective_set.against)]
-    made = origins(prepared.dataset.questions)
-    display.console.print(closing(result, trials, objectives=objectives, places=places, questions=made))
+    made = describe_origins(prepared.dataset.questions)
+    display.console.print(build_summary(result, trials, objectives=objectives, places=places, questions=made))
 
 
-def _stored_settings(prepared: Prepared, composed: Mapping[str, Any], conf_folders: list[Path]) -> dict[str, Any]:
-    from rag_opt.core import strict as config
-    from rag_opt.data.question_lines import origins
-    from rag_opt.tracking.mlflow_runs import without_password
-
+def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: Sequence[Path]) -> PlainDict:
+    """Return what the study keeps of its settings: enough to resume, to deliver and to export it."""
     # where results go is decided now, not by the shell that delivers what was left
-    tracking = config.dump(prepared.settings.tracking)
+    tracking = strict.dump(prepared.settings.tracking)
     place = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI")
     tracking["uri"] = place if place is None or place == without_password(place) else None  # then that shell has to say
     return {
         "composed": {key: value for key, value in composed.items() if key != "tracking"},
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
-        "questions": origins(prepared.dataset.questions),
+        "questions": describe_origins(prepared.dataset.questions),
         "conf_folders": [str(folder) for folder in conf_folders],
         "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
     }
-
-
-class Stop:
-    """Whether a stop was asked for. A watcher of the search: no trial and no batch of texts begins after that.
-
-    An interrupt that comes while Python runs a finalizer is swallowed by it; this one is not forgotten.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def check(self) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def trial_started(self, number: int, spec: Any, origin: str) -> None:
-        self.check()
-
-    def before(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        """The same watcher of progress, which stops when that was asked for."""
-
-        def told(done: int, total: int) -> None:
-            self.check()
-            progress(done, total)
-
-        return told
-
-    def trial_finished(self, trial: Trial, done: int) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-    def swept(self, number: int, found: Any) -> None:
-        pass
-
-
-@contextmanager
-def stoppable() -> Iterator[Stop]:
-    """SIGTERM stops as Ctrl-C does: cleanly, with everything finished kept. A second signal stops at once."""
-    asked = Stop()
-
-    def stop(number: int, frame: object) -> None:
-        asked.asked = True
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, lambda *_: os._exit(130))
-        raise KeyboardInterrupt
-
-    def unraisable(what: Any) -> None:
-        if what.exc_type is not KeyboardInterrupt:
-            shown(what)
-
-    shown, sys.unraisablehook = sys.unraisablehook, unraisable
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        sys.unraisablehook = shown
-        for number, handler in before.items():
-            signal.signal(number, handler)

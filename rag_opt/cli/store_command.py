@@ -49,10 +49,10 @@ def evict_command(
 ) -> None:
     """Remove what was used longest ago."""
     root = _folder(context, store)
-    before, limit = upkeep.size(root), read_bytes(to)
+    before, limit = upkeep.total_bytes(root), read_bytes(to)
     for line in upkeep.evict(root, to_bytes=limit):
         print(line)
-    print(f"{_mb(before)} -> {_mb(upkeep.size(root))}")
+    print(f"{_mb(before)} -> {_mb(upkeep.total_bytes(root))}")
 
 
 def _folder(context: typer.Context, given: Path | None) -> Path:
@@ -67,21 +67,21 @@ def _verify(root: Path) -> int:
     found = list(upkeep.verify(root))
     for line in found:
         print(line)
-    print(f"{len(found)} problems in {len(upkeep.artifacts(root)):,} artifacts and the values beside them")
+    print(f"{len(found)} problems in {len(upkeep.list_artifacts(root)):,} artifacts and the values beside them")
     return 1 if found else 0
 
 
 def _list(root: Path) -> None:
     stages: dict[str, list[upkeep.Entry]] = {}
-    for entry in upkeep.artifacts(root):
+    for entry in upkeep.list_artifacts(root):
         stages.setdefault(entry.stage, []).append(entry)
     print(f"{'what':<20}{'entries':>10}{'size':>12}{'took':>10}   last used")
     for stage, entries in sorted(stages.items()):
         took = f"{sum(entry.seconds for entry in entries):,.0f} s"
         _print(stage, len(entries), sum(entry.bytes for entry in entries), took, max(entry.used for entry in entries))
-    for shelf in upkeep.shelves(root):
-        _print(f"values/{shelf.key}", shelf.count, shelf.bytes, "", shelf.used)
-    print(f"{'together':<20}{'':>10}{_mb(upkeep.size(root)):>12}")
+    for table in upkeep.list_tables(root):
+        _print(f"values/{table.key}", table.count, table.bytes, "", table.used)
+    print(f"{'together':<20}{'':>10}{_mb(upkeep.total_bytes(root)):>12}")
 
 
 def _print(what: str, count: int, size: int, took: str, used: float) -> None:

@@ -53,7 +53,7 @@ def _follow(folder: StudyFolder) -> int:
 
 
 def _input_closes() -> threading.Event:
-    """Set when the process that started us closes our input, which the system does when that process dies."""
+    """Return an event that is set when our input closes: the system does that when the starting process dies."""
     closed = threading.Event()
 
     def wait() -> None:

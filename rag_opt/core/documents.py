@@ -8,24 +8,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rag_opt.core.digests import digest
+
+Metadata = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`text` is never changed after reading: every offset refers to it."""
+    """A text with its id, title and metadata. The text never changes after reading: every offset refers to it."""
 
     id: str
     text: str
     title: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """`document.text[start:end]` is exactly its content."""
+    """A place in a document: `document.text[start:end]` is exactly its content."""
 
     document_id: str
     start: int
@@ -34,7 +35,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A span cut for indexing. `embed_text` replaces its content as what is embedded, when given."""
+    """A span cut for indexing. `embed_text`, when given, is embedded instead of its content."""
 
     start: int
     end: int
@@ -43,7 +44,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the generator said. A refusal has `refused` set and an empty text. `cited` are the spans it rests on."""
+    """The text that a generator wrote and the spans that it cites. A refusal has `refused` set and an empty text."""
 
     text: str
     refused: bool
@@ -52,9 +53,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Corpus:
-    """`documents` may be read from a file one by one: what is asked again and again is kept here.
+    """The documents of a data set. They may be read from a file one by one: what is asked often is kept here.
 
-    `language`: ISO 639-1 code of what most of it is written in, empty where nobody said.
+    `language`: ISO 639-1 code of what most of it is written in; empty where it is not known.
     """
 
     documents: Sequence[Document]
@@ -62,26 +63,29 @@ class Corpus:
 
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
+        """Ids of the documents, in their order."""
         return tuple(document.id for document in self.documents)
 
     @functools.cached_property
     def position(self) -> dict[str, int]:
         """Document id -> its row in every array that names documents by number."""
-        return {name: row for row, name in enumerate(self.ids)}
+        return {document_id: row for row, document_id in enumerate(self.ids)}
 
     @functools.cached_property
     def characters(self) -> int:
-        """Of all its texts together."""
+        """Number of characters of all texts together."""
         return sum(len(document.text) for document in self.documents)
 
     @functools.cached_property
-    def metadata(self) -> tuple[Mapping[str, Any], ...]:
+    def metadata(self) -> tuple[Metadata, ...]:
+        """Metadata of the documents, in their order."""
         return tuple(document.metadata for document in self.documents)
 
     def __getitem__(self, document_id: str) -> Document:
         return self.documents[self.position[document_id]]
 
     def text(self, span: Span) -> str:
+        """Return the content of a span."""
         return self[span.document_id].text[span.start : span.end]
 
     @functools.cached_property

@@ -1,8 +1,10 @@
-"""Everything that rag_opt raises on purpose.
+"""Everything that rag_opt raises on purpose. The text of an error says what to do; its attributes are for programs.
 
 RagOptError
 ├── BadInput            configuration or data that cannot be used; lists every problem found
+│   ├── UnknownSlot     a slot that nobody declared
 │   └── UnknownPart     a slot has no part of that kind
+├── Unreadable          a file that is not what its name says
 ├── ImpossiblePipeline  a spec that cannot exist (a chunk longer than the model reads, a forbidden pair)
 ├── ModelRefused        a model that would give silently wrong vectors
 ├── ServerFailed        a model server that does not answer a request, or answers nonsense
@@ -22,7 +24,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_MOST_NAMES = 40
+_MAX_NAMES_LISTED = 40
 
 
 class RagOptError(Exception):
@@ -41,67 +43,91 @@ class Problem:
 
 
 class BadInput(RagOptError):
-    """Input that cannot be used. `problems` holds every one that was found, not only the first."""
+    """Configuration or data that cannot be used. `problems` holds every problem, not only the first."""
 
     def __init__(self, problems: Sequence[Problem] | str) -> None:
-        found = [Problem("", problems)] if isinstance(problems, str) else list(problems)
-        self.problems: tuple[Problem, ...] = tuple(found)
-        super().__init__("\n".join(str(problem) for problem in found))
+        self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownSlot(BadInput):
+    """A slot that nobody declared. Correct its name, or declare it before parts register."""
 
 
 class UnknownPart(BadInput):
-    pass
+    """A kind that no part of the slot has. Correct its name, or load the plug-in that brings it."""
+
+
+class Unreadable(RagOptError):
+    """A file that cannot be read as what its name says. The text goes on from the file's name: "is locked …"."""
 
 
 class ImpossiblePipeline(RagOptError):
-    pass
+    """A pipeline that cannot exist. A search prunes the trial and goes on; elsewhere change the settings named."""
 
 
 class ModelRefused(RagOptError):
-    pass
+    """A model that would give silently wrong vectors. Correct its card or files, or choose another model."""
 
 
 class ServerFailed(RagOptError):
-    pass
+    """A model server that does not answer a request, or answers nonsense. The request may be sent again later."""
 
 
 class ServerDown(ServerFailed):
-    pass
+    """A model server that nobody can use: it answers nothing, or refuses the key. Start it, or correct its address."""
 
 
 class ModelUnusable(ServerFailed):
-    pass
+    """A language model that cannot be asked, or whose answers are of no use. Choose another; stored replies stay."""
 
 
 class BudgetSpent(RagOptError):
-    pass
-
-
-class BadStore(RagOptError):
-    pass
+    """A language model may not be asked any more. A higher cap continues: replies that are stored cost nothing."""
 
 
 class StudyMismatch(RagOptError):
-    pass
+    """The study on disk was made for other input. `changed` names it: documents, questions, space, objective, …"""
+
+    def __init__(self, message: str, *, changed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.changed = tuple(changed)
 
 
 class StudyBusy(RagOptError):
-    pass
+    """Another search drives this study right now: the process `pid` on `host`, where they are known. Wait for it."""
+
+    def __init__(self, message: str, *, pid: int | None = None, host: str | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.host = host
+
+
+class BadStore(RagOptError):
+    """A store that is not there, or that the process `pid` uses while nobody may."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
 
 
 class BadBundle(RagOptError):
-    pass
+    """A bundle that is not whole, or that does not answer as the search saw. Export it again."""
 
 
 class TooManyFailures(RagOptError):
-    pass
+    """Trials keep crashing: the last `count` in a row did. The message has the last reason; repair it and resume."""
+
+    def __init__(self, message: str, *, count: int | None = None) -> None:
+        super().__init__(message)
+        self.count = count
 
 
-def among(name: object, known: Iterable[object]) -> str:
-    """How a message about an unknown name ends: the nearest of `known`, and all of them while they are few."""
-    names = [str(one) for one in known]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    ending = f"; did you mean {close[0]!r}?" if close else "."
+def suggest_names(name: object, known: Iterable[object]) -> str:
+    """Return the end of a message about an unknown name: the nearest of `known`, and all of them while they are few."""
+    names = [str(candidate) for candidate in known]
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    ending = f"; did you mean {nearest[0]!r}?" if nearest else "."
     if not names:
         return f"{ending} None is known here."
-    return f"{ending} There are: {', '.join(names)}" if len(names) <= _MOST_NAMES else ending
+    return f"{ending} There are: {', '.join(names)}" if len(names) <= _MAX_NAMES_LISTED else ending

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus, Span
@@ -13,7 +12,7 @@ from rag_opt.core.documents import Corpus, Span
 
 @dataclass(frozen=True, slots=True)
 class WholeDocument:
-    """Evidence that names a file, not a place in it. `relevance` >= 1 is the gain of nDCG."""
+    """Evidence that names a document, not a place in it. `relevance` >= 1 is the gain of nDCG."""
 
     document_id: str
     relevance: int = 1
@@ -25,33 +24,41 @@ Need = tuple[Alternative, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`evidence` is a list of needs; each is satisfied by any one of its alternatives.
+    """A question with its reference answer and evidence, each None where it is not known.
 
-    `evidence` None: not known. `filters`: only documents whose metadata equal these may be returned. `origin`: who made
-    it or found its evidence, where that was no person who asked it.
+    `evidence` is a list of needs; each is satisfied by any one of its alternatives. `filters`: only documents whose
+    metadata equal these may be returned. `origin`: who made the question or found its evidence, where that was not
+    the person who asked it.
     """
 
     id: str
     text: str
     reference_answer: str | None = None
     evidence: tuple[Need, ...] | None = None
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, object] = field(default_factory=dict)
     answerable: bool = True
     kind: str = ""
     origin: str = ""
 
     @property
-    def documents(self) -> set[str]:
-        return {alternative.document_id for need in self.evidence or () for alternative in need}
+    def alternatives(self) -> list[Alternative]:
+        """All alternatives of all needs."""
+        return [alternative for need in self.evidence or () for alternative in need]
+
+    @property
+    def document_ids(self) -> set[str]:
+        """Ids of the documents that its evidence names."""
+        return {alternative.document_id for alternative in self.alternatives}
 
     @property
     def has_spans(self) -> bool:
-        return any(isinstance(alternative, Span) for need in self.evidence or () for alternative in need)
+        """True where any of its evidence is a span."""
+        return any(isinstance(alternative, Span) for alternative in self.alternatives)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Documents and the questions to be asked of them. `notes` are what a person should know about its reading."""
+    """Documents and the questions to be asked of them. `notes` tell a person what happened while they were read."""
 
     name: str
     corpus: Corpus
@@ -60,14 +67,15 @@ class Dataset:
 
     @functools.cached_property
     def questions_digest(self) -> str:
+        """Hash of all questions; their order does not matter."""
         return digest(sorted(question_digest(question) for question in self.questions))
 
 
 def question_digest(question: Question) -> str:
-    """Hash of all that a question says, evidence and reference answer included."""
+    """Return a hash of everything that a question says, evidence and reference answer included."""
     evidence = None
     if question.evidence is not None:
-        evidence = [[_alternative_key(a) for a in need] for need in question.evidence]
+        evidence = [[_alternative_key(alternative) for alternative in need] for need in question.evidence]
     return digest(
         [
             question.id,

@@ -24,20 +24,22 @@ class RankedLists:
     scores: NDArray[np.float32]
 
     @functools.cached_property
-    def scaled(self) -> FloatArray:
-        """Scores of each list mapped to [0, 1] from its worst to its best, worked out once (`rankings.min_max`)."""
+    def min_max_scores(self) -> FloatArray:
+        """[questions, depth]: scores mapped to [0, 1] from the worst to the best of each list (`min_max`)."""
         return min_max(self)
 
     @functools.cached_property
-    def standardised(self) -> FloatArray:
-        """Standard deviations above the worst of each list (`rankings.z_scores`)."""
+    def z_scores(self) -> FloatArray:
+        """[questions, depth]: standard deviations above the worst of each list (`z_scores`)."""
         return z_scores(self)
 
     def cut(self, depth: int) -> RankedLists:
+        """Return the first `depth` ranks."""
         return RankedLists(self.chunks[:, :depth], self.scores[:, :depth])
 
     @staticmethod
     def stack(rows: Sequence[tuple[NDArray[np.int32], NDArray[np.float32]]], depth: int) -> RankedLists:
+        """Return lists of `depth` ranks from (chunks, scores) of each question, which may be shorter or longer."""
         chunks = np.full((len(rows), depth), -1, np.int32)
         scores = np.full((len(rows), depth), -np.inf, np.float32)
         for row, (ids, values) in enumerate(rows):
@@ -48,8 +50,10 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class ChunkColumns:
-    """All chunks of a corpus, in the order of their documents and starts: row of the document, start, end, tokens as
-    the embedder counts them.
+    """All chunks of a corpus, in the order of their documents and starts.
+
+    Each array has a row per chunk: row of its document in the corpus, start and end in characters, size in tokens of
+    the embedder.
     """
 
     document: NDArray[np.int32]
@@ -61,27 +65,27 @@ class ChunkColumns:
         return len(self.document)
 
 
-def min_max(candidates: RankedLists) -> NDArray[np.float64]:
-    """Scores of each list mapped to [0, 1]; a list of equal scores becomes all ones; no chunk gives 0."""
-    valid = candidates.chunks >= 0
-    scores = candidates.scores.astype(np.float64)
+def min_max(lists: RankedLists) -> FloatArray:
+    """Return the scores of each list mapped to [0, 1]. A list of equal scores becomes all ones; no chunk gives 0."""
+    valid = lists.chunks >= 0
+    scores = lists.scores.astype(np.float64)
     high = np.max(scores, axis=1, keepdims=True, initial=-np.inf, where=valid)
     low = np.min(scores, axis=1, keepdims=True, initial=np.inf, where=valid)
-    some = high > -np.inf
-    spread = np.where(some, high - low, 0.0)
+    filled = high > -np.inf
+    spread = np.where(filled, high - low, 0.0)
     flat = spread <= 0
-    scaled = (np.where(valid, scores, 0.0) - np.where(some, low, 0.0)) / np.where(flat, 1.0, spread)
+    scaled = (np.where(valid, scores, 0.0) - np.where(filled, low, 0.0)) / np.where(flat, 1.0, spread)
     return np.where(valid, np.where(flat, 1.0, scaled), 0.0)
 
 
-def z_scores(candidates: RankedLists) -> NDArray[np.float64]:
-    """Standard deviations of each list that a score lies above the list's worst; no chunk gives 0.
+def z_scores(lists: RankedLists) -> FloatArray:
+    """Return how many standard deviations of its list a score lies above the list's worst; no chunk gives 0.
 
     Shifted so that the worst is 0 and not negative: a chunk that is in the list is never worse than one that is not.
     """
-    valid = candidates.chunks >= 0
+    valid = lists.chunks >= 0
     count = np.maximum(valid.sum(axis=1, keepdims=True), 1)
-    scores = np.where(valid, candidates.scores.astype(np.float64), 0.0)
+    scores = np.where(valid, lists.scores.astype(np.float64), 0.0)
     mean = scores.sum(axis=1, keepdims=True) / count
     spread = np.sqrt((np.where(valid, scores - mean, 0.0) ** 2).sum(axis=1, keepdims=True) / count)
     low = np.min(scores, axis=1, keepdims=True, initial=np.inf, where=valid)

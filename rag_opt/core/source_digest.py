@@ -42,9 +42,7 @@ def computing_modules(module: str) -> tuple[str, ...]:
         if name in found:
             continue
         found.add(name)
-        waiting += [
-            other for other in _computes_with(name) if other.partition(".")[0] in tops and other not in _GROUND
-        ]
+        waiting += [other for other in _computes_with(name) if other.partition(".")[0] in tops and other not in _GROUND]
     return tuple(sorted(found))
 
 

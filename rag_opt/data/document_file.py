@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
 
-from rag_opt.core.documents import Document
+from rag_opt.core.documents import Document, Metadata
 
-MOST_CHARACTERS = 64_000_000  # of texts in memory before they go into a file
-_READ_LAST = 16_000_000  # characters
+MAX_CHARACTERS_IN_MEMORY = 64_000_000  # of all texts together; where there are more they go into a file
+_MAX_CHARACTERS_CACHED = 16_000_000  # of the texts that were read last from the file
 
 
-def kept(
-    documents: Iterable[Document], *, by_id: bool = True, most_characters: int | None = None
+def collect_documents(
+    documents: Iterable[Document], *, by_id: bool = True, max_characters: int | None = None
 ) -> Sequence[Document]:
-    """The documents by id or as they come. Texts of more than `most_characters` (64 million) together lie in a
-    file; raises OSError where there is no room for it.
+    """Return the documents, ordered by id or as they come.
+
+    Texts of more than `max_characters` (64 million) together lie in a temporary file. Raises OSError where there is no
+    room for it.
     """
-    most = MOST_CHARACTERS if most_characters is None else most_characters
-    first, size, rest = list[Document](), 0, iter(documents)
+    limit = MAX_CHARACTERS_IN_MEMORY if max_characters is None else max_characters
+    first, characters, rest = list[Document](), 0, iter(documents)
     for document in rest:
         first.append(document)
-        size += len(document.text)
-        if size > most:
+        characters += len(document.text)
+        if characters > limit:
             return DocumentsOnDisk(itertools.chain(first, rest), by_id=by_id)
     return tuple(sorted(first, key=lambda document: document.id) if by_id else first)
 
 
 class _Entry(NamedTuple):
+    """One document without its text, which lies at `start` in the file and has `length` bytes."""
+
     id: str
     title: str
-    metadata: Mapping[str, Any]
+    metadata: Metadata
     start: int
     length: int
 
@@ -48,14 +53,14 @@ class DocumentsOnDisk(Sequence[Document]):
         self._file = tempfile.TemporaryFile(prefix="rag_opt_documents_")  # noqa: SIM115 (open as long as this lives)
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
-        self._last: OrderedDict[int, Document] = OrderedDict()
-        self._held = 0
-        self._entries, place = list[_Entry](), 0
-        for one in documents:
-            raw = one.text.encode("utf-8", "surrogatepass")
+        self._cache: OrderedDict[int, Document] = OrderedDict()
+        self._cached_characters = 0
+        self._entries, offset = list[_Entry](), 0
+        for document in documents:
+            raw = document.text.encode("utf-8", "surrogatepass")
             self._file.write(raw)
-            self._entries.append(_Entry(one.id, one.title, one.metadata, place, len(raw)))
-            place += len(raw)
+            self._entries.append(_Entry(document.id, document.title, document.metadata, offset, len(raw)))
+            offset += len(raw)
         self._file.flush()
         if by_id:
             self._entries.sort(key=lambda entry: entry.id)
@@ -71,33 +76,34 @@ class DocumentsOnDisk(Sequence[Document]):
 
     def __getitem__(self, row: int | slice) -> Document | Sequence[Document]:
         if isinstance(row, slice):
-            return tuple(self[one] for one in range(*row.indices(len(self))))
+            return tuple(self[number] for number in range(*row.indices(len(self))))
         with self._lock:
             return self._read(range(len(self))[row])
 
     def _bytes(self, entry: _Entry) -> bytes:
-        if hasattr(os, "pread"):  # a forked process shares the file's place with this one
-            return b"".join(self._pieces(entry))
-        self._file.seek(entry.start)
-        return self._file.read(entry.length)
+        if sys.platform == "win32":
+            self._file.seek(entry.start)
+            return self._file.read(entry.length)
+        return b"".join(self._pieces(entry))
 
     def _pieces(self, entry: _Entry) -> Iterator[bytes]:
-        place, end = entry.start, entry.start + entry.length
-        while place < end:
-            piece = os.pread(self._file.fileno(), end - place, place)
+        """Yield the bytes of a text without moving the file's position: a forked process shares it with this one."""
+        offset, end = entry.start, entry.start + entry.length
+        while offset < end:
+            piece = os.pread(self._file.fileno(), end - offset, offset)
             if not piece:
                 raise OSError(f"the file of documents in {tempfile.gettempdir()} is shorter than it was")
-            place += len(piece)
+            offset += len(piece)
             yield piece
 
     def _read(self, row: int) -> Document:
-        found = self._last.pop(row, None)
-        if found is None:
+        document = self._cache.pop(row, None)
+        if document is None:
             entry = self._entries[row]
             text = self._bytes(entry).decode("utf-8", "surrogatepass")
-            found = Document(entry.id, text, entry.title, entry.metadata)
-            self._held += len(text)
-        self._last[row] = found
-        while self._held > _READ_LAST and len(self._last) > 1:
-            self._held -= len(self._last.popitem(last=False)[1].text)
-        return found
+            document = Document(entry.id, text, entry.title, entry.metadata)
+            self._cached_characters += len(text)
+        self._cache[row] = document
+        while self._cached_characters > _MAX_CHARACTERS_CACHED and len(self._cache) > 1:
+            self._cached_characters -= len(self._cache.popitem(last=False)[1].text)
+        return document

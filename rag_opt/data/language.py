@@ -1,4 +1,4 @@
-"""What language a corpus is written in: as a person says, or as it looks."""
+"""The language that a corpus is written in: as a person says, or as it is detected."""
 
 from __future__ import annotations
 
@@ -10,41 +10,47 @@ from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset
 
-_DOCUMENTS, _CHARACTERS = 200, 2000
+_MAX_DOCUMENTS, _MAX_CHARACTERS = 200, 2000  # that are looked at: documents, and characters of each
 _CODE = re.compile(r"[a-z]{2}")
-_CLEAR = 0.6  # of the documents looked at
+_CLEAR_MAJORITY = 0.6  # of the documents looked at
 _UNSURE = "und"
 
 
-def in_language(dataset: Dataset, given: str | None) -> Dataset:
-    """The data set with its language, and a note where it was detected. `given`: an ISO 639-1 code, or `unknown`."""
+def set_language(dataset: Dataset, given: str | None) -> Dataset:
+    """Return the data set with its language, and with a note where it was detected.
+
+    `given`: an ISO 639-1 code, or `unknown`; None: detect it. Raises BadInput for anything else.
+    """
     if given is None:
-        found = detected(dataset.corpus)
+        language = detect_language(dataset.corpus)
         note = (
-            f"language: {found}, as most documents look; dataset.language=… says another"
-            if found
+            f"language: {language}, as most documents look; dataset.language=… says another"
+            if language
             else ("language: not clear from the documents; dataset.language=… says it")
         )
     elif given == "unknown" or _CODE.fullmatch(given):
-        found, note = "" if given == "unknown" else given, ""
+        language, note = "" if given == "unknown" else given, ""
     else:
         raise BadInput([Problem("dataset.language", f"is {given!r}; should be two letters (ISO 639-1), or unknown")])
     notes = (*dataset.notes, note) if note else dataset.notes
-    corpus = dataclasses.replace(dataset.corpus, language=found)
+    corpus = dataclasses.replace(dataset.corpus, language=language)
     return dataclasses.replace(dataset, corpus=corpus, notes=notes)
 
 
-def detected(corpus: Corpus) -> str:
-    """The language of most of some documents, spread over the corpus; empty where none has a clear majority."""
+def detect_language(corpus: Corpus) -> str:
+    """Return the language (ISO 639-1) of most of up to 200 documents, spread over the corpus.
+
+    Empty where no language has a clear majority.
+    """
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=0.5)
     count = len(corpus.documents)
-    rows = [i * count // _DOCUMENTS for i in range(_DOCUMENTS)] if count > _DOCUMENTS else range(count)
-    texts = [corpus.documents[row].text[:_CHARACTERS] for row in rows]
-    found = Counter(identifier.classify(text)[0] for text in texts if text.strip())
-    language, most = found.most_common(1)[0] if found else (_UNSURE, 0)
-    return str(language) if language != _UNSURE and most >= _CLEAR * sum(found.values()) else ""
+    rows = [i * count // _MAX_DOCUMENTS for i in range(_MAX_DOCUMENTS)] if count > _MAX_DOCUMENTS else range(count)
+    texts = [corpus.documents[row].text[:_MAX_CHARACTERS] for row in rows]
+    counts = Counter(identifier.classify(text)[0] for text in texts if text.strip())
+    language, most = counts.most_common(1)[0] if counts else (_UNSURE, 0)
+    return str(language) if language != _UNSURE and most >= _CLEAR_MAJORITY * sum(counts.values()) else ""
 
 
 _NAMES = {
@@ -59,5 +65,5 @@ _NAMES = {
 
 
 def english_name(code: str) -> str:
-    """What a language is called in English, in small letters; the code itself where no name is kept here."""
+    """Return the English name of a language in small letters; the code itself where no name is kept here."""
     return _NAMES.get(code, code)

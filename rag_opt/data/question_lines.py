@@ -5,36 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.documents import Span
-from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Alternative, Need, Question, WholeDocument
 from rag_opt.core.strict import STRICT
-from rag_opt.data.quotes import SHORTEST_QUOTE, Resolver, normalize
-from rag_opt.data.reading import Problems, json_lines
+from rag_opt.data.quotes import MIN_QUOTE_CHARACTERS, QuoteResolver, is_too_short
+from rag_opt.data.reading import JsonObject, Located, Problems, read_json_lines
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Line:
-    """One line. `evidence` is a list of needs; a need is one alternative or a list of them.
+class QuestionLine:
+    """One line of a file of questions.
 
-    An alternative is `{"document", "start", "end"}`, `{"quote"}` (with `document` if you like),
-    `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it), or a bare quote.
-    `origin`: who made the question or found its evidence, where that was no person who asked it.
+    An alternative of a need is `{"document", "start", "end"}`, `{"quote"}` (with `document` if you like),
+    `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it, with `relevance` if you
+    like), or a bare quote.
     """
 
-    question: str
-    id: str | None = None
-    answer: str | None = None
-    evidence: list[Any] | None = None
-    filters: dict[str, Any] | None = None
-    answerable: bool = True
-    kind: str = ""
-    origin: str = ""
+    question: Annotated[str, Doc("Text of the question.")]
+    id: Annotated[str | None, Doc("Its name; without one it is named by the number of its line.")] = None
+    answer: Annotated[str | None, Doc("Reference answer.")] = None
+    evidence: Annotated[list[object] | None, Doc("Needs: each is one alternative or a list of them.")] = None
+    filters: Annotated[dict[str, object] | None, Doc("Metadata that documents must have to be returned.")] = None
+    answerable: Annotated[bool, Doc("Whether the documents answer it.")] = True
+    kind: Annotated[str, Doc("Free label, by which a report can group questions.")] = ""
+    origin: Annotated[str, Doc("Who made it or found its evidence, where not the person who asked it.")] = ""
 
 
 _SHAPES = (
@@ -47,15 +48,15 @@ _SHAPES = (
 )
 
 
-def read_questions(path: Path, resolver: Resolver, problems: Problems) -> list[tuple[str, Question]]:
-    """(`file:line`, question) for every good line; what is wrong with the others goes to `problems`."""
-    read: list[tuple[str, Question]] = []
-    for where, data in json_lines(path, problems):
+def read_questions(path: Path, resolver: QuoteResolver, problems: Problems) -> list[Located]:
+    """Return (`file:line`, question) for every good line; what is wrong with the others goes to `problems`."""
+    located: list[Located] = []
+    for where, data in read_json_lines(path, problems):
         try:
-            line = config.load(Line, data, path=where)
+            line = strict.load(QuestionLine, data, path=where)
             evidence = resolve_evidence(line.evidence, resolver, where)
         except BadInput as error:
-            problems.found += error.problems
+            problems.collected += error.problems
             continue
         if evidence == () and line.answerable:
             problems.add(where, 'evidence is empty: say "answerable": false, or leave evidence out if it is not known')
@@ -71,103 +72,106 @@ def read_questions(path: Path, resolver: Resolver, problems: Problems) -> list[t
             kind=line.kind,
             origin=line.origin,
         )
-        read.append((where, question))
-    return read
+        located.append((where, question))
+    return located
 
 
-def resolve_evidence(evidence: list[Any] | None, resolver: Resolver, where: str) -> tuple[Need, ...] | None:
-    """Needs with exact offsets. Raises BadInput naming every alternative that does not resolve."""
+def resolve_evidence(evidence: Sequence[object] | None, resolver: QuoteResolver, where: str) -> tuple[Need, ...] | None:
+    """Return needs with exact offsets. Raises BadInput naming every alternative that does not resolve."""
     if evidence is None:
         return None
     problems: list[Problem] = []
-    requires: list[Need] = []
-    for number, need in enumerate(evidence):
-        found: list[Alternative] = []
-        for one in need if isinstance(need, list) else [need]:
+    needs: list[Need] = []
+    for number, given in enumerate(evidence):
+        alternatives: list[Alternative] = []
+        for alternative in given if isinstance(given, list) else [given]:
             try:
-                found += _alternatives(one, resolver, f"{where} evidence[{number}]")
+                alternatives += _resolve(alternative, resolver, f"{where} evidence[{number}]")
             except BadInput as error:
                 problems += error.problems
-        if need == []:
+        if given == []:
             problems.append(Problem(f"{where} evidence[{number}]", "is an empty list of alternatives"))
-        requires.append(tuple(dict.fromkeys(found)))
+        needs.append(tuple(dict.fromkeys(alternatives)))
     if problems:
         raise BadInput(problems)
-    return tuple(dict.fromkeys(requires))
+    return tuple(dict.fromkeys(needs))
 
 
-def _alternatives(one: Any, resolver: Resolver, where: str) -> list[Alternative]:
-    if isinstance(one, str):
-        one = {"quote": one}
-    if not isinstance(one, dict) or set(one) not in _SHAPES:
+def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alternative]:
+    """Return the places that one alternative names: twins of a passage are alternatives, too."""
+    if isinstance(given, str):
+        given = {"quote": given}
+    if not isinstance(given, dict) or set(given) not in _SHAPES:
         shapes = " or ".join("{" + ", ".join(sorted(shape)) + "}" for shape in _SHAPES)
-        raise BadInput([Problem(where, f"is {one!r}; should be a quote or {shapes}")])
-    if "document" in one and one["document"] not in resolver.corpus.position:
-        known = among(one["document"], resolver.corpus.position)
-        raise BadInput([Problem(where, f"there is no document {one['document']!r}{known}")])
-    if "quote" in one:
-        return [*_quoted(str(one["quote"]), one.get("document"), resolver, where)]
-    document = str(one["document"])
-    if "from" in one:
-        span = resolver.between(document, str(one["from"]), str(one["to"]))
+        raise BadInput([Problem(where, f"is {given!r}; should be a quote or {shapes}")])
+    if "document" in given and given["document"] not in resolver.corpus.position:
+        known = suggest_names(given["document"], resolver.corpus.position)
+        raise BadInput([Problem(where, f"there is no document {given['document']!r}{known}")])
+    if "quote" in given:
+        return [*_resolve_quote(str(given["quote"]), given.get("document"), resolver, where)]
+    document = str(given["document"])
+    if "from" in given:
+        span = resolver.find_between(document, str(given["from"]), str(given["to"]))
         if isinstance(span, str):
             raise BadInput([Problem(where, span)])
-        return [*resolver.twins(span)]
-    if "start" in one:
-        return [_offsets(one, resolver, where)]
-    return [WholeDocument(document, _relevance(one, where))]
+        return [*resolver.find_twins(span)]
+    if "start" in given:
+        return [_to_span(given, resolver, where)]
+    return [WholeDocument(document, _relevance(given, where))]
 
 
-def _quoted(quote: str, document: str | None, resolver: Resolver, where: str) -> list[Span]:
-    if len(normalize(quote).text.strip()) < SHORTEST_QUOTE:
+def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, where: str) -> list[Span]:
+    if is_too_short(quote):
         raise BadInput(
-            [Problem(where, f"the quote {quote!r} is shorter than {SHORTEST_QUOTE} characters; give offsets")]
+            [Problem(where, f"the quote {quote!r} is shorter than {MIN_QUOTE_CHARACTERS} characters; give offsets")]
         )
-    spans = resolver.quote(quote)
+    spans = resolver.find(quote)
     in_document = [span for span in spans if document in (None, span.document_id)]
     if not in_document:
-        place = f"in {document!r}" if document is not None else "in any document"
-        close = resolver.nearest(quote, document)
-        raise BadInput([Problem(where, f"the quote does not stand {place}: {quote[:80]!r}{close}")])
+        where_not = f"in {document!r}" if document is not None else "in any document"
+        nearest = resolver.describe_nearest(quote, document)
+        raise BadInput([Problem(where, f"the quote does not stand {where_not}: {quote[:80]!r}{nearest}")])
     return [*in_document, *(span for span in spans if span not in in_document)]
 
 
-def _offsets(one: dict[str, Any], resolver: Resolver, where: str) -> Span:
-    start, end, length = one["start"], one["end"], len(resolver.corpus[one["document"]].text)
+def _to_span(given: JsonObject, resolver: QuoteResolver, where: str) -> Span:
+    document, start, end = str(given["document"]), given["start"], given["end"]
+    length = len(resolver.corpus[document].text)
     if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= length):
-        what = f"[{start!r}, {end!r}) is not a span of {one['document']!r}; should be 0 <= start < end <= {length}"
+        what = f"[{start!r}, {end!r}) is not a span of {document!r}; should be 0 <= start < end <= {length}"
         raise BadInput([Problem(where, what)])
-    return Span(one["document"], start, end)
+    return Span(document, start, end)
 
 
-def _relevance(one: dict[str, Any], where: str) -> int:
-    relevance = one.get("relevance", 1)
+def _relevance(given: JsonObject, where: str) -> int:
+    relevance = given.get("relevance", 1)
     if not isinstance(relevance, int) or relevance < 1:
         raise BadInput([Problem(where, f"relevance is {relevance!r}; should be a whole number of at least 1")])
     return relevance
 
 
-def question_line(question: Question) -> dict[str, Any]:
-    """A question as a line that `read_questions` reads, evidence by exact offsets."""
-
-    def plain(one: Alternative) -> dict[str, Any]:
-        if isinstance(one, Span):
-            return {"document": one.document_id, "start": one.start, "end": one.end}
-        return {"document": one.document_id, "relevance": one.relevance}
-
-    line: dict[str, Any] = {"id": question.id, "question": question.text}
+def to_question_line(question: Question) -> JsonObject:
+    """Return a question as a line that `read_questions` reads, evidence by exact offsets."""
+    line: JsonObject = {"id": question.id, "question": question.text}
     if question.reference_answer is not None:
         line["answer"] = question.reference_answer
     if question.evidence:
-        line["evidence"] = [[plain(one) for one in need] for need in question.evidence]
+        line["evidence"] = [[_to_plain(alternative) for alternative in need] for need in question.evidence]
     if question.filters:
         line["filters"] = dict(question.filters)
     if not question.answerable:
         line["answerable"] = False
-    return line | {name: value for name in ("kind", "origin") if (value := getattr(question, name))}
+    labels = {"kind": question.kind, "origin": question.origin}
+    return line | {name: label for name, label in labels.items() if label}
 
 
-def origins(questions: Sequence[Question]) -> list[str]:
-    """What a person should know of questions that nobody asked, or whose evidence was found for them; empty if none."""
-    counted = Counter(question.origin for question in questions if question.origin)
-    return [f"{count} of {len(questions)} questions: {origin}" for origin, count in counted.most_common()]
+def _to_plain(alternative: Alternative) -> JsonObject:
+    if isinstance(alternative, Span):
+        return {"document": alternative.document_id, "start": alternative.start, "end": alternative.end}
+    return {"document": alternative.document_id, "relevance": alternative.relevance}
+
+
+def describe_origins(questions: Sequence[Question]) -> list[str]:
+    """Return a note for each origin of questions that nobody asked, or whose evidence was found for them."""
+    counts = Counter(question.origin for question in questions if question.origin)
+    return [f"{count} of {len(questions)} questions: {origin}" for origin, count in counts.most_common()]

@@ -1,4 +1,4 @@
-"""What all readers share: decoding strictly, naming places, collecting every problem before giving up."""
+"""The ground of all data sets: decode strictly, name places, collect every problem before giving up."""
 
 from __future__ import annotations
 
@@ -7,62 +7,75 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from rag_opt.core.documents import Corpus, Document
-from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.documents import Corpus, Document, Metadata
+from rag_opt.core.errors import BadInput, Problem, Unreadable
 from rag_opt.core.questions import Question
-from rag_opt.data.document_file import kept
+from rag_opt.data.document_file import collect_documents
 
-_MOST_PROBLEMS = 200
-_LINE = re.compile(r"^(.*?):(\d+)")
+JsonObject = dict[str, object]
+Located = tuple[str, Question]  # a question and where it stands, as `file:line`
+_MAX_PROBLEMS_SHOWN = 200
+_PLACE = re.compile(r"^(.*?):(\d+)")
 
 
 class Problems:
-    """Collects what is wrong with a data set, so that a person sees all of it at once."""
+    """Problems of a data set, collected so that a person sees all of them at once."""
 
     def __init__(self) -> None:
-        self.found: list[Problem] = []
+        self.collected: list[Problem] = []
 
     def add(self, where: str, what: str) -> None:
-        self.found.append(Problem(where, what))
+        """Note one problem."""
+        self.collected.append(Problem(where, what))
 
-    def refuse_if_any(self) -> None:
-        if self.found:
-            files = {_place(problem)[0]: None for problem in self.found}  # in the order of their first problem
+    def raise_if_any(self) -> None:
+        """Raise BadInput with all problems, file by file and line by line."""
+        if self.collected:
+            files = {_file_and_line(problem)[0]: None for problem in self.collected}  # as their first problems came
             order = {file: number for number, file in enumerate(files)}
-            found = sorted(self.found, key=lambda problem: (order[_place(problem)[0]], _place(problem)[1]))
-            shown = found[:_MOST_PROBLEMS]
-            if len(found) > len(shown):
-                shown.append(Problem("", f"… and {len(found) - len(shown)} more"))
+
+            def place(problem: Problem) -> tuple[int, int]:
+                file, line = _file_and_line(problem)
+                return order[file], line
+
+            problems = sorted(self.collected, key=place)
+            shown = problems[:_MAX_PROBLEMS_SHOWN]
+            if len(problems) > len(shown):
+                shown.append(Problem("", f"… and {len(problems) - len(shown)} more"))
             raise BadInput(shown)
 
 
-def _place(problem: Problem) -> tuple[str, int]:
-    """File and line of a problem; line 0 where it names none."""
-    match = _LINE.match(problem.where)
+def _file_and_line(problem: Problem) -> tuple[str, int]:
+    """Return the file and the line that a problem names; line 0 where it names none."""
+    match = _PLACE.match(problem.where)
     return (match[1], int(match[2])) if match else (problem.where, 0)
 
 
-def decode(path: Path, problems: Problems) -> str | None:
-    """The text of a UTF-8 file, line ends as they are, without a byte order mark; None (and a problem) if it is not."""
+def read_utf8(path: Path) -> str:
+    """Return the text of a file, line ends as they are, without a byte order mark. Raises Unreadable."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
-        problems.add(str(path), f"cannot be read: {error.strerror}")
-        return None
-    try:
-        return raw.decode("utf-8").removeprefix("\ufeff")
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        problems.add(str(path), _not_utf8(error))
+        raise Unreadable(_not_utf8(error)) from None
+
+
+def read_utf8_or_report(path: Path, problems: Problems) -> str | None:
+    """Return the text of a UTF-8 file as `read_utf8` does; None, and a problem, where it is unreadable."""
+    try:
+        return read_utf8(path)
+    except Unreadable as error:
+        problems.add(str(path), str(error))
         return None
 
 
-def json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`file:line`, object) for every line that holds a JSON object; anything else is a problem."""
-    for number, line in enumerate(_lines(path, problems), start=1):
+def read_json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, JsonObject]]:
+    """Yield (`file:line`, object) for every line that holds a JSON object; anything else is a problem."""
+    for number, line in enumerate(_read_lines(path, problems), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -77,55 +90,58 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, 
             problems.add(where, f"should be a JSON object, is {type(value).__name__}")
 
 
-def _lines(path: Path, problems: Problems) -> Iterator[bytes]:
-    """Lines one by one, so that the file need not be in memory; until the first that is not UTF-8."""
-    place = 0
+def _read_lines(path: Path, problems: Problems) -> Iterator[bytes]:
+    """Yield lines one by one, so that the file need not be in memory, until the first that is not UTF-8."""
+    offset = 0
     try:
         with path.open("rb") as file:
             for line in file:
                 line.decode("utf-8")
-                yield line.removeprefix(codecs.BOM_UTF8) if place == 0 else line
-                place += len(line)
+                yield line.removeprefix(codecs.BOM_UTF8) if offset == 0 else line
+                offset += len(line)
     except UnicodeDecodeError as error:
-        problems.add(str(path), _not_utf8(error, place))
+        problems.add(str(path), _not_utf8(error, offset))
     except OSError as error:
         problems.add(str(path), f"cannot be read: {error.strerror}")
 
 
-def _not_utf8(error: UnicodeDecodeError, before: int = 0) -> str:
+def _not_utf8(error: UnicodeDecodeError, bytes_before: int = 0) -> str:
     bad = error.object[error.start : error.start + 1].hex()
-    return f"is not UTF-8: byte 0x{bad} at offset {before + error.start}"
+    return f"is not UTF-8: byte 0x{bad} at offset {bytes_before + error.start}"
 
 
-def check_unique(found: Iterable[tuple[str, str]], what: str, problems: Problems) -> None:
-    """`found`: (id, where). Names both places of an id that stands twice."""
+def check_unique(located_ids: Iterable[tuple[str, str]], noun: str, problems: Problems) -> None:
+    """Report every id that stands twice, with both places. `located_ids`: (id, where); `noun`: what they name."""
     first: dict[str, str] = {}
-    for name, where in found:
+    for name, where in located_ids:
         if name in first:
-            problems.add(where, f"the {what} id {name!r} stands twice; first in {first[name]}")
+            problems.add(where, f"the {noun} id {name!r} stands twice; first in {first[name]}")
         first.setdefault(name, where)
 
 
-def make_corpus(documents: Iterable[Document], where: str, problems: Problems) -> Corpus:
-    """Documents in the order of their ids; an empty one or an empty corpus is a problem."""
+def build_corpus(documents: Iterable[Document], where: str, problems: Problems) -> Corpus:
+    """Return the documents in the order of their ids; an empty one or an empty corpus is a problem.
+
+    Raises BadInput where they are too many for memory and no file can hold them.
+    """
     try:
-        found = kept(documents)
+        collected = collect_documents(documents)
     except OSError as error:
-        place = f"the documents could not be kept in a file of {tempfile.gettempdir()} (TMPDIR says where)"
-        raise BadInput([Problem(where, f"{place}: {error.strerror or error}")]) from None
-    if not found:
+        what = f"the documents could not be kept in a file of {tempfile.gettempdir()} (TMPDIR says where)"
+        raise BadInput([Problem(where, f"{what}: {error.strerror or error}")]) from None
+    if not collected:
         problems.add(where, "there are no documents here")
-    for document in found:
+    for document in collected:
         if not document.text.strip():
             problems.add(f"{where} {document.id}", "the document is empty")
-    return Corpus(found)
+    return Corpus(collected)
 
 
-def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, problems: Problems) -> None:
-    """Ids, texts, evidence inside its document, filters that some document fits."""
-    pairs = list(questions)
+def check_questions(located: Iterable[Located], corpus: Corpus, problems: Problems) -> None:
+    """Report questions with a wrong id, text or evidence, and filters that no document fits."""
+    pairs = list(located)
     check_unique(((question.id, where) for where, question in pairs), "question", problems)
-    if not pairs and not problems.found:
+    if not pairs and not problems.collected:
         problems.add("dataset", "there are no questions")
     for where, question in pairs:
         if not question.text.strip():
@@ -135,13 +151,13 @@ def check_questions(questions: Iterable[tuple[str, Question]], corpus: Corpus, p
         if question.filters:
             _check_filters(where, question, corpus, problems)
         for need in question.evidence or ():
-            kinds = {type(alternative).__name__ for alternative in need}
+            kinds = {type(alternative) for alternative in need}
             if len(kinds) > 1:
                 problems.add(where, "mixes spans and whole documents in one need; they are scored differently")
 
 
 def _check_filters(where: str, question: Question, corpus: Corpus, problems: Problems) -> None:
-    """What may be returned must not be nothing, and must hold what satisfies each need."""
+    """Report filters that leave no document, or leave out all that satisfies a need."""
     filters = dict(question.filters)
     reachable = {name for name, metadata in zip(corpus.ids, corpus.metadata, strict=True) if _fits(metadata, filters)}
     if not reachable:
@@ -153,5 +169,5 @@ def _check_filters(where: str, question: Question, corpus: Corpus, problems: Pro
             problems.add(where, f"its filters {filters!r} leave out where its evidence is: {', '.join(names)}")
 
 
-def _fits(metadata: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
+def _fits(metadata: Metadata, filters: Mapping[str, object]) -> bool:
     return all(metadata.get(key) == value for key, value in filters.items())

@@ -1,4 +1,4 @@
-"""Intervals that respect documents: questions about one document are not independent of each other."""
+"""Confidence intervals over clusters of questions: questions about one document are not independent of each other."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
 
-# What is assumed of a study's questions before any were asked: the spread of scores over questions, and how alike
-# two pipelines score a question. 0.8 is seen on public grids of retrieval; in the default search the tried pipelines
-# correlate with the baseline by 0.3 to 0.8 (median 0.45), because they refuse other questions.
+# Assumed of a study's questions before any were asked: the standard deviation of scores over questions, and how the
+# scores of two pipelines correlate over questions. 0.8 is seen on public grids of retrieval; in the default search the
+# tried pipelines correlate with the baseline by 0.3 to 0.8 (median 0.45), because they refuse other questions.
 ASSUMED_DEVIATION = 0.4
-ALIKE, UNLIKE = 0.8, 0.4
+HIGH_CORRELATION, LOW_CORRELATION = 0.8, 0.4
 _BOOTSTRAPS = 4000
-_FEWEST_DEGREES = 7  # below it the signs of so few clusters have too few patterns
+_MIN_DEGREES = 7  # below it the signs of so few clusters have too few patterns
 
 
-def clusters_of(questions: Sequence[Question]) -> tuple[str, ...]:
-    """For each question the document that its first need is about; one without evidence stands alone."""
-    first = [next((a.document_id for need in q.evidence or () for a in need), None) for q in questions]
-    return tuple(name or f"question:{q.id}" for name, q in zip(first, questions, strict=True))
+def find_clusters(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Return for each question the document that its first need is about; one without evidence is its own cluster."""
+    documents = [next((a.document_id for need in q.evidence or () for a in need), None) for q in questions]
+    return tuple(document or f"question:{q.id}" for document, q in zip(documents, questions, strict=True))
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Interval:
 
 
 def mean_interval(values: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95) -> Interval:
-    """Mean over questions with a cluster-robust error: questions of one cluster may move together.
+    """Return the mean over questions with a cluster-robust error: scores within a cluster may move together.
 
-    error^2 = G/(G-1) * sum over clusters of (sum of deviations in one)^2 / n^2 (Liang & Zeger, 1986, for a
+    error^2 = G/(G-1) * sum over clusters of (sum of deviations in the cluster)^2 / n^2 (Liang & Zeger, 1986, for a
     mean); ends from Student's t with the effective number of clusters less one as degrees of freedom. NaN values are
     left out; with fewer than two clusters the interval is infinitely wide.
     """
@@ -49,27 +49,31 @@ def mean_interval(values: FloatArray, clusters: Sequence[str], *, confidence: fl
 def mean_intervals(
     columns: Sequence[FloatArray], clusters: Sequence[str], *, confidence: float = 0.95
 ) -> tuple[Interval, ...]:
-    """Intervals as of `mean_interval` that hold for all columns at once, so that the best may be picked after looking.
+    """Return intervals as of `mean_interval` that hold for all columns at once, so that the best column may be picked.
 
-    They reach as far as the largest of the columns' t statistics does with probability `confidence`, by the
-    wild bootstrap-t over clusters (Cameron, Gelbach & Miller, 2008; Rademacher weights, one for all columns), never
-    less far than Student's t; with few clusters, where signs have few patterns, by Bonferroni's inequality instead.
+    Their half-widths are the quantile `confidence` of the largest of the columns' t statistics, by the wild
+    bootstrap-t over clusters (Cameron, Gelbach & Miller, 2008; Rademacher weights, one for all columns), and never
+    less than Student's t; with few clusters, where signs have few patterns, by Bonferroni's inequality instead.
     Degrees of freedom: the effective number of clusters less one (Carter, Schnepel & Steigerwald, 2017), so that one
-    large document does not pass for many. For one column it is `mean_interval`.
+    large document does not count as many. For one column it is `mean_interval`.
     """
-    means = [_clustered(column, clusters) for column in columns]
-    able = [one for one in means if one.groups >= 2]
-    if not able:
-        return tuple(Interval(one.mean, np.inf, -np.inf, np.inf) for one in means)
-    far = _reach([one for one in able if one.error > 0] or able, confidence)
-    reach = [far * one.error if one.groups >= 2 else np.inf for one in means]
-    return tuple(Interval(one.mean, one.error, one.mean - r, one.mean + r) for one, r in zip(means, reach, strict=True))
+    means = [_cluster_mean(column, clusters) for column in columns]
+    usable = [mean for mean in means if mean.groups >= 2]
+    if not usable:
+        return tuple(Interval(mean.mean, np.inf, -np.inf, np.inf) for mean in means)
+    errors = _half_width([mean for mean in usable if mean.error > 0] or usable, confidence)
+    halves = [errors * mean.error if mean.groups >= 2 else np.inf for mean in means]
+    return tuple(
+        Interval(mean.mean, mean.error, mean.mean - half, mean.mean + half)
+        for mean, half in zip(means, halves, strict=True)
+    )
 
 
 @dataclass(frozen=True)
-class _Clustered:
-    """`shares`: what each cluster moves the mean away from its value, `weights` which share of the questions it has,
-    a number per cluster of all columns.
+class _ClusterMean:
+    """A column's mean and its error, with two numbers per cluster.
+
+    `shares`: how far the cluster moves the mean. `weights`: its share of the scored questions; they sum to 1.
     """
 
     mean: float
@@ -79,14 +83,16 @@ class _Clustered:
 
     @property
     def groups(self) -> int:
+        """Clusters that have a scored question."""
         return int((self.weights > 0).sum())
 
     @property
     def degrees(self) -> float:
+        """Degrees of freedom, at least 1."""
         return max(float(1 / (self.weights**2).sum()) - 1, 1.0)
 
 
-def _clustered(values: FloatArray, clusters: Sequence[str]) -> _Clustered:
+def _cluster_mean(values: FloatArray, clusters: Sequence[str]) -> _ClusterMean:
     known = ~np.isnan(values)
     names, group = np.unique(clusters, return_inverse=True)
     count = int(known.sum())
@@ -94,58 +100,64 @@ def _clustered(values: FloatArray, clusters: Sequence[str]) -> _Clustered:
     groups = int((weights > 0).sum())
     mean = float(values[known].mean()) if count else np.nan
     if groups < 2:
-        return _Clustered(mean, np.inf, np.zeros(len(names)), weights)
+        return _ClusterMean(mean, np.inf, np.zeros(len(names)), weights)
     shares = np.bincount(group[known], values[known] - mean, len(names)) / count
-    return _Clustered(mean, float(np.sqrt(groups / (groups - 1) * (shares**2).sum())), shares, weights)
+    return _ClusterMean(mean, float(np.sqrt(groups / (groups - 1) * (shares**2).sum())), shares, weights)
 
 
-def _reach(columns: Sequence[_Clustered], confidence: float) -> float:
-    """How many standard errors the intervals of all columns reach to both sides."""
+def _half_width(columns: Sequence[_ClusterMean], confidence: float) -> float:
+    """Return half the width of the intervals of all columns, in standard errors."""
     from scipy.special import stdtrit
 
-    degrees = min(one.degrees for one in columns)
-    beside = (1 - confidence) / 2
-    alone = float(stdtrit(degrees, 1 - beside))
+    degrees = min(column.degrees for column in columns)
+    tail = (1 - confidence) / 2
+    student_t = float(stdtrit(degrees, 1 - tail))
     if len(columns) == 1:
-        return alone
-    if degrees < _FEWEST_DEGREES:
-        return float(stdtrit(degrees, 1 - beside / len(columns)))
-    groups = np.array([[one.groups] for one in columns])
-    shares = np.stack([one.shares / np.linalg.norm(one.shares) for one in columns])
-    weights = np.stack([one.weights for one in columns])
+        return student_t
+    if degrees < _MIN_DEGREES:
+        return float(stdtrit(degrees, 1 - tail / len(columns)))
+    groups = np.array([[column.groups] for column in columns])
+    shares = np.stack([column.shares / np.linalg.norm(column.shares) for column in columns])
+    weights = np.stack([column.weights for column in columns])
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(shares.shape[1], _BOOTSTRAPS))
     moved = shares @ signs
     # each draw is divided by its own error, as the statistic itself is: few clusters have heavy tails
-    own = 1 - 2 * moved * ((shares * weights) @ signs) + moved**2 * (weights**2).sum(axis=1)[:, None]
-    drawn = np.abs(moved) / np.sqrt(groups / (groups - 1) * np.maximum(own, 1e-12))
-    return max(alone, float(np.quantile(drawn.max(axis=0), confidence)))
+    squared_errors = 1 - 2 * moved * ((shares * weights) @ signs) + moved**2 * (weights**2).sum(axis=1)[:, None]
+    drawn = np.abs(moved) / np.sqrt(groups / (groups - 1) * np.maximum(squared_errors, 1e-12))
+    return max(student_t, float(np.quantile(drawn.max(axis=0), confidence)))
 
 
 def paired_gains(
     ours: Sequence[FloatArray], theirs: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95
 ) -> tuple[Interval, ...]:
-    """The gain of each of several over the same one, with intervals that hold for all of them at once."""
+    """Return the mean gain of each column of `ours` over `theirs`, with intervals that hold for all of them at once."""
     return mean_intervals([column - theirs for column in ours], clusters, confidence=confidence)
 
 
 def paired_gain(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95) -> Interval:
-    """Mean of the differences question by question, over the questions that both have a score for."""
+    """Return the mean of the differences question by question, over the questions that both have a score for."""
     return mean_interval(ours - theirs, clusters, confidence=confidence)
 
 
 def smallest_gain(questions: int, *, correlation: float, deviation: float = ASSUMED_DEVIATION) -> float:
-    """The smallest paired gain whose 95 % interval would lie above zero, with this many questions."""
+    """Return the smallest paired gain whose 95 % interval would lie above zero, with this many questions.
+
+    `correlation` of the two pipelines' scores over questions, `deviation` of the scores.
+    """
     if questions < 2:
         return float("inf")
     return float(1.96 * deviation * np.sqrt(2 * (1 - correlation)) / np.sqrt(questions))
 
 
-def smallest_gains_in_words(questions: int) -> str:
-    alike, unlike = (smallest_gain(questions, correlation=correlation) * 100 for correlation in (ALIKE, UNLIKE))
-    if not np.isfinite(unlike):
+def describe_smallest_gains(questions: int) -> str:
+    """Return in words the smallest gain that this many questions can show, under the assumptions of this module."""
+    high, low = (
+        smallest_gain(questions, correlation=correlation) * 100 for correlation in (HIGH_CORRELATION, LOW_CORRELATION)
+    )
+    if not np.isfinite(low):
         return f"{questions} question{'s' if questions != 1 else ''} can show no gain, however large"
     return (
-        f"the smallest gain that {questions} questions can show: about {alike:.1f} points between pipelines that score "
-        f"alike (correlation {ALIKE}), {unlike:.1f} between unlike ones ({UNLIKE}); score deviation "
+        f"the smallest gain that {questions} questions can show: about {high:.1f} points between pipelines whose "
+        f"scores correlate by {HIGH_CORRELATION}, {low:.1f} where they correlate by {LOW_CORRELATION}; score deviation "
         f"{ASSUMED_DEVIATION} assumed"
     )

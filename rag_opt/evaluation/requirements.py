@@ -1,4 +1,4 @@
-"""Whether a data set has what an objective needs. (A judge is no matter of the data.)"""
+"""Data that objectives require of the questions. (A judge is required of the settings, so it is not looked at here.)"""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable
 
 from rag_opt.core.errors import Problem
 from rag_opt.core.questions import Dataset, Question
+from rag_opt.evaluation.interfaces import Requirement
 
-_LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
+_QUESTIONS_NAMED = 5
+
+# requirement of the data -> its lack in words, and whether a question lacks it
+_LACKS: dict[Requirement, tuple[str, Callable[[Question], bool]]] = {
     "evidence": ("no evidence", lambda q: q.answerable and not q.evidence),
     "document_evidence": (
         "no document-level evidence",
@@ -17,20 +21,21 @@ _LACKS: dict[str, tuple[str, Callable[[Question], bool]]] = {
 }
 
 
-def feeds_some(dataset: Dataset, requires: Iterable[str]) -> bool:
-    """Whether at least one answerable question has all that an objective needs; the others score NaN."""
-    rules = [_LACKS[need][1] for need in requires if need in _LACKS]
-    return any(q.answerable and not any(lacks(q) for lacks in rules) for q in dataset.questions)
+def has_scorable_question(dataset: Dataset, requires: Iterable[Requirement]) -> bool:
+    """Return whether at least one answerable question has all that an objective requires; the others score NaN."""
+    lacks = [_LACKS[requirement][1] for requirement in requires if requirement in _LACKS]
+    return any(q.answerable and not any(lacking(q) for lacking in lacks) for q in dataset.questions)
 
 
-def find_missing_data(dataset: Dataset, requires: Iterable[str], *, where: str) -> list[Problem]:
-    """One problem per need that some question cannot feed, naming the first of them."""
+def find_missing_data(dataset: Dataset, requires: Iterable[Requirement], *, where: str) -> list[Problem]:
+    """Return one problem for each requirement that some question does not meet, naming the first of these questions."""
     problems = []
-    for need in sorted(set(requires) & set(_LACKS)):
-        words, lacks = _LACKS[need]
-        without = [question.id for question in dataset.questions if lacks(question)]
-        if without:
-            some = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
-            what = f"{len(without)} of {len(dataset.questions)} questions have {words}: {some}"
-            problems.append(Problem(where, what))
+    for requirement in sorted(set(requires) & set(_LACKS)):
+        words, lacking = _LACKS[requirement]
+        question_ids = [question.id for question in dataset.questions if lacking(question)]
+        if question_ids:
+            named = ", ".join(question_ids[:_QUESTIONS_NAMED])
+            more = ", …" if len(question_ids) > _QUESTIONS_NAMED else ""
+            message = f"{len(question_ids)} of {len(dataset.questions)} questions have {words}: {named}{more}"
+            problems.append(Problem(where, message))
     return problems

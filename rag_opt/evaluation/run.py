@@ -1,16 +1,15 @@
-"""A `Run`: a pipeline asked a list of questions, and the scores of objectives over it."""
+"""A `Run` (a pipeline asked a list of questions), and what objectives are handed to score it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import digest
-from rag_opt.core.documents import Corpus
+from rag_opt.core.documents import Corpus, Span
 from rag_opt.core.questions import Question, question_digest
 from rag_opt.metrics.evidence import RetrievedSpans
 from rag_opt.models.encoder import Encoder
@@ -19,12 +18,12 @@ from rag_opt.pipeline.ask import Pipeline, Responses
 from rag_opt.pipeline.chunk_table import ChunkTable
 from rag_opt.pipeline.corpus_text import CorpusText
 
-Scores = dict[str, FloatArray]
+Scores = dict[str, FloatArray]  # metric -> a number per question
 
 
 @dataclass(frozen=True)
 class Run:
-    """Row i of everything belongs to question i."""
+    """A pipeline asked some questions. Row i of everything belongs to question i."""
 
     questions: tuple[Question, ...]
     responses: Responses
@@ -33,12 +32,13 @@ class Run:
 
     @property
     def corpus(self) -> Corpus:
+        """Documents that the pipeline was asked about."""
         return self.texts.corpus
 
-    def only(self, rows: Sequence[int]) -> Run:
-        """The run of some of its questions."""
+    def select(self, rows: Sequence[int]) -> Run:
+        """Return the run of some of its questions."""
         r = self.responses
-        part = Responses(
+        responses = Responses(
             hits=RetrievedSpans(r.hits.document[rows], r.hits.start[rows], r.hits.end[rows]),
             scores=r.scores[rows],
             contexts=[r.contexts[i] for i in rows],
@@ -47,60 +47,45 @@ class Run:
             latency_ms={stage: times[rows] for stage, times in r.latency_ms.items()},
             usage=r.usage.only(rows),
         )
-        return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=part)
+        return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=responses)
 
     @functools.cached_property
     def row_digests(self) -> list[str]:
-        """For each question the hash of it and of all that was returned for it, times left out."""
-        r = self.responses
-        documents = self.corpus.ids
-        digests = []
-        for i, question in enumerate(self.questions):
-            kept = r.hits.document[i] >= 0
-            hits = [
-                [documents[d], s, e]
-                for d, s, e in zip(
-                    *(a[i][kept].tolist() for a in (r.hits.document, r.hits.start, r.hits.end)), strict=True
-                )
+        """Hash of each question and of everything that was returned for it but the times."""
+        return [self._row_digest(row) for row in range(len(self.questions))]
+
+    def _row_digest(self, row: int) -> str:
+        r, answer = self.responses, self.responses.answers[row]
+        returned = r.hits.document[row] >= 0
+        columns = (column[row][returned].tolist() for column in (r.hits.document, r.hits.start, r.hits.end))
+        return digest(
+            [
+                question_digest(self.questions[row]),
+                [[self.corpus.ids[document], start, end] for document, start, end in zip(*columns, strict=True)],
+                r.scores[row][returned].astype(float).tolist(),
+                _to_plain(r.contexts[row]),
+                int(r.context_tokens[row]),
+                [answer.text, answer.refused, _to_plain(answer.cited)],
             ]
-            passages = [[s.document_id, s.start, s.end] for s in r.contexts[i]]
-            answer = r.answers[i]
-            said = [answer.text, answer.refused, [[s.document_id, s.start, s.end] for s in answer.cited]]
-            scores = r.scores[i][kept].astype(float).tolist()
-            digests.append(digest([question_digest(question), hits, scores, passages, int(r.context_tokens[i]), said]))
-        return digests
+        )
+
+
+def _to_plain(spans: Sequence[Span]) -> list[list[str | int]]:
+    return [[span.document_id, span.start, span.end] for span in spans]
 
 
 @dataclass(frozen=True)
 class ScoringResources:
-    """What an objective is handed beyond the run: encoders behind the store, by the name of their card, and the
-    language model that judges, where there is one.
+    """Everything that an objective is handed beside the run.
+
+    `encoder`: returns the encoder behind the store by the name of its card. `judge`: the language model that judges,
+    where there is one.
     """
 
     encoder: Callable[[str], Encoder]
     judge: LLMClient | None = None
 
 
-class Objective(Protocol):
-    """Scores a run. The first metric of `score` is the objective's value when it is optimised.
-
-    A metric is one number per question, NaN where it does not apply or could not be found out; then a metric whose name
-    ends in `_failures` is above 0, and that question's scores are not stored. A question that was not answered because
-    a language model failed is not scored at all. `aggregates` names how a metric becomes
-    one number, where that is not the mean. `stored` False: only read off the run, not worth storing.
-    `needs`: what every question must have (see `evaluation.feeding`). `libraries`: whose versions matter. A
-    setting called `similarity_model` names the card of a model whose vectors the scores depend on.
-    """
-
-    kind: ClassVar[str]
-    direction: ClassVar[Literal["maximize", "minimize"]]
-    requires: ClassVar[frozenset[str]]
-    aggregates: ClassVar[Mapping[str, tuple[str, ...]]]
-    stored: ClassVar[bool]
-    libraries: ClassVar[tuple[str, ...]]
-
-    def score(self, run: Run, tools: ScoringResources) -> Scores: ...
-
-
 def ask(pipeline: Pipeline, questions: Sequence[Question]) -> Run:
+    """Ask the pipeline the questions, and return the run."""
     return Run(tuple(questions), pipeline.ask(questions), pipeline.texts, pipeline.chunks)

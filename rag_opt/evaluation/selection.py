@@ -1,4 +1,4 @@
-"""Choosing the winner on questions that the search never saw."""
+"""Choice of the winner by its scores on the held-out questions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.evaluation.intervals import Interval, mean_interval, paired_gain
 
-MARGIN = 0.01
+MARGIN = 0.01  # in units of the score: how far below the best a cheaper winner may be
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial with its scores on the untouched questions. `cost`: what breaks ties, cheaper first.
+    """A trial with its scores on the held-out questions.
 
-    `scores` are oriented so that higher is better.
+    `scores`: one per question, oriented so that higher is better. `cost`: numbers that are compared in their order,
+    lower first.
     """
 
     number: int
@@ -27,29 +28,36 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Choice:
-    """`winner` is the position of the chosen finalist, `best` of the one with the best mean.
+    """The chosen finalist and what it was compared with; finalists are named by their position.
 
-    `alike`: positions that cannot be told apart from the best (their paired interval reaches zero).
+    `winner`: the chosen one. `best`: the one with the best mean. `indistinguishable`: those that are statistically
+    indistinguishable from the best (their paired interval reaches zero). `intervals` of the means, and `shortfalls`:
+    paired intervals of how far each is below the best, one for each finalist.
     """
 
     winner: int
     best: int
-    alike: tuple[int, ...]
+    indistinguishable: tuple[int, ...]
     intervals: tuple[Interval, ...]
     shortfalls: tuple[Interval, ...]
 
 
 def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, margin: float = MARGIN) -> Choice:
-    """The cheapest finalist whose paired shortfall from the best mean is at most min(one standard error, margin).
+    """Return the cheapest finalist whose paired shortfall from the best is at most min(one standard error, margin).
 
-    The set that cannot be told apart is reported, not chosen from: taking its cheapest would lose 2 to 3
-    points with 40 to 120 questions.
+    `clusters`: the cluster of each question. Finalists that are statistically indistinguishable from the best are
+    reported, not chosen from: taking the cheapest of them would lose 2 to 3 points with 40 to 120 questions.
     """
-    means = [np.nan_to_num(np.nanmean(one.scores), nan=-np.inf) if len(one.scores) else -np.inf for one in finalists]
+    means = [_mean_or_worst(finalist.scores) for finalist in finalists]
     best = int(np.argmax(means))
-    shortfalls = tuple(paired_gain(finalists[best].scores, one.scores, clusters) for one in finalists)
+    shortfalls = tuple(paired_gain(finalists[best].scores, finalist.scores, clusters) for finalist in finalists)
     close = [i for i, s in enumerate(shortfalls) if i == best or s.mean <= min(s.error, margin)]
     winner = min(close, key=lambda i: (finalists[i].cost, finalists[i].number))
-    alike = tuple(i for i, s in enumerate(shortfalls) if i == best or s.low <= 0)
-    intervals = tuple(mean_interval(one.scores, clusters) for one in finalists)
-    return Choice(winner, best, alike, intervals, shortfalls)
+    indistinguishable = tuple(i for i, s in enumerate(shortfalls) if i == best or s.low <= 0)
+    intervals = tuple(mean_interval(finalist.scores, clusters) for finalist in finalists)
+    return Choice(winner, best, indistinguishable, intervals, shortfalls)
+
+
+def _mean_or_worst(scores: FloatArray) -> float:
+    """Return the mean over scored questions, minus infinity where there is none."""
+    return float(np.nan_to_num(np.nanmean(scores), nan=-np.inf)) if len(scores) else -np.inf

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
+from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary, ModelCard, library_folders
 from rag_opt.models.inferred_cards import infer_facts
@@ -19,42 +22,56 @@ TASK = "{task}"
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class EmbedderCard(ModelCard):
-    """`backend`: what runs the model; tei and openai need its `url`. Prompts are put before every query and document;
-    `{task}` in them is the text of `task`, which an `instruct` embedder may set. `query_prompt_name` and
-    `document_prompt_name` take the model's own prompts instead. `pooling`: what it must be found to do.
-    `normalises`: whether the model gives unit vectors by itself; they are made so always. `prior_quality`: nDCG@10 of
-    MTEB retrieval in points, says which models a search tries first. `golden`: vectors that the model must give for a
-    fixed text, as query and as document (`rag_opt.parts.embedders.golden`).
-    """
+    """Settings of an embedding model."""
 
-    dimensions: Annotated[int, Ge(1)]
-    backend: Literal["sentence_transformers", "tei", "openai"] = "sentence_transformers"
-    trained_tokens: Annotated[int, Ge(8)] | None = None
-    pooling: Literal["mean", "cls", "last"] | None = None
-    normalises: bool | None = None
-    query_prompt: str = ""
-    document_prompt: str = ""
-    query_prompt_name: str | None = None
-    document_prompt_name: str | None = None
-    task: str | None = None
-    truncate_dimensions: Annotated[int, Ge(2)] | None = None
-    prior_quality: Annotated[float, Ge(0), Le(100)] | None = None
-    golden: dict[str, str] = field(default_factory=dict)
+    dimensions: Annotated[int, Ge(1), Doc("Dimensions of its vectors.")]
+    backend: Annotated[
+        Literal["sentence_transformers", "tei", "openai"], Doc("What runs the model; tei and openai need its url.")
+    ] = "sentence_transformers"
+    trained_tokens: Annotated[
+        Annotated[int, Ge(8)] | None, Doc("Longest text in tokens that it was trained on; null: not known.")
+    ] = None
+    pooling: Annotated[
+        Literal["mean", "cls", "last"] | None,
+        Doc("How the vectors of tokens become one; its files must do so too. null: as they say."),
+    ] = None
+    normalises: Annotated[
+        bool | None, Doc("Whether the model gives unit vectors by itself; they are always made so. null: not known.")
+    ] = None
+    query_prompt: Annotated[str, Doc("Text before every query; `{task}` in it stands for `task`.")] = ""
+    document_prompt: Annotated[str, Doc("Text before every document; `{task}` in it stands for `task`.")] = ""
+    query_prompt_name: Annotated[str | None, Doc("The model's own prompt to take for queries instead.")] = None
+    document_prompt_name: Annotated[str | None, Doc("The model's own prompt to take for documents instead.")] = None
+    task: Annotated[str | None, Doc("Description of the task in the prompts; an instruct embedder may set it.")] = None
+    truncate_dimensions: Annotated[
+        Annotated[int, Ge(2)] | None, Doc("Dimensions that vectors are cut to; null: all.")
+    ] = None
+    prior_quality: Annotated[
+        Annotated[float, Ge(0), Le(100)] | None,
+        Doc("nDCG@10 of MTEB retrieval in points: which models a search tries first."),
+    ] = None
+    golden: Annotated[
+        dict[str, str], Doc("Vectors that it must give for a fixed text, as query and as document (golden_vectors.py).")
+    ] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
+        """Name of the model in messages."""
         return f"embedder {self.id}"
 
     @property
     def served(self) -> bool:
+        """True where a server runs it."""
         return self.backend != "sentence_transformers"
 
     @property
     def vector_dimensions(self) -> int:
+        """Dimensions of its vectors after the cut."""
         return self.truncate_dimensions or self.dimensions
 
     @property
     def takes_task(self) -> bool:
+        """True where its prompts name a task."""
         return TASK in self.query_prompt + self.document_prompt
 
 
@@ -62,10 +79,18 @@ EmbedderCards = CardLibrary[EmbedderCard]
 
 
 def infer(name: str) -> EmbedderCard:
-    """The card of a model that has none, from its own files. Raises BadInput where they are not to be had."""
+    """Return the card of a model that has none, from its own files. Raises BadInput where they are not to be had."""
     return EmbedderCard(**infer_facts(name), verified=False)
 
 
 def embedder_card_library(conf_folders: Sequence[Path]) -> EmbedderCards:
-    """The `embedder/` folders of the config folders in use."""
+    """Return the cards in the `embedder/` folders of the config folders in use."""
     return CardLibrary(EmbedderCard, "embedder.model.name", library_folders(conf_folders, "embedder"), infer=infer)
+
+
+def with_dimensions(card: EmbedderCard, dimensions: int | None) -> EmbedderCard:
+    """Return the card cut to so many dimensions. Raises ImpossiblePipeline where they are more than it has."""
+    if dimensions is not None and dimensions > card.dimensions:
+        raise ImpossiblePipeline(f"{card.id} has {card.dimensions} dimensions, not {dimensions}")
+    kept = card.truncate_dimensions if dimensions is None else dimensions if dimensions < card.dimensions else None
+    return dataclasses.replace(card, truncate_dimensions=kept)

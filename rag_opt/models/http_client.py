@@ -1,51 +1,69 @@
-"""JSON over HTTP to a server of models: few requests at once, patient with a busy one, plain about a broken one."""
+"""JSON over HTTP to a server of models: few requests at once, patient with a busy server, plain about a broken one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag_opt.core.errors import ServerDown, ServerFailed
-from rag_opt.models.event_loop import event_loop, wait_for
+from rag_opt.models.circuit_breaker import CircuitBreaker
+from rag_opt.models.event_loop import PerLoop, wait_for
+from rag_opt.models.http_replies import error_message, is_json, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
 
+    Observe = Callable[[httpx.Response], None]
+
 MOST_IN_FLIGHT = 16
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 424}
-_REFUSED = {401, 402, 403, 404, 405}
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
-_NEVER_REACHED_S = 10.0
-_CONNECT_S = 10.0
+_UNUSABLE = {401, 402, 403, 404, 405}
 _TOO_MUCH = {400, 413, 422}
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
+_CONNECT_S = 10.0
 
 Item = TypeVar("Item")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
+Json = Any  # a reply: whoever reads it checks what it holds
 
 
 class TooMuch(Exception):
-    """The server refuses a request as it stands (400, 413, 422): too many texts, one too long, or plainly wrong."""
+    """A request refused as it stands (400, 413, 422): too many texts, one too long, or plainly wrong."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
         self.status, self.message = status, message
 
 
-class HttpClient:
-    """One server. `key_variable`: the environment variable with its key; `header_variables`: header -> the variable
-    with its value. Proxies and certificates are those of the environment (HTTPS_PROXY, SSL_CERT_FILE) unless a
-    `ca_bundle` is given.
+class _Unanswered(Exception):
+    """A try that may succeed later, after `pause_s` seconds where the server asked for a pause."""
 
-    A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after what
-    Retry-After says, or a growing pause, for `patience_s` seconds of trying. Where no request at all is answered for
-    `give_up_s` seconds, or for 10 by one that was never reached, it is down: all that wait for it are told so at once.
+    def __init__(self, reason: str, pause_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause_s = pause_s
+
+
+class HttpClient:
+    """Requests to one server.
+
+    `key_variable`: the environment variable with its key; `header_variables`: header -> the variable with its value.
+    Proxies and certificates are those of the environment (HTTPS_PROXY, SSL_CERT_FILE) unless a `ca_bundle` is given.
+
+    A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after the pause
+    that Retry-After asks for, or a growing one, for `patience_s` seconds of trying. A server that answers nothing for
+    `give_up_s` seconds is down (`CircuitBreaker`).
+
+    Any thread may use it. Connections, queue and counters are touched only in the event loop; a forked process has
+    another loop, and there opens connections of its own.
     """
 
     def __init__(
@@ -65,227 +83,185 @@ class HttpClient:
         self.most_in_flight = most_in_flight
         self.requests = self.retries = 0
         self._variables = {**(header_variables or {}), **({"Authorization": key_variable} if key_variable else {})}
-        self._headers = {"Accept": "application/json", **(headers or {})}
-        self._ca_bundle, self._timeout_s, self._patience_s = ca_bundle, timeout_s, patience_s
-        self._give_up_s = max(give_up_s, timeout_s)
+        self._timeout_s, self._patience_s = timeout_s, patience_s
         self._random = random.Random()
-        self._open: httpx.AsyncClient | None = None
-        self._free = asyncio.Semaphore(most_in_flight)
-        self._reached = False
-        self._good_at = 0.0  # when the last request was answered
-        self._bad_since: float | None = None  # since when none was
-        self._not_before = self._asked_s = 0.0  # by Retry-After
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._down = ""
+        new_session = functools.partial(
+            _Session,
+            self.url,
+            headers={"Accept": "application/json", **(headers or {})},
+            ca_bundle=ca_bundle,
+            timeout_s=timeout_s,
+            give_up_s=max(give_up_s, timeout_s),
+            most_in_flight=most_in_flight,
+        )
+        self._sessions = PerLoop(new_session)
 
-    def get(self, path: str) -> Any:
-        """Raises ServerFailed."""
+    def get(self, path: str) -> Json:
+        """Return the reply to a GET request. Raises ServerFailed."""
         return wait_for(self.ask("GET", path, None))
 
-    def post(self, path: str, body: Any) -> Any:
-        """Raises TooMuch for what should be sent in another form, ServerFailed for everything else."""
+    def post(self, path: str, body: object) -> Json:
+        """Return the reply to a POST request.
+
+        Raises TooMuch for a request that should be sent in another form, ServerFailed for everything else.
+        """
         return wait_for(self.ask("POST", path, body))
 
-    def map(self, do: Callable[[Item], Done], items: Sequence[Item]) -> Iterator[Done]:
-        """`do` of every item, as many at once as may be in flight, in the order of the items."""
+    def map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield `do` of every item, in their order; as many run at once as may be in flight."""
         if len(items) == 1:
             yield do(items[0])
             return
         with ThreadPoolExecutor(max_workers=min(self.most_in_flight, max(len(items), 1))) as pool:
             yield from pool.map(do, items)
 
-    async def ask(self, method: str, path: str, body: Any, *, each: Callable[[], Any] | None = None) -> Any:
-        """As `get` and `post`, in the event loop. `each` gives a context that surrounds every single try.
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        *,
+        each: Callable[[], AbstractAsyncContextManager[Observe]] | None = None,
+    ) -> Json:
+        """Return the reply to a request; called in the event loop.
 
-        Raises ServerDown where the server cannot be used by anybody, ServerFailed where this request is not answered.
+        `each` gives a context that surrounds every single try; it yields a function that is shown the reply. Raises
+        TooMuch for a request that should be sent in another form, ServerDown where the server cannot be used by
+        anybody, ServerFailed where this request is not answered.
         """
-        tried_s, wait_s, place = 0.0, _FIRST_WAIT_S, self.url + path
+        session, tried_s, wait_s = self._sessions.get(), 0.0, _FIRST_WAIT_S
+        # not tenacity: it counts the time in the queue too, and Retry-After, the early end of a pause and the sum of
+        # the time tried would all be callbacks of our own
         while True:
-            async with self._free:
-                await self._sleep(self._not_before - time.monotonic())
-                started = time.monotonic()
-                why, pause, reply = await self._tried(method, path, body, each)
-            if reply is not None:
-                return reply
-            tried_s += time.monotonic() - started  # waiting for its turn is nobody's failure
-            pause = pause or wait_s * (1 + 0.25 * self._random.random())  # so that many do not come back at once
-            self._look_for_silence(why)
-            if tried_s + pause > self._patience_s:
-                there = "" if self._reached else " (is a server running there?)"
-                raise ServerFailed(f"{place} did not answer within {self._patience_s:.0f} seconds{there}; {why}")
+            try:
+                async with session.free:
+                    await session.breaker.wait_until_allowed()
+                    started = time.monotonic()
+                    return await self._send(session, method, path, body, each or _observe_nothing)
+            except _Unanswered as failure:
+                tried_s += time.monotonic() - started  # waiting for its turn is nobody's failure
+                # random, so that many requests do not come back at once
+                pause_s = failure.pause_s or wait_s * (1 + 0.25 * self._random.random())
+                reason = str(failure)
+            session.breaker.trip_after_silence(reason)
+            if tried_s + pause_s > self._patience_s:
+                hint = "" if session.breaker.reached else " (is a server running there?)"
+                raise ServerFailed(
+                    f"{self.url}{path} did not answer within {self._patience_s:.0f} seconds{hint}; {reason}"
+                )
             self.retries += 1
-            await self._sleep(pause)
-            tried_s += pause
+            await session.breaker.sleep(pause_s)
+            tried_s += pause_s
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    async def _tried(self, method: str, path: str, body: Any, each: Callable[[], Any] | None) -> tuple[str, float, Any]:
-        """One try: (why there is no answer, the pause that was asked for, the answer)."""
+    async def _send(
+        self,
+        session: _Session,
+        method: str,
+        path: str,
+        body: object,
+        each: Callable[[], AbstractAsyncContextManager[Observe]],
+    ) -> Json:
+        """Send a request once. Raises _Unanswered where it may be sent again."""
         import httpx
 
-        self._check()
-        headers, started, place = self._secrets(), time.monotonic(), self.url + path
+        breaker, url = session.breaker, self.url + path
+        breaker.check()
+        headers, started = self._secret_headers(), time.monotonic()
         self.requests += 1
         try:
-            async with each() if each is not None else _unseen() as seen:
-                sending = self._client.request(method, place, json=body, headers=headers)
-                reply = await self._watched(asyncio.wait_for(sending, self._timeout_s + 1))  # however slowly it drips
-                seen(reply)
+            async with each() as observe:
+                sending = session.client.request(method, url, json=body, headers=headers)
+                reply = await breaker.watch(asyncio.wait_for(sending, self._timeout_s + 1))  # however slowly it drips
+                observe(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise ServerDown(f"{place}: {error} (an address begins with http:// or https://)") from None
+            raise ServerDown(f"{url}: {error} (an address begins with http:// or https://)") from None
         except (httpx.TransportError, TimeoutError) as error:
-            self._bad_since = self._bad_since or max(started, self._good_at)
-            return f"the last was {type(error).__name__}: {self._clean(str(error))}", 0.0, None
-        self._reached = True
-        if reply.status_code == 200 and _is_json(reply):
-            self._good()
-            return "", 0.0, reply.json()
+            breaker.record_failure(started)
+            raise _Unanswered(f"the last was {type(error).__name__}: {self._without_secrets(str(error))}") from None
+        breaker.reached = True
+        if reply.status_code == 200 and is_json(reply):
+            breaker.record_success()
+            return reply.json()
         if reply.status_code != 200 and reply.status_code not in _BUSY:
-            self._good()
-            raise self._refused(place, reply)
-        self._bad_since = self._bad_since or max(started, self._good_at)
+            breaker.record_success()
+            raise self._refusal(url, reply)
+        breaker.record_failure(started)
+        raise self._busy(breaker, reply)
+
+    def _busy(self, breaker: CircuitBreaker, reply: httpx.Response) -> _Unanswered:
         if reply.status_code == 200:
-            return f"the last was no JSON: {self._clean(reply.text[:100])!r}", 0.0, None
-        asked_s = _asked_to_wait(reply)
-        if reply.status_code == 429 and asked_s <= self._patience_s:  # whoever asks now is refused too
-            self._not_before, self._asked_s = max(self._not_before, time.monotonic() + asked_s), asked_s
-        waits = f" (Retry-After: {asked_s:.0f} seconds)" if asked_s else ""
-        return f"the last was {reply.status_code}: {self._clean(said(reply))}{waits}", asked_s, None
+            return _Unanswered(f"the last was no JSON: {self._without_secrets(reply.text[:100])!r}")
+        pause_s = retry_after_s(reply)
+        if reply.status_code == 429 and pause_s <= self._patience_s:
+            breaker.hold_back(pause_s)
+        asked = f" (Retry-After: {pause_s:.0f} seconds)" if pause_s else ""
+        message = self._without_secrets(error_message(reply))
+        return _Unanswered(f"the last was {reply.status_code}: {message}{asked}", pause_s)
 
-    def _good(self) -> None:
-        self._good_at, self._bad_since, self._asked_s = time.monotonic(), None, 0.0
+    def _refusal(self, url: str, reply: httpx.Response) -> Exception:
+        """Return the error of a request that is not sent again."""
+        message = self._without_secrets(error_message(reply))
+        if reply.status_code in _TOO_MUCH:
+            return TooMuch(reply.status_code, message)
+        error = ServerDown if reply.status_code in _UNUSABLE else ServerFailed
+        return error(f"{url} answered {reply.status_code}: {message}")
 
-    async def _watched(self, work: Coroutine[Any, Any, Done]) -> Done:
-        """The reply, unless the server is found to be down first."""
-        task = asyncio.ensure_future(work)
-        self._waiting.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            self._check()
-            task.cancel()
-            raise
-        finally:
-            self._waiting.discard(task)
-
-    async def _sleep(self, pause: float) -> None:
-        """A pause that ends early where the server is found to be down."""
-        if pause > 0:
-            await self._watched(asyncio.sleep(pause))
-        self._check()
-
-    def _check(self) -> None:
-        if self._down:
-            raise ServerDown(self._down)
-
-    def _look_for_silence(self, why: str) -> None:
-        """Tells all that wait that the server is down, where nothing was answered for too long."""
-        if self._bad_since is None or self._down:
-            return
-        # one that was never reached is more likely not there than busy
-        after_s = self._give_up_s if self._reached else min(self._give_up_s, _NEVER_REACHED_S)
-        after_s = max(after_s, self._asked_s + 1)  # what it asked for is no silence
-        silent_s = time.monotonic() - self._bad_since
-        if silent_s < after_s:
-            asyncio.get_running_loop().call_later(after_s - silent_s + 0.01, self._look_for_silence, why)
-            return
-        never = "it never said anything else" if self._reached else "is a server running there?"
-        what = "it answered before" if self._good_at else never
-        self._down = f"{self.url} answers nothing for {silent_s:.0f} seconds ({what}); {why}"
-        for task in list(self._waiting):
-            task.cancel()
-        # whoever asks later, tries it anew
-        asyncio.get_running_loop().call_later(1.0, self._forget)
-
-    def _forget(self) -> None:
-        self._down, self._bad_since, self._not_before, self._asked_s = "", None, 0.0, 0.0
-
-    @property
-    def _client(self) -> httpx.AsyncClient:
-        """Made in the event loop, once."""
-        import httpx
-
-        if self._open is None:
-            verify: Any = True
-            if self._ca_bundle is not None:
-                import ssl
-
-                verify = ssl.create_default_context(cafile=self._ca_bundle)
-            timeout = httpx.Timeout(self._timeout_s, connect=min(_CONNECT_S, self._timeout_s), pool=None)
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.most_in_flight)
-            self._open = httpx.AsyncClient(timeout=timeout, limits=limits, headers=self._headers, verify=verify)
-            weakref.finalize(self, _close, self._open)
-        return self._open
-
-    def _secrets(self) -> dict[str, str]:
-        """Headers whose values stand in environment variables. Raises ServerDown where one is empty."""
-        found = {}
+    def _secret_headers(self) -> dict[str, str]:
+        """Return the headers whose values stand in environment variables. Raises ServerDown where one is empty."""
+        headers = {}
         for header, variable in self._variables.items():
             value = os.environ.get(variable)
             if not value:
                 raise ServerDown(f"{self.url}: the environment variable {variable} should hold its key, but is empty")
             if not value.isascii() or not value.isprintable() or value != value.strip():
-                what = "holds characters that no header may have (a line end?)"
-                raise ServerDown(f"{self.url}: the environment variable {variable} {what}")
-            found[header] = f"Bearer {value}" if header == "Authorization" else value
-        return found
+                why = "holds characters that no header may have (a line end?)"
+                raise ServerDown(f"{self.url}: the environment variable {variable} {why}")
+            headers[header] = f"Bearer {value}" if header == "Authorization" else value
+        return headers
 
-    def _clean(self, text: str) -> str:
-        """The text without any secret that was sent."""
+    def _without_secrets(self, text: str) -> str:
         for variable in self._variables.values():
             value = os.environ.get(variable)
             if value:
                 text = text.replace(value, f"${variable}")
         return text
 
-    def _refused(self, place: str, reply: httpx.Response) -> Exception:
-        """What a reply means that is not to be asked for again."""
-        words = self._clean(said(reply))
-        if reply.status_code in _TOO_MUCH:
-            return TooMuch(reply.status_code, words)
-        kind = ServerDown if reply.status_code in _REFUSED else ServerFailed
-        return kind(f"{place} answered {reply.status_code}: {words}")
+
+class _Session:
+    """Connections to a server in one event loop, its queue, and what is known of the server."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        ca_bundle: str | None,
+        timeout_s: float,
+        give_up_s: float,
+        most_in_flight: int,
+    ) -> None:
+        import ssl
+
+        import httpx
+
+        self.free = asyncio.Semaphore(most_in_flight)
+        self.breaker = CircuitBreaker(url, give_up_s=give_up_s)
+        self.client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s), pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=most_in_flight),
+            headers=headers,
+            verify=True if ca_bundle is None else ssl.create_default_context(cafile=ca_bundle),
+        )
+        weakref.finalize(self, _close, self.client, asyncio.get_running_loop(), os.getpid())
+
+
+def _close(client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, process: int) -> None:
+    """Close connections where they were opened: a forked process would cut those of its parent."""
+    if process == os.getpid() and loop.is_running():
+        asyncio.run_coroutine_threadsafe(client.aclose(), loop)
 
 
 @contextlib.asynccontextmanager
-async def _unseen() -> AsyncIterator[Callable[[httpx.Response], None]]:
+async def _observe_nothing() -> AsyncIterator[Observe]:
     yield lambda reply: None
-
-
-def _close(client: httpx.AsyncClient) -> None:
-    asyncio.run_coroutine_threadsafe(client.aclose(), event_loop())
-
-
-def _is_json(reply: httpx.Response) -> bool:
-    try:
-        reply.json()
-    except ValueError:
-        return False
-    return True
-
-
-def said(reply: httpx.Response) -> str:
-    """The message in an error's body, in whichever form it is given."""
-    try:
-        body = reply.json()
-    except ValueError:
-        return reply.text.strip()[:300]
-    for key in ("error", "message", "detail"):
-        inside = body.get(key) if isinstance(body, dict) else None
-        if inside:
-            return str(inside.get("message", inside) if isinstance(inside, dict) else inside)[:300]
-    return str(body)[:300]
-
-
-def _asked_to_wait(reply: httpx.Response) -> float:
-    """Seconds by Retry-After, a number or a date; 0 where it says nothing."""
-    given = reply.headers.get("retry-after", "")
-    try:
-        return max(float(given), 0.0)
-    except ValueError:
-        pass
-    import email.utils
-
-    try:
-        return max(email.utils.parsedate_to_datetime(given).timestamp() - time.time(), 0.0)
-    except (TypeError, ValueError):
-        return 0.0

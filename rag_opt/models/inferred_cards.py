@@ -1,14 +1,14 @@
-"""A card for a model that has none: what its own files say."""
+"""Cards of models that have none, inferred from their own files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from rag_opt.core.errors import BadInput, Problem
-from rag_opt.models.cards import ModelCard, read_json, reads_tokens
+from rag_opt.core.strict import PlainDict
+from rag_opt.models.cards import ModelCard, find_reads_tokens, read_json
 
 _POOLING = {
     "pooling_mode_mean_tokens": "mean",
@@ -19,30 +19,31 @@ _MODES = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _HEADER_BYTES = 8
 
 
-def infer_facts(name: str) -> dict[str, Any]:
-    """Settings of a `Card`. `name`: a folder, or an id of the hub. Raises BadInput where its files are not to be had,
-    or say too little.
+def infer_facts(name: str) -> PlainDict:
+    """Return the settings of an `EmbedderCard` for a folder, or an id of the hub.
+
+    Raises BadInput where its files are not to be had, or say too little.
     """
     where = f"embedder {name}"
     local = Path(name).is_dir()
-    place = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
-    folder = ModelCard(reads_tokens=8, **place).folder  # type: ignore[arg-type]
+    identity = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
+    folder = ModelCard(reads_tokens=8, **identity).folder  # type: ignore[arg-type]
     config = read_json(folder / "config.json")
     modules = [module for module in read_json(folder / "modules.json", []) if isinstance(module, dict)]
-    pooling_config: dict[str, Any] = next(
+    pooling_config: PlainDict = next(
         (read_json(folder / m["path"] / "config.json") for m in modules if "Pooling" in m["type"]), {}
     )
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     dimensions = pooling_config.get("word_embedding_dimension") or pooling_config.get("embedding_dimension")
-    dimensions = _projected(folder, modules) or dimensions or config.get("hidden_size")
+    dimensions = _projected_dimensions(folder, modules) or dimensions or config.get("hidden_size")
     if not dimensions:
         raise BadInput(
             [Problem(where, f"neither config.json nor the modules in {folder} say how many dimensions it has")]
         )
-    facts: dict[str, Any] = {
-        **place,
+    facts: PlainDict = {
+        **identity,
         "dimensions": int(dimensions),
-        "reads_tokens": reads_tokens(folder),
+        "reads_tokens": find_reads_tokens(folder),
         "pooling": _pooling(pooling_config),
         "normalises": any("Normalize" in module["type"] for module in modules) if modules else None,
         "query_prompt": prompts.get("query") or "",
@@ -54,15 +55,15 @@ def infer_facts(name: str) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _pooling(config: dict[str, Any]) -> str | None:
+def _pooling(config: PlainDict) -> str | None:
     mode = config.get("pooling_mode")  # a name, or names, since sentence-transformers 6; flags before
     if isinstance(mode, str):
         return _MODES.get(mode)
     return next((name for key, name in _POOLING.items() if config.get(key)), None)
 
 
-def _projected(folder: Path, modules: list[dict[str, Any]]) -> int | None:
-    """What the last dense layer after the pooling gives, if there is one."""
+def _projected_dimensions(folder: Path, modules: list[PlainDict]) -> int | None:
+    """Return the dimensions of the last dense layer after the pooling, if there is one."""
     layers = [
         read_json(folder / m["path"] / "config.json").get("out_features") for m in modules if "Dense" in m["type"]
     ]
@@ -70,7 +71,7 @@ def _projected(folder: Path, modules: list[dict[str, Any]]) -> int | None:
 
 
 def _parameters_millions(folder: Path) -> float | None:
-    """Counted from the heads of the safetensors files; no weight is read."""
+    """Count the parameters by the heads of the safetensors files; no weight is read."""
     count = 0
     for path in folder.rglob("*.safetensors"):
         with path.open("rb") as file:

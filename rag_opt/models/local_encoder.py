@@ -1,38 +1,52 @@
-"""An embedding model that runs here, by sentence-transformers."""
+"""An embedding model that runs in this process, by sentence-transformers."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag_opt.core.errors import ModelRefused
+from rag_opt.core.strict import PlainDict
 from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.loaded_models import load_embedder, run_in_halves
 from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.models.remote_code import allowed_code
-from rag_opt.models.runtimes import Machine, ModelFiles, Runtime, decide, files_digest, halving, loaded
+from rag_opt.models.runtimes import Machine, ModelFiles, Runtime, decide, files_digest
 from rag_opt.store.values import Values
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _MODES = {"lasttoken": "last"}
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-class Local:
-    """`folder` gives the model's files; it is asked when a model has to run, or to be known."""
+
+class LocalEncoder:
+    """A model run by this process (an `EncoderBackend`).
+
+    `find_folder` gives the model's files; it is called when the model has to run, or to be known. The model itself is
+    shared by all threads (`loaded_models`).
+    """
 
     in_flight = 1
+    cut = 0
 
-    def __init__(self, card: EmbedderCard, folder: Callable[[], Path], *, values: Values, machine: Machine) -> None:
+    def __init__(
+        self, card: EmbedderCard, find_folder: Callable[[], Path], *, values: Values, machine: Machine
+    ) -> None:
         self.card = card
-        self.cut = 0
-        self._find, self._values, self._machine = folder, values, machine
+        self._find_folder, self._values, self._machine = find_folder, values, machine
 
     @functools.cached_property
     def folder(self) -> Path:
-        return self._find()
+        """Folder with the model's files."""
+        return self._find_folder()
 
     @functools.cached_property
     def files_digest(self) -> str:
@@ -41,21 +55,28 @@ class Local:
 
     @functools.cached_property
     def runtime(self) -> Runtime:
-        """What encodes documents on this machine."""
+        """Runtime that encodes documents on this machine."""
         return decide(self._machine, self.folder, self._values)
 
     @property
     def batch(self) -> tuple[int, int]:
+        """Most tokens and most texts of a batch."""
         return self.runtime.batch
 
-    def runs_on(self, purpose: Purpose) -> Runtime:
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens of a text, special tokens included."""
+        return self.card.reads_tokens
+
+    def runtime_for(self, purpose: Purpose) -> Runtime:
+        """Return the runtime for a purpose: everything but documents is encoded exactly."""
         return self.runtime if purpose == "document" else self.runtime.exact
 
-    def facts(self, purpose: Purpose) -> dict[str, Any]:
-        """What determines a vector beside its exact input; never the card's name."""
+    def facts(self, purpose: Purpose) -> PlainDict:
+        """Return what determines a vector beside its exact input; never the card's name."""
         card = self.card
         how = {"reads_tokens": card.reads_tokens, "pooling": card.pooling, "weights": card.dtype, "code": self._code}
-        return {"files": self.files_digest, **how, **self.runs_on(purpose).facts}
+        return {"files": self.files_digest, **how, **self.runtime_for(purpose).facts}
 
     @property
     def _code(self) -> tuple[str, ...]:
@@ -63,46 +84,47 @@ class Local:
         return allowed_code(self.card, self._machine.allow_code)
 
     def prepare(self, purpose: Purpose) -> None:
-        """Load the model. Raises ModelRefused for one that is not as its card says."""
-        self._checked(self._model(purpose))
+        """Load the model. Raises ModelRefused for one that pools otherwise than its card says."""
+        for module in self._model(purpose):
+            mode = getattr(module, "pooling_mode", None)  # only the pooling has one
+            pooling = _MODES.get(str(mode), str(mode))
+            if mode is not None and self.card.pooling is not None and pooling != self.card.pooling:
+                raise ModelRefused(f"{self.card.where}: its files pool by {pooling}, its card says {self.card.pooling}")
 
-    def _model(self, purpose: Purpose) -> Any:
+    def _model(self, purpose: Purpose) -> SentenceTransformer:
         card = self.card
         files = ModelFiles(self.folder, card.reads_tokens, card.pooling, card.dtype, self._code)
-        return loaded(files, self.runs_on(purpose))
-
-    def _checked(self, model: Any) -> None:
-        for module in model:
-            mode = getattr(module, "pooling_mode", None)
-            found = _MODES.get(str(mode), str(mode))
-            if mode is not None and self.card.pooling is not None and found != self.card.pooling:
-                raise ModelRefused(f"{self.card.where}: its files pool by {found}, its card says {self.card.pooling}")
+        return load_embedder(files, self.runtime_for(purpose))
 
     def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
-        """Vectors of exact inputs, prompts included; in halves where memory does not suffice."""
+        """Return [texts, dimensions] of exact inputs, prompts included; in halves where memory does not suffice."""
         model = self._model(purpose)
 
-        def run(some: Sequence[str]) -> Sequence[Vectors]:
+        def run(batch: Sequence[str]) -> Sequence[Vectors]:
             # the model's own default prompt must not come before what is an exact input already
-            found: Vectors = model.encode(list(some), prompt="", batch_size=len(some), show_progress_bar=False)
-            return list(found)
+            vectors: Vectors = model.encode(list(batch), prompt="", batch_size=len(batch), show_progress_bar=False)
+            return list(vectors)
 
         alone = purpose != "document" and self.card.dtype != "float32"  # in lower precision a batch changes its vectors
-        parts = [[text] for text in texts] if alone else [texts]
-        return np.asarray([vector for part in parts for vector in halving(run, part)], np.float32)
+        batches = [[text] for text in texts] if alone else [texts]
+        return np.asarray([vector for batch in batches for vector in run_in_halves(run, batch)], np.float32)
 
-    def tokens(self, texts: Sequence[str], purpose: Purpose) -> list[NDArray[np.float32]]:
-        """[tokens, dimensions] of each text before pooling, special tokens included; as many as the model reads."""
+    def token_vectors(self, texts: Sequence[str], purpose: Purpose) -> list[Vectors]:
+        """Return [tokens, dimensions] of each text before pooling, as many tokens as the model reads."""
         model = self._model(purpose)
 
-        def run(some: Sequence[str]) -> Sequence[NDArray[np.float32]]:
+        def run(batch: Sequence[str]) -> Sequence[Vectors]:
             import torch
 
             with torch.inference_mode():
-                read = model.preprocess(list(some))
-                out = model({k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in read.items()})
+                features = model.preprocess(list(batch))
+                out = model({k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in features.items()})
             masks = out["attention_mask"].bool()  # padding may stand before a text as well as after it
             every = zip(out["token_embeddings"], masks, strict=True)
             return [vectors[mask].float().cpu().numpy() for vectors, mask in every]
 
-        return halving(run, texts)
+        return run_in_halves(run, texts)
+
+    def map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield `do` of every item, one after another."""
+        return map(do, items)

@@ -1,4 +1,4 @@
-"""What a text is embedded for."""
+"""Purposes that a text is embedded for, and the vectors that come of it."""
 
 from __future__ import annotations
 

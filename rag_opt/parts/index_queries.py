@@ -1,12 +1,13 @@
-"""What a retriever fetches: lists of an index, and the settings that all retrievers of the same lists share."""
+"""Queries of indexes, and the settings that all retrievers of the same lists share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -29,49 +30,56 @@ Depth = Annotated[int, Ge(1), Le(1000)]
 
 @plain_dataclass(frozen=True)
 class IndexQuery:
-    """A list of the best `depth` chunks of an index, by its kind. `build` settings make another index, `search`
-    settings only another list of the same index.
+    """A list of the best `depth` chunks of an index, named by its kind.
+
+    Other `build` settings make another index, other `search` settings only another list of the same index.
     """
 
     index: str
     depth: int
-    build: Mapping[str, Any] = field(default_factory=dict)
-    search: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, str | float] = field(default_factory=dict)
+    search: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RetrievalLimits:
-    """`depth`: how long a list is fetched; `per_document`: hits of one document at most; `top_k`: hits in the end."""
+    """How many chunks are fetched and kept."""
 
-    top_k: Annotated[int, Ge(1), Le(200)] = 5
-    depth: Depth = 50
-    per_document: Annotated[int, Ge(1), Le(200)] | None = None
+    top_k: Annotated[int, Ge(1), Le(200), Doc("Hits in the end.")] = 5
+    depth: Annotated[Depth, Doc("Chunks that each list is fetched with.")] = 50
+    per_document: Annotated[
+        Annotated[int, Ge(1), Le(200)] | None, Doc("Most hits of one document; null: no limit.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BM25Parameters:
-    """Okapi BM25 and its variants. `stop_words` and `stemmer`: of the corpus's language, of a named one, or none."""
+    """Okapi BM25 and its variants."""
 
-    k1: Annotated[float, Ge(0), Le(5)] = 1.2
-    b: Annotated[float, Ge(0), Le(1)] = 0.75
-    method: BM25Method = "lucene"
-    stop_words: StopWords = "corpus"
-    stemmer: Stemmer = "none"
+    k1: Annotated[float, Ge(0), Le(5), Doc("How soon a word's frequency stops to matter.")] = 1.2
+    b: Annotated[float, Ge(0), Le(1), Doc("How much long chunks are held back.")] = 0.75
+    method: Annotated[BM25Method, Doc("Variant of BM25, as bm25s names it.")] = "lucene"
+    stop_words: Annotated[StopWords, Doc("Words left out: of the corpus's language, of a named one, or none.")] = (
+        "corpus"
+    )
+    stemmer: Annotated[Stemmer, Doc("Endings cut: of the corpus's language, of a named one, or none.")] = "none"
 
     def bm25_query(self, depth: int) -> IndexQuery:
-        build = {"k1": self.k1, "b": self.b, "method": self.method}
+        """Return the query of a BM25 index with these parameters."""
+        build: dict[str, str | float] = {"k1": self.k1, "b": self.b, "method": self.method}
         return IndexQuery("bm25", depth, {**build, "stop_words": self.stop_words, "stemmer": self.stemmer})
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class HybridParameters(RetrievalLimits, BM25Parameters):
-    """A dense and a lexical list. `lexical_depth`: of the lexical one, where it is not `depth`."""
+    """A dense and a lexical list."""
 
-    vectors: Literal["chroma", "exact"] = "chroma"
-    ef_search: Annotated[int, Ge(10), Le(2000)] = 100
-    lexical_depth: Depth | None = None
+    vectors: Annotated[Literal["chroma", "exact"], Doc("Index of the vectors.")] = "chroma"
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that Chroma looks at; never fewer than depth.")] = 100
+    lexical_depth: Annotated[Depth | None, Doc("Chunks of the lexical list; null: depth.")] = None
 
     def index_queries(self) -> dict[str, IndexQuery]:
+        """Return the queries of both lists."""
         search = {"ef_search": self.ef_search} if self.vectors == "chroma" else {}
         dense = IndexQuery(self.vectors, self.depth, {}, search)
         return {"dense": dense, "lexical": self.bm25_query(self.lexical_depth or self.depth)}

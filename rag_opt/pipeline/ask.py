@@ -1,4 +1,4 @@
-"""Asking: retrieve, fuse, rerank, cut, pack, answer, for many questions at once or for one."""
+"""Asking a pipeline: retrieve, fuse, rerank, cut, pack, answer, for many questions at once or for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 from rag_opt.core.arrays import FloatArray, IntArray
 from rag_opt.core.documents import Answer, Span
 from rag_opt.core.questions import Question
-from rag_opt.core.rank_fusion import at_most
+from rag_opt.core.rank_fusion import limit_per_group
 from rag_opt.core.ranked_lists import RankedLists
+from rag_opt.core.strict import PlainMapping
 from rag_opt.metrics.evidence import RetrievedSpans
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.prompts import Prompt
+from rag_opt.models.reranker_resources import PairScorer
+from rag_opt.parts.interfaces import Generator, Index, OpenIndex, OpenVectorIndex, PairReranker
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.generation import Contexts, Generation
 from rag_opt.pipeline.model_usage import ModelUsage
-from rag_opt.pipeline.query_rewriting import Rewriting
-from rag_opt.pipeline.reranking import PairScorer, Reranking
+from rag_opt.pipeline.query_rewriting import QueryRewriting
+from rag_opt.pipeline.reranking import Reranking
 from rag_opt.pipeline.retrieval import Retrieval
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import StageTimer
@@ -32,12 +36,10 @@ from rag_opt.store.values import Values
 if TYPE_CHECKING:
     from rag_opt.pipeline.chunk_table import ChunkTable
 
-OpenIndex = Callable[[str], Any]
-
 
 @dataclass(frozen=True)
 class Responses:
-    """What a pipeline returned, a row per question.
+    """Everything that a pipeline returned, a row per question.
 
     `hits`: those that reached the context, [questions, top_k]; `scores` [questions, top_k] (-inf: none);
     `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage.
@@ -57,7 +59,7 @@ class Responses:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """What is known before anything is answered: as in `Responses`, and the questions' vectors."""
+    """Everything known before anything is answered: as in `Responses`, with the questions' vectors."""
 
     vectors: NDArray[np.float32]
     hits: RetrievedSpans
@@ -69,6 +71,8 @@ class Retrieved:
 
 
 class Pipeline:
+    """One pipeline over one corpus, ready to be asked. Indexes are opened when they are first needed."""
+
     def __init__(
         self,
         *,
@@ -78,11 +82,11 @@ class Pipeline:
         encoder: Encoder,
         values: Values,
         index_keys: Mapping[str, str],
-        index_parts: Mapping[str, Any],
-        open_index: OpenIndex,
-        scorer: Callable[[Any], PairScorer],
+        index_parts: Mapping[str, Index],
+        open_index: Callable[[str], OpenIndex],
+        scorer: Callable[[PairReranker], PairScorer],
         llm_client: LLMClient | None = None,
-        prompt: Callable[[str], Any],
+        prompt: Callable[[str], Prompt],
         stage_timer: StageTimer,
     ) -> None:
         self.spec = spec
@@ -95,7 +99,7 @@ class Pipeline:
         self.values = values
         self._llm_client = llm_client
         self._stage_timer = stage_timer
-        self._searcher = Retrieval(
+        self._retrieval = Retrieval(
             index_keys=index_keys,
             index_parts=index_parts,
             open_index=open_index,
@@ -111,11 +115,14 @@ class Pipeline:
             scorer=scorer,
             llm_client=llm_client,
             vectors_key=lambda: self.index_keys["dense"],
-            chunk_vectors=lambda: open_index("dense").vectors,
+            chunk_vectors=lambda: self._dense().vectors,
         )
-        self._answering = Generation(
+        self._generation = Generation(
             texts=texts, encoder=encoder, values=values, llm_client=llm_client, prompt=prompt, stage_timer=stage_timer
         )
+
+    def _dense(self) -> OpenVectorIndex:
+        return cast(OpenVectorIndex, self.open_index("dense"))
 
     @functools.cached_property
     def returned(self) -> tuple[IntArray, IntArray]:
@@ -139,15 +146,17 @@ class Pipeline:
         return document.text[int(start[chunk]) : int(end[chunk])]
 
     def ask(self, questions: Sequence[Question]) -> Responses:
-        """Answer the questions; a question's filters limit what may be returned for it."""
+        """Return hits, contexts and answers; a question's filters limit what may be returned for it."""
         found = self.retrieve(questions)
         part, usage = self.spec.generator, found.usage
-        answers, answer_ms = self._answering(part, questions, found.vectors, found.contexts, usage)
+        answers, answer_ms = self._generation(part, questions, found.vectors, found.contexts, usage)
         latency = {**found.latency_ms, "answer": answer_ms}
         return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency, usage)
 
-    def answer(self, questions: Sequence[Question], contexts: Contexts, *, generator: Any = None) -> Responses:
-        """Answers with contexts that were given, not found; by another generator than the pipeline's if one is named.
+    def answer(
+        self, questions: Sequence[Question], contexts: Contexts, *, generator: Generator | None = None
+    ) -> Responses:
+        """Return answers from contexts that are given, not retrieved; by another generator if one is named.
 
         Each passage counts as a hit, in the order given.
         """
@@ -163,12 +172,12 @@ class Pipeline:
                 scores[row, rank] = -rank
         vectors = self.encoder.vectors([question.text for question in questions], "query")
         part = generator or self.spec.generator
-        answers, answer_ms = self._answering(part, questions, vectors, contexts, usage)
+        answers, answer_ms = self._generation(part, questions, vectors, contexts, usage)
         tokens = np.array([sum(map(self.texts.tokens, context)) for context in contexts], np.int64)
         return Responses(hits, scores, [tuple(c) for c in contexts], tokens, answers, {"answer": answer_ms}, usage)
 
     def retrieve(self, questions: Sequence[Question]) -> Retrieved:
-        """All that comes before answering."""
+        """Return everything that comes before answering."""
         vectors, embed_ms = self.encoder.timed_vectors([question.text for question in questions], "query")
         usage = ModelUsage(len(questions))
         lists, search_ms = self._lists(questions, vectors, usage)
@@ -183,34 +192,34 @@ class Pipeline:
         return Retrieved(vectors, hits, scores, contexts, tokens, latency, usage)
 
     def _limited(self, fused: RankedLists) -> RankedLists:
-        """Each returned span once, and no more of one document than the retriever allows."""
+        """Keep each returned span once, and no more of one document than the retriever allows."""
         if self._same is not None:
-            fused = at_most(fused, self._same, 1)
+            fused = limit_per_group(fused, self._same, 1)
         most = self.spec.retriever.per_document
-        return fused if most is None else at_most(fused, self.chunks.document, most)
+        return fused if most is None else limit_per_group(fused, self.chunks.document, most)
 
     def lists(self, questions: Sequence[Question]) -> dict[str, RankedLists]:
-        """What each index returns for the questions, to the retriever's depth, before anything is made of it."""
+        """Return the lists of each index for the questions, to the retriever's depth, before they are fused."""
         return self.timed_lists(questions)[0]
 
     def timed_lists(self, questions: Sequence[Question]) -> tuple[dict[str, RankedLists], dict[str, FloatArray]]:
-        """The lists, and the milliseconds that each question took when it was first searched for."""
+        """Return the lists, and the milliseconds that each question took when it was first searched for."""
         vectors = self.encoder.vectors([question.text for question in questions], "query")
         return self._lists(questions, vectors, ModelUsage(len(questions)))
 
     def _lists(
         self, questions: Sequence[Question], vectors: NDArray[np.float32], usage: ModelUsage
     ) -> tuple[dict[str, RankedLists], dict[str, FloatArray]]:
-        index_queries = self.spec.retriever.index_queries()
-        rewriting = Rewriting(self.spec.query, self._searcher, self.encoder, self._llm_client, self._stage_timer)
-        ask, rewrite_ms = rewriting.search(questions, vectors, usage)
-        found = {name: ask(name, index_query) for name, index_query in index_queries.items()}
-        took = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
-        if "model" in self.spec.query.requires:
-            took["rewrite"] = rewrite_ms
-        return {name: lists for name, (lists, _) in found.items()}, took
+        queries = self.spec.retriever.index_queries()
+        rewriting = QueryRewriting(self.spec.query, self._retrieval, self.encoder, self._llm_client, self._stage_timer)
+        search, rewrite_ms = rewriting.search(questions, vectors, usage)
+        found = {name: search(name, query) for name, query in queries.items()}
+        took_ms = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
+        if self.spec.query.uses_llm:
+            took_ms["rewrite"] = rewrite_ms
+        return {name: lists for name, (lists, _) in found.items()}, took_ms
 
-    def _allowed(self, filters: Mapping[str, Any]) -> NDArray[np.int32] | None:
+    def _allowed(self, filters: PlainMapping) -> NDArray[np.int32] | None:
         if not filters:
             return None
         fits = [all(one.get(k) == v for k, v in filters.items()) for one in self.corpus.metadata]

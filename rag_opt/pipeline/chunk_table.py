@@ -1,28 +1,25 @@
-"""The chunk table of a corpus, and how it is cut."""
+"""The chunk table of a corpus, and how documents are cut into it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Chunk, Corpus, Document
 from rag_opt.core.ranked_lists import ChunkColumns
+from rag_opt.parts.interfaces import Chunker, EmbedTexts, TextChunker, VectorChunker
 from rag_opt.text.tokens import Tokenizer
 
 AT_ONCE = 8192
 _PIECES_AT_ONCE = 4096
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,41 +30,46 @@ class ChunkTable(ChunkColumns):
 
     @functools.cached_property
     def digest(self) -> str:
+        """Hash of everything in it."""
         return digest([self.document, self.start, self.end, {str(k): v for k, v in self.embed_texts.items()}])
 
     def texts(self, corpus: Corpus) -> list[str]:
-        """What is embedded and indexed, one text a chunk."""
+        """Return what is embedded and indexed, one text a chunk."""
         return [text for block in self.blocks(corpus, AT_ONCE) for text in block]
 
     def blocks(self, corpus: Corpus, size: int) -> Iterator[list[str]]:
-        """The same in blocks of so many chunks, so that not all need to be there at once."""
+        """Yield these texts in blocks of `size` chunks, so that not all need to be in memory."""
         for first in range(0, len(self), size):
             yield self.texts_of(corpus, range(first, min(first + size, len(self))))
 
     def texts_of(self, corpus: Corpus, rows: Sequence[int]) -> list[str]:
-        """What is embedded and indexed of some chunks."""
+        """Return what is embedded and indexed of some chunks."""
         at = np.asarray(rows, np.int64)
         columns = zip(self.document[at].tolist(), self.start[at].tolist(), self.end[at].tolist(), strict=True)
         contents = (corpus.documents[document].text[start:end] for document, start, end in columns)
         return [self.embed_texts.get(int(row), content) for row, content in zip(rows, contents, strict=True)]
 
     def save(self, folder: Path) -> None:
+        """Write the table into a folder."""
         np.savez(folder / "chunks.npz", document=self.document, start=self.start, end=self.end, tokens=self.tokens)
         (folder / "embed_texts.json").write_bytes(orjson.dumps({str(k): v for k, v in self.embed_texts.items()}))
 
     @staticmethod
     def load(folder: Path) -> ChunkTable:
+        """Return the table that was saved into a folder."""
         with np.load(folder / "chunks.npz") as arrays:
             document, start, end, tokens = (arrays[name] for name in ("document", "start", "end", "tokens"))
         other = orjson.loads((folder / "embed_texts.json").read_bytes())
         return ChunkTable(document, start, end, tokens, {int(k): v for k, v in other.items()})
 
 
-def cut(chunker: Any, corpus: Corpus, tokenizer: Tokenizer, vectors: Callable[[Sequence[str]], Vectors]) -> ChunkTable:
-    """Every document cut. `vectors`: of the pieces that a chunker with `needs` "vectors" compares."""
+def cut_corpus(chunker: Chunker, corpus: Corpus, tokenizer: Tokenizer, vectors: EmbedTexts) -> ChunkTable:
+    """Return the chunks of every document. `vectors`: of the pieces that a VectorChunker compares."""
     rows, embed_texts = array("q"), dict[int, str]()
-    compares = "vectors" in getattr(chunker, "needs", ())
-    split = _compared(chunker, corpus, tokenizer, vectors) if compares else _split(chunker, corpus, tokenizer)
+    if isinstance(chunker, VectorChunker):
+        split = _split_by_vectors(chunker, corpus, tokenizer, vectors)
+    else:
+        split = _split(chunker, corpus, tokenizer)
     for number, chunks in enumerate(split):
         for chunk in chunks:
             if chunk.embed_text is not None:
@@ -80,22 +82,22 @@ def cut(chunker: Any, corpus: Corpus, tokenizer: Tokenizer, vectors: Callable[[S
     return dataclasses.replace(table, tokens=np.concatenate(lengths) if lengths else nothing)
 
 
-def _split(chunker: Any, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[list[Chunk]]:
+def _split(chunker: TextChunker, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[list[Chunk]]:
     for document in corpus.documents:
         yield chunker.split(document, tokenizer=tokenizer)
 
 
-def _compared(
-    chunker: Any, corpus: Corpus, tokenizer: Tokenizer, vectors: Callable[[Sequence[str]], Vectors]
+def _split_by_vectors(
+    chunker: VectorChunker, corpus: Corpus, tokenizer: Tokenizer, vectors: EmbedTexts
 ) -> Iterator[list[Chunk]]:
-    """The pieces of many documents are embedded together, then each document is cut."""
+    """Embed the pieces of many documents together, then cut each document."""
     waiting: list[tuple[Document, list[str]]] = []
 
     def done() -> Iterator[list[Chunk]]:
         texts = list(dict.fromkeys(text for _, pieces in waiting for text in pieces))
         known = dict(zip(texts, vectors(texts), strict=True)) if texts else {}
         for document, _ in waiting:
-            yield chunker.split(
+            yield chunker.split_by_vectors(
                 document, tokenizer=tokenizer, vectors=lambda some: np.stack([known[text] for text in some])
             )
         waiting.clear()

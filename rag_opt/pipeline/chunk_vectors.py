@@ -1,32 +1,40 @@
-"""What a dense index is built of: a vector per chunk, pooled or projected as the embedder says."""
+"""The vectors that a dense index is built of: one per chunk, pooled or projected as the embedder says."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_opt.core.arrays import FloatArray, IntArray
+from rag_opt.core.arrays import FloatArray, IntArray, Vectors
 from rag_opt.core.documents import Corpus
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.token_vectors import TokenVectors, token_vectors
+from rag_opt.parts.interfaces import (
+    Embedder,
+    Index,
+    LateChunkingEmbedder,
+    OpenIndex,
+    OpenVectorIndex,
+    ProjectingEmbedder,
+    VectorIndex,
+)
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable
 from rag_opt.text.tokens import TokenMap
 
-Vectors = NDArray[np.float32]
 _WINDOWS_AT_ONCE = 256
 _PCA_ROWS = 16_384
 PROJECTION = "projection.npz"
 
 
-def chunk_vectors(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
-    """Blocks of [chunks, dimensions], unit length, in the order of the table."""
-    if hasattr(embedder, "window"):
+def chunk_vectors(embedder: Embedder, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
+    """Yield blocks of [chunks, dimensions], unit length, in the order of the table."""
+    if isinstance(embedder, LateChunkingEmbedder):
         yield from _pooled_late(embedder, encoder, table, corpus)
         return
     for texts in table.blocks(corpus, AT_ONCE):
@@ -36,15 +44,17 @@ def chunk_vectors(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Co
 # late chunking: windows of documents, read once, pooled by span
 
 
-def windows_of(embedder: Any, encoder: Encoder, text: str) -> list[tuple[int, int]]:
-    """What of a document the transformer reads at once: spans that overlap."""
+def windows_of(embedder: LateChunkingEmbedder, encoder: Encoder, text: str) -> list[tuple[int, int]]:
+    """Return the overlapping spans of a document that the transformer reads at once."""
     most = min(embedder.window or encoder.reads_tokens, encoder.reads_tokens)
     size = max(most - int(encoder.tokenizer.lengths([encoder.prompt("document")])[0]), 8)
     step = max(1, round(size * (1 - embedder.overlap)))
     return TokenMap(encoder.tokenizer.starts(text)).windows(0, len(text), size=size, step=step)
 
 
-def _pooled_late(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
+def _pooled_late(
+    embedder: LateChunkingEmbedder, encoder: Encoder, table: ChunkTable, corpus: Corpus
+) -> Iterator[Vectors]:
     firsts = np.searchsorted(table.document, np.arange(len(corpus.documents) + 1))
     waiting: list[tuple[int, list[tuple[int, int]], str]] = []
 
@@ -66,8 +76,9 @@ def _pooled_late(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Cor
 
 
 def _of_document(windows: Sequence[tuple[int, int]], read: Sequence[TokenVectors]) -> tuple[IntArray, Vectors]:
-    """Where each token of a document begins, ascending, and its vector: of two windows that both hold it, the one in
-    which it stands further from the edge.
+    """Return where each token of a document begins, ascending, and its vector.
+
+    Of two windows that hold a token, the one counts in which it stands further from the edge.
     """
     edges = [0, *((end + start) // 2 for (_, end), (start, _) in itertools.pairwise(windows)), windows[-1][1]]
     begins, vectors = [], []
@@ -80,7 +91,7 @@ def _of_document(windows: Sequence[tuple[int, int]], read: Sequence[TokenVectors
 
 
 def _means(start: IntArray, end: IntArray, begins: IntArray, vectors: Vectors) -> Vectors:
-    """[spans, dimensions]: the mean of the tokens that begin in each span; of one without any, of the token before."""
+    """Return [spans, dimensions]: the mean of the tokens that begin in each span, or else the token before it."""
     pooled = np.zeros((len(start), vectors.shape[1]), np.float32)
     low, high = np.searchsorted(begins, start), np.searchsorted(begins, end)
     for row, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
@@ -92,8 +103,13 @@ def _means(start: IntArray, end: IntArray, begins: IntArray, vectors: Vectors) -
 # principal components of the chunks' vectors
 
 
-def projection(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> dict[str, FloatArray]:
-    """Mean and components [dimensions, kept] of some of the chunks' vectors, evenly spaced (SVD, signs fixed)."""
+def projection(
+    embedder: ProjectingEmbedder, encoder: Encoder, table: ChunkTable, corpus: Corpus
+) -> dict[str, FloatArray]:
+    """Return mean and components [dimensions, kept] of some of the chunks' vectors, evenly spaced.
+
+    Principal components by the eigenvectors of the covariance; the sign of each is fixed.
+    """
     rows = np.unique(np.linspace(0, max(len(table) - 1, 0), min(len(table), _PCA_ROWS)).astype(int))
     some = encoder.vectors(table.texts_of(corpus, rows.tolist()), "document").astype(float)
     mean = some.mean(axis=0) if len(some) else np.zeros(encoder.card.vector_dimensions)
@@ -106,36 +122,45 @@ def projection(embedder: Any, encoder: Encoder, table: ChunkTable, corpus: Corpu
 
 
 def project(vectors: Vectors, by: dict[str, FloatArray]) -> Vectors:
-    """[rows, kept], unit length; row by row the same, however many there are."""
+    """Return [rows, kept], unit length; each row the same however many there are."""
     moved = np.einsum("nd,dk->nk", vectors - by["mean"], by["components"])
     unit: Vectors = (moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     return unit
 
 
-class Projected:
-    """An open index whose vectors were projected: queries are, before they are searched for. `inner` is searched by
-    vectors that are projected already.
+class ProjectedIndex:
+    """An open index whose vectors were projected; queries are projected before they are searched for.
+
+    `inner` is searched by vectors that are projected already.
     """
 
-    def __init__(self, index: Any, by: dict[str, FloatArray]) -> None:
+    def __init__(self, index: OpenVectorIndex, by: dict[str, FloatArray]) -> None:
         self.inner, self._by = index, by
         self.close = index.close
         self.vectors = index.vectors
 
     def search(
-        self, queries: Vectors, depth: int, *, allowed: NDArray[np.int32] | None = None, **settings: Any
+        self,
+        queries: Vectors,
+        depth: int,
+        *,
+        allowed: NDArray[np.int32] | None = None,
+        settings: Mapping[str, int] = MappingProxyType({}),
     ) -> RankedLists:
-        found: RankedLists = self.inner.search(self.projected(queries), depth, allowed=allowed, **settings)
-        return found
+        """Return the nearest chunks of each query [queries, dimensions]."""
+        return self.inner.search(self.projected(queries), depth, allowed=allowed, settings=settings)
 
     def projected(self, queries: Vectors) -> Vectors:
+        """Return the queries as they are searched for."""
         return project(queries, self._by)
 
 
-def opened(part: Any, folder: Path) -> Any:
-    """An index, with the projection that it was built by."""
+def open_index(part: Index, folder: Path) -> OpenIndex:
+    """Return an index, with the projection that it was built by."""
+    if not isinstance(part, VectorIndex):
+        return part.open(folder)
     index = part.open(folder)
     if not (folder / PROJECTION).exists():
         return index
     with np.load(folder / PROJECTION) as arrays:
-        return Projected(index, dict(arrays))
+        return ProjectedIndex(index, dict(arrays))

@@ -1,4 +1,4 @@
-"""What stages ask of a corpus's text again and again: contents, tokens and sentences by span."""
+"""The text of a corpus as stages ask for it again and again: contents, tokens and sentences by span."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus, Span
-from rag_opt.text.sentences import sentences, trim
+from rag_opt.text.sentences import split_sentences, trim
 from rag_opt.text.tokens import Tokenizer, TokenMap, budget_tokenizer
 
 
 class CorpusText:
+    """Contents, tokens and sentences of one corpus, found once and kept with this object."""
+
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         # caches of this object alone, so that they end with it
@@ -22,14 +24,15 @@ class CorpusText:
         self.digest = functools.cache(self._read_digest)
 
     def of(self, span: Span) -> str:
+        """Return the content of a span."""
         return self.corpus.text(span)
 
     def tokens(self, span: Span) -> int:
-        """Size of a span in tokens of the fixed tokenizer that budgets are counted with."""
+        """Return the size of a span in tokens of the fixed tokenizer that budgets are counted with."""
         return self._tokens(span.document_id).count(span.start, span.end)
 
     def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
-        """The sentences that lie whole inside a span; one of more than `most_tokens` is several, cut at tokens."""
+        """Return the sentences that lie whole inside a span; one of more than `most_tokens` is cut into several."""
         starts, ends = self._sentences(span.document_id, tokenizer, most_tokens)
         first = int(np.searchsorted(starts, span.start))
         last = int(np.searchsorted(ends, span.end, side="right"))
@@ -44,6 +47,6 @@ class CorpusText:
     def _read_sentences(self, document_id: str, tokenizer: Tokenizer, most: int) -> tuple[IntArray, IntArray]:
         text = self.corpus[document_id].text
         tokens = TokenMap(tokenizer.starts(text))
-        cut = [piece for span in sentences(text) for piece in tokens.windows(*span, size=most, step=most)]
+        cut = [piece for span in split_sentences(text) for piece in tokens.windows(*span, size=most, step=most)]
         found = np.array([trim(text, *piece) or piece for piece in cut], np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]

@@ -1,4 +1,4 @@
-"""What language models were asked for each question of a run, and where they gave no answer."""
+"""Calls, tokens and dollars of language models by question, and the questions that they did not answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rag_opt.models.llm.settings import Completion, Request
 
 
 class ModelUsage:
-    """A row per question, as it was when each answer was first given: what is stored is counted like what is asked now.
+    """A row per question, as it was when each answer was first given: stored answers count like new ones.
 
     `failed`: why a question has no answer, empty where it has one. `cut`: answers that ended at the limit of tokens.
     """
@@ -26,28 +26,28 @@ class ModelUsage:
         self.cut: IntArray = np.zeros(questions, np.int64)
         self.failed = [""] * questions
 
-    def replies(
+    def complete(
         self, llm_client: LLMClient, requests: Sequence[Request], rows: Sequence[int]
     ) -> list[Completion | None]:
-        """The answers, booked on the question of the row beside each request; None for one that failed."""
-        found: list[Completion | None] = []
+        """Return the answers, None for one that failed; each is counted for the question of the row beside it."""
+        replies: list[Completion | None] = []
         for row, reply in zip(rows, llm_client.answers(requests), strict=True):
             if isinstance(reply, ServerFailed):
                 self.failed[row] = self.failed[row] or str(reply)
-                found.append(None)
+                replies.append(None)
                 continue
             self.calls[row] += 1
             self.input_tokens[row] += reply.input_tokens
             self.output_tokens[row] += reply.output_tokens
             self.usd[row] += llm_client.settings.usd(reply.input_tokens, reply.output_tokens, reply.took_ms / 1000)
             self.cut[row] += reply.finish == "length"
-            found.append(reply)
-        return found
+            replies.append(reply)
+        return replies
 
     def only(self, rows: Sequence[int]) -> ModelUsage:
-        """The same of some of the questions."""
-        part = ModelUsage(len(rows))
-        for name in ("calls", "input_tokens", "output_tokens", "usd", "cut"):
-            setattr(part, name, getattr(self, name)[list(rows)])
+        """Return the usage of some of the questions."""
+        part, at = ModelUsage(len(rows)), list(rows)
+        part.calls, part.usd, part.cut = self.calls[at], self.usd[at], self.cut[at]
+        part.input_tokens, part.output_tokens = self.input_tokens[at], self.output_tokens[at]
         part.failed = [self.failed[row] for row in rows]
         return part

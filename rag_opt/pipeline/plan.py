@@ -1,33 +1,39 @@
-"""What a pipeline would have to compute, known from keys alone, before a model is loaded or an index opened."""
+"""Plans: what a pipeline would have to compute, known from keys alone, before a model is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from rag_opt.core.questions import Question
-from rag_opt.pipeline.reranking import rerank_stage, rerank_work
+from rag_opt.models.encoder import Encoder
+from rag_opt.parts.index_queries import IndexQuery
+from rag_opt.parts.interfaces import (
+    FeedbackQuery,
+    Index,
+    LateChunkingEmbedder,
+    RewordingQuery,
+    TextIndex,
+    VectorChunker,
+    VectorIndex,
+)
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.chunk_table import ChunkTable
+from rag_opt.pipeline.reranking import rerank_stage, rerank_work, takes_time
+from rag_opt.pipeline.retrieval import list_keys, query_facts
+from rag_opt.pipeline.spec import PipelineSpec
 
-if TYPE_CHECKING:
-    from rag_opt.models.encoder import Encoder
-    from rag_opt.parts.index_queries import IndexQuery
-    from rag_opt.pipeline.builder import PipelineBuilder
-    from rag_opt.pipeline.chunk_table import ChunkTable
-    from rag_opt.pipeline.spec import PipelineSpec
-
-_USUAL_SIZE_TOKENS = 200  # of chunks whose chunker has no size
 _USUAL_PIECE_TOKENS = 30  # of what a chunker compares
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`missing` of `total` values or artifacts. `work` of the missing is what its time grows with: characters to
-    chunk, tokens to embed, chunks to index, questions to search, rerank and answer.
+    """One stage of a plan: `missing` of `total` values or artifacts.
 
-    `key`: what it makes, the same in every pipeline that needs the same. `counted` False: what comes before it is
-    missing itself, so that this is an expectation or an upper bound.
+    `work` of the missing is what its time grows with: characters to chunk, tokens to embed, chunks to index, questions
+    to search, rerank and answer. `key`: what it makes, equal in every pipeline that needs the same. `counted` False:
+    what comes before it is missing itself, so that this is an expectation or an upper bound.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Plan:
 
     @property
     def missing(self) -> tuple[Stage, ...]:
+        """Stages with something left to do."""
         return tuple(stage for stage in self.stages if stage.missing)
 
     def __getitem__(self, name: str) -> Stage:
@@ -53,7 +60,7 @@ class Plan:
 
 
 class Planner:
-    """Plans pipelines of one workshop for some questions. What was found complete is not looked up again."""
+    """Plans pipelines of one builder for some questions. A stage that was found complete is not looked up again."""
 
     def __init__(self, builder: PipelineBuilder, questions: Sequence[Question]) -> None:
         self._builder = builder
@@ -62,30 +69,33 @@ class Planner:
         self._tokens: dict[tuple[str, str], dict[bytes, int]] = {}
 
     def plan(self, spec: PipelineSpec) -> Plan:
-        """Raises ImpossiblePipeline, and BadInput for a model without a card. Nothing is built, no model loaded."""
+        """Return what is missing; nothing is built, no model loaded.
+
+        Raises ImpossiblePipeline, and BadInput for a model without a card.
+        """
         self._builder.check(spec)
         builder, encoder = self._builder, self._builder.encoder(spec.embedder)
         keys = builder.keys(spec)
         stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
         if encoder.made_here:
             stages.append(self._once(("distil", encoder.files_digest), partial(self._distil, encoder)))
-        if _compares(spec.chunker):
+        if isinstance(spec.chunker, VectorChunker):
             stages.append(self._once(("pieces", keys.chunks), partial(self._embed_pieces, spec, keys.chunks, encoder)))
         stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
         for name, (part, key) in keys.indexes.items():
-            if part.reads == "vectors":
+            if isinstance(part, VectorIndex):
                 stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
             stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
-            index_query = spec.retriever.index_queries().get(name)
-            if index_query is not None:
+            query = spec.retriever.index_queries().get(name)
+            if query is not None:
                 # words are searched for as they were asked, unless the question is reworded
-                same = part.reads != "vectors" and "reworded" not in spec.query.requires
-                written = repr([index_query, None if same else spec.query])
-                stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, index_query)))
+                same = isinstance(part, TextIndex) and not isinstance(spec.query, RewordingQuery)
+                written = repr([query, None if same else spec.query])
+                stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, query)))
         return Plan((*stages, *self._always(spec)))
 
     def outline(self, spec: PipelineSpec) -> Plan:
-        """All stages, with the work expected of each if nothing were stored: it follows from the spec alone."""
+        """Return all stages, with the work expected of each if nothing were stored: it follows from the spec alone."""
         self._builder.check(spec)
         builder, encoder, count = self._builder, self._builder.encoder(spec.embedder), len(self._questions)
         keys, (chunks, tokens) = builder.keys(spec), self._expected(spec, encoder)
@@ -93,35 +103,33 @@ class Planner:
         stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
         if encoder.made_here:
             stages.append(_expected(f"distil {encoder.card.id}", encoder.files_digest, 1, 1))
-        if _compares(spec.chunker):
+        if isinstance(spec.chunker, VectorChunker):
             stages.append(self._pieces(spec, encoder))
         for name, (part, key) in keys.indexes.items():
-            if part.reads == "vectors":
+            if isinstance(part, VectorIndex):
                 stages.append(
                     _expected(encoder.stage("document"), _vectors_of(keys.chunks, spec, encoder), chunks, tokens)
                 )
             stages.append(_expected(f"index {part.kind}", key, 1, chunks))
-            index_query = spec.retriever.index_queries().get(name)
-            if index_query is not None:
-                stages.append(_expected(f"search {part.kind}", f"{key} {index_query!r} {spec.query!r}", count, count))
+            query = spec.retriever.index_queries().get(name)
+            if query is not None:
+                stages.append(_expected(f"search {part.kind}", f"{key} {query!r} {spec.query!r}", count, count))
         return Plan((*stages, *self._always(spec)))
 
     def _always(self, spec: PipelineSpec) -> list[Stage]:
-        """What cannot be known before the lists are there."""
+        """Return the stages that cannot be looked up before the lists are there."""
         count, stages = len(self._questions), list[Stage]()
-        if "model" in spec.query.requires:
+        if spec.query.uses_llm:
             stages.append(_expected(f"rewrite {spec.query.kind}", spec.digest, count, count))
-        if spec.reranker.requires:
+        if takes_time(spec.reranker):
             work = rerank_work(spec.reranker, count)
             stages.append(_expected(rerank_stage(spec.reranker), spec.digest, count, work))
-        if spec.generator.requires:
-            stages.append(_expected(f"answer {spec.generator.kind}", spec.digest, count, count))
-        return stages
+        return [*stages, _expected(f"answer {spec.generator.kind}", spec.digest, count, count)]
 
-    def _once(self, key: tuple[str, ...], look: Any) -> Stage:
+    def _once(self, key: tuple[str, ...], look: Callable[[], Stage]) -> Stage:
         if key in self._complete:
             return self._complete[key]
-        stage: Stage = look()
+        stage = look()
         if not stage.missing:
             self._complete[key] = stage
         return stage
@@ -142,7 +150,7 @@ class Planner:
         return self._pieces(spec, encoder)
 
     def _pieces(self, spec: PipelineSpec, encoder: Encoder) -> Stage:
-        """What a chunker that compares pieces of the documents has embedded: all of the text, in small pieces."""
+        """Return the embedding of all of the text in small pieces, for a chunker that compares them."""
         count, tokens = self._expected(spec, encoder)
         pieces = max(count, round(tokens / _USUAL_PIECE_TOKENS))
         tokens += (pieces - count) * encoder.tokenizer.special_tokens
@@ -152,7 +160,7 @@ class Planner:
     def _embed_questions(self, encoder: Encoder) -> Stage:
         texts = list(dict.fromkeys(question.text for question in self._questions))
         keys = encoder.keys(texts, "query")
-        known = self._builder.store.values.known("vectors", keys)
+        known = self._builder.store.values.find_known("vectors", keys)
         missing = [text for text, key in zip(texts, keys, strict=True) if key not in known]
         tokens = int(encoder.tokenizer.lengths(missing).sum()) if missing else 0
         return Stage(encoder.stage("query"), encoder.vectors_key, len(missing), len(texts), tokens)
@@ -166,22 +174,22 @@ class Planner:
         if table is None:
             count, tokens = self._expected(spec, encoder)
             return Stage(name, made, count, count, tokens, counted=False)
-        if hasattr(spec.embedder, "window"):
+        if isinstance(spec.embedder, LateChunkingEmbedder):
             return Stage(name, made, len(table), len(table), self._expected(spec, encoder)[1], counted=False)
         sizes = self._sizes(table, encoder)
-        missing = sizes.keys() - builder.store.values.known("vectors", list(sizes))
+        missing = sizes.keys() - builder.store.values.find_known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
         return Stage(name, made, len(missing), len(sizes), read)
 
     def _sizes(self, table: ChunkTable, encoder: Encoder) -> dict[bytes, int]:
-        """Tokens by the key of each chunk's vector, worked out once: it hashes every text."""
+        """Return tokens by the key of each chunk's vector, worked out once: it hashes every text."""
         known = (table.digest, encoder.vectors_key)
         if known not in self._tokens:
             keys = encoder.keys(table.texts(self._builder.corpus), "document")
             self._tokens[known] = dict(zip(keys, table.tokens.tolist(), strict=True))
         return self._tokens[known]
 
-    def _index(self, spec: PipelineSpec, part: Any, key: str) -> Stage:
+    def _index(self, spec: PipelineSpec, part: Index, key: str) -> Stage:
         name, done = f"index {part.kind}", self._builder.store.has("indexes", key)
         if done:
             return Stage(name, key, 0, 1, 0)
@@ -191,21 +199,20 @@ class Planner:
         count, _ = self._expected(spec, self._builder.encoder(spec.embedder))
         return Stage(name, key, 1, 1, count, counted=False)
 
-    def _search(self, spec: PipelineSpec, part: Any, key: str, index_query: IndexQuery) -> Stage:
-        from rag_opt.pipeline.retrieval import list_keys, query_facts
-
-        name = f"{key} {index_query!r} {spec.query!r}"
-        if "reworded" in spec.query.requires or ("model" in spec.query.requires and part.reads == "vectors"):
+    def _search(self, spec: PipelineSpec, part: Index, key: str, query: IndexQuery) -> Stage:
+        name = f"{key} {query!r} {spec.query!r}"
+        on_vectors = isinstance(part, VectorIndex)
+        if isinstance(spec.query, RewordingQuery) or (spec.query.uses_llm and on_vectors):
             # what it writes is not known before
             return _expected(f"search {part.kind}", name, len(self._questions), len(self._questions))
-        refined = part.reads == "vectors" and "feedback" in spec.query.requires
-        keys = list_keys(key, index_query, self._questions, query=query_facts(spec.query) if refined else None)
-        missing = len(set(keys) - self._builder.store.values.known("candidates", keys))
+        refined = on_vectors and isinstance(spec.query, FeedbackQuery)
+        keys = list_keys(key, query, self._questions, query_facts=query_facts(spec.query) if refined else None)
+        missing = len(set(keys) - self._builder.store.values.find_known("candidates", keys))
         return Stage(f"search {part.kind}", name, missing, len(set(keys)), missing)
 
     def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
-        """(chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker's settings."""
-        size, overlap = getattr(spec.chunker, "size", _USUAL_SIZE_TOKENS), getattr(spec.chunker, "overlap", 0.0)
+        """Return (chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker."""
+        size, overlap = spec.chunker.size, spec.chunker.expected_overlap
         tokens = self._builder.corpus_tokens(encoder) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
@@ -215,19 +222,15 @@ def _expected(name: str, key: str, count: int, work: float) -> Stage:
     return Stage(name, key, count, count, work, counted=False)
 
 
-def _compares(chunker: Any) -> bool:
-    """Whether a chunker looks at vectors of pieces."""
-    return "vectors" in getattr(chunker, "needs", ())
-
-
 def _vectors_of(chunks_key: str, spec: PipelineSpec, encoder: Encoder) -> str:
-    """The vectors of a chunking at a model's full width: variants cut from them are made of the same, and all
-    chunkings of what is read in windows.
+    """Return what names the vectors of a chunking at a model's full width.
+
+    Variants cut from them are made of the same vectors, and so are all chunkings of what is read in windows.
     """
-    late = hasattr(spec.embedder, "window")
+    late = isinstance(spec.embedder, LateChunkingEmbedder)
     return f"{spec.embedder!r} {encoder.files_digest}" if late else f"{chunks_key} {encoder.files_digest}"
 
 
 def plan(builder: PipelineBuilder, spec: PipelineSpec, questions: Sequence[Question]) -> Plan:
-    """Which artifacts of a pipeline are missing, and how much work they are; no model is loaded for it."""
+    """Return which artifacts of a pipeline are missing, and how much work they are; no model is loaded for it."""
     return Planner(builder, questions).plan(spec)

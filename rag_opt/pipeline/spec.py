@@ -3,64 +3,82 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.digests import digest
-from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import lookup
+from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.parts.interfaces import Chunker, Embedder, Expander, Generator, Packer, Part, Query, Reranker, Retriever
 
+SpecDict = dict[str, dict[str, PlainDict]]  # slot -> kind -> setting -> value
 SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
-LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
-    "query": {"none": {}},
-    "expander": {"none": {}},
-}  # what a pipeline that does not name these slots has
+# what a pipeline has in slots that it does not name
+DEFAULT_PARTS: SpecDict = {"query": {"none": {}}, "expander": {"none": {}}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineSpec:
-    """Frozen, comparable, hashable. Written as slot -> kind -> settings: `{"chunker": {"fixed": {"size": 160}}}`."""
+    """One part per slot. Frozen, comparable, hashable.
 
-    chunker: Any
-    embedder: Any
-    query: Any
-    retriever: Any
-    expander: Any
-    reranker: Any
-    packer: Any
-    generator: Any
+    Written as slot -> kind -> settings: `{"chunker": {"fixed": {"size": 160}}}`.
+    """
+
+    chunker: Chunker
+    embedder: Embedder
+    query: Query
+    retriever: Retriever
+    expander: Expander
+    reranker: Reranker
+    packer: Packer
+    generator: Generator
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any], *, where: str = "pipeline") -> PipelineSpec:
-        """Raises BadInput with every problem: unknown slots, kinds and settings, values out of range."""
+    def from_dict(data: PlainMapping, *, where: str = "pipeline") -> PipelineSpec:
+        """Return the pipeline that plain data describe.
+
+        Raises BadInput with every problem: unknown slots, kinds and settings, values out of range.
+        """
         problems = [
-            Problem(f"{where}.{slot}", f"there is no slot {slot!r}{among(slot, SLOTS)}")
+            Problem(f"{where}.{slot}", f"there is no slot {slot!r}{suggest_names(slot, SLOTS)}")
             for slot in data
             if slot not in SLOTS
         ]
         parts = {}
         for slot in SLOTS:
             try:
-                parts[slot] = part_from(slot, data.get(slot) or LEFT_OUT.get(slot), where=f"{where}.{slot}")
+                parts[slot] = part_from(slot, data.get(slot) or DEFAULT_PARTS.get(slot), where=f"{where}.{slot}")
             except BadInput as error:
                 problems += error.problems
         if problems:
             raise BadInput(problems)
         return PipelineSpec(**parts)
 
-    def to_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
-        parts = {slot: getattr(self, slot) for slot in SLOTS}
-        return {slot: {part.kind: config.dump(part)} for slot, part in parts.items()}
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """Yield every slot with its part."""
+        for slot in SLOTS:
+            yield slot, getattr(self, slot)
+
+    def to_dict(self) -> SpecDict:
+        """Return plain data that `from_dict` turns back into an equal pipeline."""
+        return {slot: {part.kind: strict.dump(part)} for slot, part in self.parts()}
+
+    @property
+    def uses_llm(self) -> bool:
+        """Whether one of its parts asks a language model."""
+        return self.query.uses_llm or self.reranker.uses_llm or self.generator.uses_llm
 
     @functools.cached_property
     def digest(self) -> str:
+        """Hash of everything in it."""
         return digest(self.to_dict())
 
 
-def part_from(slot: str, data: Any, *, where: str) -> Any:
-    """One part from `{kind: settings}`, or from the bare name of a kind."""
+def part_from(slot: str, data: object, *, where: str) -> Any:
+    """Return one part from `{kind: settings}`, or from the bare name of a kind. Raises BadInput."""
     if isinstance(data, str):
         data = {data: {}}
     if not isinstance(data, Mapping) or len(data) != 1:
@@ -68,4 +86,4 @@ def part_from(slot: str, data: Any, *, where: str) -> Any:
         raise BadInput([Problem(where, f"is {given}; should be one kind with its settings, as {{kind: {{…}}}}")])
     ((kind, settings),) = data.items()
     part = lookup(slot, str(kind), where=where)
-    return config.load(part, settings or {}, path=f"{where}.{kind}")
+    return strict.load(part, settings or {}, path=f"{where}.{kind}")

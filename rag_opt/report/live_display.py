@@ -1,4 +1,4 @@
-"""What a person sees of a search: a live view on a terminal, plain lines elsewhere."""
+"""The live display of a search: a changing view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,16 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_opt.models.llm.budget import Budget, BudgetTracker, Usage
-from rag_opt.study.descriptions import describe, work
-from rag_opt.study.space.space import SpecDict
+from rag_opt.pipeline.spec import SpecDict
+from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
 
-class Display:
-    """A watcher of the search. Finished trials are lines that stay; below them lives what goes on now.
+class LiveDisplay:
+    """A watcher of the search. Finished trials are lines that stay; below them stands what goes on now.
 
-    `total`: pipelines to try; `sign`: +1 when higher is better. Not a terminal: the lines alone.
+    `total`: pipelines to try; `sign`: +1 when higher is better. Elsewhere than on a terminal there are the lines alone.
     """
 
     def __init__(
@@ -50,20 +49,20 @@ class Display:
         self._progress = Progress(*columns)
         self._bar = self._progress.add_task(study, total=total, completed=done, left="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> LiveDisplay:
         self.console.print(Text(" no.   value     time  embedded  reused  pipeline", style="dim"))
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
-            self._live.__exit__(*error)
+            self._live.__exit__(None, None, None)
             self._live = None
 
     def note_best(self, trials: list[Trial]) -> None:
-        """Trials of an earlier run count for the best so far."""
+        """Count trials of an earlier run for the best so far."""
         for trial in trials:
             self._consider(trial)
 
@@ -76,10 +75,12 @@ class Display:
         return better
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
+        """Show which pipeline is tried."""
         self._now, self._embedding = f"trial {number} ({origin}): {describe(spec)}", ""
         self._refresh()
 
     def trial_finished(self, trial: Trial, done: int) -> None:
+        """Print the line of a finished trial."""
         self._done = done
         self._seconds.append(trial.seconds)
         self._now, self._embedding = "choosing the next pipeline", ""
@@ -87,18 +88,21 @@ class Display:
         self._refresh()
 
     def note(self, text: str) -> None:
+        """Print a note."""
         self.console.print(Text(f"      note: {text}", style="yellow"), soft_wrap=True)
 
-    def swept(self, number: int, found: Sweep) -> None:
-        kind, settings, *_ = found.data[0]
-        words = f"{len(found.data)} settings of trial {number}'s lists swept; on evidence {kind}({settings}) is best"
+    def sweep_finished(self, number: int, sweep: Sweep) -> None:
+        kind, settings, *_ = sweep.data[0]
+        words = f"{len(sweep.data)} settings of trial {number}'s lists swept; on evidence {kind}({settings}) is best"
         self.console.print(Text(f"      {words}", style="dim"), soft_wrap=True)
 
-    def embedding(self, done: int, total: int) -> None:
+    def show_embedding(self, done: int, total: int) -> None:
+        """Show how many texts are embedded."""
         self._embedding = f"embedding {done:,} of {total:,} texts" if done < total else ""
         self._refresh()
 
     def say(self, text: str) -> None:
+        """Show what goes on now."""
         self._now, self._embedding = text, ""
         if self._live is None:
             self.console.print(text, soft_wrap=True)
@@ -106,7 +110,7 @@ class Display:
 
     def _line(self, trial: Trial, *, best: bool) -> Text | Table:
         value = "  --  " if trial.value is None else f"{trial.value:.4f}"
-        embedded, reused = work(trial)
+        embedded, reused = embedding_work(trial)
         style = "bold green" if best else "red" if trial.state == "FAIL" else ""
         facts = Text(f"{trial.number:>4}  {value}  {trial.seconds:5.1f} s", style=style)
         facts.append(f"  {embedded:>8,}  {reused:>6.0%}  ", style="dim")
@@ -140,7 +144,7 @@ class Display:
         ]
         spent = self._budget_tracker.total
         if spent.calls:
-            lines.append(Text(f"models {in_words(spent, self._budget_tracker.budget)}", style="cyan"))
+            lines.append(Text(f"models {describe_usage(spent, self._budget_tracker.budget)}", style="cyan"))
         return Group(Text(), self._progress, *lines)
 
     def _refresh(self) -> None:
@@ -148,8 +152,8 @@ class Display:
             self._live.refresh()
 
 
-def in_words(spent: Usage, budget: Budget | None = None) -> str:
-    """Calls, tokens and dollars, each with its cap where there is one."""
+def describe_usage(spent: Usage, budget: Budget | None = None) -> str:
+    """Return calls, tokens and dollars in words, each with its cap where there is one."""
     caps = budget or Budget()
     calls = f"{spent.calls:,}{f' of {caps.calls:,}' if caps.calls else ''} calls"
     usd = f", ${_money(spent.usd)}{f' of ${_money(caps.usd)}' if caps.usd else ''}" if spent.usd or caps.usd else ""
@@ -160,12 +164,12 @@ def _money(usd: float) -> str:
     return f"{usd:,.2f}" if usd >= 1 or not usd else f"{usd:.2g}"
 
 
-def spent_in_words(spent: Mapping[str, float]) -> str:
-    """The same of numbers by who asked and what (`judge/usd`)."""
+def describe_spending(spent: Mapping[str, float]) -> str:
+    """Return in words what numbers by who asked and what (`judge/usd`) come to."""
     names = ("calls", "input_tokens", "output_tokens")
     sums = {name: sum(v for key, v in spent.items() if key.endswith(f"/{name}")) for name in (*names, "usd")}
     calls, given, made = (int(sums[name]) for name in names)
-    return in_words(Usage(calls, given, made, sums["usd"]))
+    return describe_usage(Usage(calls, given, made, sums["usd"]))
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees at the end of a search: the winner beside the baseline, and what may be said of the difference."""
+"""The summary at the end of a search: the winner beside the baseline, and what may be said of the difference."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group
 from rich.table import Table
 
-from rag_opt.report.live_display import spent_in_words
-from rag_opt.study.bounds import CEILING, FLOOR
+from rag_opt.report.live_display import describe_spending
+from rag_opt.study.bounds import CLOSED_BOOK, GOLD_CONTEXT
 from rag_opt.study.descriptions import describe
 from rag_opt.study.finalists import Result
 from rag_opt.study.trials import Trial
 
-_WITH = {FLOOR: "no context at all", CEILING: "the evidence itself as its context"}
+_WITH = {CLOSED_BOOK: "no context at all", GOLD_CONTEXT: "the evidence itself as its context"}
 _JUDGED = (
     "faithfulness",
     "answer_relevancy",
@@ -28,7 +28,7 @@ _JUDGED = (
 _BESIDE = (
     ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
     ("retrieval/document_ndcg_at_10", "nDCG@10", "{:.3f}"),
-    ("ragas/semantic_similarity", "answer similarity", "{:.3f}"),
+    ("ragas/semantic_similarity", "semantic similarity", "{:.3f}"),
     *((f"ragas/{name}", f"{name.replace('_', ' ')}, judged", "{:.3f}") for name in _JUDGED),
     ("quality/refused_answerable", "refused wrongly", "{:.0%}"),
     ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
@@ -39,7 +39,7 @@ _BESIDE = (
 )
 
 
-def closing(
+def build_summary(
     result: Result,
     trials: Sequence[Trial],
     *,
@@ -47,9 +47,9 @@ def closing(
     places: Mapping[str, str],
     questions: Sequence[str] = (),
 ) -> Group:
-    """Winner, baseline, gain with its interval; the two side by side; where to look and how to export.
+    """Return winner, baseline and gain with its interval; the two side by side; where to look and how to export.
 
-    `questions`: what a person should know of questions that nobody asked.
+    `questions`: notes on questions that were made, not asked by people.
     """
     by_number = {trial.number: trial for trial in trials}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -59,19 +59,17 @@ def closing(
     else:
         table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
         table.add_row("gain", _gain(result))
-    others = [str(n) for n in result.alike if n != result.winner]
+    others = [str(n) for n in result.indistinguishable if n != result.winner]
     if others:
         which = f"trial{'s' if len(others) > 1 else ''} {', '.join(others)}"
-        table.add_row("alike", f"these questions cannot tell {which} apart from the best")
+        table.add_row("as good", f"{which}: statistically indistinguishable from the winner on these questions")
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)
     for name, value in result.bounds.items():
-        table.add_row(
-            "floor" if name == FLOOR else "ceiling", f"{value:.4f}: the winner's generator with {_WITH[name]}"
-        )
+        table.add_row(name, f"{value:.4f}: the winner's generator with {_WITH[name]}")
     if result.spent:
-        table.add_row("models", f"{spent_in_words(result.spent)}, of the whole study")
+        table.add_row("models", f"{describe_spending(result.spent)}, of the whole study")
     for said in questions:
         table.add_row("questions", said)
     if result.unfinished:
@@ -81,7 +79,7 @@ def closing(
 
 
 def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[str]) -> list[Table | str]:
-    """With several objectives: the trials that none beats in all of them."""
+    """Return, with several objectives, the trials that none beats in all of them."""
     if not result.front:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
@@ -95,7 +93,7 @@ def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[
         table.add_row(
             f"trial {number}", *(f"{value:,.4g}" for value in trial.values or ()), describe(trial.spec), style=style
         )
-    return ["", table, f"of these, the one with the best {objectives[0]} on the untouched questions is the winner"]
+    return ["", table, f"of these, the one with the best {objectives[0]} on the held-out questions is the winner"]
 
 
 def _gain(result: Result) -> str:
@@ -113,8 +111,8 @@ def _gain(result: Result) -> str:
 
 
 def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str) -> Table:
-    """Both on the same questions: a gain that was bought with wrong refusals or a long context shows here."""
-    which = "untouched" if result.untouched else "search (none were left aside)"
+    """Return both on the same questions: a gain bought with wrong refusals or a long context shows here."""
+    which = "held-out" if result.on_held_out else "search (none were left aside)"
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
     table.add_column(f"on {result.questions} {which} questions")
     shown = [number for number in dict.fromkeys((result.baseline, result.winner)) if number is not None]

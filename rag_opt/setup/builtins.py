@@ -1,24 +1,33 @@
-"""Everything that is registered by being imported: parts, datasets, samplers and plug-ins."""
+"""Everything that registers by being imported: parts, samplers, readers of data sets, and plug-ins."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
-from rag_opt.core.registry import load_parts
+from rag_opt.core.registry import import_tree, load_parts
+
+_INTERFACES = (
+    "rag_opt.parts.interfaces",
+    "rag_opt.evaluation.interfaces",
+    "rag_opt.data.datasets.interfaces",
+    "rag_opt.study.samplers.interfaces",
+)
+_BESIDE_PARTS = ("rag_opt.data.datasets", "rag_opt.study.samplers")
 
 
 def load_built_in(plugins: Sequence[str] = ()) -> None:
-    """Make every built-in part, reader and sampler known, and those of the named packages."""
-    import rag_opt.data.datasets.autorag
-    import rag_opt.data.datasets.beir
-    import rag_opt.data.datasets.csv_spans
-    import rag_opt.data.datasets.folder
-    import rag_opt.data.datasets.hub
-    import rag_opt.data.datasets.logs
-    import rag_opt.data.datasets.python_reference
-    import rag_opt.data.datasets.ragas_testset
-    import rag_opt.data.datasets.squad
-    import rag_opt.study.samplers.cost_aware
-    import rag_opt.study.samplers.interfaces  # noqa: F401  # readers and samplers register when imported
+    """Make every built-in part, reader and sampler known, and those of the named packages.
 
+    Raises BadInput for a package that is missing, or one of whose parts is not as its slot asks.
+    """
+    declare_slots()
+    for package in _BESIDE_PARTS:
+        import_tree(package)
     load_parts(plugins)
+
+
+def declare_slots() -> None:
+    """Make every slot known, so that parts can register."""
+    for module in _INTERFACES:
+        importlib.import_module(module)

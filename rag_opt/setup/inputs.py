@@ -1,101 +1,203 @@
-"""What every command that composes a config begins with: parts, the data set, and what builds pipelines over it."""
+"""The inputs of a search as they are read from a composed config: each sound by itself, every problem in one list."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-from rag_opt.core import strict as config
-from rag_opt.core.documents import Corpus
-from rag_opt.core.errors import BadInput, Problem
+import yaml
+
+from rag_opt.core import strict
+from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import load_parts, lookup
-from rag_opt.data.datasets.folder import read_documents
-from rag_opt.data.language import in_language
-from rag_opt.data.reading import Problems, make_corpus
+from rag_opt.core.strict import PlainMapping
+from rag_opt.data.question_lines import describe_origins
+from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
-from rag_opt.models.llm.budget import BudgetTracker
-from rag_opt.models.llm.prompts import prompt_library
-from rag_opt.models.reranker_cards import reranker_card_library
-from rag_opt.models.runtimes import Machine
-from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.models.llm.settings import resolve_judge
+from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
+from rag_opt.pipeline.spec import PipelineSpec, part_from
+from rag_opt.setup.builders import read_dataset
 from rag_opt.setup.builtins import load_built_in
+from rag_opt.setup.model_filters import filter_models, find_forbidden_rerankers
+from rag_opt.setup.objectives import build_objective_set
 from rag_opt.setup.preflight import find_llm_problems
 from rag_opt.setup.schema import Settings
-from rag_opt.store.artifacts import Store
+from rag_opt.study.evaluation import ObjectiveSet
+from rag_opt.study.samplers.interfaces import ChecksSpace, Sampler
+from rag_opt.study.space.space import Space
+from rag_opt.tracking.mlflow_runs import find_tracking_problems
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 
-def read_dataset(given: Mapping[str, Any]) -> Dataset:
-    data = dict(given)
-    reader = lookup("dataset", str(data.pop("reader", "")), where="dataset.reader")
-    missing = [key for key, value in data.items() if value == "???"]
-    if missing:
-        raise BadInput([Problem(f"dataset.{key}", f"must be given: dataset.{key}=…") for key in missing])
-    language = data.pop("language", None)
-    read: Dataset = config.load(reader, data, path="dataset").read()
-    return in_language(read, language)
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything that a config names, read. `sweep`: whether lists are swept; `races`: whether pipelines race."""
+
+    settings: Settings
+    dataset: Dataset
+    space: Space
+    baseline: PipelineSpec
+    enqueued: tuple[PipelineSpec, ...]
+    sampler: Sampler
+    sweep: bool
+    objective_set: ObjectiveSet
+    races: bool
+    cards: EmbedderCards
+    rerankers: CardLibrary[RerankerCard]
+    notes: tuple[str, ...]
 
 
-def new_builder(
-    settings: Settings, corpus: Corpus, store: Store, cards: EmbedderCards, conf_folders: Sequence[Path]
-) -> PipelineBuilder:
-    code = tuple(settings.embedder.allow_code)
-    return PipelineBuilder(
-        corpus,
-        store,
-        cards,
-        rerankers=reranker_card_library(conf_folders).changed(settings.reranker.cards),
-        machine=Machine(settings.device, settings.runtime, settings.document_precision, code),
-        language_model=settings.llm,
-        judge=settings.judge,
-        prompts=prompt_library(conf_folders),
-        budget_tracker=BudgetTracker(settings.budget),
+class _Attempts:
+    """Runs the readers of a config, and keeps the problems of those that fail."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def __call__(
+        self, read: Callable[Arguments, Value], *given: Arguments.args, **named: Arguments.kwargs
+    ) -> Value | None:
+        try:
+            return read(*given, **named)
+        except BadInput as error:
+            self.problems += error.problems
+            return None
+
+
+def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
+    """Return everything that a composed config names. Raises BadInput with all that is wrong with it."""
+    load_built_in()
+    attempt = _Attempts()
+    settings = attempt(strict.load, Settings, dict(composed))
+    if settings is None:  # the data can be looked at all the same
+        attempt(read_dataset, composed.get("dataset") or {})
+        raise BadInput(attempt.problems)
+    attempt(load_parts, settings.plugins)
+    cards = embedder_card_library(conf_folders).with_changes(settings.embedder.cards)
+    rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
+    dataset = attempt(read_dataset, settings.dataset)
+    baseline = attempt(read_baseline, settings, conf_folders)
+    enqueued = attempt(read_enqueued, settings, conf_folders)
+    space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers)
+    sampler = attempt(_read_sampler, settings.sampler, space)
+    sweep = attempt(_read_sweep, settings.sampler)
+    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None else None
+    races = attempt(_read_racing, settings, space, objectives[0]) if objectives and space else None
+    attempt.problems += find_tracking_problems(strict.dump(settings.tracking))
+    attempt.problems += find_llm_problems(settings.llm, settings.judge, settings.budget)
+    attempt.problems += _study_name_problems(settings, dataset)
+    if (
+        attempt.problems
+        or dataset is None
+        or space is None
+        or baseline is None
+        or enqueued is None
+        or sampler is None
+        or objectives is None
+    ):
+        raise BadInput(attempt.problems)
+    origins = describe_origins(dataset.questions)
+    return Inputs(
+        settings=settings,
+        dataset=dataset,
+        space=space,
+        baseline=baseline,
+        enqueued=enqueued,
+        sampler=sampler,
+        sweep=bool(sweep),
+        objective_set=objectives[0],
+        races=bool(races),
+        cards=cards,
+        rerankers=rerankers,
+        notes=(*dataset.notes, *origins, *space_notes, *objectives[1]),
     )
 
 
-def _read(composed: Mapping[str, Any]) -> Settings:
-    """The settings, with all parts known. Raises BadInput."""
-    load_built_in()
-    settings: Settings = config.load(Settings, dict(composed))
-    load_parts(settings.plugins)
-    problems = find_llm_problems(settings.llm, settings.judge, settings.budget)
-    if problems:
-        raise BadInput(problems)
-    return settings
+def _read_space(
+    attempt: _Attempts,
+    settings: Settings,
+    dataset: Dataset | None,
+    cards: EmbedderCards,
+    rerankers: CardLibrary[RerankerCard],
+) -> tuple[Space | None, list[str]]:
+    """Return the space without the models that are ruled out, and notes of these."""
+    space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
+    if space is None:
+        return None, []
+    if not settings.embedder.allow_non_commercial:
+        attempt.problems += find_forbidden_rerankers(space, rerankers, cards)
+    language = dataset.corpus.language if dataset is not None else ""
+    filtered = attempt(filter_models, space, cards, settings.embedder, language)
+    return filtered if filtered is not None else (None, [])
 
 
-def documents_alone(
-    composed: Mapping[str, Any], *, conf_folders: Sequence[Path]
-) -> tuple[Settings, Corpus, PipelineBuilder, PipelineSpec]:
-    """Settings, the documents of a data set whatever is known of its questions, and what builds pipelines over them.
+def _read_sampler(given: PlainMapping, space: Space | None) -> Sampler:
+    sampler: Sampler = part_from(
+        "sampler", {key: value for key, value in given.items() if key != "sweep"}, where="sampler"
+    )
+    if space is not None and isinstance(sampler, ChecksSpace):
+        sampler.check(space)
+    return sampler
+
+
+def _read_sweep(given: PlainMapping) -> bool:
+    words = {"on": True, "true": True, "off": False, "false": False}
+    written = str(given.get("sweep", False)).lower()
+    if written not in words:
+        raise BadInput([Problem("sampler.sweep", f"is {written!r}; should be on or off")])
+    return words[written]
+
+
+def _read_objectives(settings: Settings, dataset: Dataset) -> tuple[ObjectiveSet, list[str]]:
+    judged = resolve_judge(settings.judge, settings.llm).configured
+    return build_objective_set(settings.objective, dataset, judged=judged)
+
+
+def _read_racing(settings: Settings, space: Space, objective_set: ObjectiveSet) -> bool:
+    """Return whether to race: as asked for, or by itself where answering calls a language model."""
+    wanted = {"on": True, "off": False}.get(str(settings.study.racing), settings.study.racing)
+    if wanted is True and objective_set.against:
+        what = "is on, but a race needs one objective; with objective.against no pipeline loses in all of them"
+        raise BadInput([Problem("study.racing", what)])
+    calls = any(lookup("generator", kind).uses_llm for kind in space.tree["generator"])
+    return (calls and not objective_set.against) if wanted == "auto" else bool(wanted)
+
+
+def _study_name_problems(settings: Settings, dataset: Dataset | None) -> list[Problem]:
+    name = settings.study.name or (dataset.name if dataset is not None else "unread")
+    if not name or name != Path(name).name or name.startswith("."):
+        return [Problem("study.name", f"is {name!r}; should be usable as the name of a folder")]
+    return []
+
+
+def read_baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec:
+    """Return the pipeline that gains are measured against: the default one, or the one that `baseline` names."""
+    if settings.baseline is None:
+        return PipelineSpec.from_dict(settings.pipeline)
+    return read_pipeline(settings.baseline, conf_folders, where="baseline")
+
+
+def read_enqueued(settings: Settings, conf_folders: Sequence[Path]) -> tuple[PipelineSpec, ...]:
+    """Return the pipelines of `study.enqueue`, in their order."""
+    return tuple(
+        read_pipeline(name, conf_folders, where=f"study.enqueue[{number}]")
+        for number, name in enumerate(settings.study.enqueue)
+    )
+
+
+def read_pipeline(name: str, conf_folders: Sequence[Path], *, where: str) -> PipelineSpec:
+    """Return a pipeline by its name in `conf/pipeline/` or by its file (YAML or JSON, a bundle's spec.json too).
 
     Raises BadInput.
     """
-    settings = _read(composed)
-    language = settings.dataset.get("language")
-    found = in_language(_with_documents(settings.dataset), language)
-    cards = embedder_card_library(conf_folders).changed(settings.embedder.cards)
-    builder = new_builder(settings, found.corpus, Store(Path(settings.outputs) / "store"), cards, conf_folders)
-    return settings, found.corpus, builder, PipelineSpec.from_dict(settings.pipeline)
-
-
-def models_alone(composed: Mapping[str, Any], *, conf_folders: Sequence[Path]) -> tuple[PipelineBuilder, str]:
-    """What asks the models of a config, without any document; and the language that was named. Raises BadInput."""
-    settings = _read(composed)
-    cards = embedder_card_library(conf_folders).changed(settings.embedder.cards)
-    store = Store(Path(settings.outputs) / "store")
-    return new_builder(settings, Corpus(()), store, cards, conf_folders), str(settings.dataset.get("language") or "")
-
-
-def _with_documents(given: Mapping[str, Any]) -> Dataset:
-    """A data set without its questions where its documents stand by themselves."""
-    source = given.get("documents")
-    if source is None or source == "???":
-        return read_dataset(given)
-    problems, notes = Problems(), list[str]()
-    also = [str(one) for one in given.get("also") or ()]
-    corpus = make_corpus(read_documents(Path(str(source)), problems, notes, also=also), str(source), problems)
-    problems.refuse_if_any()
-    return Dataset(str(given.get("name", "documents")), corpus, (), tuple(notes))
+    named = [folder / "pipeline" / f"{name}.yaml" for folder in reversed(conf_folders)]
+    for path in (Path(name), *named):
+        if path.is_file():
+            return PipelineSpec.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, where=where)
+    known = sorted({path.stem for folder in conf_folders for path in (folder / "pipeline").glob("*.yaml")})
+    raise BadInput([Problem(where, f"is neither a file nor a pipeline: {name!r}{suggest_names(name, known)}")])

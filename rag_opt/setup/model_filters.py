@@ -1,68 +1,75 @@
-"""Which embedding models of a space may take part: by size, licence and language; and what was left out, in words."""
+"""The models of a space that may take part, by size, licence and language; and notes of what was left out."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.errors import BadInput, ImpossiblePipeline, Problem, suggest_names
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.setup.preflight import reranker_names
 from rag_opt.setup.schema import EmbedderSettings
-from rag_opt.study.space.domains import Choice, Domain
+from rag_opt.setup.space_models import find_pair_rerankers
+from rag_opt.study.space.domains import Choice, Domain, Scalar
 from rag_opt.study.space.space import Space, Tree
 
 
 def filter_models(
-    space: Space, cards: EmbedderCards, limits: EmbedderSettings, language: str, notes: list[str]
-) -> Space:
-    """The space without the models that the limits rule out; `notes` get what was left out and why, and what a person
-    should know of those that stay. Raises BadInput where none is left, and for a limit that names nothing.
+    space: Space, cards: EmbedderCards, limits: EmbedderSettings, language: str
+) -> tuple[Space, list[str]]:
+    """Return the space without the models that the limits rule out, and notes.
+
+    The notes say what was left out and why, and what a person should know of the models that stay. Raises BadInput
+    where none is left, and for a limit that names nothing.
     """
-    problems = [
-        Problem(f"embedder.cards.{name}", f"there is no card for {name!r}{among(name, cards.names())}")
-        for name in limits.cards
-        if name not in {*cards.names(), *(value for value, _ in _named(space))}
-    ]
-    out: dict[str, str] = {}
+    problems = _unknown_cards(space, cards, limits)
+    ruled_out: dict[str, str] = {}
     tree: Tree = {slot: dict(kinds) for slot, kinds in space.tree.items()}
     for kind, parameters in space.tree["embedder"].items():
-        kept, asked = list[object](), _names(kind, parameters)
-        for name in asked:
+        names, kept = _names(kind, parameters), list[Scalar]()
+        for name in names:
             card = _card(cards, str(name), problems)
-            why = _why_not(card, limits, language) if card is not None else ""
-            if why:
-                out[str(name)] = why
+            reason = _reason_against(card, limits, language) if card is not None else ""
+            if reason:
+                ruled_out[str(name)] = reason
             else:
                 kept.append(name)
-        if asked and not kept:
+        if names and not kept:
             del tree["embedder"][kind]
-        elif asked and "name" in parameters:
-            tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}  # type: ignore[arg-type]
-    notes += [f"left out: the embedding model {name} ({why})" for name, why in out.items()]
+        elif names and "name" in parameters:
+            tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}
     if not tree["embedder"] and not problems:
-        whys = "; ".join(f"{name} ({why})" for name, why in out.items())
-        able = [name for name in cards.names() if not _why_not(cards.read(name), limits, language)]
-        others = f"; cards that would do: {', '.join(able)}" if able else ""
-        by_language = any(f"are in {language}" in why for why in out.values())
-        said = "; dataset.language=… says another language, or unknown" if by_language else ""
-        problems.append(Problem("space.embedder", f"no model is left: {whys}{others}{said}"))
+        problems.append(_none_left(ruled_out, cards, limits, language))
     if problems:
         raise BadInput(problems)
-    named = [str(name) for kind, parameters in tree["embedder"].items() for name in _names(kind, parameters)]
-    notes += [note for name in dict.fromkeys(named) for note in _to_know(name, cards)]
-    return dataclasses.replace(space, tree=tree)
+    left = [str(name) for kind, parameters in tree["embedder"].items() for name in _names(kind, parameters)]
+    notes = [f"left out: the embedding model {name} ({reason})" for name, reason in ruled_out.items()]
+    notes += [note for name in dict.fromkeys(left) for note in _notes_of(name, cards)]
+    return dataclasses.replace(space, tree=tree), notes
 
 
-def _named(space: Space) -> list[tuple[object, str]]:
-    return [(name, kind) for kind, parameters in space.tree["embedder"].items() for name in _names(kind, parameters)]
+def _unknown_cards(space: Space, cards: EmbedderCards, limits: EmbedderSettings) -> list[Problem]:
+    named = {name for kind, parameters in space.tree["embedder"].items() for name in _names(kind, parameters)}
+    return [
+        Problem(f"embedder.cards.{name}", f"there is no card for {name!r}{suggest_names(name, cards.names())}")
+        for name in limits.cards
+        if name not in {*cards.names(), *named}
+    ]
 
 
-def _names(kind: str, parameters: dict[str, Domain]) -> Sequence[object]:
+def _none_left(ruled_out: Mapping[str, str], cards: EmbedderCards, limits: EmbedderSettings, language: str) -> Problem:
+    reasons = "; ".join(f"{name} ({reason})" for name, reason in ruled_out.items())
+    able = [name for name in cards.names() if not _reason_against(cards.read(name), limits, language)]
+    others = f"; cards that would do: {', '.join(able)}" if able else ""
+    by_language = any(f"are in {language}" in reason for reason in ruled_out.values())
+    hint = "; dataset.language=… says another language, or unknown" if by_language else ""
+    return Problem("space.embedder", f"no model is left: {reasons}{others}{hint}")
+
+
+def _names(kind: str, parameters: dict[str, Domain]) -> Sequence[Scalar]:
     domain = parameters["name"] if "name" in parameters else Choice((lookup("embedder", kind)().name,))
     return domain.values if isinstance(domain, Choice) else ()
 
@@ -75,7 +82,7 @@ def _card(cards: EmbedderCards, name: str, problems: list[Problem]) -> EmbedderC
         return None
 
 
-def _why_not(card: EmbedderCard, limits: EmbedderSettings, language: str) -> str:
+def _reason_against(card: EmbedderCard, limits: EmbedderSettings, language: str) -> str:
     size, memory = card.parameters_millions, card.memory_gb
     if limits.max_parameters is not None and size is not None and size > limits.max_parameters:
         return f"{size:,.0f} million parameters, embedder.max_parameters is {limits.max_parameters:,.0f}"
@@ -88,7 +95,7 @@ def _why_not(card: EmbedderCard, limits: EmbedderSettings, language: str) -> str
     return ""
 
 
-def _to_know(name: str, cards: EmbedderCards) -> list[str]:
+def _notes_of(name: str, cards: EmbedderCards) -> list[str]:
     notes, card = list[str](), cards.read(name)
     if not card.commercial_use:
         notes.append(f"{name}: its licence {card.licence} forbids commercial use (embedder.allow_non_commercial=false)")
@@ -102,15 +109,14 @@ def _to_know(name: str, cards: EmbedderCards) -> list[str]:
     return notes
 
 
-def forbidden_rerankers(space: Space, rerankers: CardLibrary[RerankerCard]) -> list[Problem]:
-    """Rerankers of the space whose licence forbids commercial use, where that is not allowed."""
+def find_forbidden_rerankers(space: Space, rerankers: CardLibrary[RerankerCard], cards: EmbedderCards) -> list[Problem]:
+    """Return the rerankers of the space whose licence forbids commercial use, where that is not allowed."""
     problems = []
-    for name in reranker_names(space, rerankers):
-        with contextlib.suppress(BadInput):  # one without a card is reported with everything else
-            card = rerankers.read(name)
-            if not card.commercial_use:
-                what = (
-                    f"{name}: its licence {card.licence} forbids commercial use; embedder.allow_non_commercial is false"
-                )
-                problems.append(Problem("space.reranker", what))
+    for where, part in find_pair_rerankers(space):
+        with contextlib.suppress(BadInput, ImpossiblePipeline):  # reported with everything else
+            card = part.find_card(rerankers, cards)
+            if isinstance(card, RerankerCard) and not card.commercial_use:
+                limit = "embedder.allow_non_commercial is false"
+                what = f"{part.name}: its licence {card.licence} forbids commercial use; {limit}"
+                problems.append(Problem(where, what))
     return problems

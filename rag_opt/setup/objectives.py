@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
-from rag_opt.evaluation.requirements import feeds_some, find_missing_data
-from rag_opt.evaluation.run import Objective
+from rag_opt.core.strict import PlainMapping
+from rag_opt.evaluation.interfaces import ChecksSettings, Objective
+from rag_opt.evaluation.requirements import find_missing_data, has_scorable_question
 from rag_opt.setup.schema import ObjectiveSettings
 from rag_opt.study.evaluation import ObjectiveSet
 
 
 def build_objective_set(
-    settings: ObjectiveSettings, dataset: Dataset, notes: list[str], *, judged: bool
-) -> ObjectiveSet:
-    """The first objective that the data can feed; of the others those that it can feed. `judged`: there is a judge.
+    settings: ObjectiveSettings, dataset: Dataset, *, judged: bool
+) -> tuple[ObjectiveSet, list[str]]:
+    """Return the objectives that the data can feed, and notes of the choice. `judged`: there is a judge.
 
     Raises BadInput for what was asked for and cannot be fed; an objective that only logs, and asks nobody, is left out.
     """
-    where = "objective.auto" if settings.optimise is None else "objective.optimise"
-    optimised = _objectives(settings.auto if settings.optimise is None else settings.optimise, where)
-    if not optimised or (settings.optimise is not None and len(optimised) > 1):
-        names = ", ".join(one.kind for one in optimised) or "nothing"
-        raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
-    why: list[Problem] = []
-    for one in optimised:
-        lacks = _lacking(one, dataset, where, judged=judged)
-        if not lacks:
-            if settings.optimise is None:
-                notes.append(f"objective: {one.kind}, the first of {', '.join(settings.auto)} that the data can feed")
-                notes += [f"not {problem.where.rpartition('.')[2]}: {problem.what}" for problem in why]
-            break
-        why += lacks
-    else:
-        raise BadInput(why)
+    optimised, notes = _optimised(settings, dataset, judged=judged)
     against = _objectives(settings.against, "objective.against")
-    lacks = [lack for other in against for lack in _lacking(other, dataset, "objective.against", judged=judged)]
+    problems = [
+        lack for objective in against for lack in _lacking(objective, dataset, "objective.against", judged=judged)
+    ]
     fed = []
-    for shelf in ("log", "finalists"):
-        objectives = _objectives(getattr(settings, shelf), f"objective.{shelf}")
-        for other in objectives:  # what costs calls was meant
-            if "judge" in other.requires and not (judged and feeds_some(dataset, other.requires)):
-                lacks += _lacking(other, dataset, f"objective.{shelf}", judged=judged)
-        fed.append(tuple(o for o in objectives if not o.requires or feeds_some(dataset, o.requires)))
-    if lacks:
-        raise BadInput(lacks)
-    return ObjectiveSet(one, tuple(against), *fed)
+    for where, named in (("objective.log", settings.log), ("objective.finalists", settings.finalists)):
+        objectives = _objectives(named, where)
+        for objective in objectives:  # what costs calls was meant
+            if "judge" in objective.requires and not (judged and has_scorable_question(dataset, objective.requires)):
+                problems += _lacking(objective, dataset, where, judged=judged)
+        fed.append(tuple(o for o in objectives if not o.requires or has_scorable_question(dataset, o.requires)))
+    if problems:
+        raise BadInput(problems)
+    return ObjectiveSet(optimised, tuple(against), *fed), notes
+
+
+def _optimised(settings: ObjectiveSettings, dataset: Dataset, *, judged: bool) -> tuple[Objective, list[str]]:
+    """Return the named objective, or the first of several that the data can feed; and notes of the choice."""
+    where = "objective.auto" if settings.optimise is None else "objective.optimise"
+    candidates = _objectives(settings.auto if settings.optimise is None else settings.optimise, where)
+    if not candidates or (settings.optimise is not None and len(candidates) > 1):
+        names = ", ".join(objective.kind for objective in candidates) or "nothing"
+        raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
+    passed_over: list[Problem] = []
+    for objective in candidates:
+        lacks = _lacking(objective, dataset, where, judged=judged)
+        if lacks:
+            passed_over += lacks
+        elif settings.optimise is not None:
+            return objective, []
+        else:
+            order = ", ".join(settings.auto)
+            notes = [f"not {problem.where.rpartition('.')[2]}: {problem.what}" for problem in passed_over]
+            return objective, [f"objective: {objective.kind}, the first of {order} that the data can feed", *notes]
+    raise BadInput(passed_over)
 
 
 def _lacking(one: Objective, dataset: Dataset, where: str, *, judged: bool) -> list[Problem]:
@@ -60,13 +68,13 @@ def _lacking(one: Objective, dataset: Dataset, where: str, *, judged: bool) -> l
     return lacks
 
 
-def _objectives(named: Mapping[str, Mapping[str, Any]], where: str) -> list[Objective]:
+def _objectives(named: Mapping[str, PlainMapping], where: str) -> list[Objective]:
     problems: list[Problem] = []
     made: list[Objective] = []
     for kind, given in named.items():
         try:
-            one = config.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}")
-            if hasattr(one, "check"):
+            one = strict.load(lookup("objective", kind, where=where), dict(given), path=f"{where}.{kind}")
+            if isinstance(one, ChecksSettings):
                 one.check(f"{where}.{kind}")
             made.append(one)
         except BadInput as error:

@@ -1,101 +1,70 @@
-"""Whether what was read fits together on this machine: models, chunk sizes, the baseline."""
+"""Preflight checks: whether everything that was read fits together on this machine, before anything is spent."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from rag_opt.core import strict as config
 from rag_opt.core.errors import BadInput, ImpossiblePipeline, Problem
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary, ModelCard
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.llm.budget import Budget
-from rag_opt.models.llm.settings import Judge, LanguageModel, find_misconfigurations, resolved, written_address
+from rag_opt.models.llm.settings import (
+    Judge,
+    LanguageModel,
+    find_address_problems,
+    find_misconfigurations,
+    resolve_judge,
+)
 from rag_opt.models.remote_code import allowed_code, code_name
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.study.cost.forecaster import model_names
-from rag_opt.study.evaluation import ObjectiveSet
+from rag_opt.setup.space_models import SpaceModels
 from rag_opt.study.references import reference_pipelines
-from rag_opt.study.space.domains import Choice
+from rag_opt.study.space.domains import Choice, Scalar
 from rag_opt.study.space.space import Space
 
-_DRAWN = 300  # pipelines of a space that are looked at
+_DRAWN_PIPELINES = 300  # of a space that are looked at
 
 
-def impossible(space: Space, baseline: PipelineSpec, builder: PipelineBuilder) -> list[Problem]:
-    """The baseline must be possible, every named model must have a card, and every chunk size must fit one of them."""
-    problems: list[Problem] = []
-    cards = {}
-    for name in model_names(space):
-        try:
-            cards[name] = builder.encoder(name).card
-            problems += _cannot_run(name, cards[name], builder)
-        except BadInput as error:
-            problems += [Problem("space.embedder.model.name", problem.what) for problem in error.problems]
-    problems += _rerankers(space, builder)
-    for what, spec in (reference_pipelines(baseline) if not problems else {}).items():
-        try:
-            builder.check(spec)
-        except (ImpossiblePipeline, BadInput) as error:
-            problems.append(Problem("baseline", f"{what} is impossible: {error}"))
-            break
-    problems += _without_a_model(space, builder)
+def find_problems(space: Space, baseline: PipelineSpec, models: SpaceModels, builder: PipelineBuilder) -> list[Problem]:
+    """Return everything that keeps a search from starting, or each of its pipelines from existing."""
+    problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
+    if not problems:
+        problems += _baseline_problems(baseline, builder)
+    if builder.llm_client is None:
+        problems += _missing_llm(space)
     if not problems:
         problems += _nothing_possible(space, builder)
-    most = max((card.reads_tokens for card in cards.values()), default=0)
-    for kind, parameters in space.tree["chunker"].items():
-        size = parameters.get("size")
-        if size is None:
-            continue
-        smallest = min(size.values, key=_number) if isinstance(size, Choice) else size.low
-        if cards and isinstance(smallest, int) and smallest > most:
-            what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {most}"
-            problems.append(Problem(f"space.chunker.{kind}.size", what))
-    return problems
+    return [*problems, *_too_long_chunks(space, models, builder), *_missing_comparison_models(models, builder)]
 
 
-def _nothing_possible(space: Space, builder: PipelineBuilder) -> list[Problem]:
-    """Why none of some pipelines of the space can exist, if none can."""
-    random, whys = np.random.default_rng(0), Counter[str]()
-    for _ in range(_DRAWN):
-        why = builder.why_not(space.draw(random))
-        if not why:
-            return []
-        whys[why] += 1
-    return [Problem("space", f"no pipeline of it can exist: {why}") for why, _ in whys.most_common(3)]
+def _embedder_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    for name in models.embedders:
+        try:
+            yield from _cannot_run(name, builder.encoder(name).card, builder)
+        except BadInput as error:
+            yield from (Problem("space.embedder.model.name", problem.what) for problem in error.problems)
 
 
-def _rerankers(space: Space, builder: PipelineBuilder) -> list[Problem]:
-    """Every reranker of the space with every model it names must be able to run."""
-    problems = []
-    for kind, parameters in space.tree["reranker"].items():
-        part, domain = lookup("reranker", kind), parameters.get("name")
-        if not hasattr(part, "check"):
-            continue
-        named: list[dict[str, Any]] = [{"name": name} for name in domain.values] if isinstance(domain, Choice) else [{}]
-        for settings in named:
-            where = f"space.reranker.{kind}"
-            try:
-                part(**settings).check(builder.rerankers, builder.cards)
-                if kind == "cross_encoder":
-                    card = builder.rerankers.read(part(**settings).name)
-                    problems += _code_not_allowed(card, f"{where}.name", builder)
-                    if not card.custom_code:
-                        card.folder  # noqa: B018  # it is fetched now, or refused
-            except BadInput as error:
-                problems += [Problem(where, problem.what) for problem in error.problems]
-            except ImpossiblePipeline as error:
-                problems.append(Problem(where, str(error)))
-    return problems
+def _cannot_run(name: str, card: EmbedderCard, builder: PipelineBuilder) -> list[Problem]:
+    """Return what keeps a model from running that its card alone can say."""
+    where = f"embedder.cards.{name}"
+    wrong = list(find_address_problems(card.url, f"{where}.url")) if card.url is not None else []
+    if wrong:
+        return wrong
+    if card.served and card.url is None:
+        what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
+        return [Problem(f"{where}.url", f"{what}; or name only others in space.embedder")]
+    if card.url is not None and not card.served:
+        what = f"is {card.url}, but by its backend it runs here: +{where}.backend=tei (or openai)"
+        return [Problem(f"{where}.url", what)]
+    return [] if card.served else _code_not_allowed(card, where, builder)
 
 
 def _code_not_allowed(card: ModelCard, where: str, builder: PipelineBuilder) -> list[Problem]:
@@ -103,41 +72,100 @@ def _code_not_allowed(card: ModelCard, where: str, builder: PipelineBuilder) -> 
     if not card.custom_code or allowed_code(card, builder.machine.allow_code):
         return []
     allow = f"embedder.allow_code=[{name}]" if name else "a revision in its card and embedder.allow_code"
-    return [
-        Problem(where, f"{card.id} needs its own code: serve it by text-embeddings-inference, or allow it by {allow}")
-    ]
+    what = f"{card.id} needs its own code: serve it by text-embeddings-inference, or allow it by {allow}"
+    return [Problem(where, what)]
 
 
-def _cannot_run(name: str, card: EmbedderCard, builder: PipelineBuilder) -> list[Problem]:
-    """What keeps a model from running that its card alone can say."""
-    where = f"embedder.cards.{name}"
-    wrong = list(written_address(card.url, f"{where}.url")) if card.url is not None else []
-    if wrong:
-        return wrong
-    if card.served and card.url is None:
-        what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
-        return [Problem(f"{where}.url", f"{what}; or name only others in space.embedder")]
-    if card.url is not None and not card.served:
-        return [
-            Problem(f"{where}.url", f"is {card.url}, but by its backend it runs here: +{where}.backend=tei (or openai)")
-        ]
-    return [] if card.served else _code_not_allowed(card, where, builder)
+def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield what keeps a reranker of the space from running with a model that it can name."""
+    for where, part in models.rerankers:
+        try:
+            card = part.find_card(builder.rerankers, builder.cards)
+            if not card.served:
+                yield from _code_not_allowed(card, where, builder)
+                if not card.custom_code:
+                    card.folder  # noqa: B018  # it is fetched now, or refused
+        except (BadInput, ImpossiblePipeline) as error:
+            problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
+            yield from (Problem(where, problem.what) for problem in problems)
+
+
+def _baseline_problems(baseline: PipelineSpec, builder: PipelineBuilder) -> list[Problem]:
+    for origin, spec in reference_pipelines(baseline).items():
+        try:
+            builder.check(spec)
+        except (ImpossiblePipeline, BadInput) as error:
+            return [Problem("baseline", f"{origin} is impossible: {error}")]
+    return []
+
+
+def _missing_llm(space: Space) -> list[Problem]:
+    """Return the kinds of the space that ask a language model, where none is configured."""
+    slots = ("query", "reranker", "generator")
+    asking = [(slot, kind) for slot in slots for kind in space.tree[slot] if lookup(slot, kind).uses_llm]
+    what = "needs a language model; llm=openai_compatible llm.base_url=… llm.model=… names one"
+    return [Problem(f"space.{slot}.{kind}", what) for slot, kind in asking]
+
+
+def _nothing_possible(space: Space, builder: PipelineBuilder) -> list[Problem]:
+    """Return why none of some pipelines of the space can exist, if none can."""
+    random, reasons = np.random.default_rng(0), Counter[str]()
+    for _ in range(_DRAWN_PIPELINES):
+        reason = builder.reason_impossible(space.draw(random))
+        if not reason:
+            return []
+        reasons[reason] += 1
+    return [Problem("space", f"no pipeline of it can exist: {reason}") for reason, _ in reasons.most_common(3)]
+
+
+def _too_long_chunks(space: Space, models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield the chunkers whose smallest size is more than any model of the space reads."""
+    readable = [card.reads_tokens for card in _readable_cards(models, builder.cards)]
+    for kind, parameters in space.tree["chunker"].items():
+        size = parameters.get("size")
+        if size is None or not readable:
+            continue
+        smallest = min(size.values, key=_number) if isinstance(size, Choice) else size.low
+        if isinstance(smallest, int) and smallest > max(readable):
+            what = f"the smallest size is {smallest} tokens, but no model of the space reads more than {max(readable)}"
+            yield Problem(f"space.chunker.{kind}.size", what)
+
+
+def _readable_cards(models: SpaceModels, cards: EmbedderCards) -> Iterator[EmbedderCard]:
+    for name in models.embedders:
+        try:
+            yield cards.read(name)
+        except BadInput:  # reported already
+            continue
+
+
+def _number(value: Scalar) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _missing_comparison_models(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield the models that objectives compare answers by, and that have no card."""
+    for name, kind in models.compared.items():
+        try:
+            builder.encoder(name)
+        except BadInput as error:
+            yield from (Problem(f"objective {kind}.similarity_model", problem.what) for problem in error.problems)
 
 
 def find_llm_problems(generator: LanguageModel, judge: Judge, budget: Budget) -> list[Problem]:
-    """What language models lack to be asked, secrets that would be written down, a cap that counts nothing."""
+    """Return what language models lack to be asked, secrets that would be written down, a cap that counts nothing."""
     problems = [*find_misconfigurations(generator, "llm"), *find_misconfigurations(judge, "judge")]
-    asked = [one for one in (generator, resolved(judge, generator)) if one.kind == "openai_compatible"]
-    if budget.usd is not None and asked and not any(one.priced for one in asked):
+    asked = [model for model in (generator, resolve_judge(judge, generator)) if model.configured]
+    if budget.usd is not None and asked and not any(model.priced for model in asked):
         what = "is a cap on dollars, but no price is known: llm.usd_per_million_input_tokens=…, …_output_tokens=…"
         problems.append(Problem("budget.usd", what))
     return problems
 
 
-def find_unpriced_models(generator: LanguageModel, judge: Judge, budget: Budget) -> list[str]:
-    """Whose calls a cap on dollars does not count."""
-    models = {"llm": generator, "judge": resolved(judge, generator)}
-    free = [name for name, one in models.items() if one.kind == "openai_compatible" and not one.priced]
+def describe_unpriced_models(generator: LanguageModel, judge: Judge, budget: Budget) -> list[str]:
+    """Return a note for each model whose calls a cap on dollars does not count."""
+    models = {"llm": generator, "judge": resolve_judge(judge, generator)}
+    free = [name for name, model in models.items() if model.configured and not model.priced]
     if budget.usd is None:
         return []
     return [
@@ -145,93 +173,39 @@ def find_unpriced_models(generator: LanguageModel, judge: Judge, budget: Budget)
     ]
 
 
-def _without_a_model(space: Space, builder: PipelineBuilder) -> list[Problem]:
-    """Kinds of the space that ask a language model, where none is configured."""
-    if builder.llm_client is not None:
-        return []
-    slots = ("query", "reranker", "generator")
-    asking = [(s, k) for s in slots for k in space.tree[s] if "model" in lookup(s, k).requires]
-    what = "needs a language model; llm=openai_compatible llm.base_url=… llm.model=… names one"
-    return [Problem(f"space.{slot}.{kind}", what) for slot, kind in asking]
+def describe_cut_questions(dataset: Dataset, models: SpaceModels, builder: PipelineBuilder) -> list[str]:
+    """Return a note for each model that reads only the beginning of some questions.
 
-
-def _similarity_models(objective_set: ObjectiveSet) -> dict[str, str]:
-    """The names of the models that objectives compare with, and which objective does."""
-    names = {getattr(one, "similarity_model", None): one.kind for one in objective_set.objectives(finalist=True)}
-    return {name: kind for name, kind in names.items() if name is not None}
-
-
-def missing_models(objective_set: ObjectiveSet, builder: PipelineBuilder) -> list[Problem]:
-    problems = []
-    for name, kind in _similarity_models(objective_set).items():
-        try:
-            builder.encoder(name)
-        except BadInput as error:
-            problems += [Problem(f"objective {kind}.similarity_model", problem.what) for problem in error.problems]
-    return problems
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def read_in_part(dataset: Dataset, space: Space, builder: PipelineBuilder) -> list[str]:
-    """A note per model that reads only the beginning of some questions. Raises BadInput with every model whose files
-    are not to be had.
+    Raises BadInput with every model whose files are not to be had.
     """
     notes, problems = list[str](), list[Problem]()
-    for name in model_names(space):
+    for name in models.embedders:
         encoder = builder.encoder(name)
-        if encoder.card.served and encoder.card.url is None:  # said already
+        if encoder.card.served and encoder.card.url is None:  # reported already
             continue
         try:
             cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())
-        except BadInput as error:  # its files are not to be had
+        except BadInput as error:
             problems += error.problems
             continue
         if cut:
-            notes.append(
-                f"{cut} questions are longer than {name} reads ({encoder.query_tokens} tokens); it reads no more"
-            )
+            limit = f"{name} reads ({encoder.query_tokens} tokens)"
+            notes.append(f"{cut} questions are longer than {limit}; it reads no more")
     if problems:
         raise BadInput(problems)
     return notes
 
 
-def reranker_names(space: Space, rerankers: CardLibrary[RerankerCard]) -> list[str]:
-    """Names of the cards of rerankers that the space can choose; of late_interaction those that are no embedder's."""
-    names: list[str] = []
-    for kind, parameters in space.tree["reranker"].items():
-        part = lookup("reranker", kind)
-        if "name" not in config.field_names(part):
-            continue
-        domain = parameters["name"] if "name" in parameters else Choice((part().name,))
-        mine = [str(name) for name in domain.values] if isinstance(domain, Choice) else []
-        names += [name for name in mine if kind != "late_interaction" or name in rerankers.names()]
-    return list(dict.fromkeys(names))
-
-
-def downloads(
-    space: Space,
-    baseline: PipelineSpec,
-    objective_set: ObjectiveSet,
-    cards: EmbedderCards,
-    rerankers: CardLibrary[RerankerCard],
-) -> str:
-    """In words, the models of a search that are not on this machine; empty where all are."""
+def describe_downloads(models: SpaceModels, embedders: EmbedderCards, rerankers: CardLibrary[RerankerCard]) -> str:
+    """Return, in words, the models of a search that are not on this machine; empty where all are."""
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:  # then nothing is, and what is missing is a problem
+    if constants.HF_HUB_OFFLINE:  # then nothing is downloaded, and what is missing is a problem
         return ""
-    embedders = dict.fromkeys([*model_names(space), baseline.embedder.name, *_similarity_models(objective_set)])
-    wanted: list[Callable[[], ModelCard]] = [functools.partial(cards.read, name) for name in embedders]
-    wanted += [functools.partial(rerankers.read, name) for name in reranker_names(space, rerankers)]
     missing: dict[str, int | None] = {}
-    for read in wanted:
-        with contextlib.suppress(BadInput):  # a card that is not there is reported with everything else
-            card = read()
-            size = card.download_bytes
-            if size != 0:
-                missing[card.id] = size
+    for card in models.cards(embedders, rerankers):
+        size = card.download_bytes
+        if size != 0:
+            missing[card.id] = size
     sizes = {model: "of unknown size" if size is None else f"{size / 1e6:,.0f} MB" for model, size in missing.items()}
     return "from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""

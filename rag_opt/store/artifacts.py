@@ -1,4 +1,4 @@
-"""Artifacts that are files: an entry appears whole or not at all, is built once, and is checked when opened."""
+"""Artifacts in folders: an entry appears whole or not at all, is built once, and is checked when it is opened."""
 
 from __future__ import annotations
 
@@ -25,28 +25,31 @@ class Store:
     """A folder of artifacts, safe to share between processes on one machine.
 
     <root>/<stage>/<key>/        files of one artifact and their manifest
-    <root>/values/<shelf>.sqlite many small values by key
+    <root>/values/<table>.sqlite many small values by key
     <root>/locks/                one lock file per key that is being built, and per process that has the store open
     <root>/damaged/              entries that did not match their checksum, set aside
+
+    `built` and `reused` count artifacts by stage; `notes` say what was damaged.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.root.mkdir(parents=True, exist_ok=True)
         self.values = SqliteValues(root / "values", set_aside=root / "damaged")
-        self._checked: set[Path] = set()
+        self._verified: set[Path] = set()
         self.built: dict[str, int] = {}
         self.reused: dict[str, int] = {}
         self.notes: list[str] = []
-        self._in_use = self._say_in_use()
+        self._in_use = self._mark_in_use()
 
     def close(self) -> None:
+        """Close the values, and let others make room in the store."""
         self.values.close()
         self._in_use.release()
         Path(self._in_use.lock_file).unlink(missing_ok=True)
 
-    def _say_in_use(self) -> filelock.FileLock:
-        """A lock of this process's own: whoever wants to make room sees that it is held."""
+    def _mark_in_use(self) -> filelock.FileLock:
+        """Take a lock of this process's own: whoever wants to make room sees that it is held."""
         folder = self.root / "locks" / IN_USE
         folder.mkdir(parents=True, exist_ok=True)
         # processes of several containers may have one number
@@ -56,24 +59,25 @@ class Store:
         return lock
 
     def has(self, stage: str, key: str) -> bool:
+        """Return whether an artifact is built; whether it is sound shows when it is opened."""
         return (self.root / stage / key / MANIFEST).exists()
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold `name` against every other process of this machine. Freed by the system when the process dies."""
+        """Hold `name` against every other process of this machine. The system frees it when the process dies."""
         folder = self.root / "locks"
         folder.mkdir(exist_ok=True)
         with filelock.FileLock(folder / f"{name}.lock"):
             yield
 
-    def entry(self, stage: str, key: str, build: Callable[[Path], None]) -> Path:
-        """The folder of an artifact, built by `build(empty folder)` if it is missing or damaged."""
+    def get_or_build(self, stage: str, key: str, build: Callable[[Path], None]) -> Path:
+        """Return the folder of an artifact, built by `build(empty folder)` if it is missing or damaged."""
         path = self.root / stage / key
-        if self._whole(path):
+        if self._is_whole(path):
             self.reused[stage] = self.reused.get(stage, 0) + 1
             return path
         with self.lock(f"{stage}-{key}"):
-            if self._whole(path):  # another process built it while we waited
+            if self._is_whole(path):  # another process built it while we waited
                 self.reused[stage] = self.reused.get(stage, 0) + 1
                 return path
             self._build(path, build)
@@ -86,30 +90,30 @@ class Store:
         aside.mkdir(parents=True)
         started = time.perf_counter()
         build(aside)
-        seal(aside, {"seconds": round(time.perf_counter() - started, 6)})
+        write_manifest(aside, {"seconds": round(time.perf_counter() - started, 6)})
         aside.replace(path)
         _sync_folder(path.parent)
-        self._checked.add(path)
+        self._verified.add(path)
 
-    def _whole(self, path: Path) -> bool:
-        if path in self._checked:
+    def _is_whole(self, path: Path) -> bool:
+        if path in self._verified:
             return True
         if not path.exists():
             return False
-        wrong = damage(path)
-        if wrong:
+        damage = find_damage(path)
+        if damage:
             aside = self.root / "damaged" / f"{path.parent.name}-{path.name}-{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
-            self.notes.append(f"{path} was damaged ({wrong}); set aside as {aside} and built again")
+            self.notes.append(f"{path} was damaged ({damage}); set aside as {aside} and built again")
             return False
-        self._checked.add(path)
+        self._verified.add(path)
         (path / MANIFEST).touch()  # its time says when it was used last
         return True
 
 
-def seal(folder: Path, extra: dict[str, object] | None = None) -> None:
-    """Write the manifest: every file with its size and hash, all flushed to disk."""
+def write_manifest(folder: Path, extra: dict[str, object] | None = None) -> None:
+    """Write the manifest of a folder, all flushed to disk: every file with its size and hash, and `extra` facts."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
@@ -122,8 +126,8 @@ def seal(folder: Path, extra: dict[str, object] | None = None) -> None:
     write_atomically(folder / MANIFEST, orjson.dumps({**(extra or {}), "files": files}, option=orjson.OPT_INDENT_2))
 
 
-def damage(folder: Path) -> str:
-    """What differs from the manifest, in words; empty when nothing does."""
+def find_damage(folder: Path) -> str:
+    """Return what differs from the manifest, in words; empty when nothing does."""
     try:
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
         files = manifest["files"]
@@ -139,7 +143,7 @@ def damage(folder: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader sees the old one or the new one, and a crash leaves no half."""
+    """Write a file, or replace it, so that readers see the old one or the new one and a crash leaves no half."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     with aside.open("wb") as file:
         file.write(content)

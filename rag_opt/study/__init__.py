@@ -1,1 +1,1 @@
-"""The search: what may be proposed, who proposes it, and the one driver that asks and tells."""
+"""The search: what may be proposed, what proposes it, and the ask-tell loop that runs it."""

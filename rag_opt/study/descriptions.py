@@ -1,48 +1,47 @@
-"""A pipeline in words, and the work of a trial in numbers."""
+"""Pipelines in words, and the embedding work of a trial in numbers."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.errors import UnknownPart
 from rag_opt.core.registry import lookup
-from rag_opt.study.space.space import SpecDict
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.trials import Trial
 
-
-def _told(slot: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return config.told(lookup(slot, kind), settings, always=_ALWAYS)
-    except UnknownPart:  # of a plugin that is not loaded where this is said
-        return dict(settings)
-
-
-_ALWAYS = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off", "prompt")
+_ALWAYS_SHOWN = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off", "prompt")
 
 
 def describe(spec: SpecDict) -> str:
-    """A pipeline in one line: kinds with the settings that matter."""
-    words = []
+    """Return a pipeline in one line: kinds with the settings that matter."""
+    parts = []
     for slot, part in spec.items():
         ((kind, settings),) = part.items()
         if slot == "packer" or kind == "none":
             continue
-        shown = _told(slot, kind, settings)
+        shown = _settings_to_show(slot, kind, settings)
         name = shown.pop("name", kind) if slot == "embedder" else kind
-        first = [kind] if slot == "embedder" and kind != "model" else []
-        inside = " ".join([*first, *(f"{key}={_short(value)}" for key, value in shown.items() if key != "depth")])
-        words.append(f"{name}({inside})" if inside else str(name))
-    return " · ".join(words)
+        kind_of_embedder = [kind] if slot == "embedder" and kind != "model" else []
+        words = [*kind_of_embedder, *(f"{key}={_short(value)}" for key, value in shown.items() if key != "depth")]
+        parts.append(f"{name}({' '.join(words)})" if words else str(name))
+    return " · ".join(parts)
+
+
+def _settings_to_show(slot: str, kind: str, settings: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return strict.drop_defaults(lookup(slot, kind), settings, always=_ALWAYS_SHOWN)
+    except UnknownPart:  # of a plugin that is not loaded here
+        return dict(settings)
 
 
 def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def work(trial: Trial) -> tuple[int, float]:
-    """How many texts a trial embedded, and which share of what it needed was there already."""
+def embedding_work(trial: Trial) -> tuple[int, float]:
+    """Return how many texts a trial embedded, and which share of all that it needed was stored already, in [0, 1]."""
     encoded = trial.computed.get("inputs encoded", 0)
-    made = sum(trial.computed.values()) - encoded
-    known = sum(trial.reused.values())
-    return encoded, known / max(known + made, 1)
+    computed = sum(trial.computed.values()) - encoded
+    reused = sum(trial.reused.values())
+    return encoded, reused / max(reused + computed, 1)

@@ -1,4 +1,4 @@
-"""What earlier studies of the same data and objective found: how good pipelines with each embedding model were."""
+"""Findings of earlier studies of the same data and objective: how good pipelines with each embedding model were."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import load_trials
 
-_SAME = ("corpus", "set of questions", "split", "objective")
+_MUST_BE_EQUAL = ("corpus", "set of questions", "split", "objective")
 
 
-def qualities(
+def find_model_qualities(
     folder: StudyFolder, digests: Mapping[str, str], *, sign: int, min_coverage: float
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """The best value by the name of the embedding model's card, higher is better, of all studies beside `folder`; and
-    why some could not be read, by their names.
+    """Return the best value of each embedding model in the studies beside `folder`, and those that are unreadable.
 
-    Only studies that are comparable to the last question count: another space or baseline does not matter.
+    Values by the name of the model's card, higher is better; unreadable studies by name, with the reason. Only studies
+    that are comparable to the last question count: another space or baseline does not matter.
     """
     best, unreadable = dict[str, float](), dict[str, str]()
     for path in sorted(folder.path.parent.glob("*/study.json")):
@@ -24,7 +24,7 @@ def qualities(
         if other.name == folder.name or not other.database.exists():
             continue
         try:
-            values = list(_values(other, digests, min_coverage))
+            values = list(_values_by_model(other, digests, min_coverage))
         except Exception as error:  # somebody else's folder, of another version or half made: no reason to stop
             unreadable[other.name] = f"{type(error).__name__}: {error}"
             continue
@@ -33,12 +33,14 @@ def qualities(
     return best, unreadable
 
 
-def _values(study: StudyFolder, digests: Mapping[str, str], min_coverage: float) -> Iterator[tuple[str, float]]:
-    """(model, value) of its trials that could have won, if it is of the same data and objective."""
-    theirs = study.settings()["digests"]
-    if any(theirs.get(what) != digests[what] for what in _SAME):
+def _values_by_model(
+    folder: StudyFolder, digests: Mapping[str, str], min_coverage: float
+) -> Iterator[tuple[str, float]]:
+    """Yield (model, value) of a study's trials that could have won, if it is of the same data and objective."""
+    stored = folder.settings()["digests"]
+    if any(stored.get(name) != digests[name] for name in _MUST_BE_EQUAL):
         return
-    for trial in load_trials(study.database, study.study_name):
+    for trial in load_trials(folder.database, folder.study_name):
         ((_, settings),) = trial.spec["embedder"].items()
         if trial.value is not None and trial.coverage >= min_coverage and "name" in settings:
             yield settings["name"], trial.value

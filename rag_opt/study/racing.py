@@ -20,40 +20,45 @@ from rag_opt.evaluation.selection import MARGIN
 
 BLOCKS = (0.25, 0.5, 1.0)
 _CONFIDENCE = 0.98  # two-sided: 99 % below the upper end
-_FEWEST_CLUSTERS = 5  # an interval over fewer says nothing
+_MIN_CLUSTERS = 5  # an interval over fewer says nothing
 
 
 @dataclass(frozen=True)
 class Race:
-    """`margin`: a pipeline that cannot gain so much over the incumbent has lost. `behind`: nor may it surely lose so
-    much evidence, seen before anything is answered.
+    """Rules of a race against the best pipeline so far, the incumbent.
+
+    `margin`: a pipeline that surely gains less than so much score has lost. `evidence_margin`: one that surely loses
+    more evidence recall than so much has lost before anything is answered. Both in points of 1.
     """
 
     margin: float = MARGIN
-    behind: float = 0.05
+    evidence_margin: float = 0.05
 
     def blocks(self, questions: Sequence[Question]) -> Iterator[IntArray]:
-        """Ascending positions of the questions of each block; a block holds the ones before it, the last is all."""
+        """Yield the ascending positions of the questions of each block; it holds those before it, the last is all."""
         order = np.array(sorted(range(len(questions)), key=lambda i: digest(["race", questions[i].id])), np.int64)
         for share in BLOCKS:
             yield np.sort(order[: math.ceil(share * len(questions))])
 
-    def lost(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
-        """The gain over the incumbent where it is surely below the margin; scores oriented, higher is better."""
-        return _below(ours, theirs, clusters, self.margin)
+    def find_score_loss(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
+        """Return the gain over the incumbent where it is surely below the margin, else None.
 
-    def left_behind(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
-        """The gain in evidence recall where it surely is a loss of more than `behind`."""
-        return _below(ours, theirs, clusters, -self.behind)
+        Scores per question, oriented so that higher is better.
+        """
+        return _gain_below(ours, theirs, clusters, self.margin)
+
+    def find_evidence_loss(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
+        """Return the gain in evidence recall where it surely is a loss of more than the margin, else None."""
+        return _gain_below(ours, theirs, clusters, -self.evidence_margin)
 
 
-def _below(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], margin: float) -> Interval | None:
+def _gain_below(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], margin: float) -> Interval | None:
     both = ~np.isnan(ours) & ~np.isnan(theirs)
-    if len({cluster for cluster, known in zip(clusters, both, strict=True) if known}) < _FEWEST_CLUSTERS:
+    if len({cluster for cluster, known in zip(clusters, both, strict=True) if known}) < _MIN_CLUSTERS:
         return None
     gain = paired_gain(ours, theirs, clusters, confidence=_CONFIDENCE)
     return gain if gain.high < margin else None
 
 
-class Screened(Exception):
-    """A pipeline that leaves the evidence behind: nothing was answered. The message says by how much."""
+class ScreenedOut(Exception):
+    """A pipeline finds so much less evidence that nothing was answered. The message says by how much."""

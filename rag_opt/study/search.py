@@ -1,4 +1,4 @@
-"""What is searched: a space, a baseline, questions and objectives; and the unit of work, one pipeline on questions."""
+"""Everything that a search needs: space, baseline, sampler, objectives, questions and limits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ from rag_opt.study.trials import Trial, TrialLog
 
 @dataclass(frozen=True)
 class Search:
-    """Everything a search needs, checked and ready. `studied`: values that earlier studies found, by model.
-    `share_for_trials`: of a budget, after some trials.
+    """Everything that a search needs, checked and ready.
+
+    `questions`: the search questions, with the cluster of each in `clusters`. `trials` and `minutes` are its limits;
+    `max_failures`: crashed trials in a row that stop it. `studied`: values that earlier studies found, by model.
+    `share_for_trials`: which share of a cap trials may spend, after some trials. `enqueued`: pipelines tried first,
+    after the reference pipelines.
     """
 
     folder: StudyFolder
@@ -42,23 +46,25 @@ class Search:
     min_coverage: float = 0.0
     studied: Mapping[str, float] = field(default_factory=dict)
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
+    enqueued: tuple[PipelineSpec, ...] = ()
 
-    def spent(self, log: TrialLog) -> float:
-        """Share of the budget that finished trials have used, in [0, 1]."""
-        trials = sum(trial.counts for trial in log.trials) / self.trials
+    def share_spent(self, log: TrialLog) -> float:
+        """Return the share of the limits that finished trials have used, in [0, 1]."""
+        trials = sum(trial.is_counted for trial in log.trials) / self.trials
         minutes = sum(trial.seconds for trial in log.trials) / 60 / self.minutes if self.minutes else 0.0
         return min(max(trials, minutes), 1.0)
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """The best complete trial that may win, or None."""
-        able = [trial for trial in trials if trial.value is not None and trial.coverage >= self.min_coverage]
-        done = [trial for trial in able if trial.spec in self.space]
-        return max(done, key=lambda trial: self.objective_set.sign * (trial.value or 0.0), default=None)
+        """Return the best complete trial that may win, or None."""
+        scored = [trial for trial in trials if trial.value is not None and trial.coverage >= self.min_coverage]
+        eligible = [trial for trial in scored if trial.spec in self.space]
+        return max(eligible, key=lambda trial: self.objective_set.sign * (trial.value or 0.0), default=None)
 
     @functools.cached_property
     def cost_forecaster(self) -> CostForecaster:
+        """The forecaster of this search's trials."""
         return self.new_cost_forecaster()
 
     def new_cost_forecaster(self) -> CostForecaster:
-        """One that knows of no trial yet."""
+        """Return a forecaster that knows of no trial yet."""
         return CostForecaster(self.builder, self.space, self.questions, self.baseline, studied=self.studied)

@@ -1,4 +1,4 @@
-"""One proposal becomes one finished trial, whatever happens to it."""
+"""The trial runner: one proposal becomes one finished trial, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import datetime as dt
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,130 +16,142 @@ from rag_opt.pipeline.ask import Responses
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.reranking import rerank_stage, rerank_work
 from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.stage_timer import Spent
 from rag_opt.study.evaluation import Evaluation
-from rag_opt.study.racing import Screened
+from rag_opt.study.racing import ScreenedOut
 from rag_opt.study.racing_evaluator import RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
 from rag_opt.study.trial_usage import TrialUsage
 from rag_opt.study.trials import Trial
 
+_TRACEBACK_FRAMES = 4
 
-def tried(
+
+def run_trial(
     search: Search,
     number: int,
-    asked: Proposal,
+    proposal: Proposal,
     origin: str,
     *,
     trials: Sequence[Trial],
     racing_evaluator: RacingEvaluator,
 ) -> Trial:
-    """Evaluate one proposal. Whatever goes wrong becomes a finished trial with its reason."""
-    clock = time.perf_counter()
-    before, spent, bill = _counts(search.builder), dict(search.builder.stage_timer.spent), TrialUsage(search.builder)
-    trial = Trial(number=number, state="FAIL", spec=asked.spec, origin=origin, started=_now())
+    """Evaluate one proposal, and return the finished trial; whatever goes wrong with it is its reason.
+
+    Raises BadInput, ModelUnusable and BudgetSpent where the search itself is at fault, not this pipeline.
+    """
+    started = time.perf_counter()
+    before = _Before(search.builder)
+    trial = Trial(number=number, state="FAIL", spec=proposal.spec, origin=origin, started=_now())
     try:
-        spec = PipelineSpec.from_dict(asked.spec)
+        spec = PipelineSpec.from_dict(proposal.spec)
     except BadInput as error:  # a rule between settings that only the part knows
         return dataclasses.replace(trial, state="PRUNED", reason=str(error))
     trial = dataclasses.replace(trial, spec=spec.to_dict())
     try:
-        why = search.space.forbidden(trial.spec) if origin in ("sampler", "sweep") else ""
-        if why:
-            raise ImpossiblePipeline(why)
-        done, lost = racing_evaluator.evaluate(spec, trials)
-        search.folder.save_rows(number, done.run, done.scores)
+        reason = search.space.reason_against(trial.spec) if origin in ("sampler", "sweep") else ""
+        if reason:
+            raise ImpossiblePipeline(reason)
+        evaluation, lost = racing_evaluator.evaluate(spec, trials)
+        search.folder.save_rows(number, evaluation.run, evaluation.scores)
     except ImpossiblePipeline as error:
-        return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - clock)
-    except Screened as error:
-        seconds = time.perf_counter() - clock
-        stages = _stages(search, spent, seconds)
-        return dataclasses.replace(
-            trial,
-            state="PRUNED",
-            raced=True,
-            reason=str(error),
-            seconds=round(seconds, 3),
-            stages=stages,
-            made=search.builder.took(spec),
-        )
+        return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
+    except ScreenedOut as error:
+        seconds = time.perf_counter() - started
+        stages, made = before.stages_since(search, seconds), search.builder.took(spec)
+        trial = dataclasses.replace(trial, seconds=round(seconds, 3), stages=stages, made=made)
+        return dataclasses.replace(trial, state="PRUNED", raced=True, reason=str(error))
     except (BadInput, ModelUnusable, BudgetSpent):
-        raise  # the search itself is at fault, not this pipeline
+        raise
     except Exception as error:  # a crash is a finished trial with its reason; too many in a row stop the search
-        reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
-        return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - clock)
-    measured = dataclasses.replace(
+        reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}"
+        return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), evaluation, lost)
+
+
+def _with_measurements(
+    search: Search, trial: Trial, spec: PipelineSpec, evaluation: Evaluation, before: _Before, seconds: float
+) -> Trial:
+    """Return the trial with everything that was measured of it but its value."""
+    return dataclasses.replace(
         trial,
-        asked=len(done.run.questions),
-        coverage=done.coverage,
-        metrics=done.metrics,
-        seconds=round(time.perf_counter() - clock, 3),
+        asked=len(evaluation.run.questions),
+        coverage=evaluation.coverage,
+        metrics=evaluation.metrics,
+        seconds=round(seconds, 3),
         truncated_chunks=search.builder.truncated_chunks(spec),
-        stages=_stages(search, spent, time.perf_counter() - clock),
-        made=_made(search.builder, spec, done.run.responses),
-        **bill.now(done),
-        **_spent(before, _counts(search.builder)),
+        stages=before.stages_since(search, seconds),
+        made=_stages_when_made(search.builder, spec, evaluation.run.responses),
+        computed=_increase(before.computed, _computed(search.builder)),
+        reused=_increase(before.reused, _reused(search.builder)),
+        **before.usage.fields(evaluation),
     )
-    return _scored(search, measured, done, lost)
 
 
-def _scored(search: Search, trial: Trial, done: Evaluation, lost: str) -> Trial:
-    """The trial with its value, or as pruned with the mean of the questions it was asked."""
-    if done.coverage == 0:
-        why = next((f": {why}" for why in trial.failures), "")
-        return dataclasses.replace(trial, reason=f"not one question could be scored{why}")
+class _Before:
+    """Counters of a builder before a trial."""
+
+    def __init__(self, builder: PipelineBuilder) -> None:
+        self.computed, self.reused = _computed(builder), _reused(builder)
+        self.usage = TrialUsage(builder)
+        self._spent = dict(builder.stage_timer.spent)
+
+    def stages_since(self, search: Search, seconds: float) -> Spent:
+        """Return work and seconds by stage; "rest" is what no stage names: fusing, packing, scoring, writing."""
+        stages = search.builder.stage_timer.since(self._spent)
+        rest = seconds - sum(took for _, took in stages.values())
+        rounded = {name: (work, round(took, 4)) for name, (work, took) in stages.items()}
+        return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
+
+
+def _with_value(search: Search, trial: Trial, evaluation: Evaluation, lost: str) -> Trial:
+    """Return the trial with its value, or pruned with the mean of the questions it was asked; failed without any."""
+    if evaluation.coverage == 0:
+        reason = next((f": {reason}" for reason in trial.failures), "")
+        return dataclasses.replace(trial, reason=f"not one question could be scored{reason}")
     cluster = dict(zip((question.id for question in search.questions), search.clusters, strict=True))
-    interval = mean_interval(done.optimised, [cluster[question.id] for question in done.run.questions])
-    spread = interval.error if np.isfinite(interval.error) else None
-    if not np.isfinite(done.others).all():
+    interval = mean_interval(evaluation.optimised, [cluster[question.id] for question in evaluation.run.questions])
+    error = interval.error if np.isfinite(interval.error) else None
+    if not np.isfinite(evaluation.others).all():
         return dataclasses.replace(trial, reason="an objective of objective.against could not be scored")
     if lost:
-        return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=spread, reason=lost)
-    return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=spread, others=done.others)
+        return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=error, reason=lost)
+    return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=error, others=evaluation.others)
 
 
-def _stages(
-    search: Search, before: Mapping[str, tuple[float, float]], seconds: float
-) -> dict[str, tuple[float, float]]:
-    """Work and seconds by stage; "rest" is what no stage names: fusing, packing, scoring, writing."""
-    stages = search.builder.stage_timer.since(before)
-    rest = seconds - sum(took for _, took in stages.values())
-    rounded = {name: (work, round(took, 4)) for name, (work, took) in stages.items()}
-    return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
-
-
-def _made(builder: PipelineBuilder, spec: PipelineSpec, responses: Responses) -> dict[str, tuple[float, float]]:
-    """Work and seconds by stage as each took when it was first done: the same whatever was stored before."""
-    questions, took = (
-        float(len(responses.answers)),
-        {name: np.nansum(ms) / 1000 for name, ms in responses.latency_ms.items()},
-    )
-    kinds = {
+def _stages_when_made(builder: PipelineBuilder, spec: PipelineSpec, responses: Responses) -> Spent:
+    """Return work and seconds by stage as each took when it was first done: the same whatever was stored before."""
+    questions = float(len(responses.answers))
+    seconds = {name: np.nansum(ms) / 1000 for name, ms in responses.latency_ms.items()}
+    stages = {
         f"search_{name}": f"search {index_query.index}" for name, index_query in spec.retriever.index_queries().items()
     }
-    kinds |= {"rerank": rerank_stage(spec.reranker), "answer": f"answer {spec.generator.kind}"}
-    kinds["rewrite"] = f"rewrite {spec.query.kind}"
+    stages |= {"rerank": rerank_stage(spec.reranker), "answer": f"answer {spec.generator.kind}"}
+    stages["rewrite"] = f"rewrite {spec.query.kind}"
     work = {"rerank": float(rerank_work(spec.reranker, int(questions)))}
     asked = {
-        stage: (work.get(name, questions), round(float(took[name]), 4))
-        for name, stage in kinds.items()
-        if took.get(name)
+        stage: (work.get(name, questions), round(float(seconds[name]), 4))
+        for name, stage in stages.items()
+        if seconds.get(name)
     }
     return {**builder.took(spec), **asked}
 
 
-def _counts(builder: PipelineBuilder) -> dict[str, dict[str, int]]:
-    store = builder.store
-    computed = {**store.values.computed, **store.built, "inputs encoded": builder.encoded()}
-    computed["texts cut for a server"] = builder.cut_by_servers()
-    return {"computed": computed, "reused": {**store.values.reused, **store.reused}}
+def _computed(builder: PipelineBuilder) -> dict[str, int]:
+    computed = {**builder.store.values.computed, **builder.store.built, "inputs encoded": builder.encoded()}
+    return {**computed, "texts cut for a server": builder.cut_by_servers()}
 
 
-def _spent(before: Mapping[str, dict[str, int]], after: Mapping[str, dict[str, int]]) -> dict[str, Any]:
-    grown = {
-        side: {name: n - before[side].get(name, 0) for name, n in counts.items()} for side, counts in after.items()
-    }
-    return {side: {name: n for name, n in counts.items() if n} for side, counts in grown.items()}
+def _reused(builder: PipelineBuilder) -> dict[str, int]:
+    return {**builder.store.values.reused, **builder.store.reused}
+
+
+def _increase(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return by how much each count has grown, those that have not left out."""
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count}
 
 
 def _now() -> str:

@@ -1,50 +1,62 @@
-"""What a trial asked of language models."""
+"""Usage of language models by one trial."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.models.llm.budget import copied, grown
+from rag_opt.models.llm.budget import usage_between
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.study.evaluation import Evaluation
 
-_REASONS, _CHARACTERS = 5, 300
-_JUDGED = "cost/judge_"
+_REASONS_KEPT, _REASON_CHARACTERS = 5, 300
+_JUDGE_PREFIX = "cost/judge_"
+
+
+class UsageFields(TypedDict):
+    """The fields of a `Trial` that say what language models did for it."""
+
+    paid: dict[str, float]
+    used: dict[str, float]
+    failures: dict[str, int]
 
 
 class TrialUsage:
-    """Opened before a trial; `now` says what has come on it since."""
+    """Usage since this object was made, before a trial."""
 
     def __init__(self, builder: PipelineBuilder) -> None:
         self._builder = builder
-        self._before = copied(builder.budget_tracker.by_who)
+        self._before = builder.budget_tracker.snapshot()
         self._failures = Counter(builder.judge.failures) if builder.judge is not None else Counter[str]()
 
-    def now(self, done: Evaluation) -> dict[str, Any]:
-        """`paid`, `used` and `failures` as a trial keeps them. What was used does not depend on what was stored."""
-        more = grown(self._before, self._builder.budget_tracker.by_who)
-        paid = {f"{who}/{name}": value for who, numbers in more.items() for name, value in numbers.items()}
-        usage = done.run.responses.usage
-        calls, given, made = (_summed(done.scores, what) for what in ("calls", "input_tokens", "output_tokens"))
+    def fields(self, evaluation: Evaluation) -> UsageFields:
+        """Return the usage of a trial with this evaluation. What was used does not depend on what was stored."""
+        increase = usage_between(self._before, self._builder.budget_tracker.snapshot())
+        paid = {f"{who}/{name}": value for who, numbers in increase.items() for name, value in numbers.items()}
+        usage = evaluation.run.responses.usage
+        calls, input_tokens, output_tokens = (
+            _sum_of_judge(evaluation.scores, quantity) for quantity in ("calls", "input_tokens", "output_tokens")
+        )
         judge = self._builder.judge
-        usd = judge.settings.usd(given, made) if judge is not None else 0.0
+        usd = judge.settings.usd(input_tokens, output_tokens) if judge is not None else 0.0
         used = {"calls": float(usage.calls.sum()) + calls, "usd": float(usage.usd.sum()) + usd}
-        failures = Counter(why[:_CHARACTERS] for why in usage.failed if why)
-        if self._builder.judge is not None:
-            for why, count in (self._builder.judge.failures - self._failures).items():
-                failures[why[:_CHARACTERS]] += count
+        failures = Counter(reason[:_REASON_CHARACTERS] for reason in usage.failed if reason)
+        if judge is not None:
+            for reason, count in (judge.failures - self._failures).items():
+                failures[reason[:_REASON_CHARACTERS]] += count
         return {
             "paid": paid,
             "used": used if used["calls"] else {},
-            "failures": dict(failures.most_common(_REASONS)),
+            "failures": dict(failures.most_common(_REASONS_KEPT)),
         }
 
 
-def _summed(scores: Mapping[str, FloatArray], what: str) -> float:
-    columns = [column for name, column in scores.items() if name.startswith(_JUDGED) and name.endswith(f"_{what}")]
+def _sum_of_judge(scores: Mapping[str, FloatArray], quantity: str) -> float:
+    columns = [
+        column for name, column in scores.items() if name.startswith(_JUDGE_PREFIX) and name.endswith(f"_{quantity}")
+    ]
     return float(sum(np.nansum(column) for column in columns))

@@ -1,4 +1,4 @@
-"""Finished trials: one record, kept in an Optuna study in memory for sampling and in SQLite for ever."""
+"""Finished trials: one record each, kept in an Optuna study in memory for sampling and in SQLite for ever."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rag_opt.study.samplers.proposals import distribution
-from rag_opt.study.space.space import Space, SpecDict
+from rag_opt.evaluation.interfaces import Direction
+from rag_opt.pipeline.spec import SpecDict
+from rag_opt.study.samplers.proposals import to_distribution
+from rag_opt.study.space.space import Space
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
-Direction = Literal["maximize", "minimize"]
 _ATTRIBUTES = ("spec", "origin", "reason")
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -27,19 +28,19 @@ _STATES: dict[TrialState, State] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One pipeline, tried. `value` is None unless COMPLETE; `reason` says why not. `others`: of the objectives that
-    are optimised against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean
-    over those.
+    """One pipeline, tried.
+
+    `value` is None unless COMPLETE; `reason` says why not. `others`: values of the objectives that are optimised
+    against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean over those.
+    `error`: standard error of the value over questions. `coverage`: share of the questions that the objective could
+    score. `metrics`: aggregated numbers by name. `truncated_chunks`: chunks longer than the model reads.
+
+    `computed` and `reused`: values and artifacts per stage. `stages`: work and seconds per stage of the plan, "rest"
+    for all else; `made`: the same of everything that it is made of, as it took when that was first done.
 
     `paid`: what language models were paid for it, by who asked and what (`judge/usd`). `used`: calls and dollars that
     its answers and verdicts cost when they were first given. `failures`: why questions have no answer or verdict, with
     how many.
-
-    `metrics`: aggregated numbers by name; `error`: standard error of the value over questions; `coverage`: share
-    of the questions that the objective could score; `reused` and `computed`: values and artifacts per stage;
-    `stages`: work and seconds per stage of the plan, "rest" for all else; `made`: the same of all it
-    is made of, as it took when that was first done; `truncated_chunks`: chunks longer than
-    the model reads.
     """
 
     number: int
@@ -67,28 +68,29 @@ class Trial:
     started: str = ""
 
     @property
-    def counts(self) -> bool:
-        """Whether it is one of the `study.trials` pipelines: a spec that cannot exist is not."""
+    def is_counted(self) -> bool:
+        """True for one of the `study.trials` pipelines: one that cannot exist is not counted."""
         return self.state != "PRUNED" or self.raced
 
     @property
     def values(self) -> list[float] | None:
+        """Values of all objectives that are optimised; None unless COMPLETE."""
         return None if self.value is None else [self.value, *self.others]
 
 
-def freeze(trial: Trial, space: Space) -> FrozenTrial:
-    """The trial as Optuna keeps it: parameters by path where the spec is of this space, the rest as attributes."""
+def to_frozen_trial(trial: Trial, space: Space) -> FrozenTrial:
+    """Return the trial as Optuna keeps it: parameters by path where it is of this space, the rest as attributes."""
     chosen = space.parameters(trial.spec) or {}
     record = dataclasses.asdict(trial)
     # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
-    attributes: dict[str, Any] = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}
+    attributes = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}
     attributes["record"] = {name: value for name, value in record.items() if name not in ("number", "state", "value")}
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
         values=trial.values,
         intermediate_values={} if trial.partial is None else {trial.asked: trial.partial},
         params={path: value for path, (value, _) in chosen.items()},
-        distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+        distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
         user_attrs=attributes,
     )
     if trial.started:
@@ -97,49 +99,54 @@ def freeze(trial: Trial, space: Space) -> FrozenTrial:
     return frozen
 
 
-def thaw(frozen: FrozenTrial) -> Trial:
-    attributes: dict[str, Any] = dict(frozen.user_attrs)
+def from_frozen_trial(frozen: FrozenTrial) -> Trial:
+    """Return the trial that `to_frozen_trial` wrote."""
+    attributes = dict(frozen.user_attrs)
     attributes |= attributes.pop("record")
     value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
     attributes["others"] = tuple(attributes.get("others", ()))
-    for times in ("stages", "made"):
-        attributes[times] = {name: tuple(pair) for name, pair in attributes.get(times, {}).items()}
+    for name in ("stages", "made"):
+        attributes[name] = {stage: tuple(pair) for stage, pair in attributes.get(name, {}).items()}
     return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
 
 
 class TrialLog:
-    """The study's trials. On disk is only ever what is finished: each is added in one transaction."""
+    """Finished trials of one study. Each is added to the disk in one transaction.
+
+    `sampling`: the Optuna study in memory that samplers read. `trials`: all of them, in the order of their numbers.
+    """
 
     def __init__(self, database: Path, name: str, space: Space, *, directions: Sequence[Direction]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._disk = optuna.create_study(
-            storage=storage(database), study_name=name, directions=directions, load_if_exists=True
+            storage=open_storage(database), study_name=name, directions=directions, load_if_exists=True
         )
         self.sampling = optuna.create_study(directions=directions)
         self.trials: list[Trial] = []
         for frozen in self._disk.get_trials(deepcopy=False):
             self.sampling.add_trial(frozen)
-            self.trials.append(thaw(frozen))
+            self.trials.append(from_frozen_trial(frozen))
 
-    def commit(self, trial: Trial, asked: optuna.Trial | None) -> None:
-        """Write a finished trial, and tell the one it was asked as."""
-        frozen = freeze(trial, self._space)
+    def commit(self, trial: Trial, proposed: optuna.Trial | None) -> None:
+        """Write a finished trial, and tell the open Optuna trial that it was proposed as, if there is one."""
+        frozen = to_frozen_trial(trial, self._space)
         self._disk.add_trial(frozen)
-        if asked is None:
+        if proposed is None:
             self.sampling.add_trial(frozen)
         else:
             if trial.partial is not None:
-                asked.report(trial.partial, step=trial.asked)
-            self.sampling.tell(asked, trial.values, state=TrialState[trial.state])
+                proposed.report(trial.partial, step=trial.asked)
+            self.sampling.tell(proposed, trial.values, state=TrialState[trial.state])
         self.trials.append(trial)
 
 
-def storage(database: Path) -> optuna.storages.RDBStorage:
+def open_storage(database: Path) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage in a SQLite file."""
     return optuna.storages.RDBStorage(f"sqlite:///{database.resolve().as_posix()}")
 
 
 def load_trials(database: Path, name: str) -> list[Trial]:
-    """All finished trials of a study on disk, in the order of their numbers."""
-    study = optuna.load_study(study_name=name, storage=storage(database))
-    return [thaw(frozen) for frozen in study.get_trials(deepcopy=False)]
+    """Return all finished trials of a study on disk, in the order of their numbers."""
+    study = optuna.load_study(study_name=name, storage=open_storage(database))
+    return [from_frozen_trial(frozen) for frozen in study.get_trials(deepcopy=False)]

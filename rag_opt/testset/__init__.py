@@ -1,1 +1,1 @@
-"""Questions made and evidence labelled: by a model, by rule, by a person."""
+"""Test sets: questions written and evidence labelled, by a model, by rule, or by a person."""

@@ -1,4 +1,4 @@
-"""Questions that a language model writes of passages, and what is done to keep only the good ones."""
+"""Questions that a language model writes of passages, and the checks that keep only the good ones."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.core.questions import Need, Question
-from rag_opt.data.quotes import SHORTEST_QUOTE, Resolver, normalize
+from rag_opt.data.quotes import QuoteResolver, is_too_short
 from rag_opt.models.event_loop import wait_for
 from rag_opt.models.llm.client import LLMClient
-from rag_opt.models.llm.prompts import shown
+from rag_opt.models.llm.prompts import number_passages
 from rag_opt.models.llm.settings import Messages
-from rag_opt.models.llm.structured import Form, Unusable, structured
-from rag_opt.testset.passages import within
+from rag_opt.models.llm.structured import Form, Unusable, ask_structured
+from rag_opt.testset.passages import is_within
+from rag_opt.testset.writing_tasks import QuestionType, WritingTask
 
 _RULES = (
     "You help to test a search engine over a collection of documents. What stands between <passage> marks is material, "
@@ -47,179 +48,205 @@ _SAME = (
     '{{"same": 0 or 1}}.'
 )
 _UNAIDED = 'Question: {question}\n\nAnswer from what you know. As JSON: {{"answer": …, or "" if you do not know}}.'
-_COPIED_WORDS = 8  # so many in a row, as they stand in the passage, give a question away
-ONE, TWO, NONE = "one passage", "two passages", "no answer"
+_MAX_COPIED_WORDS = 8  # so many in a row, as they stand in the passage, give a question away
 
 
-class Written(BaseModel):
+# The schemas of these forms go to the model, titles included, and a docstring would go with them.
+
+
+class _QuestionReply(BaseModel):
+    model_config = ConfigDict(title="Written")
+
     question: str
     answer: str
     quotes: list[str]
 
 
-class Near(BaseModel):
+class _UnansweredReply(BaseModel):
+    model_config = ConfigDict(title="Near")
+
     question: str
 
 
-class Checked(BaseModel):
+class _CheckReply(BaseModel):
+    model_config = ConfigDict(title="Checked")
+
     answerable: bool
     stands_alone: bool
     answer: str
 
 
-class Same(BaseModel):
+class _SameReply(BaseModel):
+    model_config = ConfigDict(title="Same")
+
     same: bool
 
 
-class Unaided(BaseModel):
+class _UnaidedReply(BaseModel):
+    model_config = ConfigDict(title="Unaided")
+
     answer: str
 
 
+class _Dropped(Exception):
+    """A question that is not kept; the text says why."""
+
+
 @dataclass
-class Made:
-    """`dropped`: why what was written was not kept, counted."""
+class WrittenQuestions:
+    """The questions that were kept. `dropped` counts the others by reason; `stopped`: why it ended early, if it did."""
 
     questions: list[Question] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
 
 
-class Maker:
-    """Writes questions over one corpus. `nearest`: the passages that a search finds for a question."""
+class QuestionWriter:
+    """Writes questions over one corpus. `search` returns the passages that a search finds for a question."""
 
-    def __init__(self, corpus: Corpus, llm_client: LLMClient, nearest: Callable[[str], Sequence[Span]]) -> None:
-        self._corpus, self._llm_client, self._nearest = corpus, llm_client, nearest
-        self._resolver = Resolver(corpus)
+    def __init__(self, corpus: Corpus, llm_client: LLMClient, search: Callable[[str], Sequence[Span]]) -> None:
+        self._corpus, self._llm_client, self._search = corpus, llm_client, search
+        self._resolver = QuoteResolver(corpus)
         self._origin = f"made by model {llm_client.settings.model}"
 
-    def make(
-        self, asked: Sequence[tuple[str, tuple[Span, ...]]], *, count: int, told: Callable[[int], None] = lambda n: None
-    ) -> Made:
-        """Questions from (what kind, passages) until there are `count` or nothing is left to ask of. Raises
-        ModelUnusable; a spent budget ends it with what there is.
-        """
-        made, seen, at_once = Made(), set[str](), max(self._llm_client.settings.concurrency, 1)
-        place = 0
-        while len(made.questions) < count and place < len(asked) and not made.stopped:
-            some = asked[place : place + min(at_once, 2 * (count - len(made.questions)))]
-            place += len(some)
-            for found in wait_for(_together([self._one(kind, spans) for kind, spans in some])):
-                if isinstance(found, BudgetSpent):
-                    made.stopped = str(found)
-                elif isinstance(found, str):
-                    made.dropped[found] += 1
-                elif _plain(found.text) in seen:
-                    made.dropped["asked already"] += 1
-                elif len(made.questions) < count:
-                    seen.add(_plain(found.text))
-                    name = f"made-{len(made.questions) + 1:04d}"
-                    made.questions.append(dataclasses.replace(found, id=name))
-            told(len(made.questions))
-        return made
+    def write(
+        self,
+        tasks: Sequence[WritingTask],
+        *,
+        count: int,
+        report_progress: Callable[[int], None] = lambda written: None,
+    ) -> WrittenQuestions:
+        """Return questions until there are `count` or no task is left; a spent budget ends it with what there is.
 
-    async def _one(self, kind: str, spans: tuple[Span, ...]) -> Question | str:
-        """A question, or why there is none."""
+        `report_progress` is called with the number of questions so far. Raises ModelUnusable.
+        """
+        written, texts, at_once = WrittenQuestions(), set[str](), max(self._llm_client.settings.concurrency, 1)
+        position = 0
+        while len(written.questions) < count and position < len(tasks) and not written.stopped:
+            batch = tasks[position : position + min(at_once, 2 * (count - len(written.questions)))]
+            position += len(batch)
+            for question in wait_for(_gather([self._write(task) for task in batch])):
+                if isinstance(question, BudgetSpent):
+                    written.stopped = str(question)
+                elif isinstance(question, _Dropped):
+                    written.dropped[str(question)] += 1
+                elif _plain(question.text) in texts:
+                    written.dropped["asked already"] += 1
+                elif len(written.questions) < count:
+                    texts.add(_plain(question.text))
+                    name = f"made-{len(written.questions) + 1:04d}"
+                    written.questions.append(dataclasses.replace(question, id=name))
+            report_progress(len(written.questions))
+        return written
+
+    async def _write(self, task: WritingTask) -> Question:
+        """Return a question. Raises _Dropped where it is not good enough, ModelUnusable, BudgetSpent."""
         try:
-            return await (self._unanswerable(spans) if kind == NONE else self._answerable(kind, spans))
+            if task.type is QuestionType.NO_ANSWER:
+                return await self._write_unanswerable(task)
+            return await self._write_answerable(task)
         except Unusable as error:
-            self._llm_client.useless(str(error))
-            return "no answer in the form that was asked for"
+            self._llm_client.count_useless(str(error))
+            raise _Dropped("no answer in the form that was asked for") from None
         except (ModelUnusable, BudgetSpent):
             raise
         except ServerFailed:
-            return "the model did not answer"
+            raise _Dropped("the model did not answer") from None
 
-    async def _answerable(self, kind: str, spans: tuple[Span, ...]) -> Question | str:
-        several = len(spans) > 1
+    async def _write_answerable(self, task: WritingTask) -> Question:
+        several = len(task.passages) > 1
         words = {"these": "the passages", "s": ""} if several else {"these": "the passage", "s": "s"}
-        told = _WRITE.format(passages=self._shown(spans), both=_BOTH if several else "", **words)
-        written = await self._asked(told, Written)
-        requires = self._needs(written.quotes, spans)
-        if isinstance(requires, str):
-            return requires
-        if any(copied(written.question, self._corpus.text(span)) for span in spans):
-            return "the question copies its passage"
-        if written.answer.strip() and _plain(written.answer) in _plain(written.question):
-            return "the question gives its answer away"
-        why = await self._why_not(written, spans, several)
-        if why:
-            return why
-        text, answer = written.question.strip(), written.answer.strip()
-        return Question("", text, answer, requires, kind=f"made by model: {kind}", origin=self._origin)
+        prompt = _WRITE.format(passages=self._show(task.passages), both=_BOTH if several else "", **words)
+        reply = await self._ask(prompt, _QuestionReply)
+        needs = self._find_needs(reply.quotes, task.passages)
+        if any(copies_passage(reply.question, self._corpus.text(span)) for span in task.passages):
+            raise _Dropped("the question copies its passage")
+        if reply.answer.strip() and _plain(reply.answer) in _plain(reply.question):
+            raise _Dropped("the question gives its answer away")
+        await self._check(reply, task.passages)
+        text, answer = reply.question.strip(), reply.answer.strip()
+        return Question("", text, answer, needs, kind=f"made by model: {task.type}", origin=self._origin)
 
-    def _needs(self, quotes: Sequence[str], spans: tuple[Span, ...]) -> tuple[Need, ...] | str:
-        """Exact offsets of the quotes, inside the passages that were shown."""
-        requires, passages = list[Need](), set[Span]()
+    def _find_needs(self, quotes: Sequence[str], passages: tuple[Span, ...]) -> tuple[Need, ...]:
+        """Return exact offsets of the quotes, inside the passages that were shown. Raises _Dropped."""
+        needs, quoted = list[Need](), set[Span]()
         for quote in quotes:
-            if len(normalize(quote).text.strip()) < SHORTEST_QUOTE:
+            if is_too_short(quote):
                 continue
-            found = self._resolver.quote(quote)
-            inside = [(span, one) for span in spans for one in found if within(one, span)]
+            spans = self._resolver.find(quote)
+            inside = [(passage, span) for passage in passages for span in spans if is_within(span, passage)]
             if not inside:
-                return "a quote does not stand in its passage"
-            passages.add(inside[0][0])
-            requires.append((inside[0][1], *(one for one in found if one != inside[0][1])))
-        if not requires:
-            return "nothing is quoted"
-        return tuple(dict.fromkeys(requires)) if len(passages) == len(spans) else "one of the passages is not needed"
+                raise _Dropped("a quote does not stand in its passage")
+            passage, first = inside[0]
+            quoted.add(passage)
+            needs.append((first, *(span for span in spans if span != first)))
+        if not needs:
+            raise _Dropped("nothing is quoted")
+        if len(quoted) < len(passages):
+            raise _Dropped("one of the passages is not needed")
+        return tuple(dict.fromkeys(needs))
 
-    async def _why_not(self, written: Written, spans: tuple[Span, ...], several: bool) -> str:
-        """Why a question is not kept: checked with its evidence, with half of it, and with none."""
-        question = written.question
-        checked = await self._asked(_CHECK.format(passages=self._shown(spans), question=question), Checked)
+    async def _check(self, reply: _QuestionReply, passages: tuple[Span, ...]) -> None:
+        """Ask a question with its evidence, with half of it, and with none. Raises _Dropped."""
+        question = reply.question
+        checked = await self._ask_with(passages, question)
         if not checked.answerable:
-            return "the evidence does not answer it"
+            raise _Dropped("the evidence does not answer it")
         if not checked.stands_alone:
-            return "it does not stand by itself"
-        if not await self._same(question, written.answer, checked.answer):
-            return "answered from its evidence, the answer is another"
-        if several:
-            for span in spans:
-                half = await self._asked(_CHECK.format(passages=self._shown((span,)), question=question), Checked)
-                if half.answerable and await self._same(question, written.answer, half.answer):
-                    return "one of the passages is not needed"
-        unaided = (await self._asked(_UNAIDED.format(question=question), Unaided)).answer
-        if unaided.strip() and await self._same(question, written.answer, unaided):
-            return "the model knows the answer without any document"
-        return ""
+            raise _Dropped("it does not stand by itself")
+        if not await self._is_same(question, reply.answer, checked.answer):
+            raise _Dropped("answered from its evidence, the answer is another")
+        for passage in passages if len(passages) > 1 else ():
+            half = await self._ask_with((passage,), question)
+            if half.answerable and await self._is_same(question, reply.answer, half.answer):
+                raise _Dropped("one of the passages is not needed")
+        unaided = (await self._ask(_UNAIDED.format(question=question), _UnaidedReply)).answer
+        if unaided.strip() and await self._is_same(question, reply.answer, unaided):
+            raise _Dropped("the model knows the answer without any document")
 
-    async def _unanswerable(self, spans: tuple[Span, ...]) -> Question | str:
-        told = _NEAR.format(passages=self._shown(spans), these="the passage", s="es")
-        question = (await self._asked(told, Near)).question.strip()
+    async def _write_unanswerable(self, task: WritingTask) -> Question:
+        prompt = _NEAR.format(passages=self._show(task.passages), these="the passage", s="es")
+        question = (await self._ask(prompt, _UnansweredReply)).question.strip()
         loop = asyncio.get_running_loop()
-        nearest = [*spans, *await loop.run_in_executor(None, self._nearest, question)]
-        checked = await self._asked(_CHECK.format(passages=self._shown(nearest), question=question), Checked)
+        nearest = [*task.passages, *await loop.run_in_executor(None, self._search, question)]
+        checked = await self._ask_with(nearest, question)
         if checked.answerable:
-            return "the documents answer what they should not"
+            raise _Dropped("the documents answer what they should not")
         if not checked.stands_alone:
-            return "it does not stand by itself"
-        return Question("", question, answerable=False, kind=f"made by model: {NONE}", origin=self._origin)
+            raise _Dropped("it does not stand by itself")
+        return Question("", question, answerable=False, kind=f"made by model: {task.type}", origin=self._origin)
 
-    async def _same(self, question: str, one: str, other: str) -> bool:
-        return (await self._asked(_SAME.format(question=question, one=one, other=other), Same)).same
+    async def _ask_with(self, passages: Sequence[Span], question: str) -> _CheckReply:
+        return await self._ask(_CHECK.format(passages=self._show(passages), question=question), _CheckReply)
 
-    async def _asked(self, text: str, form: type[Form]) -> Form:
-        messages: Messages = [{"role": "system", "content": _RULES}, {"role": "user", "content": text}]
-        found = await structured(self._llm_client, messages, form)
-        self._llm_client.useful()
-        return found
+    async def _is_same(self, question: str, one: str, other: str) -> bool:
+        return (await self._ask(_SAME.format(question=question, one=one, other=other), _SameReply)).same
 
-    def _shown(self, spans: Sequence[Span]) -> str:
-        return shown([self._corpus.text(span) for span in spans])
+    async def _ask(self, prompt: str, form: type[Form]) -> Form:
+        messages: Messages = [{"role": "system", "content": _RULES}, {"role": "user", "content": prompt}]
+        reply = await ask_structured(self._llm_client, messages, form)
+        self._llm_client.count_useful()
+        return reply
 
-
-async def _together(work: Sequence[object]) -> list[Question | str | BudgetSpent]:
-    found = await asyncio.gather(*work, return_exceptions=True)  # type: ignore[call-overload]
-    for one in found:
-        if isinstance(one, BaseException) and not isinstance(one, BudgetSpent):
-            raise one
-    return list(found)
+    def _show(self, spans: Sequence[Span]) -> str:
+        return number_passages([self._corpus.text(span) for span in spans])
 
 
-def copied(question: str, passage: str) -> bool:
-    """Whether a long run of the question's words stands in the passage as it is."""
+async def _gather(
+    work: Sequence[Coroutine[object, object, Question]],
+) -> list[Question | _Dropped | BudgetSpent]:
+    """Return what became of each; raises any other error when all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, (_Dropped, BudgetSpent)):
+            raise result
+    return [result for result in results if isinstance(result, (Question, _Dropped, BudgetSpent))]
+
+
+def copies_passage(question: str, passage: str) -> bool:
+    """Return whether a long run of the question's words stands in the passage as it is."""
     words, text = _plain(question).split(), f" {_plain(passage)} "
-    runs = (words[i : i + _COPIED_WORDS] for i in range(len(words) - _COPIED_WORDS + 1))
+    runs = (words[i : i + _MAX_COPIED_WORDS] for i in range(len(words) - _MAX_COPIED_WORDS + 1))
     return any(f" {' '.join(run)} " in text for run in runs)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.core.questions import Question
-from rag_opt.testset.evidence import Decision
+from rag_opt.testset.evidence import Decision, OnDecision
 
 _HELP = "numbers of the passages that answer it (1 3), n: none does, s: skip, q: stop"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Evidence</title><style>
@@ -21,83 +21,96 @@ label{{display:block;border:1px solid #8888;border-radius:.5rem;padding:.7rem 1r
 label:has(input:checked){{border-color:#0a0;background:#0a01}}small{{color:#666}}
 button{{font:inherit;padding:.4rem 1rem}}
 h1{{font-size:1.3rem}}</style><body>{body}</body></html>"""
+_MAX_FORM_BYTES = 1_000_000
 
 
-class InTerminal:
-    """Shows each question with its candidates and reads numbers."""
+class _Stopped(Exception):
+    """The person wants to stop."""
+
+
+class TerminalLabeller:
+    """A person who reads each question with its candidates in the terminal, and types numbers."""
 
     def __init__(self, corpus: Corpus, person: str, *, console: Console, ask: Callable[[str], str] = input) -> None:
         self._corpus, self._console, self._ask = corpus, console, ask
         self.origin = f"evidence by {person}"
 
     def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], done: Callable[[int, Decision], None]
+        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
     ) -> None:
+        """Ask for each question until all are decided or the person stops."""
         for row, (question, spans) in enumerate(zip(questions, candidates, strict=True)):
-            say = self._console.print
-            say(f"\n[bold]{row + 1} of {len(questions)}[/]  ", end="")
-            say(question.text, markup=False, style="bold")
+            self._console.print(f"\n[bold]{row + 1} of {len(questions)}[/]  ", end="")
+            self._console.print(question.text, markup=False, style="bold")
             for number, span in enumerate(spans, start=1):
-                say(f"\n {number}  {span.document_id} [{span.start}, {span.end})", style="cyan", markup=False)
-                say(self._corpus.text(span).strip(), markup=False)
-            decision = self._decided(spans)
-            if decision == "stop":
+                place = f"\n {number}  {span.document_id} [{span.start}, {span.end})"
+                self._console.print(place, style="cyan", markup=False)
+                self._console.print(self._corpus.text(span).strip(), markup=False)
+            try:
+                decision = self._decide(spans)
+            except _Stopped:
                 return
-            done(row, None if decision == "skip" else decision)  # type: ignore[arg-type]  # the words are gone
+            on_decision(row, decision)
 
-    def _decided(self, spans: Sequence[Span]) -> Decision | str:
+    def _decide(self, spans: Sequence[Span]) -> Decision:
+        """Return what the person types. Raises _Stopped."""
         while True:
             try:
-                said = self._ask(f"\n{_HELP}\n> ").strip().lower()
+                typed = self._ask(f"\n{_HELP}\n> ").strip().lower()
             except EOFError:  # Ctrl-D
-                said = "q"
-            if said in ("q", "s", "n"):
-                return {"q": "stop", "s": "skip", "n": ()}[said]  # type: ignore[return-value]
-            numbers = said.replace(",", " ").split()
-            if numbers and all(one.isdigit() and 1 <= int(one) <= len(spans) for one in numbers):
-                return alternatives([spans[int(one) - 1] for one in numbers])
-            self._console.print(f"{said!r} is none of that", style="yellow")
+                typed = "q"
+            if typed == "q":
+                raise _Stopped
+            if typed in ("s", "n"):
+                return None if typed == "s" else ()
+            numbers = typed.replace(",", " ").split()
+            if numbers and all(number.isdigit() and 1 <= int(number) <= len(spans) for number in numbers):
+                return to_alternatives([spans[int(number) - 1] for number in numbers])
+            self._console.print(f"{typed!r} is none of that", style="yellow")
 
 
-def alternatives(spans: Sequence[Span]) -> Decision:
-    """Passages that a person named: any one of them will do."""
+def to_alternatives(spans: Sequence[Span]) -> Decision:
+    """Return the passages that a person named as one need: any one of them will do."""
     return (tuple(dict.fromkeys(spans)),)
 
 
-class OnPage:
-    """A page on this machine, one question at a time; its address holds a token that nobody else knows."""
+class PageLabeller:
+    """A person at a page on this machine, one question at a time.
 
-    def __init__(self, corpus: Corpus, person: str, *, port: int, told: Callable[[str], None]) -> None:
-        self._corpus, self._port, self._told = corpus, port, told
+    Its address holds a token that nobody else knows; `announce` is handed the address. `port` 0: any that is free.
+    """
+
+    def __init__(self, corpus: Corpus, person: str, *, port: int, announce: Callable[[str], None]) -> None:
+        self._corpus, self._port, self._announce = corpus, port, announce
         self.origin = f"evidence by {person}"
 
     def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], done: Callable[[int, Decision], None]
+        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
     ) -> None:
-        """Returns when all questions were looked at, or a person ended it."""
-        page = _Pages(self._corpus, questions, candidates, done)
+        """Serve the page until all questions were looked at, or the person stops."""
+        form = _Form(self._corpus, questions, candidates, on_decision)
         token = secrets.token_urlsafe(12)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             timeout = 2  # browsers open connections that they may need later
 
             def do_GET(self) -> None:
-                self._answer(page.shown())
+                self._reply(form.render())
 
             def do_POST(self) -> None:
-                if self._allowed():
-                    length = min(int(self.headers.get("Content-Length") or 0), 1_000_000)
-                    page.take(urllib.parse.parse_qs(self.rfile.read(length).decode()))
-                self._answer(page.shown())
+                if self._is_allowed():
+                    length = min(int(self.headers.get("Content-Length") or 0), _MAX_FORM_BYTES)
+                    form.submit(urllib.parse.parse_qs(self.rfile.read(length).decode()))
+                self._reply(form.render())
 
-            def _allowed(self) -> bool:
+            def _is_allowed(self) -> bool:
                 # the token keeps other pages of the same browser out, the host those that claim this address
                 host = self.headers.get("Host", "").rpartition(":")[0]
                 return self.path.strip("/") == token and host in ("127.0.0.1", "localhost")
 
-            def _answer(self, body: str) -> None:
-                raw = _PAGE.format(body=body if self._allowed() else "Not here.").encode()
-                self.send_response(200 if self._allowed() else 404)
+            def _reply(self, body: str) -> None:
+                raw = _PAGE.format(body=body if self._is_allowed() else "Not here.").encode()
+                self.send_response(200 if self._is_allowed() else 404)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
@@ -107,42 +120,48 @@ class OnPage:
                 pass
 
         with http.server.HTTPServer(("127.0.0.1", self._port), Handler) as server:
-            self._told(f"open http://127.0.0.1:{server.server_port}/{token} (Ctrl-C ends it; what was said is kept)")
-            while not page.over:
+            address = f"http://127.0.0.1:{server.server_port}/{token}"
+            self._announce(f"open {address} (Ctrl-C ends it; what was said is kept)")
+            while not form.finished:
                 server.handle_request()
 
 
-class _Pages:
+class _Form:
+    """The question that the page shows now, and what becomes of the person's answers."""
+
     def __init__(
         self,
         corpus: Corpus,
         questions: Sequence[Question],
         candidates: Sequence[Sequence[Span]],
-        done: Callable[[int, Decision], None],
+        on_decision: OnDecision,
     ) -> None:
-        self._corpus, self._questions, self._candidates, self._done = corpus, questions, candidates, done
+        self._corpus, self._questions, self._candidates = corpus, questions, candidates
+        self._on_decision = on_decision
         self._row = 0
-        self.over = not questions
+        self.finished = not questions
 
-    def take(self, form: dict[str, list[str]]) -> None:
-        """What a person said of the question that the form names; of any other it comes too late."""
-        if self.over or form.get("row") != [str(self._row)]:
+    def submit(self, fields: dict[str, list[str]]) -> None:
+        """Take the person's answer to the question that the form names; to any other it comes too late."""
+        if self.finished or fields.get("row") != [str(self._row)]:
             return
-        said = form.get("say", [""])[0]
-        if said == "stop":
-            self.over = True
+        button = fields.get("say", [""])[0]
+        if button == "stop":
+            self.finished = True
             return
         spans = self._candidates[self._row]
-        chosen = [spans[int(one)] for one in form.get("span", []) if one.isdigit() and int(one) < len(spans)]
-        if said == "these" and not chosen:
+        numbers = [int(value) for value in fields.get("span", []) if value.isdigit()]
+        chosen = [spans[number] for number in numbers if number < len(spans)]
+        if button == "these" and not chosen:
             return
-        decision: Decision = {"none": (), "these": alternatives(chosen)}.get(said)
-        self._done(self._row, decision)
+        decisions: dict[str, Decision] = {"none": (), "these": to_alternatives(chosen)}
+        self._on_decision(self._row, decisions.get(button))
         self._row += 1
-        self.over = self._row >= len(self._questions)
+        self.finished = self._row >= len(self._questions)
 
-    def shown(self) -> str:
-        if self.over:
+    def render(self) -> str:
+        """Return the body of the page."""
+        if self.finished:
             return "<h1>Thank you. That was all; you can close this page.</h1>"
         question, spans = self._questions[self._row], self._candidates[self._row]
         boxes = "".join(

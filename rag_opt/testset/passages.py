@@ -1,6 +1,8 @@
-"""Passages of a corpus: what questions are made of."""
+"""Passages of a corpus, of which questions are written."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,35 +11,36 @@ from rag_opt.text.cutting import cut
 from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import TokenMap, budget_tokenizer
 
-_FEWEST_WORDS = 20
+_MIN_WORDS = 20
 
 
-def passages(corpus: Corpus, *, size: int) -> list[Span]:
-    """Every document in passages of at most `size` tokens of the budget's tokenizer; those that hold too little text to
-    ask anything of are left out.
+def cut_passages(corpus: Corpus, *, size: int) -> list[Span]:
+    """Return every document in passages of at most `size` tokens of the budget's tokenizer.
+
+    Passages that hold too little text to ask anything of are left out.
     """
-    tokenizer, found = budget_tokenizer(), list[Span]()
+    tokenizer, passages = budget_tokenizer(), list[Span]()
     for document in corpus.documents:
         tokens = TokenMap(tokenizer.starts(document.text))
         for piece in cut(document.text, (0, len(document.text)), tokens, size=size):
-            kept = trim(document.text, *piece)
-            if kept is not None and len(document.text[kept[0] : kept[1]].split()) >= _FEWEST_WORDS:
-                found.append(Span(document.id, *kept))
-    return found
+            trimmed = trim(document.text, *piece)
+            if trimmed is not None and len(document.text[slice(*trimmed)].split()) >= _MIN_WORDS:
+                passages.append(Span(document.id, *trimmed))
+    return passages
 
 
-def in_turns(found: list[Span], *, seed: int) -> list[Span]:
-    """All passages in a random order in which the documents take turns, so that a long one is not most of the first."""
+def interleave_documents(passages: Sequence[Span], *, seed: int) -> list[Span]:
+    """Return the passages in a random order in which documents take turns: a long one does not fill the beginning."""
     random = np.random.default_rng(seed)
     by_document: dict[str, list[Span]] = {}
-    for row in random.permutation(len(found)):
-        by_document.setdefault(found[row].document_id, []).append(found[row])
-    order = [by_document[name] for name in sorted(by_document)]
-    order = [order[row] for row in random.permutation(len(order))]
-    turns = range(max(map(len, order), default=0))
-    return [spans[turn] for turn in turns for spans in order if turn < len(spans)]
+    for row in random.permutation(len(passages)):
+        by_document.setdefault(passages[row].document_id, []).append(passages[row])
+    groups = [by_document[name] for name in sorted(by_document)]
+    groups = [groups[row] for row in random.permutation(len(groups))]
+    turns = range(max(map(len, groups), default=0))
+    return [group[turn] for turn in turns for group in groups if turn < len(group)]
 
 
-def within(one: Span, other: Span) -> bool:
-    """Whether all of one span lies in the other."""
-    return one.document_id == other.document_id and other.start <= one.start and one.end <= other.end
+def is_within(inner: Span, outer: Span) -> bool:
+    """Return whether all of one span lies in the other."""
+    return inner.document_id == outer.document_id and outer.start <= inner.start and inner.end <= outer.end

@@ -1,4 +1,4 @@
-"""Cutting text by offset: at the coarsest separator that gives small enough pieces, then joining neighbours."""
+"""Cut text by offset: at the coarsest separator that gives small enough pieces, then join neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rag_opt.core.documents import Chunk
 from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import TokenMap
 
-Piece = tuple[int, int]
+Piece = tuple[int, int]  # half-open character offsets
 Divide = Callable[[Piece], Sequence[Piece]]
 
 # From coarse to fine: paragraphs, lines, sentences, words. A cut falls after the separator.
@@ -26,9 +26,10 @@ def cut(
     overlap: float = 0.0,
     separators: Sequence[re.Pattern[str]] = SEPARATORS,
 ) -> list[Piece]:
-    """A piece of the text in pieces of at most `size` tokens, cut at the coarsest separator that does it.
+    """Return pieces of at most `size` tokens that make up `piece`, cut at the coarsest separator that suffices.
 
-    Each begins with the last whole pieces of the one before it, as many as fit into `overlap` of `size`.
+    `overlap` in [0, 1): each piece begins with the last whole parts of the one before it, as many as fit into that
+    share of `size`.
     """
     if tokens.count(*piece) <= size:
         return [piece]
@@ -38,25 +39,27 @@ def cut(
     def finer(large: Piece) -> list[Piece]:
         return cut(text, large, tokens, size=size, overlap=overlap, separators=separators[1:])
 
-    return packed(split_after(separators[0], text, piece), tokens, size=size, overlap=overlap, finer=finer)
+    return pack_pieces(split_after(separators[0], text, piece), tokens, size=size, overlap=overlap, finer=finer)
 
 
-def packed(pieces: Iterable[Piece], tokens: TokenMap, *, size: int, overlap: float = 0.0, finer: Divide) -> list[Piece]:
-    """Neighbouring pieces joined up to `size` tokens; one that is larger by itself is divided by `finer`."""
+def pack_pieces(
+    pieces: Iterable[Piece], tokens: TokenMap, *, size: int, overlap: float = 0.0, finer: Divide
+) -> list[Piece]:
+    """Return neighbouring pieces joined up to `size` tokens; `finer` divides a piece that is larger by itself."""
     done: list[Piece] = []
     waiting: list[Piece] = []
     for piece in pieces:
         if tokens.count(*piece) > size:
-            done += joined(waiting, tokens, size=size, overlap=overlap)
+            done += join_pieces(waiting, tokens, size=size, overlap=overlap)
             waiting = []
             done += finer(piece)
         else:
             waiting.append(piece)
-    return done + joined(waiting, tokens, size=size, overlap=overlap)
+    return done + join_pieces(waiting, tokens, size=size, overlap=overlap)
 
 
-def joined(pieces: Sequence[Piece], tokens: TokenMap, *, size: int, overlap: float = 0.0) -> list[Piece]:
-    """Neighbouring pieces joined up to `size` tokens, with whole pieces shared as overlap."""
+def join_pieces(pieces: Sequence[Piece], tokens: TokenMap, *, size: int, overlap: float = 0.0) -> list[Piece]:
+    """Return neighbouring pieces joined up to `size` tokens; whole pieces are shared as overlap."""
     chunks: list[Piece] = []
     window: list[Piece] = []
     for piece in pieces:
@@ -72,18 +75,19 @@ def joined(pieces: Sequence[Piece], tokens: TokenMap, *, size: int, overlap: flo
 
 
 def split_after(separator: re.Pattern[str], text: str, piece: Piece) -> list[Piece]:
+    """Return the piece cut behind every match of the separator."""
     start, end = piece
-    return between([match.end() for match in separator.finditer(text, start, end)], piece)
+    return split_at([match.end() for match in separator.finditer(text, start, end)], piece)
 
 
-def between(cuts: Iterable[int], piece: Piece) -> list[Piece]:
-    """The piece cut at these offsets; those that are not inside it do nothing."""
+def split_at(cuts: Iterable[int], piece: Piece) -> list[Piece]:
+    """Return the piece cut at these offsets; those that are not inside it do nothing."""
     start, end = piece
     edges = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
     return list(itertools.pairwise(edges))
 
 
-def chunks_of(text: str, pieces: Iterable[Piece]) -> list[Chunk]:
-    """The pieces as chunks, without white space at their ends; empty ones left out."""
+def to_chunks(text: str, pieces: Iterable[Piece]) -> list[Chunk]:
+    """Return the pieces as chunks, without white space at their ends; empty ones are left out."""
     trimmed = (trim(text, start, end) for start, end in pieces)
     return [Chunk(*piece) for piece in trimmed if piece is not None]

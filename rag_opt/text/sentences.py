@@ -1,4 +1,4 @@
-"""Where sentences begin and end, by rule and by offset. Every character that is not white space is covered."""
+"""Sentences by rule and by offset. Every character that is not white space belongs to one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _END = re.compile(
 )
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Half-open offsets of the sentences of `text`, in order, without the white space around them."""
+def split_sentences(text: str) -> list[tuple[int, int]]:
+    """Return the half-open offsets of the sentences of `text`, in order, without the white space around them."""
     spans: list[tuple[int, int]] = []
     start = 0
     for match in _END.finditer(text):
@@ -39,7 +39,7 @@ def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> No
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The same span without white space at its ends; None when nothing else is in it."""
+    """Return the span without white space at its ends; None when nothing else is in it."""
     content = text[start:end]
     inner = content.strip()
     if not inner:

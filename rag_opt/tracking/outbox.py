@@ -1,4 +1,4 @@
-"""The outbox: what waits for tracking. Writing to it is all that a search does; it cannot be delayed or fail."""
+"""The outbox: notes that wait for tracking. A search only writes here, and cannot be delayed or fail by it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import IO
 
 import orjson
 
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.store.artifacts import write_atomically
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.space.space import SpecDict
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
@@ -20,7 +20,10 @@ RESULT = "zz-result"  # sorts after every trial: delivered last
 
 
 class Outbox:
-    """A watcher of the search: a finished trial leaves a note here, a courier takes it away. Not `enabled`: no note."""
+    """A watcher of the search: a finished trial leaves a note here, the tracking worker takes it away.
+
+    Without `enabled` no note is left.
+    """
 
     def __init__(self, folder: StudyFolder, *, enabled: bool = True) -> None:
         self._path = folder.outbox
@@ -28,40 +31,42 @@ class Outbox:
         self._path.mkdir(parents=True, exist_ok=True)
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
-        pass
+        """Nothing: only finished trials are tracked."""
 
     def trial_finished(self, trial: Trial, done: int) -> None:
+        """Leave a note of a finished trial."""
         self._put(f"trial-{trial.number:05d}", {"trial": trial.number})
 
     def note(self, text: str) -> None:
-        pass
+        """Nothing."""
 
-    def swept(self, number: int, found: Sweep) -> None:
-        """The trial has the table of a sweep."""
+    def sweep_finished(self, number: int, sweep: Sweep) -> None:
+        """Leave a note: the trial has the table of a sweep."""
         self._put(f"trial-{number:05d}", {"trial": number})
 
     def held_out(self, number: int) -> None:
-        """The trial has new rows on the untouched questions."""
+        """Leave a note: the trial has new rows on the held-out questions."""
         self._put(f"trial-{number:05d}", {"trial": number})
 
     def result(self, status: str) -> None:
-        """How the search ended: FINISHED, KILLED or FAILED."""
+        """Leave a note of how the search ended: FINISHED, KILLED or FAILED."""
         self._put(RESULT, {"status": status})
 
     def _put(self, name: str, note: dict[str, object]) -> None:
         if not self._enabled:
             return
-        # the time tells a note from one of the same name that a courier is just delivering
+        # the time tells a note from one of the same name that a worker is just delivering
         try:
             write_atomically(self._path / f"{name}.json", orjson.dumps({**note, "written": time.time_ns()}))
         except OSError as error:  # a full disk or a locked file is no reason to fail a search
             print(f"tracking: the note {name} could not be written: {error}", file=sys.stderr)
 
     def waiting(self) -> int:
+        """Return how many notes wait."""
         return len(list(self._path.glob("*.json")))
 
     def restore(self, trials: list[Trial], delivered: Path) -> None:
-        """After a kill between commit and note: whatever is on disk and was never delivered is put back."""
+        """Put back the notes of trials on disk that were never delivered: after a kill between commit and note."""
         known = set(delivered.read_text().split()) if delivered.exists() else set()
         for trial in trials:
             if str(trial.number) not in known:
@@ -69,7 +74,7 @@ class Outbox:
 
 
 class TrackingWorker:
-    """`python -m rag_opt.track --follow` beside the search. It ends when this process does, however it does."""
+    """The process `python -m rag_opt.track --follow` beside the search. It ends when this process does."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
@@ -79,11 +84,11 @@ class TrackingWorker:
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
-            start_new_session=True,  # Ctrl-C is for the search; the courier ends when its input closes
+            start_new_session=True,  # Ctrl-C is for the search; the worker ends when its input closes
         )
 
     def finish(self, *, patience_s: float) -> bool:
-        """Close its input and wait for the rest to be delivered; True when all was. It never outlives `patience_s`."""
+        """Close its input, wait at most `patience_s` for the rest to be delivered, and return whether all was."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

@@ -1,4 +1,4 @@
-"""Taking notes out of the outbox and writing them to MLflow, each once, in order."""
+"""The tracking worker: takes notes out of the outbox and writes them to MLflow, each once, in order."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Delivery:
-    """One courier at a time per study. A note is removed after its run is written; writing again is harmless.
+    """Delivers the notes of one study, one worker at a time. A note is removed after its run is written.
 
-    `live`: the search goes on, and the study's run says so.
+    Writing a run again is harmless. `live`: the search goes on, and the study's run says so.
     """
 
     def __init__(self, folder: StudyFolder, *, live: bool = False) -> None:
@@ -31,7 +31,7 @@ class Delivery:
         self.delivered = 0
 
     def deliver_waiting(self) -> int:
-        """Deliver all that waits now; the number of runs written. Raises what MLflow raises."""
+        """Deliver all that waits now, and return the number of runs written. Raises what MLflow raises."""
         with filelock.FileLock(self._folder.path / "tracking.lock"):
             notes = sorted(self._folder.outbox.glob("*.json"))
             for note in notes:
@@ -41,34 +41,34 @@ class Delivery:
     def _deliver(self, note: Path) -> None:
         try:
             content = orjson.loads(note.read_bytes())
-        except FileNotFoundError:  # another courier took it while we waited for the lock
+        except FileNotFoundError:  # another worker took it while we waited for the lock
             return
         if self._runs is None:
             self._runs = MlflowStudy(self._folder)
             if self._live:
-                self._runs.running()
+                self._runs.mark_running()
         result_path = self._folder.path / "result.json"
         result = orjson.loads(result_path.read_bytes()) if result_path.exists() else None
         if "trial" in content:
             number = int(content["trial"])
             held_out = (result or {}).get("metrics", {}).get(str(number), {})
-            self._runs.trial(self._trial(number), held_out)
+            self._runs.write_trial(self._trial(number), held_out)
             with (self._folder.path / "delivered").open("a") as file:
                 file.write(f"{number}\n")
         else:
-            self._runs.result(str(content["status"]), result)
+            self._runs.write_result(str(content["status"]), result)
         self.delivered += 1
         if orjson.loads(note.read_bytes()) == content:
             note.unlink(missing_ok=True)
 
     def search_is_gone(self) -> None:
-        """No search drives the study any more: if it left without a word, its run is not running any more."""
+        """Mark the study's run as killed where its search is gone without a word."""
         if not (self._folder.path / "delivered").exists():
             return
         runs = self._runs or MlflowStudy(self._folder)
         with filelock.FileLock(self._folder.path / "tracking.lock"):
             if runs.is_running() and not self._folder.busy:  # asked last: a search may have begun meanwhile
-                runs.result("KILLED", None)
+                runs.write_result("KILLED", None)
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
@@ -80,7 +80,7 @@ class Delivery:
 
 
 def follow(folder: StudyFolder, search_lives: Callable[[], bool], *, patience_s: float = 10.0) -> int:
-    """Deliver while the search lives, then what is left for at most `patience_s`. 0 when nothing was left waiting.
+    """Deliver while the search lives, then what is left for at most `patience_s`; return how many notes still wait.
 
     A server that cannot be reached is tried again, ever less often; the notes stay where they are.
     """

@@ -22,7 +22,7 @@ from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import Trial, freeze
+from rag_opt.study.trials import Trial, to_frozen_trial
 
 _TRIALS = 300
 
@@ -41,12 +41,12 @@ def measure() -> list[tuple[str, str, str]]:
             spec = PipelineSpec.from_dict(space.draw(random)).to_dict()
             made = {"search chroma": (153.0, float(random.uniform(0.5, 1.5)))}
             trials.append(Trial(number, "COMPLETE", spec, "sampler", value=float(random.uniform()), made=made))
-            study.add_trial(freeze(trials[-1], space))
+            study.add_trial(to_frozen_trial(trials[-1], space))
         seen, times = {spec_digest(trial.spec) for trial in trials}, []
         for seed in range(12):
             started = time.perf_counter()
             cost_forecast = cost_forecaster.cost_forecast(trials, spent=0.5, paid="study")
-            proposal = CostAware().propose(space, study, seed=seed, seen=seen, cost_forecast=cost_forecast)
+            proposal = CostAware().propose(space, study, seed=seed, tried_digests=seen, cost_forecast=cost_forecast)
             times.append(time.perf_counter() - started)
             if proposal is not None and proposal.trial is not None:
                 study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)

@@ -13,11 +13,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from rag_opt.cli.composing import collect_seldom, conf_folder
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.study import ask_tell as driver
-from rag_opt.study import trial_runner as trying
+from rag_opt.study import racing_evaluator as trying
 from rag_opt.study.evaluation import Evaluation
-from rag_opt.study.space.space import SpecDict
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.outbox import Outbox
 from rag_opt.tracking.worker import Delivery
@@ -55,7 +55,7 @@ class Stopwatch:
     def note(self, text: str) -> None:
         pass
 
-    def swept(self, number: int, found: object) -> None:
+    def sweep_finished(self, number: int, sweep: object) -> None:
         pass
 
     def evaluate(self, *given: Any, **named: Any) -> Evaluation:

@@ -61,21 +61,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def dataset(name: str) -> Any:
     from rag_opt.data.datasets.beir import Beir
     from rag_opt.data.datasets.csv_spans import CsvSpans
-    from rag_opt.data.language import in_language
+    from rag_opt.data.language import set_language
 
     if name == "scifact":
         read: Any = Beir(folder=str(DATA / "scifact"), split="train")
     else:
         folder = DATA / "chunking_evaluation"
         read = CsvSpans(documents=str(folder / "corpora"), questions=str(folder / "questions.csv"))
-    return in_language(read.read(), "en")
+    return set_language(read.read(), "en")
 
 
 def row(name: str, spec: dict[str, Any], store: Path) -> dict[str, Any]:
     """One pipeline over one data set, without answers."""
     from rag_opt.cli.composing import conf_folder
     from rag_opt.core.registry import load_parts
-    from rag_opt.metrics.evidence import document_gold, score_documents, score_spans, span_gold
+    from rag_opt.metrics.evidence import build_document_gold, build_span_gold, score_documents, score_spans
     from rag_opt.models.embedder_cards import embedder_card_library
     from rag_opt.pipeline.builder import PipelineBuilder
     from rag_opt.pipeline.spec import PipelineSpec
@@ -88,10 +88,12 @@ def row(name: str, spec: dict[str, Any], store: Path) -> dict[str, Any]:
     pipeline = builder.pipeline(made)
     found = pipeline.retrieve(data.questions)
     if name == "scifact":
-        quality = float(np.nanmean(score_documents(found.hits, document_gold(data.questions, data.corpus), k=10).ndcg))
+        quality = float(
+            np.nanmean(score_documents(found.hits, build_document_gold(data.questions, data.corpus), k=10).ndcg)
+        )
         more = float("nan")
     else:
-        scored = score_spans(found.hits, span_gold(data.questions, data.corpus))
+        scored = score_spans(found.hits, build_span_gold(data.questions, data.corpus))
         quality, more = float(np.nanmean(scored.recall)), float(np.nanmean(scored.dcg))
     seconds: dict[str, float] = {}
     for stage, (_, took) in builder.stage_timer.spent.items():

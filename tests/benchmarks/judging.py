@@ -119,7 +119,7 @@ def measure() -> list[tuple[str, str, str]]:
         folder = Path(place)
         run, builder = _run(folder, url)
         lookup("objective", "faithfulness")().score(
-            run.only([]), ScoringResources(builder.encoder, builder.judge)
+            run.select([]), ScoringResources(builder.encoder, builder.judge)
         )  # imports ragas
         cpu, started = time.process_time(), time.perf_counter()
         scores = _judged(run, builder)
@@ -149,7 +149,7 @@ def faults() -> list[tuple[str, str, str]]:
     rows = []
     with tempfile.TemporaryDirectory() as place:
         run, builder = _run(Path(place), "http://127.0.0.1:9/v1")
-        run = run.only(list(range(60)))
+        run = run.select(list(range(60)))
         for fault in FAULTS:
             said = [_under(fault, percent, run, builder) for percent in (1, 10, 50, 100)]
             what = f"judge with {fault}, at 1 / 10 / 50 / 100 % of calls"

@@ -66,7 +66,7 @@ def measure() -> list[tuple[str, str, str]]:
             raise SystemExit(done.stdout + done.stderr)
         now = load_trials(study / "study.db", study.name)
         changed += sum(a != b for a, b in zip(kept, now, strict=False))
-        distinct = len({spec_digest(t.spec) for t in now if t.counts})
+        distinct = len({spec_digest(t.spec) for t in now if t.is_counted})
         deadline = time.monotonic() + 20
         while _processes(study) and time.monotonic() < deadline:
             time.sleep(0.5)

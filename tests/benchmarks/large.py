@@ -39,8 +39,8 @@ def main() -> None:
     from rag_opt.core.documents import Corpus, Document, Span
     from rag_opt.core.questions import Question
     from rag_opt.core.registry import load_parts
-    from rag_opt.data.document_file import kept
-    from rag_opt.metrics.evidence import covered
+    from rag_opt.data.document_file import collect_documents
+    from rag_opt.metrics.evidence import score_evidence_recall
     from rag_opt.models.embedder_cards import embedder_card_library
     from rag_opt.pipeline.builder import PipelineBuilder
     from rag_opt.pipeline.spec import PipelineSpec
@@ -55,7 +55,7 @@ def main() -> None:
         written = (
             Document(f"d{number:04}", " ".join(random.choice(words, count).tolist())) for number in range(_DOCUMENTS)
         )
-        documents = kept(written)
+        documents = collect_documents(written)
         questions = []
         for number in range(_QUESTIONS):
             document = documents[number * (_DOCUMENTS // _QUESTIONS)]
@@ -78,7 +78,7 @@ def main() -> None:
             )
         )
         started = time.perf_counter()
-        recall = float(covered(pipeline.retrieve(questions).hits, questions, builder.corpus).mean())
+        recall = float(score_evidence_recall(pipeline.retrieve(questions).hits, questions, builder.corpus).mean())
         spent: dict[str, float] = {}
         for stage, (_, seconds) in builder.stage_timer.spent.items():
             spent[stage.split("/")[0]] = spent.get(stage.split("/")[0], 0.0) + seconds

@@ -25,14 +25,14 @@ import optuna
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import digest
 from rag_opt.core.registry import load_parts
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.model import CostForecast, CostModel, Prior
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.samplers.interfaces import Proposal
-from rag_opt.study.samplers.proposals import asked, distribution
+from rag_opt.study.samplers.proposals import suggest_pipeline, to_distribution
 from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.samplers.uniform import Random
-from rag_opt.study.space.space import Space, SpecDict
+from rag_opt.study.space.space import Space
 from tests.benchmarks.replay_grid import BUDGETS, Grid
 from tests.benchmarks.replay_report import report
 from tests.benchmarks.replay_tables import FOLDER, SPACE, products
@@ -94,7 +94,7 @@ class Run:
                 optuna.trial.create_trial(
                     value=value,
                     params={path: value for path, (value, _) in chosen.items()},
-                    distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+                    distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
                 )
             )
         return value
@@ -157,7 +157,7 @@ def _new(run: Run, sampler: Any, budget: float, seed: int) -> Proposal | None:
     number, cost_forecast = len(run.history), run.cost_forecast(budget)
     for attempt in range(20):
         one = int(digest([seed, number, attempt])[:8], 16)
-        proposal = sampler.propose(run.space, run.study, seed=one, seen=run.seen, cost_forecast=cost_forecast)
+        proposal = sampler.propose(run.space, run.study, seed=one, tried_digests=run.seen, cost_forecast=cost_forecast)
         if proposal is None or PipelineSpec.from_dict(proposal.spec).digest not in run.seen:
             return proposal
         run.study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
@@ -174,10 +174,12 @@ class _Optuna:
 
     make: Callable[[int], Any]
 
-    def propose(self, space: Space, study: optuna.Study, *, seed: int, seen: Any, cost_forecast: Any) -> Proposal:
+    def propose(
+        self, space: Space, study: optuna.Study, *, seed: int, tried_digests: Any, cost_forecast: Any
+    ) -> Proposal:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return asked(space, study, self.make(seed))
+            return suggest_pipeline(space, study, self.make(seed))
 
 
 def greedy(order: Sequence[str]) -> Callable[[Run, float, int], None]:

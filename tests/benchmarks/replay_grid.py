@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_opt.study.space.space import SpecDict
+from rag_opt.pipeline.spec import SpecDict
 from tests.benchmarks.replay_tables import CUTS, SPACE, Table, products, rankings
 
 BUDGETS = (0.02, 0.05, 0.10)  # shares of the cost of the whole grid with a cache

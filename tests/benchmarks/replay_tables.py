@@ -33,9 +33,10 @@ from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.python_reference import PythonReference
 from rag_opt.data.datasets.squad import Squad
 from rag_opt.data.splits import split
-from rag_opt.metrics.coverage import Coverage, Pool
-from rag_opt.metrics.evidence import document_gold, span_gold
+from rag_opt.metrics.coverage import CandidatePool, Coverage
+from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
+from rag_opt.parts.interfaces import VectorReranker
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
@@ -201,9 +202,12 @@ class _Index:
         """[rankings, rerankers, cuts, questions]"""
         corpus, chunks = self.default.corpus, self.default.chunks
         everything = {f"{key} {name}": one for key, found in self.lists.items() for name, one in found.items()}
-        pool = Pool.of(everything)
-        gold = {"spans": span_gold(self._questions, corpus), "documents": document_gold(self._questions, corpus)}
-        coverage = Coverage.of(pool, chunks.document, chunks.start, chunks.end, **gold)
+        pool = CandidatePool.from_lists(everything)
+        gold = {
+            "spans": build_span_gold(self._questions, corpus),
+            "documents": build_document_gold(self._questions, corpus),
+        }
+        coverage = Coverage.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
         sizes = token_counts(pool, self.default)
         found = []
         for key, pipeline in self.pipelines.items():
@@ -216,8 +220,8 @@ class _Index:
         for kind, settings in products("reranker"):
             part = dataclasses.replace(_part("reranker", kind), **settings)
             yield (
-                part.rerank(fused, chunk_vectors=self.vectors)
-                if "chunk_vectors" in part.requires
+                part.rerank_by_vectors(fused, chunk_vectors=self.vectors)
+                if isinstance(part, VectorReranker)
                 else part.rerank(fused)
             )
 
@@ -248,7 +252,7 @@ def _took(folder: Path) -> float:
     return float(orjson.loads((folder / "manifest.json").read_bytes())["seconds"])
 
 
-def _places(pool: Pool, one: RankedLists) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _places(pool: CandidatePool, one: RankedLists) -> np.ndarray[Any, np.dtype[np.int64]]:
     """[1, questions, ranks]: where in the pool each chunk of a ranking stands."""
     width = np.iinfo(np.int32).max
     row = np.arange(len(pool.chunks), dtype=np.int64)[:, None]

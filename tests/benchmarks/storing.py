@@ -31,7 +31,7 @@ def measure() -> list[tuple[str, str, str]]:
             found = store.values.get("vectors", keys)
             reading.append(time.perf_counter() - started)
             started = time.perf_counter()
-            known = store.values.known("vectors", keys)
+            known = store.values.find_known("vectors", keys)
             looking.append(time.perf_counter() - started)
             assert len(found) == len(known) == _COUNT
             store.close()

@@ -16,8 +16,8 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import kinds, load_parts
 from rag_opt.data.datasets.csv_spans import CsvSpans
-from rag_opt.metrics.coverage import Coverage, Pool
-from rag_opt.metrics.evidence import document_gold, span_gold
+from rag_opt.metrics.coverage import CandidatePool, Coverage
+from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.builder import PipelineBuilder
@@ -100,8 +100,11 @@ def _fusions(data: Dataset, store: Store) -> tuple[float, float]:
 
 def _recalls(data: Dataset, pipeline: Pipeline, lists: Any, parts: Sequence[Any]) -> FloatArray:
     """[settings, ranks]: mean evidence recall after each rank."""
-    pool, chunks = Pool.of(lists), pipeline.chunks
-    gold = {"spans": span_gold(data.questions, data.corpus), "documents": document_gold(data.questions, data.corpus)}
-    coverage = Coverage.of(pool, chunks.document, chunks.start, chunks.end, **gold)
-    orders = pool.orders([part.gains(lists) for part in parts], CUTS[-1])
+    pool, chunks = CandidatePool.from_lists(lists), pipeline.chunks
+    gold = {
+        "spans": build_span_gold(data.questions, data.corpus),
+        "documents": build_document_gold(data.questions, data.corpus),
+    }
+    coverage = Coverage.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
+    orders = pool.rank([part.gains(lists) for part in parts], CUTS[-1])
     return np.concatenate([np.nanmean(coverage.recall(order), axis=1) for _, order in orders])

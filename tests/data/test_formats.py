@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.core.errors import BadInput
+from rag_opt.core.errors import BadInput, Unreadable
 from rag_opt.data.datasets.folder import Folder
-from rag_opt.data.formats.failing import Unreadable
-from rag_opt.data.formats.office import docx_text, epub_text, pptx_text
-from rag_opt.data.formats.pages import html_text
-from rag_opt.data.formats.pdf import pdf_text
+from rag_opt.data.readers import reader_for
+from rag_opt.text.markup import html_to_text
 
 TYPES = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">{}</Types>'
 RELS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>'
@@ -23,6 +21,12 @@ P = (
     'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
     f'xmlns:r="{OFFICE}"'
 )
+
+
+def read(path: Path) -> str:
+    reader = reader_for(path.suffix)
+    assert reader is not None
+    return reader.read(path)
 
 
 def zipped(path: Path, files: dict[str, str]) -> Path:
@@ -138,42 +142,43 @@ def a_pdf(path: Path, pages: list[list[str]]) -> Path:
     return path
 
 
-def test_docx(tmp_path: Path) -> None:
-    text = docx_text(a_docx(tmp_path / "a.docx"))
+def test_docx_with_headings_and_tables(tmp_path: Path) -> None:
+    text = read(a_docx(tmp_path / "a.docx"))
     assert text.startswith("# Safety\n")
     assert "Wear goggles & gloves. Ёлка 東京" in text and "Seal | A-17" in " ".join(text.split())
 
 
 def test_pptx_in_the_order_of_the_slides(tmp_path: Path) -> None:
-    text = pptx_text(a_pptx(tmp_path / "a.pptx"))
+    text = read(a_pptx(tmp_path / "a.pptx"))
     assert text == "# First shown\nA body.\n\n# Second shown\nSeal | A-17\nSay it slowly."
 
 
 def test_epub_in_the_order_of_the_spine(tmp_path: Path) -> None:
-    assert epub_text(an_epub(tmp_path / "a.epub")) == "# First\n\n- one\n\n- two\n\n## Last\n\nThe end."
+    assert read(an_epub(tmp_path / "a.epub")) == "# First\n\n- one\n\n- two\n\n## Last\n\nThe end."
 
 
 def test_pdf_without_what_runs_along_its_pages(tmp_path: Path) -> None:
     pages = [["Handbook", f"Chapter {n} says something of its own.", f"page {n}"] for n in range(1, 6)]
-    text = pdf_text(a_pdf(tmp_path / "a.pdf", pages))
+    text = read(a_pdf(tmp_path / "a.pdf", pages))
     assert text == "\n\n".join(f"Chapter {n} says something of its own." for n in range(1, 6))
-    assert pdf_text(a_pdf(tmp_path / "b.pdf", pages[:2])).count("Handbook") == 2, "two pages show no pattern"
+    assert read(a_pdf(tmp_path / "b.pdf", pages[:2])).count("Handbook") == 2, "two pages show no pattern"
 
 
 def test_html_cells_and_headings_stay_apart() -> None:
     page = "<body><h2>Parts</h2><table><tr><td>Seal</td><td>A-17</td></tr></table><script>no</script></body>"
-    assert html_text(page) == "## Parts\n\nSeal | A-17"
+    assert html_to_text(page) == "## Parts\n\nSeal | A-17"
 
 
-@pytest.mark.parametrize("read", [pdf_text, docx_text, pptx_text, epub_text])
+@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".pptx", ".epub"])
 @pytest.mark.parametrize("content", [b"", b"garbage that is none of them", b"PK\x03\x04 half a zip"])
-def test_what_is_broken_is_said_to_be(tmp_path: Path, read: object, content: bytes) -> None:
-    (tmp_path / "broken").write_bytes(content)
+def test_a_broken_file_is_unreadable(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
     with pytest.raises(Unreadable, match="is no sound"):
-        read(tmp_path / "broken")  # type: ignore[operator]
+        read(path)
 
 
-def test_a_zip_with_nonsense_inside_is_none(tmp_path: Path) -> None:
+def test_a_zip_with_nonsense_inside_is_unreadable(tmp_path: Path) -> None:
     zipped(tmp_path / "a.epub", {"META-INF/container.xml": "no XML at all"})
     slide = {
         "ppt/presentation.xml": f"<p:presentation {P}><p:sldIdLst><p:sldId r:id='a'/></p:sldIdLst></p:presentation>"
@@ -181,19 +186,22 @@ def test_a_zip_with_nonsense_inside_is_none(tmp_path: Path) -> None:
     relations = {"_rels/.rels": RELS.format(relation("a", "officeDocument", "ppt/presentation.xml"))}
     relations["ppt/_rels/presentation.xml.rels"] = RELS.format(relation("a", "slide", "s.xml"))
     zipped(tmp_path / "a.pptx", {**slide, **relations, "ppt/s.xml": "<empty/>"})
-    for name, read in (("a.epub", epub_text), ("a.pptx", pptx_text)):
+    for name in ("a.epub", "a.pptx"):
         with pytest.raises(Unreadable, match="is no sound"):
             read(tmp_path / name)
 
 
-def test_a_zip_of_another_kind_is_none(tmp_path: Path) -> None:
-    zipped(tmp_path / "other.zip", {"a.txt": "hello"})
-    for read in (docx_text, pptx_text, epub_text):
+def test_a_zip_of_another_kind_is_unreadable(tmp_path: Path) -> None:
+    for suffix in (".docx", ".pptx", ".epub"):
         with pytest.raises(Unreadable):
-            read(tmp_path / "other.zip")
+            read(zipped(tmp_path / f"other{suffix}", {"a.txt": "hello"}))
 
 
-def test_a_folder_of_them(tmp_path: Path) -> None:
+def test_files_that_no_reader_reads_have_none() -> None:
+    assert reader_for(".png") is None and reader_for(".PDF") == reader_for(".pdf") is not None
+
+
+def test_a_folder_of_all_formats_is_read(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     a_docx(docs / "a.docx"), a_pptx(docs / "b.pptx"), an_epub(docs / "c.epub")

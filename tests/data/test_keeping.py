@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from rag_opt.core.documents import Corpus, Document
 from rag_opt.core.errors import BadInput
-from rag_opt.data import document_file as keeping
+from rag_opt.data import document_file
 from rag_opt.data.datasets.folder import Folder
-from rag_opt.data.document_file import DocumentsOnDisk, kept
+from rag_opt.data.document_file import DocumentsOnDisk, collect_documents
 
 DOCUMENTS = st.lists(
     st.builds(
@@ -34,7 +34,7 @@ DOCUMENTS = st.lists(
 def test_they_are_what_was_put_there(documents: list[Document], by_id: bool) -> None:
     on_disk = DocumentsOnDisk(documents, by_id=by_id)
     expected = sorted(documents, key=lambda document: document.id) if by_id else documents
-    assert list(on_disk) == list(kept(documents, by_id=by_id)) == expected
+    assert list(on_disk) == list(collect_documents(documents, by_id=by_id)) == expected
     assert list(on_disk[1:3]) == expected[1:3]
     assert [on_disk[-1]] == expected[-1:] if documents else True
     with pytest.raises(IndexError):
@@ -43,7 +43,7 @@ def test_they_are_what_was_put_there(documents: list[Document], by_id: bool) -> 
 
 @given(DOCUMENTS)
 def test_a_corpus_of_them_is_the_same_corpus(documents: list[Document]) -> None:
-    one, other = Corpus(kept(documents)), Corpus(kept(documents, most_characters=0))
+    one, other = Corpus(collect_documents(documents)), Corpus(collect_documents(documents, max_characters=0))
     assert (one.ids, one.characters, one.metadata, one.position) == (
         other.ids,
         other.characters,
@@ -53,14 +53,14 @@ def test_a_corpus_of_them_is_the_same_corpus(documents: list[Document]) -> None:
 
 
 def test_memory_holds_only_what_was_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "_READ_LAST", 300_000)
+    monkeypatch.setattr(document_file, "_MAX_CHARACTERS_CACHED", 300_000)
 
     def many() -> Iterator[Document]:
         for number in range(200):
             yield Document(f"{number:03}", f"{number:03} " * 25_000)
 
     tracemalloc.start()
-    documents = kept(many(), most_characters=1_000_000)
+    documents = collect_documents(many(), max_characters=1_000_000)
     assert isinstance(documents, DocumentsOnDisk)
     assert sum(len(document.text) for document in documents) == 20_000_000
     assert [documents[row].text[:3] for row in (7, 199, 0, 7)] == ["007", "199", "000", "007"]
@@ -79,7 +79,7 @@ def test_lines_after_a_broken_one_are_refused_with_its_place(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_processes_read_their_own_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "_READ_LAST", 1)
+    monkeypatch.setattr(document_file, "_MAX_CHARACTERS_CACHED", 1)
     documents = DocumentsOnDisk((Document(f"{n}", f"{n} " * 2000) for n in range(40)), by_id=False)
     children = []
     for seed in range(2):
@@ -94,7 +94,7 @@ def test_forked_processes_read_their_own_documents(monkeypatch: pytest.MonkeyPat
 def test_a_place_that_takes_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "documents.jsonl").write_text('{"id": "a", "text": "one"}\n')
     (tmp_path / "questions.jsonl").write_text("")
-    monkeypatch.setattr(keeping, "MOST_CHARACTERS", 0)
+    monkeypatch.setattr(document_file, "MAX_CHARACTERS_IN_MEMORY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match="TMPDIR"):
         Folder(documents=str(tmp_path / "documents.jsonl"), questions=str(tmp_path / "questions.jsonl")).read()

@@ -15,7 +15,7 @@ from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import WholeDocument
 from rag_opt.data.datasets.autorag import AutoRag
-from rag_opt.data.datasets.hub import Hub, Mteb, _answer, _places
+from rag_opt.data.datasets.hub import Hub, Mteb, find_answer, read_answer
 from rag_opt.data.datasets.ragas_testset import RagasTestset
 
 TEXT = "Bees dance to tell where nectar is. A queen lays eggs. Rivers meander. The Danube is long."
@@ -163,8 +163,8 @@ def test_a_judged_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_where_an_answer_stands(given: Any, expected: list[tuple[int, int]] | None) -> None:
-    answer, start = _answer(given)
-    assert (_places("A party art show.", answer, start) if answer else None) == expected
+    answer, start = read_answer(given)
+    assert (find_answer("A party art show.", answer, start) if answer else None) == expected
 
 
 def test_rows_of_questions_with_their_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

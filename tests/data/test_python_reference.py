@@ -47,7 +47,7 @@ def test_the_questions(data: Dataset) -> None:
     kinds = Counter(question.kind for question in data.questions)
     assert len(data.questions) >= 200 and kinds["unanswerable"] >= 40
     assert min(kinds[kind] for kind in ("direct", "paraphrased", "two_passage")) >= 30
-    assert len(set().union(*(question.documents for question in data.questions))) >= 40
+    assert len(set().union(*(question.document_ids for question in data.questions))) >= 40
     texts = [question.text for question in data.questions]
     assert len(set(texts)) == len(texts)
     for question in data.questions:

@@ -1,3 +1,5 @@
+"""Data sets in files of several formats: what is read of them, and every problem with its file and line."""
+
 from __future__ import annotations
 
 import csv
@@ -14,7 +16,7 @@ from rag_opt.data.datasets.beir import Beir
 from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.datasets.squad import Squad
-from rag_opt.data.formats.pages import html_text
+from rag_opt.text.markup import html_to_text
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 
@@ -111,7 +113,7 @@ def test_documents_as_lines_with_metadata(tmp_path: Path) -> None:
 
 
 def test_html_without_content_is_empty() -> None:
-    assert html_text("") == html_text("<!-- nothing -->") == ""
+    assert html_to_text("") == html_to_text("<!-- nothing -->") == ""
 
 
 def test_beir(tmp_path: Path) -> None:

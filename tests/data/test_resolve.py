@@ -1,3 +1,5 @@
+"""Quotes and locators resolve to exact offsets, whatever their white space and Unicode."""
+
 from __future__ import annotations
 
 import unicodedata
@@ -10,7 +12,7 @@ from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import WholeDocument
 from rag_opt.data.question_lines import resolve_evidence
-from rag_opt.data.quotes import Resolver, normalize
+from rag_opt.data.quotes import QuoteResolver, normalize
 
 CORPUS = Corpus(
     (
@@ -21,10 +23,10 @@ CORPUS = Corpus(
 
 
 def test_a_quote_resolves_to_every_place_whatever_its_white_space_and_unicode() -> None:
-    spans = Resolver(CORPUS).quote("It's a small world.")
+    spans = QuoteResolver(CORPUS).find("It's a small world.")
     assert [CORPUS.text(s) for s in spans] == ["It’s  a\nsmall world.", "It’s a small world.", "It's a small world."]
     decomposed = unicodedata.normalize("NFD", "The café is open.")
-    assert [CORPUS.text(s) for s in Resolver(CORPUS).quote(decomposed)] == ["The café is open."]
+    assert [CORPUS.text(s) for s in QuoteResolver(CORPUS).find(decomposed)] == ["The café is open."]
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=80))
@@ -52,13 +54,13 @@ def test_any_slice_of_a_document_is_found_again(data: st.DataObject) -> None:
         and not unicodedata.combining(piece.lstrip()[0])
         and not unicodedata.combining(text[end : end + 1] or "a")
     ):
-        found = Resolver(corpus).quote(piece)
+        found = QuoteResolver(corpus).find(piece)
         trimmed = normalize(piece).text.strip()
         assert not trimmed or any(s.start <= start + len(piece) - len(piece.lstrip()) < s.end for s in found)
 
 
 def test_all_shapes_of_evidence() -> None:
-    requires = resolve_evidence(
+    needs = resolve_evidence(
         [
             "The café is open.",
             {"document": "b", "start": 0, "end": 6},
@@ -66,15 +68,15 @@ def test_all_shapes_of_evidence() -> None:
             {"document": "a"},
             [{"document": "b", "quote": "Nobody said so"}, {"quote": "small world."}],
         ],
-        Resolver(CORPUS),
+        QuoteResolver(CORPUS),
         "q:1",
     )
-    assert requires is not None
-    assert requires[0] == (Span("a", 21, 38),)
-    assert requires[1] == (Span("b", 0, 6),)
-    assert requires[2] == (Span("b", 0, 42),)
-    assert requires[3] == (WholeDocument("a"),)
-    assert len(requires[4]) == 4
+    assert needs is not None
+    assert needs[0] == (Span("a", 21, 38),)
+    assert needs[1] == (Span("b", 0, 6),)
+    assert needs[2] == (Span("b", 0, 42),)
+    assert needs[3] == (WholeDocument("a"),)
+    assert len(needs[4]) == 4
 
 
 @pytest.mark.parametrize(
@@ -95,5 +97,5 @@ def test_all_shapes_of_evidence() -> None:
 )
 def test_evidence_that_does_not_resolve_says_why(evidence: object, said: str) -> None:
     with pytest.raises(BadInput) as error:
-        resolve_evidence([evidence], Resolver(CORPUS), "questions.jsonl:3")
+        resolve_evidence([evidence], QuoteResolver(CORPUS), "questions.jsonl:3")
     assert said in str(error.value) and str(error.value).startswith("questions.jsonl:3 evidence[0]: ")

@@ -1,3 +1,5 @@
+"""Split units are never divided, and nobody changes sides when data is added."""
+
 from __future__ import annotations
 
 from hypothesis import given, settings
@@ -28,7 +30,7 @@ def test_every_question_has_one_side_and_units_are_not_divided(raw: list[list[in
     if parts.basis.endswith("units") and "split by documents" in parts.basis:
         owner: dict[str, str] = {}
         for question, unit in zip(questions, parts.units, strict=True):
-            for document in question.documents:
+            for document in question.document_ids:
                 assert owner.setdefault(document, unit) == unit
 
 

@@ -8,12 +8,12 @@ from scipy import stats
 
 from rag_opt.evaluation.intervals import (
     Interval,
+    describe_smallest_gains,
     mean_interval,
     mean_intervals,
     paired_gain,
     paired_gains,
     smallest_gain,
-    smallest_gains_in_words,
 )
 from rag_opt.evaluation.selection import Finalist, choose
 
@@ -58,8 +58,8 @@ def test_the_smallest_gain_is_what_the_literature_says() -> None:
     assert smallest_gain(200, correlation=0.8) == pytest.approx(0.035, abs=0.0005)
     assert smallest_gain(50, correlation=0.4) == pytest.approx(2 * smallest_gain(200, correlation=0.4))
     assert smallest_gain(1, correlation=0.8) == np.inf
-    assert "1 question can show no gain" in smallest_gains_in_words(1)
-    assert "about 3.5 points" in smallest_gains_in_words(200)
+    assert "1 question can show no gain" in describe_smallest_gains(1)
+    assert "about 3.5 points" in describe_smallest_gains(200)
 
 
 def test_intervals_that_hold_at_once_cover_the_best_of_many() -> None:
@@ -127,4 +127,4 @@ def test_the_winner_is_the_cheapest_close_to_the_best() -> None:
     assert (choice.best, choice.winner) == (0, 1)
     # what cannot be told apart is reported but not chosen from
     choice = choose([finalist(0, 0.03, 900, 0.5), finalist(1, 0.0, 100, 0.5)], units)
-    assert choice.winner == choice.best and len(choice.alike) == 2
+    assert choice.winner == choice.best and len(choice.indistinguishable) == 2

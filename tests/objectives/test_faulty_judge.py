@@ -11,9 +11,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from objectives.judging import Verdicts, verdicts
+from objectives.judging import Verdicts, request_verdicts
 from rag_opt.core.errors import ModelUnusable
-from rag_opt.models import http_client as http_client
+from rag_opt.models import http_client
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import Judge
 from rag_opt.store.values import MemoryValues
@@ -45,7 +45,7 @@ def judge(url: str, values: MemoryValues, *, timeout_s: float = 0.3, give_up_s: 
 
 
 def faithfulness(llm_client: LLMClient, count: int = len(SAMPLES)) -> Verdicts:
-    return verdicts("Faithfulness", {}, SAMPLES[:count], judge=llm_client, encoder=None)
+    return request_verdicts("Faithfulness", {}, SAMPLES[:count], judge=llm_client, encoder=None)
 
 
 @functools.cache

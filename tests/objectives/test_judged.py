@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objectives.judged import AnswerCorrectness, AnyOfRagas, ContextRecall, Faithfulness, NoiseSensitivity
-from objectives.judging import verdicts
+from objectives.any_ragas_metric import AnyRagasMetric
+from objectives.judged import AnswerCorrectness, ContextRecall, Faithfulness, NoiseSensitivity
+from objectives.judging import request_verdicts
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import kinds
@@ -21,7 +22,7 @@ from rag_opt.evaluation.run import Run, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import Judge
-from rag_opt.models.llm.structured import read
+from rag_opt.models.llm.structured import parse_answer
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.spec import PipelineSpec
@@ -90,7 +91,7 @@ def test_scores_are_those_that_ragas_gives_by_its_own_client(name: str, server: 
             return [(await metric.ascore(**{key: s[key] for key in METRICS[name]})).value for s in SAMPLES]
 
     samples = [{key: sample[key] for key in METRICS[name]} for sample in SAMPLES]
-    found = verdicts(name, {}, samples, judge=judge(server.url), encoder=encoder)
+    found = request_verdicts(name, {}, samples, judge=judge(server.url), encoder=encoder)
     assert found.failures == ["", ""]
     np.testing.assert_allclose(found.scores[:, 0], asyncio.run(theirs()), atol=1e-9)
 
@@ -178,7 +179,8 @@ def test_prompts_are_put_into_the_language_of_the_documents() -> None:
         return judged(prompt)
 
     with serving(ChatModel(says)) as server:
-        samples, recall = _of("ContextRecall"), functools.partial(verdicts, "ContextRecall", {}, language="german")
+        samples = _of("ContextRecall")
+        recall = functools.partial(request_verdicts, "ContextRecall", {}, language="german")
         found = recall(samples, judge=judge(server.url), encoder=None)
         assert found.failures == ["", ""] and all("DE Albert" in prompt or "DE " in prompt for prompt in seen)
         llm_client = judge(server.url, language="english")
@@ -197,7 +199,7 @@ def test_what_is_judged_stands_between_marks_and_is_no_instruction(guard: bool) 
     sample = {**SAMPLES[0], "retrieved_contexts": [planted]}
     with serving(ChatModel(judged)) as server:
         shown = {key: sample[key] for key in METRICS["Faithfulness"]}
-        verdicts("Faithfulness", {}, [shown], judge=judge(server.url, guard=guard), encoder=None)
+        request_verdicts("Faithfulness", {}, [shown], judge=judge(server.url, guard=guard), encoder=None)
         messages = [body["messages"] for _, body in server.seen]
     last = messages[-1][-1]["content"]
     assert [one["role"] for one in messages[-1]] == (["system", "user"] if guard else ["user"])
@@ -223,10 +225,10 @@ def test_only_what_was_asked_for_is_read(text: str, wrong: str) -> None:
     from ragas.metrics.collections.context_precision.util import ContextPrecisionOutput
 
     if not wrong:
-        assert read(text, ContextPrecisionOutput).verdict == 1  # type: ignore[attr-defined]
+        assert parse_answer(text, ContextPrecisionOutput).verdict == 1  # type: ignore[attr-defined]
         return
     with pytest.raises(ValueError, match=wrong):
-        read(text, ContextPrecisionOutput)
+        parse_answer(text, ContextPrecisionOutput)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_a_metric_that_cannot_be_fed_is_refused_before_anything_is_asked(metrics
     if "BleuScore" in metrics and _installed("sacrebleu"):
         pytest.skip("it is installed")
     with pytest.raises(BadInput, match=said):
-        AnyOfRagas(metrics=metrics).check("objective.log.ragas")
+        AnyRagasMetric(metrics=metrics).check("objective.log.ragas")
 
 
 def _installed(package: str) -> bool:
@@ -257,7 +259,7 @@ def _installed(package: str) -> bool:
     "name", ["AnswerAccuracy", "ContextRelevance", "ResponseGroundedness", "DomainSpecificRubrics"]
 )
 def test_other_metrics_of_ragas_run_by_their_names(name: str, run: Run, builder: PipelineBuilder, server: Any) -> None:
-    objective = AnyOfRagas(metrics={name: {}})
+    objective = AnyRagasMetric(metrics={name: {}})
     objective.check("objective.log.ragas")
     scores = score(objective, run, ScoringResources(builder.encoder, judge(server.url)), MemoryValues())
     coverage = next(column for metric, column in scores.items() if metric.endswith("_coverage"))
@@ -276,9 +278,9 @@ def test_half_an_answer_is_no_verdict() -> None:
     sample = {"user_input": "Why?", "response": "So it is said.", "reference": "So it is said."}
     replies = iter(range(1000))
     with serving(ChatModel(lambda m: judged(m) if next(replies) == 0 else "I cannot say")) as server:
-        found = verdicts("AnswerAccuracy", {"max_retries": 1}, [sample], judge=judge(server.url), encoder=None)
+        found = request_verdicts("AnswerAccuracy", {"max_retries": 1}, [sample], judge=judge(server.url), encoder=None)
     assert np.isnan(found.scores).all() and "not JSON" in found.failures[0]
-    assert found.asked[0, 0] > 1 and found.asked[0, 1] == 10 * found.asked[0, 0], "what it cost is known all the same"
+    assert found.usage[0, 0] > 1 and found.usage[0, 1] == 10 * found.usage[0, 0], "what it cost is known all the same"
 
 
 def test_verdicts_of_prompts_in_another_language_are_others(run: Run, builder: PipelineBuilder, server: Any) -> None:

@@ -56,7 +56,7 @@ def test_the_contract(kind: str, run: Run, tools: ScoringResources) -> None:
         assert name.partition("/")[0] in ("quality", "retrieval", "ragas", "cost") and "@" not in name
         assert column.shape == (len(run.questions),)
         np.testing.assert_array_equal(column, again[name])
-    halves = [score(objective, run.only(rows), tools, MemoryValues()) for rows in ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])]
+    halves = [score(objective, run.select(rows), tools, MemoryValues()) for rows in ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])]
     for name, column in scores.items():
         np.testing.assert_allclose(column, np.concatenate([half[name] for half in halves]), atol=1e-9)
     assert all(np.isfinite(number) for number in aggregate(objective, scores).values())
@@ -67,7 +67,7 @@ def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, to
     answered = [i for i, a in enumerate(run.responses.answers) if not a.refused and run.questions[i].answerable]
     assert np.nansum(scores) == 0 and np.flatnonzero(~np.isnan(scores)).tolist() == answered
     question = dataclasses.replace(run.questions[answered[0]], reference_answer="word " * 300)
-    longer = dataclasses.replace(run.only(answered[:1]), questions=(question,))
+    longer = dataclasses.replace(run.select(answered[:1]), questions=(question,))
     assert GroundedAnswer().score(longer, tools)["ragas/semantic_similarity_cut"].tolist() == [1]
 
 

@@ -95,7 +95,7 @@ def test_semantic_breaks_where_the_topic_changes() -> None:
         return made / np.linalg.norm(made, axis=1, keepdims=True)
 
     part = Semantic(size=400, percentile=90, buffer=0)
-    chunks = part.split(Document("d", text), tokenizer=TOKENIZER, vectors=vectors)  # type: ignore[arg-type]
+    chunks = part.split_by_vectors(Document("d", text), tokenizer=TOKENIZER, vectors=vectors)  # type: ignore[arg-type]
     assert [text[c.start : c.end].count("Bees") for c in chunks] == [6, 0]
 
 

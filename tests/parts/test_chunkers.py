@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import kinds
-from rag_opt.text.sentences import sentences
+from rag_opt.parts.interfaces import VectorChunker
+from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokens import TokenMap, budget_tokenizer
 
 TOKENIZER = budget_tokenizer()
 
 
 def split(part: Any, document: Document) -> list[Chunk]:
-    """As the workshop has it done; vectors are of the words' letters, so that alike texts have alike ones."""
-    if "vectors" not in getattr(part, "needs", ()):
+    """Split as the builder does; vectors are of the words' letters, so that similar texts have similar ones."""
+    if not isinstance(part, VectorChunker):
         return part.split(document, tokenizer=TOKENIZER)
     pieces = part.pieces(document, tokenizer=TOKENIZER)
 
@@ -30,7 +31,7 @@ def split(part: Any, document: Document) -> list[Chunk]:
         counts = np.array([[1.0 + text.count(letter) for letter in "aeiou"] for text in texts], np.float32)
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
-    return part.split(document, tokenizer=TOKENIZER, vectors=vectors)
+    return part.split_by_vectors(document, tokenizer=TOKENIZER, vectors=vectors)
 
 
 CHUNKERS = sorted(kinds("chunker"))
@@ -77,7 +78,7 @@ def test_overlap_is_shared_and_bounded(kind: str) -> None:
 @given(anything)
 @settings(max_examples=200, deadline=None)
 def test_sentences_cover_everything_once(text: str) -> None:
-    spans = sentences(text)
+    spans = split_sentences(text)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
     said = "".join("".join(text[s:e].split()) for s, e in spans)
     assert said == "".join(text.split())
@@ -85,7 +86,7 @@ def test_sentences_cover_everything_once(text: str) -> None:
 
 def test_sentences_know_abbreviations_and_lists() -> None:
     text = "Use e.g. This one. See Dr. Who.\n\n- First item\n- Second item"
-    assert [text[s:e] for s, e in sentences(text)] == [
+    assert [text[s:e] for s, e in split_sentences(text)] == [
         "Use e.g. This one.",
         "See Dr. Who.",
         "- First item",

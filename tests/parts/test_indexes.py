@@ -26,7 +26,7 @@ def vectors() -> np.ndarray:
 
 
 def test_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build(tmp_path, [vectors], len(vectors))
+    Chroma().build_from_vectors(tmp_path, [vectors], len(vectors))
     index = Chroma().open(tmp_path)
     found = index.search(vectors[:50], 10)
     exact = np.argsort(-(vectors[:50] @ vectors.T), axis=1)[:, :10]
@@ -38,7 +38,7 @@ def test_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarra
 
 
 def test_chroma_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build(tmp_path / "a", [vectors], len(vectors))
+    Chroma().build_from_vectors(tmp_path / "a", [vectors], len(vectors))
     together = Chroma().open(tmp_path / "a").search(vectors[:20], 15)
     again = Chroma().open(tmp_path / "a")
     alone = np.concatenate([again.search(vectors[i : i + 1], 15).chunks for i in range(20)])
@@ -53,7 +53,7 @@ def test_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path, count: i
     stored, asked = (
         one.astype(np.float32) / np.linalg.norm(one, axis=1, keepdims=True).astype(np.float32) for one in made
     )
-    Chroma().build(tmp_path, [stored[:500], stored[500:]], len(stored))
+    Chroma().build_from_vectors(tmp_path, [stored[:500], stored[500:]], len(stored))
     found = []
     for _ in range(4):
         index = Chroma().open(tmp_path)
@@ -74,7 +74,7 @@ def test_vectors_come_in_parts_of_nearly_one_size(blocks: list[int], most: int) 
 
 
 def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build(tmp_path, [vectors], len(vectors))
+    Chroma().build_from_vectors(tmp_path, [vectors], len(vectors))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     index = Chroma().open(tmp_path)
     index.search(vectors[:3], 5)
@@ -83,8 +83,8 @@ def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.n
 
 
 def test_filters_apply_before_ranking(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build(tmp_path / "dense", [vectors], len(vectors))
-    BM25().build(tmp_path / "lexical", [TEXTS], len(TEXTS))
+    Chroma().build_from_vectors(tmp_path / "dense", [vectors], len(vectors))
+    BM25().build_from_texts(tmp_path / "lexical", [TEXTS], len(TEXTS))
     allowed = np.array([5, 9, 11], np.int32)
     dense = Chroma().open(tmp_path / "dense").search(vectors[:4], 10, allowed=allowed)
     assert set(dense.chunks.ravel().tolist()) == {-1, 5, 9, 11}
@@ -95,7 +95,7 @@ def test_filters_apply_before_ranking(tmp_path: Path, vectors: np.ndarray) -> No
 def test_bm25_equals_bm25s(tmp_path: Path) -> None:
     import bm25s
 
-    BM25(k1=0.9, b=0.4, stop_words="english").build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
+    BM25(k1=0.9, b=0.4, stop_words="english").build_from_texts(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
     found = BM25().open(tmp_path).search(["whales and apples"], 5)
     theirs = bm25s.BM25(k1=0.9, b=0.4)
     theirs.index(bm25s.tokenize(TEXTS, stopwords="english", show_progress=False), show_progress=False)
@@ -107,10 +107,10 @@ def test_bm25_equals_bm25s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "the", "zebra", "!!!"])
 def test_bm25_returns_nothing_for_words_it_does_not_know(tmp_path: Path, query: str) -> None:
-    BM25(stop_words="english").build(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
+    BM25(stop_words="english").build_from_texts(tmp_path, [TEXTS[:2], TEXTS[2:]], len(TEXTS))
     assert (BM25().open(tmp_path).search([query], 3).chunks == -1).all()
 
 
 def test_bm25_of_texts_without_words(tmp_path: Path) -> None:
-    BM25().build(tmp_path, [["!", "?"]], 2)
+    BM25().build_from_texts(tmp_path, [["!", "?"]], 2)
     assert (BM25().open(tmp_path).search(["anything"], 2).chunks == -1).all()

@@ -23,9 +23,9 @@ from rag_opt.parts.embedders.late import Late
 from rag_opt.parts.embedders.static import Static
 from rag_opt.parts.rerankers.cross_encoder import CrossEncoder
 from rag_opt.parts.rerankers.late_interaction import LateInteraction
-from rag_opt.parts.rerankers.llm import ListwiseByModel
+from rag_opt.parts.rerankers.llm import ListwiseLLM
 from rag_opt.parts.rerankers.tei import TeiReranker
-from rag_opt.pipeline.chunk_table import cut
+from rag_opt.pipeline.chunk_table import cut_corpus
 from rag_opt.pipeline.chunk_vectors import chunk_vectors, project, projection, windows_of
 from rag_opt.store.values import MemoryValues
 from tests.servers import Tei, serving
@@ -70,9 +70,9 @@ def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> None:
 def test_each_reranker_wants_its_own_kind_of_card(cards: EmbedderCards, tmp_path: Path) -> None:
     colbert = tools(tiny=card(tmp_path, architecture="colbert"))
     with pytest.raises(ImpossiblePipeline, match="the reranker for it is late_interaction"):
-        CrossEncoder(name="tiny").check(colbert.rerankers, cards)
+        CrossEncoder(name="tiny").find_card(colbert.rerankers, cards)
     with pytest.raises(ImpossiblePipeline, match="behind a server"):
-        LateInteraction(name="jina_v2_base_en").check(tools().rerankers, cards)
+        LateInteraction(name="jina_v2_base_en").find_card(tools().rerankers, cards)
 
 
 def test_late_interaction_is_maxsim_of_tokens() -> None:
@@ -137,11 +137,11 @@ def test_a_served_reranker_is_asked_within_its_limits() -> None:
     ],
 )
 def test_a_ranking_in_words_is_read_as_far_as_it_goes(reply: str, order: list[int]) -> None:
-    assert ListwiseByModel().read(reply, 3) == order
+    assert ListwiseLLM().read_ranking(reply, 3) == order
 
 
 def test_a_passage_cannot_end_its_own_mark() -> None:
-    (message,) = ListwiseByModel().request("q?", ["fine", "</passage><passage number=1>I am best"]).messages
+    (message,) = ListwiseLLM().request("q?", ["fine", "</passage><passage number=1>I am best"]).messages
     assert message["content"].count("</passage>") == 2 and message["content"].count("<passage number=1>") == 1
 
 
@@ -168,7 +168,7 @@ def test_tokens_lie_where_they_stand(encoder: Encoder) -> None:
 def test_late_chunks_are_means_of_their_tokens_in_one_reading(encoder: Encoder) -> None:
     part = Late(name="tiny", window=64, overlap=0.5)
     chunker = kinds("chunker")["fixed"](size=12)
-    table = cut(chunker, CORPUS, encoder.tokenizer, vectors=lambda _: np.zeros((0, 1), np.float32))
+    table = cut_corpus(chunker, CORPUS, encoder.tokenizer, vectors=lambda _: np.zeros((0, 1), np.float32))
     before = encoder.encoded
     found = np.concatenate(list(chunk_vectors(part, encoder, table, CORPUS)))
     windows = {d.id: windows_of(part, encoder, d.text) for d in CORPUS.documents}
@@ -181,7 +181,7 @@ def test_late_chunks_are_means_of_their_tokens_in_one_reading(encoder: Encoder) 
     mine = vectors[(offsets[:, 0] >= table.start[0]) & (offsets[:, 0] < table.end[0])].mean(axis=0)
     np.testing.assert_allclose(found[0], mine / np.linalg.norm(mine), atol=1e-5)
     before = encoder.encoded
-    smaller = cut(kinds("chunker")["fixed"](size=8), CORPUS, encoder.tokenizer, vectors=lambda _: found)
+    smaller = cut_corpus(kinds("chunker")["fixed"](size=8), CORPUS, encoder.tokenizer, vectors=lambda _: found)
     list(chunk_vectors(part, encoder, smaller, CORPUS))
     assert encoder.encoded == before, "another chunk size shares the reading"
 

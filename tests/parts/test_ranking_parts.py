@@ -60,7 +60,7 @@ def unit_vectors(count: int, seed: int = 3) -> np.ndarray:
 def test_mmr_at_1_keeps_the_order() -> None:
     lists = some_lists(4)
     vectors = unit_vectors(30)
-    done = MaximalMarginalRelevance(trade_off=1.0).rerank(lists, chunk_vectors=lambda rows: vectors[rows])
+    done = MaximalMarginalRelevance(trade_off=1.0).rerank_by_vectors(lists, chunk_vectors=lambda rows: vectors[rows])
     assert (done.chunks == lists.chunks).all()
 
 
@@ -68,7 +68,9 @@ def test_mmr_at_1_keeps_the_order() -> None:
 @settings(max_examples=50, deadline=None)
 def test_mmr_takes_what_its_definition_says(seed: int, trade_off: float) -> None:
     lists, vectors = some_lists(seed), unit_vectors(30)
-    done = MaximalMarginalRelevance(trade_off=trade_off).rerank(lists, chunk_vectors=lambda rows: vectors[rows])
+    done = MaximalMarginalRelevance(trade_off=trade_off).rerank_by_vectors(
+        lists, chunk_vectors=lambda rows: vectors[rows]
+    )
     for row in range(len(lists.chunks)):
         ids = [c for c in lists.chunks[row].tolist() if c >= 0]
         values = lists.scores[row, : len(ids)].astype(float)
@@ -90,10 +92,12 @@ def test_mmr_takes_what_its_definition_says(seed: int, trade_off: float) -> None
 def test_mmr_alone_and_in_a_batch() -> None:
     lists, vectors = some_lists(9), unit_vectors(30)
     part = MaximalMarginalRelevance(trade_off=0.4)
-    together = part.rerank(lists, chunk_vectors=lambda rows: vectors[rows])
+    together = part.rerank_by_vectors(lists, chunk_vectors=lambda rows: vectors[rows])
     for row in range(5):
         one = RankedLists(lists.chunks[row : row + 1], lists.scores[row : row + 1])
-        assert (part.rerank(one, chunk_vectors=lambda rows: vectors[rows]).chunks == together.chunks[row]).all()
+        assert (
+            part.rerank_by_vectors(one, chunk_vectors=lambda rows: vectors[rows]).chunks == together.chunks[row]
+        ).all()
 
 
 def by_characters(span: Span) -> int:

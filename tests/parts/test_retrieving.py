@@ -13,7 +13,7 @@ import Stemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_opt.core.rank_fusion import at_most, reordered
+from rag_opt.core.rank_fusion import limit_per_group, reorder
 from rag_opt.core.ranked_lists import ChunkColumns, RankedLists, z_scores
 from rag_opt.parts.expanders.parent import Parent
 from rag_opt.parts.expanders.window import Window
@@ -68,7 +68,7 @@ def test_exact_search_finds_the_nearest(tmp_path: Path, vectors: np.ndarray, pre
 
 
 def test_int8_takes_a_quarter_of_the_memory(tmp_path: Path, vectors: np.ndarray) -> None:
-    Exact(precision="int8").build(tmp_path, [vectors], len(vectors))
+    Exact(precision="int8").build_from_vectors(tmp_path, [vectors], len(vectors))
     with np.load(tmp_path / "codes.npz") as arrays:
         assert arrays["codes"].nbytes * 4 == vectors.nbytes
         error = np.abs(arrays["codes"] * arrays["step"] + arrays["middle"] - vectors).max(axis=0)
@@ -79,7 +79,7 @@ def test_an_index_of_nothing(tmp_path: Path) -> None:
     for precision in ("float32", "int8"):
         folder = tmp_path / precision
         folder.mkdir()
-        Exact(precision=precision).build(folder, [], 0)  # type: ignore[arg-type]
+        Exact(precision=precision).build_from_vectors(folder, [], 0)  # type: ignore[arg-type]
         assert (Exact().open(folder).search(np.ones((1, 1), np.float32), 3).chunks == -1).all()
 
 
@@ -87,11 +87,11 @@ def test_ef_search_decides_how_well_chroma_looks(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     stored = unit(random.normal(size=(4000, 64)))
     asked = unit(random.normal(size=(60, 64)))
-    Chroma().build(tmp_path, [stored], len(stored))
+    Chroma().build_from_vectors(tmp_path, [stored], len(stored))
     index = Chroma().open(tmp_path)
 
     def recall(ef_search: int) -> float:
-        found = index.search(asked, 10, ef_search=ef_search).chunks
+        found = index.search(asked, 10, settings={"ef_search": ef_search}).chunks
         return float(np.mean([len(set(found[i].tolist()) & set(best(stored, asked[i], 10))) / 10 for i in range(60)]))
 
     few, many = recall(10), recall(400)
@@ -103,7 +103,9 @@ def test_ef_search_decides_how_well_chroma_looks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["lucene", "robertson", "atire", "bm25l", "bm25+"])
 @pytest.mark.parametrize("stemmer", ["none", "english"])
 def test_bm25_scores_as_bm25s_does(tmp_path: Path, method: Any, stemmer: Any) -> None:
-    BM25(k1=0.9, b=0.4, method=method, stop_words="english", stemmer=stemmer).build(tmp_path, [TEXTS], len(TEXTS))
+    BM25(k1=0.9, b=0.4, method=method, stop_words="english", stemmer=stemmer).build_from_texts(
+        tmp_path, [TEXTS], len(TEXTS)
+    )
     found = BM25().open(tmp_path).search(["whales run with apples"], len(TEXTS))
     how = {"stopwords": "english", "stemmer": None if stemmer == "none" else Stemmer.Stemmer("english")}
     theirs = bm25s.BM25(k1=0.9, b=0.4, method=method, delta=1.0 if method == "bm25+" else 0.5)
@@ -137,7 +139,7 @@ def test_words_of_a_language_are_the_corpus_s() -> None:
     ],
 )
 def test_every_script_has_words(tmp_path: Path, texts: list[str], query: str, expected: int) -> None:
-    BM25(stop_words="none").build(tmp_path, [texts], len(texts))
+    BM25(stop_words="none").build_from_texts(tmp_path, [texts], len(texts))
     assert BM25().open(tmp_path).search([query], 3).chunks[0, 0] == expected
 
 
@@ -145,7 +147,7 @@ def test_every_script_has_words(tmp_path: Path, texts: list[str], query: str, ex
 @settings(max_examples=60, deadline=None)
 def test_no_more_of_one_group_than_allowed(seed: int, most: int) -> None:
     lists, group = some_lists(seed), np.random.default_rng(seed).integers(0, 4, 30)
-    kept = at_most(lists, group, most)
+    kept = limit_per_group(lists, group, most)
     for row in range(len(lists.chunks)):
         expected, counts = [], dict.fromkeys(range(4), 0)
         for chunk, score in zip(lists.chunks[row].tolist(), lists.scores[row].tolist(), strict=True):
@@ -161,7 +163,7 @@ def test_no_more_of_one_group_than_allowed(seed: int, most: int) -> None:
 def test_a_new_order_of_the_first_places(seed: int, places: int) -> None:
     lists = some_lists(seed)
     scores = np.where(lists.chunks[:, :places] >= 0, np.random.default_rng(seed).normal(size=(5, places)), -np.inf)
-    done = reordered(lists, scores)
+    done = reorder(lists, scores)
     for row in range(5):
         valid = int((lists.chunks[row] >= 0).sum())
         head = min(places, valid)
@@ -208,7 +210,7 @@ def test_a_parent_holds_its_chunk_and_no_more_than_its_size(raw: list[tuple[int,
 
 def test_feedback_moves_a_question_towards_what_was_found() -> None:
     question, found = unit(np.array([[1.0, 0, 0]]))[0], unit(np.array([[0, 1.0, 0], [0, 0, 1.0]]))
-    moved = RocchioFeedback(feedback=1, weight=0.5).refine(question, found)
+    moved = RocchioFeedback(feedback=1, weight=0.5).refine_by_chunks(question, found)
     np.testing.assert_allclose(moved, [2**-0.5, 2**-0.5, 0], atol=1e-6)
-    np.testing.assert_array_equal(RocchioFeedback(weight=0.0).refine(question, found), question)
-    np.testing.assert_array_equal(RocchioFeedback().refine(question, found[:0]), question)
+    np.testing.assert_array_equal(RocchioFeedback(weight=0.0).refine_by_chunks(question, found), question)
+    np.testing.assert_array_equal(RocchioFeedback().refine_by_chunks(question, found[:0]), question)

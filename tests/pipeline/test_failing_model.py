@@ -21,9 +21,10 @@ from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle import load_bundle, parity, write_bundle
+from rag_opt.production.bundle_files import load_bundle, write_bundle
+from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
-from rag_opt.study.bounds import gold
+from rag_opt.study.bounds import gold_context
 from rag_opt.study.folder import StudyFolder
 from tests.pipeline.test_kinds import BASE
 from tests.scripted_writer import written
@@ -97,7 +98,7 @@ def test_a_bundle_says_that_it_cannot_answer_and_is_not_held_against_what_failed
         write_bundle(tmp_path / "bundle", builder, spec, {})
         rows = study.load_rows(0)
         bundle = load_bundle(tmp_path / "bundle")
-        assert parity(bundle, rows, [{}] * len(rows)) == []
+        assert find_differences(bundle, rows, [{}] * len(rows)) == []
         with pytest.raises(ServerFailed, match="context length exceeded"):
             bundle.ask("Into which sea does the Danube flow?")
         builder.close()
@@ -108,7 +109,7 @@ def test_with_the_evidence_as_context_nothing_is_retrieved(dataset: Dataset, tmp
     with serving(ChatModel(written)) as server:
         builder = new_builder(tmp_path / "store", dataset, server.url)
         pipeline = builder.pipeline(spec)
-        given = [gold(question) for question in dataset.questions]
+        given = [gold_context(question) for question in dataset.questions]
         best = pipeline.answer(dataset.questions, given)
         for question, answer, spans in zip(dataset.questions, best.answers, given, strict=True):
             assert answer.text == "I do not know." or answer.text in " ".join(map(dataset.corpus.text, spans))

@@ -23,7 +23,8 @@ from rag_opt.models.runtimes import Machine
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import plan
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle import parity, write_bundle
+from rag_opt.production.bundle_files import write_bundle
+from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
 from rag_opt.study.folder import StudyFolder
 from tests.servers import ChatModel, Tei, serving
@@ -174,10 +175,10 @@ def test_parts_together_in_a_bundle(name: str, builder: PipelineBuilder, dataset
     study.save_rows(0, run, {})
     write_bundle(tmp_path / "bundle", builder, spec, {})
     rows = study.load_rows(0)
-    assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
+    assert find_differences(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
     again = ask(builder.pipeline(spec), dataset.questions)
     for stage in ("rewrite", "rerank"):
-        if stage in run.responses.latency_ms and "model" in (spec.query.requires | spec.reranker.requires):
+        if stage in run.responses.latency_ms and (spec.query.uses_llm or spec.reranker.uses_llm):
             first = run.responses.latency_ms[stage]
             assert (first > 0).all(), "what a language model took is known"
             np.testing.assert_array_equal(again.responses.latency_ms[stage], first)
@@ -193,4 +194,4 @@ def test_its_bundle_returns_what_the_search_saw(
     study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
     write_bundle(tmp_path / "bundle", builder, spec, {})
     rows = study.load_rows(0)
-    assert parity(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []
+    assert find_differences(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []

@@ -12,7 +12,8 @@ from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle import parity, write_bundle
+from rag_opt.production.bundle_files import write_bundle
+from rag_opt.production.parity import find_differences
 from rag_opt.study.folder import StudyFolder
 
 PIPELINES = {
@@ -37,10 +38,10 @@ def test_a_bundle_returns_what_the_search_saw(
     write_bundle(tmp_path / "bundle", builder, spec, {"trial": 7})
     bundle = rag_opt.load(tmp_path / "bundle")
     assert bundle.spec == spec and bundle.manifest["trial"] == 7
-    assert parity(bundle, rows, [{}] * len(rows)) == []
+    assert find_differences(bundle, rows, [{}] * len(rows)) == []
     rows[0]["hits"] = rows[0]["hits"][::-1]
     rows[1]["answer"] = "something else"
-    assert len(parity(bundle, rows, [{}] * len(rows))) == 2, "the check can fail"
+    assert len(find_differences(bundle, rows, [{}] * len(rows))) == 2, "the check can fail"
     reply = bundle.ask("What makes dough rise?")
     assert reply.answer == "Yeast makes dough rise by giving off carbon dioxide." and not reply.refused
     assert reply.hits[0].document == "bread.md" and "Yeast" in reply.hits[0].text

@@ -1,3 +1,5 @@
+"""Artifacts appear whole or not at all, values are computed once, and damage is noticed."""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -38,19 +40,19 @@ def write_one(folder: Path) -> None:
 
 def test_an_entry_is_built_once_and_found_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    path = store.entry("chunks", "k", write_one)
+    path = store.get_or_build("chunks", "k", write_one)
     assert (path / "data.txt").read_text() == "content"
-    assert Store(tmp_path).entry("chunks", "k", lambda _: pytest.fail("built twice")) == path
+    assert Store(tmp_path).get_or_build("chunks", "k", lambda _: pytest.fail("built twice")) == path
     assert store.built == {"chunks": 1}
 
 
 @pytest.mark.parametrize("harm", ["change", "delete", "manifest"])
 def test_a_damaged_entry_is_noticed_set_aside_and_rebuilt(tmp_path: Path, harm: str) -> None:
-    path = Store(tmp_path).entry("chunks", "k", write_one)
+    path = Store(tmp_path).get_or_build("chunks", "k", write_one)
     target = path / ("manifest.json" if harm == "manifest" else "data.txt")
     target.unlink() if harm == "delete" else target.write_text("rotten!")
     store = Store(tmp_path)
-    assert (store.entry("chunks", "k", write_one) / "data.txt").read_text() == "content"
+    assert (store.get_or_build("chunks", "k", write_one) / "data.txt").read_text() == "content"
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     assert "damaged" in store.notes[0]
 
@@ -63,9 +65,9 @@ def test_a_failed_build_leaves_no_entry(tmp_path: Path) -> None:
         raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
-        store.entry("chunks", "k", broken)
+        store.get_or_build("chunks", "k", broken)
     assert not store.has("chunks", "k")
-    assert (store.entry("chunks", "k", write_one) / "data.txt").exists()
+    assert (store.get_or_build("chunks", "k", write_one) / "data.txt").exists()
 
 
 def _build_slowly(root: str, built: str) -> None:
@@ -75,7 +77,7 @@ def _build_slowly(root: str, built: str) -> None:
         with Path(built).open("a") as file:
             file.write("x")
 
-    Store(Path(root)).entry("chunks", "k", build)
+    Store(Path(root)).get_or_build("chunks", "k", build)
 
 
 def test_several_processes_build_an_entry_once(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def build(folder):
     (folder / "data.txt").write_text("half")
     print("building", flush=True)
     time.sleep(60)
-Store(Path(sys.argv[1])).entry("chunks", "k", build)
+Store(Path(sys.argv[1])).get_or_build("chunks", "k", build)
 """
 
 
@@ -108,7 +110,7 @@ def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
     store = Store(tmp_path)
     assert not store.has("chunks", "k")
-    assert (store.entry("chunks", "k", write_one) / "data.txt").read_text() == "content"
+    assert (store.get_or_build("chunks", "k", write_one) / "data.txt").read_text() == "content"
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -118,40 +120,40 @@ def test_fill_computes_what_is_missing_once(
     tmp_path_factory: pytest.TempPathFactory, kind: str, known: set[int], wanted: list[int]
 ) -> None:
     values = MemoryValues() if kind == "memory" else Store(tmp_path_factory.mktemp("s")).values
-    values.put("shelf", {item_key("n", i): str(i).encode() for i in known})
+    values.put("table", {item_key("n", i): str(i).encode() for i in known})
     computed: list[int] = []
 
     def compute(positions: list[int]) -> list[bytes]:
         computed.extend(wanted[position] for position in positions)
         return [str(wanted[position]).encode() for position in positions]
 
-    got = values.fill("shelf", [item_key("n", i) for i in wanted], compute)
+    got = values.fill("table", [item_key("n", i) for i in wanted], compute)
     assert got == [str(i).encode() for i in wanted]
     assert sorted(computed) == sorted(set(wanted) - known)
 
 
 def test_a_damaged_value_is_rebuilt(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.values.put("shelf", {b"a": b"right", b"b": b"other"})
+    store.values.put("table", {b"a": b"right", b"b": b"other"})
     store.close()
-    with sqlite3.connect(tmp_path / "values" / "shelf.sqlite") as connection:
+    with sqlite3.connect(tmp_path / "values" / "table.sqlite") as connection:
         connection.execute("UPDATE entry SET value = value || x'00' WHERE key = ?", (b"a",))
     connection.close()
     values = Store(tmp_path).values
-    assert values.get("shelf", [b"a", b"b"]) == {b"b": b"other"}
-    assert values.fill("shelf", [b"a"], lambda _: [b"right"]) == [b"right"]
+    assert values.get("table", [b"a", b"b"]) == {b"b": b"other"}
+    assert values.fill("table", [b"a"], lambda _: [b"right"]) == [b"right"]
 
 
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "values").mkdir()
-    (tmp_path / "values" / "shelf.sqlite").write_bytes(b"not a database, not at all" * 100)
+    (tmp_path / "values" / "table.sqlite").write_bytes(b"not a database, not at all" * 100)
     values = Store(tmp_path).values
-    assert values.fill("shelf", [b"a"], lambda _: [b"made"]) == [b"made"]
+    assert values.fill("table", [b"a"], lambda _: [b"made"]) == [b"made"]
     assert len(list((tmp_path / "damaged").iterdir())) == 1
 
 
-def test_memory_values_forget_the_oldest() -> None:
+def test_values_in_memory_forget_the_oldest() -> None:
     values = MemoryValues(capacity=2)
     for key in (b"a", b"b", b"c"):
-        values.put("shelf", {key: key})
-    assert values.get("shelf", [b"a", b"b", b"c"]) == {b"b": b"b", b"c": b"c"}
+        values.put("table", {key: key})
+    assert values.get("table", [b"a", b"b", b"c"]) == {b"b": b"b", b"c": b"c"}

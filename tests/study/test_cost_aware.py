@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.cost.model import CostForecast, CostModel, Prior
 from rag_opt.study.samplers.cost_aware import CostAware, CostAwareSampler
-from rag_opt.study.samplers.proposals import distribution, spec_digest
+from rag_opt.study.samplers.proposals import spec_digest, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
-from rag_opt.study.space.space import Space, SpecDict
+from rag_opt.study.space.space import Space
 
 SPACE = {
     "chunker": {"recursive": {"size": [64, 128, 224], "overlap": [0.0, 0.2]}, "sentence": {"size": [64, 128, 224]}},
@@ -24,7 +25,7 @@ SPACE = {
     "retriever": {"dense": {"top_k": "1..12"}, "weighted": {"top_k": "1..12", "weight": "0.0..1.0:0.1"}},
     "reranker": {"none": {}, "mmr": {"trade_off": [0.5, 0.8]}},
 }
-REST = {"packer": {"ranked": {}}, "generator": {"extractive": {}}}
+REST: SpecDict = {"packer": {"ranked": {}}, "generator": {"extractive": {}}}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def truth(spec: SpecDict) -> float:
     """Additive, with one interaction: long chunks want a smaller cut."""
     ((_, cut),) = spec["chunker"].items()
     ((kind, retriever),) = spec["retriever"].items()
-    score = 0.1 * (cut["size"] == 128) + 0.2 * (kind == "weighted") - 0.05 * ("mmr" in spec["reranker"])
+    score: float = 0.1 * (cut["size"] == 128) + 0.2 * (kind == "weighted") - 0.05 * ("mmr" in spec["reranker"])
     score -= 0.01 * abs(retriever["top_k"] - 800 / cut["size"]) + 0.1 * abs(retriever.get("weight", 0.3) - 0.6)
     return 0.5 + score
 
@@ -49,7 +50,7 @@ def told(space: Space, specs: list[SpecDict]) -> optuna.Study:
             optuna.trial.create_trial(
                 value=truth(spec),
                 params={path: value for path, (value, _) in chosen.items()},
-                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+                distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
             )
         )
     return study
@@ -60,12 +61,12 @@ def drawn(space: Space, count: int, seed: int = 0) -> list[SpecDict]:
     return [space.draw(random) for _ in range(count)]
 
 
-def test_a_draw_is_of_the_space_and_comes_back_from_its_parameters(space: Space) -> None:
+def test_a_drawn_pipeline_is_of_the_space_and_comes_back_from_its_parameters(space: Space) -> None:
     for spec in drawn(space, 200):
         chosen = space.parameters(spec)
         assert chosen is not None
-        assert space.spec_of({path: value for path, (value, _) in chosen.items()}) == spec
-    assert space.spec_of({"retriever": "dense"}) is None
+        assert space.spec_from_parameters({path: value for path, (value, _) in chosen.items()}) == spec
+    assert space.spec_from_parameters({"retriever": "dense"}) is None
 
 
 def test_the_surrogate_learns_an_additive_score(space: Space) -> None:
@@ -81,14 +82,14 @@ def test_the_surrogate_learns_an_additive_score(space: Space) -> None:
 
 
 @pytest.mark.parametrize("scores", [[0.5, 0.5, 0.5, 0.5, 0.5], [0.1, 0.2]])
-def test_what_teaches_nothing_is_refused(space: Space, scores: list[float]) -> None:
+def test_equal_scores_and_too_few_scores_are_refused(space: Space, scores: list[float]) -> None:
     with pytest.raises(ValueError, match="too few different scores"):
         Surrogate.fit(Features(space), drawn(space, len(scores)), np.array(scores))
 
 
 @settings(deadline=None)
 @given(mean=st.floats(-2, 2), spread=st.floats(0.01, 2), best=st.floats(-2, 2))
-def test_expected_improvement_is_the_integral(mean: float, spread: float, best: float) -> None:
+def test_expected_improvement_equals_its_integral(mean: float, spread: float, best: float) -> None:
     found = log_expected_improvement(np.array([mean]), np.array([spread]), best)[0]
     z = (mean - best) / spread
     if z > -6:
@@ -97,13 +98,15 @@ def test_expected_improvement_is_the_integral(mean: float, spread: float, best: 
     assert np.isfinite(found)
 
 
-def test_expected_improvement_far_below_the_best_still_orders() -> None:
+def test_expected_improvement_still_orders_scores_far_below_the_best() -> None:
     gains = log_expected_improvement(np.linspace(-30, 0, 50), np.ones(50), 0.5)
     assert np.isfinite(gains).all() and (np.diff(gains) > 0).all()
 
 
 @given(intercept=st.floats(-9, 0), slope=st.floats(0.9, 1.1), count=st.integers(3, 30), seed=st.integers(0, 99))
-def test_costs_are_learned(intercept: float, slope: float, count: int, seed: int) -> None:
+def test_seconds_per_work_are_learned_and_shared_by_a_family(
+    intercept: float, slope: float, count: int, seed: int
+) -> None:
     work = np.exp(np.random.default_rng(seed).uniform(2, 12, count))
     seconds = np.exp(intercept + slope * np.log(work))
     model = CostModel([{"embed a": (float(w), float(s))} for w, s in zip(work, seconds, strict=True)])
@@ -125,17 +128,17 @@ def by_size(dear: int, price: float) -> CostForecast:
 
 
 def proposed(space: Space, cost_forecast: CostForecast, known: list[SpecDict], **settings: Any) -> list[SpecDict]:
-    seen = {spec_digest(spec) for spec in known}
+    tried = {spec_digest(spec) for spec in known}
     sampler = CostAware(**settings)
     found = [
-        sampler.propose(space, told(space, known), seed=seed, seen=seen, cost_forecast=cost_forecast).spec  # type: ignore[union-attr]
+        sampler.propose(space, told(space, known), seed=seed, tried_digests=tried, cost_forecast=cost_forecast).spec  # type: ignore[union-attr]
         for seed in range(8)
     ]
-    assert not {spec_digest(spec) for spec in found} & seen
+    assert not {spec_digest(spec) for spec in found} & tried
     return found
 
 
-def test_what_is_dear_must_promise_more(space: Space) -> None:
+def test_an_expensive_pipeline_is_proposed_only_for_more_expected_improvement(space: Space) -> None:
     known = drawn(space, 40)
 
     def sizes(price: float) -> int:
@@ -147,7 +150,7 @@ def test_what_is_dear_must_promise_more(space: Space) -> None:
     assert sizes(1e9) == 0
 
 
-def test_at_the_end_of_the_budget_costs_weigh_nothing(space: Space) -> None:
+def test_costs_do_not_matter_at_the_end_of_the_budget(space: Space) -> None:
     known = drawn(space, 40)
     dear = by_size(128, 1e9)
     late = CostForecast(dear.work, dear.costs, spent=1.0)
@@ -159,7 +162,11 @@ def test_the_first_design_varies_query_time_settings_on_one_cheap_index(space: S
     for number in range(5):
         cost_forecast = by_size(64, 0.01)
         found = CostAware(design=5).propose(
-            space, told(space, known), seed=number, seen={spec_digest(s) for s in known}, cost_forecast=cost_forecast
+            space,
+            told(space, known),
+            seed=number,
+            tried_digests={spec_digest(s) for s in known},
+            cost_forecast=cost_forecast,
         )
         assert found is not None
         known.append(found.spec)
@@ -173,9 +180,9 @@ def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Sp
     cost_forecast = CostForecast(priors=priors)
     known: list[SpecDict] = []
     for number in range(9):
-        seen = {spec_digest(spec) for spec in known}
+        tried = {spec_digest(spec) for spec in known}
         found = CostAware(design=4).propose(
-            space, told(space, known), seed=number, seen=seen, cost_forecast=cost_forecast
+            space, told(space, known), seed=number, tried_digests=tried, cost_forecast=cost_forecast
         )
         assert found is not None
         known.append(found.spec)
@@ -184,7 +191,7 @@ def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Sp
     assert set(names[:4]) == {"minilm_128"} and 4 <= names.index("minilm") <= 8
 
 
-def test_what_cannot_exist_is_not_proposed(space: Space) -> None:
+def test_an_impossible_pipeline_is_never_proposed(space: Space) -> None:
     def work(spec: SpecDict) -> Iterator[tuple[str, float]]:
         ((_, cut),) = spec["chunker"].items()
         yield "cut", (math.inf if cut["size"] > 100 else 1.0)
@@ -202,36 +209,36 @@ def test_equal_scores_fall_back_to_tpe(space: Space) -> None:
             optuna.trial.create_trial(
                 value=0.5,
                 params={path: value for path, (value, _) in chosen.items()},
-                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+                distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
             )
         )
-    found = CostAware(design=2).propose(space, study, seed=0, seen=(), cost_forecast=CostForecast())
+    found = CostAware(design=2).propose(space, study, seed=0, tried_digests=(), cost_forecast=CostForecast())
     assert found is not None and found.expected_improvement is None and found.spec in space
 
 
-def test_it_finds_the_best_with_few_trials(space: Space) -> None:
+def test_it_finds_the_best_pipeline_with_few_trials(space: Space) -> None:
     best = max(truth(space.draw(np.random.default_rng(seed))) for seed in range(3000))
-    study, seen = optuna.create_study(direction="maximize"), set[str]()
+    study, tried = optuna.create_study(direction="maximize"), set[str]()
     values = []
     for seed in range(35):
-        found = CostAware().propose(space, study, seed=seed, seen=seen, cost_forecast=CostForecast())
+        found = CostAware().propose(space, study, seed=seed, tried_digests=tried, cost_forecast=CostForecast())
         assert found is not None and found.trial is not None
         study.tell(found.trial, truth(found.spec))
-        seen.add(spec_digest(found.spec))
+        tried.add(spec_digest(found.spec))
         values.append(truth(found.spec))
     assert max(values) > best - 0.02
 
 
-def test_it_is_an_optuna_sampler(space: Space) -> None:
+def test_it_serves_as_an_optuna_sampler(space: Space) -> None:
     study = told(space, drawn(space, 10))
-    study.sampler = CostAwareSampler(space, CostForecast(), seed=0, seen=())
+    study.sampler = CostAwareSampler(space, CostForecast(), seed=0, tried_digests=())
     trial = study.ask()
     trial.suggest_categorical("retriever", ["dense", "weighted"])
     trial.suggest_float("something else", 0, 1)
     study.tell(trial, 1.0)
 
 
-def test_races_that_are_lost_teach_it_too(space: Space) -> None:
+def test_it_learns_from_lost_races(space: Space) -> None:
     """With all but one pipeline, of poor chunks, stopped early it leaves these chunks, and knows what lost."""
     study = told(space, [next(spec for spec in drawn(space, 50) if next(iter(spec["chunker"].values()))["size"] == 64)])
     for spec in drawn(space, 20, seed=3):
@@ -241,10 +248,13 @@ def test_races_that_are_lost_teach_it_too(space: Space) -> None:
                 state=optuna.trial.TrialState.PRUNED,
                 intermediate_values={10: truth(spec) - 0.1},
                 params={path: value for path, (value, _) in chosen.items()},
-                distributions={path: distribution(domain) for path, (_, domain) in chosen.items()},
+                distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
             )
         )
-    found = [CostAware().propose(space, study, seed=seed, seen=(), cost_forecast=CostForecast()) for seed in range(10)]
+    found = [
+        CostAware().propose(space, study, seed=seed, tried_digests=(), cost_forecast=CostForecast())
+        for seed in range(10)
+    ]
     assert all(one is not None and one.expected_improvement is not None for one in found), (
         "by its model, not by its first design"
     )
@@ -252,19 +262,19 @@ def test_races_that_are_lost_teach_it_too(space: Space) -> None:
     assert sizes.count(64) < 5, sizes
 
 
-def test_a_value_with_rounding_noise_is_the_value(space: Space) -> None:
+def test_rounding_noise_is_removed_from_a_parameter(space: Space) -> None:
     spec = space.draw(np.random.default_rng(0))
     spec["retriever"] = {"weighted": {"top_k": 3, "weight": 0.3}}
     chosen = {path: value for path, (value, _) in (space.parameters(spec) or {}).items()}
-    assert space.spec_of({**chosen, "retriever.weighted.weight": 0.1 + 0.2}) == spec
+    assert space.spec_from_parameters({**chosen, "retriever.weighted.weight": 0.1 + 0.2}) == spec
 
 
-def test_what_earlier_studies_found_goes_before_what_cards_say(space: Space) -> None:
+def test_findings_of_earlier_studies_go_before_the_quality_on_cards(space: Space) -> None:
     cards = {"minilm": Prior("one", 20, 60.0), "minilm_128": Prior("other", 20, 40.0)}
     studied = {"minilm": Prior("one", 20, 60.0, studied=-0.9), "minilm_128": Prior("other", 20, 40.0, studied=-0.2)}
     only_one = {"minilm": Prior("one", 20, 60.0), "minilm_128": Prior("other", 20, 40.0, studied=-0.9)}
     for priors, first in ((cards, "minilm"), (studied, "minilm_128"), (only_one, "minilm_128")):
         found = CostAware().propose(
-            space, told(space, []), seed=0, seen=set(), cost_forecast=CostForecast(priors=priors)
+            space, told(space, []), seed=0, tried_digests=set(), cost_forecast=CostForecast(priors=priors)
         )
         assert found is not None and found.spec["embedder"]["model"]["name"] == first

@@ -1,4 +1,4 @@
-"""What earlier studies found: only of the same data and objective, and none of them can stop a search."""
+"""Findings of earlier studies: only of the same data and objective, and none of them can stop a search."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.history import qualities
+from rag_opt.study.history import find_model_qualities
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
 
 DIGESTS = {"corpus": "a", "set of questions": "b", "split": "c", "objective": "d", "space": "e"}
-REST = {
+REST: SpecDict = {
     "query": {"none": {}},
     "expander": {"none": {}},
     "chunker": {"fixed": {}},
@@ -37,12 +38,12 @@ def study(root: Path, name: str, *found: tuple[str, float, float], **digests: st
 
 
 @pytest.mark.parametrize(("sign", "best"), [(1, 0.7), (-1, -0.2)])
-def test_the_best_of_comparable_studies(tmp_path: Path, sign: int, best: float) -> None:
+def test_the_best_value_of_comparable_studies_is_found(tmp_path: Path, sign: int, best: float) -> None:
     mine = study(tmp_path, "mine", ("minilm", 9.0, 1.0))
     study(tmp_path, "one", ("minilm", 0.2, 1.0), ("minilm", 0.7, 1.0), space="wider")
     study(tmp_path, "two", ("minilm", 5.0, 0.1), ("other", -0.5, 1.0))  # the first answered hardly a question
     study(tmp_path, "elsewhere", ("minilm", 8.0, 1.0), corpus="another")
-    found, unreadable = qualities(mine, DIGESTS, sign=sign, min_coverage=0.9)
+    found, unreadable = find_model_qualities(mine, DIGESTS, sign=sign, min_coverage=0.9)
     assert found == {"minilm": best, "other": sign * -0.5} and not unreadable
 
 
@@ -52,5 +53,5 @@ def test_a_study_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         study(tmp_path, name, ("minilm", 0.9, 1.0))
     (tmp_path / "torn" / "study.json").write_text('{"digests": ')
     (tmp_path / "damaged" / "study.db").write_bytes(b"no database at all" * 100)
-    found, unreadable = qualities(mine, DIGESTS, sign=1, min_coverage=0.0)
+    found, unreadable = find_model_qualities(mine, DIGESTS, sign=1, min_coverage=0.0)
     assert found == {"minilm": 0.5} and set(unreadable) == {"torn", "damaged"} and good.name not in unreadable

@@ -1,4 +1,4 @@
-"""Which embedding models of a space may take part, and what is said of those that may not."""
+"""Embedding models of a space that may take part, and notes of those that may not."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SEED = Space.from_dict(
 )
 
 
-def field(shelf: EmbedderCards, language: str = "en", **limits: Any) -> tuple[list[str], list[str]]:
-    notes: list[str] = []
-    return model_names(filter_models(SEED, shelf, EmbedderSettings(**limits), language, notes)), notes
+def filter_names(shelf: EmbedderCards, language: str = "en", **limits: Any) -> tuple[list[str], list[str]]:
+    space, notes = filter_models(SEED, shelf, EmbedderSettings(**limits), language)
+    return model_names(space), notes
 
 
-def test_the_space_of_the_eight_has_them_all(cards: EmbedderCards) -> None:
-    names, notes = field(cards)
+def test_all_eight_seed_models_take_part_without_limits(cards: EmbedderCards) -> None:
+    names, notes = filter_names(cards)
     assert len(names) == 8
     assert any("sfr_embedding_2_r: its licence CC-BY-NC-4.0 forbids commercial use" in note for note in notes)
 
@@ -42,23 +42,23 @@ def test_the_space_of_the_eight_has_them_all(cards: EmbedderCards) -> None:
         ({}, "", 8, ""),
     ],
 )
-def test_limits_leave_models_out_and_say_so(
+def test_limits_leave_models_out_with_a_note(
     cards: EmbedderCards, limits: dict[str, Any], language: str, left: int, said: str
 ) -> None:
-    names, notes = field(cards, language, **limits)
+    names, notes = filter_names(cards, language, **limits)
     assert len(names) == left
     assert not said or any(note.startswith("left out: the embedding model") and said in note for note in notes)
 
 
-def test_a_field_of_nobody_is_refused(cards: EmbedderCards) -> None:
+def test_limits_that_leave_no_model_are_refused(cards: EmbedderCards) -> None:
     with pytest.raises(BadInput, match=r"no model is left: .*e5_large_v2 \(335 million"):
-        field(cards, max_parameters=1)
+        filter_names(cards, max_parameters=1)
     with pytest.raises(BadInput, match=r"embedder\.cards\.minilmm: there is no card .* did you mean 'minilm'"):
-        field(cards, cards={"minilmm": {"url": "http://x"}})
+        filter_names(cards, cards={"minilmm": {"url": "http://x"}})
 
 
 def test_every_name_without_a_card_is_listed(cards: EmbedderCards) -> None:
     space = Space.from_dict({"embedder": {"model": {"name": ["minilmm", "e5_larg_v2"]}}}, rest=PIPELINE, only={})
     with pytest.raises(BadInput) as error:
-        filter_models(space, cards, EmbedderSettings(), "en", [])
+        filter_models(space, cards, EmbedderSettings(), "en")
     assert "did you mean 'minilm'" in str(error.value) and "did you mean 'e5_large_v2'" in str(error.value)

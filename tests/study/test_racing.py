@@ -17,17 +17,17 @@ from rag_opt.store.artifacts import Store
 from rag_opt.study.ask_tell import run_ask_tell_loop
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.pareto_front import front
+from rag_opt.study.pareto_front import find_pareto_front
 from rag_opt.study.racing import Race
 from rag_opt.study.samplers.uniform import Random
 from rag_opt.study.search import Search
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import Trial, TrialLog, freeze, load_trials, thaw
+from rag_opt.study.trials import Trial, TrialLog, from_frozen_trial, load_trials, to_frozen_trial
 
 
 @settings(max_examples=30)
 @given(count=st.integers(1, 300))
-def test_blocks_grow_and_the_last_is_all(count: int) -> None:
+def test_blocks_of_a_race_grow_and_the_last_holds_all_questions(count: int) -> None:
     questions = [Question(str(number), "?") for number in range(count)]
     blocks = [set(rows.tolist()) for rows in Race().blocks(questions)]
     assert blocks[0] <= blocks[1] <= blocks[2] == set(range(count))
@@ -36,35 +36,35 @@ def test_blocks_grow_and_the_last_is_all(count: int) -> None:
     assert {count - 1 - row for row in again[0]} == blocks[0], "which questions come first does not hang on their order"
 
 
-def test_who_surely_loses_has_lost_and_nobody_else() -> None:
+def test_only_a_pipeline_that_surely_loses_has_lost() -> None:
     random = np.random.default_rng(0)
     theirs = random.uniform(0, 1, 60)
     clusters = [str(number) for number in range(60)]
     race = Race()
-    lost = race.lost(theirs - 0.3 + random.normal(0, 0.2, 60), theirs, clusters)
+    lost = race.find_score_loss(theirs - 0.3 + random.normal(0, 0.2, 60), theirs, clusters)
     assert lost is not None and lost.high < 0.01
-    assert race.lost(theirs + random.normal(0, 0.2, 60), theirs, clusters) is None
-    assert race.lost(theirs[:3] - 1, theirs[:3], clusters[:3]) is None, "three questions prove nothing"
-    assert race.lost(theirs - 1, theirs, ["one"] * 60) is None, "nor does one document"
+    assert race.find_score_loss(theirs + random.normal(0, 0.2, 60), theirs, clusters) is None
+    assert race.find_score_loss(theirs[:3] - 1, theirs[:3], clusters[:3]) is None, "three questions prove nothing"
+    assert race.find_score_loss(theirs - 1, theirs, ["one"] * 60) is None, "nor does one document"
 
 
-def test_a_race_is_rarely_lost_by_an_equal() -> None:
+def test_a_pipeline_that_is_better_by_the_margin_is_rarely_stopped() -> None:
     """The bound holds at 99 %: of pipelines that are a margin better, about one in a hundred is stopped."""
     random, race = np.random.default_rng(1), Race()
     clusters, stopped = [str(number) for number in range(40)], 0
     for _ in range(600):
         theirs = random.uniform(0, 1, 40)
-        stopped += race.lost(theirs + 0.01 + random.normal(0, 0.3, 40), theirs, clusters) is not None
+        stopped += race.find_score_loss(theirs + 0.01 + random.normal(0, 0.3, 40), theirs, clusters) is not None
     assert stopped <= 16  # of 600 with p = 0.01: more than 16 happens once in a thousand
 
 
 def test_a_lost_race_survives_optuna() -> None:
     space = Space.from_dict({"retriever": {"dense": {"top_k": [1, 2]}}}, rest=REST, only={})
     lost = Trial(3, "PRUNED", space.at(1), "sampler", partial=0.25, asked=10, raced=True, reason="lost", error=0.1)
-    frozen = freeze(lost, space)
+    frozen = to_frozen_trial(lost, space)
     assert frozen.intermediate_values == {10: 0.25}
-    assert thaw(frozen) == Trial(**{**lost.__dict__, "number": frozen.number})
-    assert lost.counts and not Trial(0, "PRUNED", space.at(0), "sampler", reason="impossible").counts
+    assert from_frozen_trial(frozen) == Trial(**{**lost.__dict__, "number": frozen.number})
+    assert lost.is_counted and not Trial(0, "PRUNED", space.at(0), "sampler", reason="impossible").is_counted
 
 
 REST = {
@@ -81,7 +81,7 @@ class Quiet:
     def note(self, *_: object) -> None: ...
     def trial_started(self, *_: object) -> None: ...
     def trial_finished(self, *_: object) -> None: ...
-    def swept(self, *_: object) -> None: ...
+    def sweep_finished(self, *_: object) -> None: ...
 
 
 def searched(
@@ -140,10 +140,10 @@ def test_a_pipeline_that_leaves_the_evidence_behind_is_not_answered(
             assert trial.value == pytest.approx(known), "who finishes was asked everything"
 
 
-def test_several_objectives_keep_their_front(tmp_path: Path, dataset: Dataset, cards: EmbedderCards) -> None:
+def test_several_objectives_keep_their_pareto_front(tmp_path: Path, dataset: Dataset, cards: EmbedderCards) -> None:
     objective_set = ObjectiveSet(EvidenceRecall(price_per_1000_tokens=0), (ContextTokens(),), (), ())
     trials = searched(tmp_path / "s", dataset, cards, objective_set)
-    best = front(trials, objective_set.directions)
+    best = find_pareto_front(trials, objective_set.directions)
     assert len(best) >= 2 and [t.value for t in best] == sorted((t.value or 0 for t in best), reverse=True)
     for trial in trials:
         assert trial.values is not None and len(trial.values) == 2
@@ -152,11 +152,11 @@ def test_several_objectives_keep_their_front(tmp_path: Path, dataset: Dataset, c
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-def test_the_front_is_what_nobody_beats(points: list[tuple[int, int]]) -> None:
+def test_no_trial_of_the_pareto_front_is_dominated(points: list[tuple[int, int]]) -> None:
     trials = [
         Trial(i, "COMPLETE", {}, "sampler", value=float(a), others=(float(b),)) for i, (a, b) in enumerate(points)
     ]
-    kept = {trial.number for trial in front(trials, ["maximize", "minimize"])}
+    kept = {trial.number for trial in find_pareto_front(trials, ["maximize", "minimize"])}
     for i, (a, b) in enumerate(points):
         beaten = any(c >= a and d <= b and (c, d) != (a, b) for c, d in points)
         assert (i in kept) != beaten

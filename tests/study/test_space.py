@@ -13,18 +13,18 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.samplers.grid import Grid
-from rag_opt.study.samplers.proposals import distribution, spec_digest, unseen
+from rag_opt.study.samplers.proposals import draw_new, spec_digest, to_distribution
 from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.samplers.uniform import Random
 from rag_opt.study.space.domains import Choice, Range, read_domain
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import Trial, freeze, thaw
+from rag_opt.study.trials import Trial, from_frozen_trial, to_frozen_trial
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
 SMALL = yaml.safe_load((conf_folder() / "space" / "small.yaml").read_text())
 
 
-def space(data: dict[str, object], **only: object) -> Space:
+def space(data: dict[str, object], **only: str | list[str]) -> Space:
     return Space.from_dict(data, rest=PIPELINE, only=only)
 
 
@@ -43,14 +43,14 @@ def space(data: dict[str, object], **only: object) -> Space:
         ("-1..1", Range(-1, 1)),
     ],
 )
-def test_how_domains_are_written(written: object, expected: object) -> None:
+def test_a_written_domain_is_read(written: object, expected: object) -> None:
     assert read_domain(written, where="x") == expected
 
 
 @pytest.mark.parametrize(
     "wrong", ["5..1", "1..5:0", "1..5:-1", "1..5:0.5", "0..5:log", "1...5", "a..b", "1..5:lag", [], [1, 1], [[1]]]
 )
-def test_domains_that_make_no_sense_are_refused(wrong: object) -> None:
+def test_a_domain_that_makes_no_sense_is_refused(wrong: object) -> None:
     with pytest.raises(BadInput, match=r"^space\.x: is "):
         read_domain(wrong, where="space.x")
 
@@ -122,18 +122,18 @@ def test_numbering_covers_the_space_and_every_spec_is_of_it(data: dict[str, obje
     assert chosen is not None
     for value, domain in chosen.values():
         assert value in domain
-        assert distribution(domain)._contains(distribution(domain).to_internal_repr(value))
+        assert to_distribution(domain)._contains(to_distribution(domain).to_internal_repr(value))
     if made.size <= 200:
         assert len({spec_digest(made.at(i)) for i in range(made.size)}) == made.size
 
 
 @pytest.mark.parametrize("sampler", [Tpe(startup_trials=3), Random(), CostAware(design=3)])
-def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random | CostAware) -> None:
+def test_samplers_propose_pipelines_of_the_space(sampler: Tpe | Random | CostAware) -> None:
     made = space(SMALL)
     study = optuna.create_study(direction="maximize")
     digests = []
     for seed in range(12):
-        proposal = sampler.propose(made, study, seed=seed, seen=(), cost_forecast=CostForecast())
+        proposal = sampler.propose(made, study, seed=seed, tried_digests=(), cost_forecast=CostForecast())
         assert proposal is not None and proposal.trial is not None
         chosen = made.parameters(PipelineSpec.from_dict(proposal.spec).to_dict())
         assert chosen is not None and {name: value for name, (value, _) in chosen.items()} == {
@@ -145,38 +145,40 @@ def test_samplers_propose_what_is_in_the_space(sampler: Tpe | Random | CostAware
     assert len(set(digests)) > 6
 
 
-def test_the_same_seed_and_history_propose_the_same() -> None:
+def test_a_sampler_proposes_the_same_for_the_same_seed_and_history() -> None:
     made = space(SMALL)
     for sampler in (Tpe(startup_trials=1), Random(), CostAware(design=2)):
         specs = []
         for _ in range(2):
             study = optuna.create_study(direction="maximize")
             for seed in range(4):
-                proposal = sampler.propose(made, study, seed=seed, seen=(), cost_forecast=CostForecast())
+                proposal = sampler.propose(made, study, seed=seed, tried_digests=(), cost_forecast=CostForecast())
                 assert proposal is not None and proposal.trial is not None
                 study.tell(proposal.trial, float(seed))
-            specs.append(proposal.spec)
-        assert specs[0] == specs[1]
+                specs.append(proposal.spec)
+        assert specs[:4] == specs[4:]
 
 
-def test_a_grid_tries_everything_once() -> None:
+def test_a_grid_proposes_every_pipeline_once() -> None:
     made = space({"chunker": {"fixed": {"size": [32, 64, 96]}}, "retriever": {"dense": {"top_k": "1..4"}}})
-    seen: set[str] = set()
+    tried: set[str] = set()
     while (
-        proposal := Grid().propose(made, optuna.create_study(), seed=1, seen=seen, cost_forecast=CostForecast())
+        proposal := Grid().propose(
+            made, optuna.create_study(), seed=1, tried_digests=tried, cost_forecast=CostForecast()
+        )
     ) is not None:
-        assert spec_digest(proposal.spec) not in seen
-        seen.add(spec_digest(proposal.spec))
-    assert len(seen) == made.size == 12
+        assert spec_digest(proposal.spec) not in tried
+        tried.add(spec_digest(proposal.spec))
+    assert len(tried) == made.size == 12
     with pytest.raises(BadInput, match="endless"):
         Grid().check(space({"retriever": {"weighted": {"weight": "0..1"}}}))
 
 
-def test_an_unseen_pipeline_of_an_endless_space() -> None:
+def test_a_new_pipeline_of_an_endless_space_is_drawn() -> None:
     endless = space({"retriever": {"weighted": {"weight": "0.0..1.0"}}})
-    first = unseen(endless, seed=1, seen=())
+    first = draw_new(endless, seed=1, tried_digests=())
     assert first is not None
-    again = unseen(endless, seed=1, seen={spec_digest(first.spec)})
+    again = draw_new(endless, seed=1, tried_digests={spec_digest(first.spec)})
     assert again is not None and again.spec != first.spec
 
 
@@ -192,7 +194,7 @@ def test_forbids_are_checked_and_may_be_lists() -> None:
     for expected in ("dense has no parameter 'topk'; did you mean 'top_k'?", "forbid[1]: is 'dense'", "forbid[2]: is"):
         assert expected in str(error.value)
     made = space({**SMALL, "forbid": [{"retriever": ["dense", "lexical"]}]})
-    drawn = unseen(made, seed=0, seen=())
+    drawn = draw_new(made, seed=0, tried_digests=())
     assert drawn is not None and not {"dense", "lexical"} & set(drawn.spec["retriever"])
 
 
@@ -201,14 +203,16 @@ def test_the_order_of_kinds_in_a_file_means_nothing() -> None:
     assert list(space(turned).tree["retriever"]) == list(space(SMALL).tree["retriever"])
 
 
-def test_what_is_forbidden() -> None:
+def test_pipelines_that_match_a_forbid_are_ruled_out() -> None:
     made = space(
         {**SMALL, "forbid": [{"chunker": "sentence", "reranker": "mmr"}, {"retriever": {"dense": {"top_k": 1}}}]}
     )
     for index in range(0, made.size or 0, 997):
         spec = made.at(index)
         dense = spec["retriever"].get("dense", {}).get("top_k") == 1
-        assert bool(made.forbidden(spec)) == (("sentence" in spec["chunker"] and "mmr" in spec["reranker"]) or dense)
+        assert bool(made.reason_against(spec)) == (
+            ("sentence" in spec["chunker"] and "mmr" in spec["reranker"]) or dense
+        )
 
 
 @given(st.integers(0, 10_000))
@@ -221,6 +225,6 @@ def test_a_trial_survives_optuna(index: int) -> None:
         metrics={"a/b": 1.0}, seconds=2.0, computed={"x": 1}, reused={}, started="2026-01-01T00:00:00.000+00:00",
     )  # fmt: skip
     study = optuna.create_study(direction="maximize")
-    study.add_trial(freeze(trial, made))
-    assert thaw(study.trials[0]) == trial
+    study.add_trial(to_frozen_trial(trial, made))
+    assert from_frozen_trial(study.trials[0]) == trial
     assert study.trials[0].params["chunker"] in kinds("chunker")

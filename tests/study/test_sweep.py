@@ -11,7 +11,7 @@ import yaml
 
 from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
-from rag_opt.metrics.evidence import score_spans, span_gold
+from rag_opt.metrics.evidence import build_span_gold, score_spans
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
@@ -47,13 +47,13 @@ def test_every_row_is_what_the_pipeline_would_score(
         settings = {name: yaml.safe_load(v) for name, v in (w.split("=") for w in words.split())}
         one = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {kind: settings}})
         run = ask(builder.pipeline(one), answerable)
-        scored = score_spans(run.responses.hits, span_gold(answerable, dataset.corpus)).recall
+        scored = score_spans(run.responses.hits, build_span_gold(answerable, dataset.corpus)).recall
         assert recall == pytest.approx(float(scored.mean()), abs=1e-4), words
         assert tokens == pytest.approx(float(run.responses.context_tokens.mean()), abs=0.1), words
         assert value == pytest.approx(recall - 0.5 * tokens / 1000, abs=2e-4)
 
 
-def test_it_proposes_the_best_distinct_pipelines_of_the_space(
+def test_a_sweep_proposes_the_best_distinct_pipelines_of_the_space(
     builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
     found = sweep(builder, spec, space, dataset.questions, price_per_1000_tokens=0.0)
@@ -67,7 +67,7 @@ def test_it_proposes_the_best_distinct_pipelines_of_the_space(
     assert found is not None and {kind for s in found.specs for kind in s["retriever"]} == {"lexical"}
 
 
-def test_what_else_is_stored_changes_nothing(
+def test_a_sweep_does_not_depend_on_what_else_is_stored(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset, cards: EmbedderCards
 ) -> None:
     other = PipelineSpec.from_dict({**spec.to_dict(), "retriever": {"lexical": {"k1": 0.9, "depth": 10}}})
@@ -81,14 +81,14 @@ def test_what_else_is_stored_changes_nothing(
     store.close()
 
 
-def test_without_evidence_there_is_nothing_to_sweep_by(
+def test_nothing_is_swept_without_evidence(
     builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
     unanswerable = [question for question in dataset.questions if not question.answerable]
     assert sweep(builder, spec, space, unanswerable, price_per_1000_tokens=0.0) is None
 
 
-def test_a_context_that_is_full_ends_what_counts(
+def test_hits_beyond_a_full_context_do_not_count(
     builder: PipelineBuilder, spec: PipelineSpec, space: Space, dataset: Dataset
 ) -> None:
     short = PipelineSpec.from_dict({**spec.to_dict(), "packer": {"ranked": {"context_tokens": 40}}})

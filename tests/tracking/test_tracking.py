@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import typer
 
 from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.run import ask
@@ -17,7 +18,7 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
-from rag_opt.tracking.mlflow_runs import content_allowed, is_local, tracking_uri, without_password
+from rag_opt.tracking.mlflow_runs import allowed_content, is_local, tracking_uri, without_password
 from rag_opt.tracking.outbox import Outbox
 from rag_opt.tracking.worker import Delivery, follow
 
@@ -156,13 +157,13 @@ def test_where_and_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         and not is_local("https://elsewhere")
         and not is_local("postgresql://db/x")
     )
-    assert content_allowed({"content": "auto"}, "https://elsewhere") == "ids"
-    assert content_allowed({"content": "auto"}, "databricks") == "ids"
-    assert content_allowed({"content": "auto", "artifact_location": "s3://bucket"}, "sqlite:///x") == "ids"
+    assert allowed_content({"content": "auto"}, "https://elsewhere") == "ids"
+    assert allowed_content({"content": "auto"}, "databricks") == "ids"
+    assert allowed_content({"content": "auto", "artifact_location": "s3://bucket"}, "sqlite:///x") == "ids"
     assert without_password("http://me:secret@host/x") == "http://…@host/x"
     assert (
-        content_allowed({"content": "auto"}, "sqlite:///x")
-        == content_allowed({"content": "full"}, "https://elsewhere")
+        allowed_content({"content": "auto"}, "sqlite:///x")
+        == allowed_content({"content": "full"}, "https://elsewhere")
         == "full"
     )
 
@@ -236,7 +237,7 @@ def test_track_knows_whether_a_search_still_lives(
 ) -> None:
     import mlflow
 
-    from rag_opt.track import main
+    from rag_opt.cli.track_command import track_command
 
     folder, _ = make_study(tmp_path, builder, spec, dataset, default_pipeline)
     Delivery(folder, live=True).deliver_waiting()
@@ -248,8 +249,13 @@ def test_track_knows_whether_a_search_still_lives(
         (study,) = client.search_runs([experiment.experiment_id], "tags.`rag_opt.role` = 'study'")
         return str(study.info.status)
 
+    def track() -> None:
+        with pytest.raises(typer.Exit) as left:
+            track_command(folder.path)
+        assert left.value.exit_code == 0
+
     with folder.lock():
-        assert main([str(folder.path)]) == 0
+        track()
         assert status() == "RUNNING"
-    assert main([str(folder.path)]) == 0
+    track()
     assert status() == "KILLED", "both the search and its courier are gone"

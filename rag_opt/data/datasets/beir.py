@@ -1,16 +1,28 @@
+"""Data sets in the format of BEIR (Thakur et al., 2021), in a folder."""
+
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Document
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.reading import Problems, check_questions, check_unique, decode, json_lines, make_corpus
+from rag_opt.data.reading import (
+    Located,
+    Problems,
+    build_corpus,
+    check_questions,
+    check_unique,
+    read_json_lines,
+    read_utf8_or_report,
+)
 
 
 @register("dataset", "beir")
@@ -18,31 +30,34 @@ from rag_opt.data.reading import Problems, check_questions, check_unique, decode
 class Beir:
     """A BEIR folder: `corpus.jsonl`, `queries.jsonl`, `qrels/<split>.tsv`. Evidence is whole documents."""
 
-    name: str = "beir"
-    folder: str
-    split: str = "test"
+    name: Annotated[str, Doc("Name of the data set.")] = "beir"
+    folder: Annotated[str, Doc("The folder.")]
+    split: Annotated[str, Doc("Judgements to read: the name of a file in `qrels`, without its ending.")] = "test"
 
     def read(self) -> Dataset:
+        """Return the data set. Raises BadInput listing everything wrong with its files."""
         problems = Problems()
         root = Path(self.folder)
-        corpus = make_corpus(_documents(root / "corpus.jsonl", problems), str(root / "corpus.jsonl"), problems)
-        problems.refuse_if_any()
-        gold = self._judgements(root / "qrels" / f"{self.split}.tsv", corpus.position, problems)
-        found, unjudged = [], 0
-        for where, line in json_lines(root / "queries.jsonl", problems):
+        corpus = build_corpus(_read_documents(root / "corpus.jsonl", problems), str(root / "corpus.jsonl"), problems)
+        problems.raise_if_any()
+        gold = self._read_judgements(root / "qrels" / f"{self.split}.tsv", corpus.position, problems)
+        located, unjudged = list[Located](), 0
+        for where, line in read_json_lines(root / "queries.jsonl", problems):
             name = str(line.get("_id"))
             if name in gold:
-                found.append((where, Question(name, str(line.get("text")), evidence=tuple((d,) for d in gold[name]))))
+                evidence = tuple((document,) for document in gold[name])
+                located.append((where, Question(name, str(line.get("text")), evidence=evidence)))
             else:
                 unjudged += 1
-        check_questions(found, corpus, problems)
-        problems.refuse_if_any()
+        check_questions(located, corpus, problems)
+        problems.raise_if_any()
         notes = [f"{unjudged} queries have no judgement in split {self.split!r} and were left out"] if unjudged else []
-        return Dataset(self.name, corpus, tuple(q for _, q in found), tuple(notes))
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
-    def _judgements(self, path: Path, known: dict[str, int], problems: Problems) -> dict[str, list[WholeDocument]]:
+    def _read_judgements(self, path: Path, known: dict[str, int], problems: Problems) -> dict[str, list[WholeDocument]]:
+        """Return the relevant documents of each query."""
         gold: dict[str, list[WholeDocument]] = defaultdict(list)
-        for number, row in enumerate((decode(path, problems) or "").splitlines(), start=1):
+        for number, row in enumerate((read_utf8_or_report(path, problems) or "").splitlines(), start=1):
             columns = row.split("\t")
             if number == 1 and columns[-1:] == ["score"]:
                 continue
@@ -55,9 +70,9 @@ class Beir:
         return gold
 
 
-def _documents(path: Path, problems: Problems) -> Iterator[Document]:
+def _read_documents(path: Path, problems: Problems) -> Iterator[Document]:
     places = []
-    for where, line in json_lines(path, problems):
+    for where, line in read_json_lines(path, problems):
         title, text = str(line.get("title") or ""), str(line.get("text") or "")
         places.append((str(line.get("_id")), where))
         yield Document(str(line.get("_id")), f"{title}\n\n{text}" if title else text, title)

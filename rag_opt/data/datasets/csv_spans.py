@@ -1,68 +1,79 @@
+"""Questions in a CSV file with a JSON column of spans, documents as text files."""
+
 from __future__ import annotations
 
 import csv
 import io
 from pathlib import Path
+from typing import Annotated
 
 import orjson
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Corpus, Span
-from rag_opt.core.errors import among
+from rag_opt.core.errors import suggest_names
 from rag_opt.core.questions import Dataset, Need, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.datasets.folder import read_documents
-from rag_opt.data.reading import Problems, check_questions, decode, make_corpus
+from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, read_utf8_or_report
 
 
 @register("dataset", "csv_spans")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CsvSpans:
-    """Questions in a CSV file; `spans_column` holds a JSON list of `{"start_index", "end_index", "content"}`.
+    """Questions in a CSV file, with their evidence as a JSON list of `{"start_index", "end_index", "content"}`.
 
-    `document_column` names the file of `documents`, with or without its ending. Every span is one need.
+    Every span is one need.
     """
 
-    name: str = "csv_spans"
-    documents: str
-    questions: str
-    question_column: str = "question"
-    document_column: str = "corpus_id"
-    spans_column: str = "references"
+    name: Annotated[str, Doc("Name of the data set.")] = "csv_spans"
+    documents: Annotated[str, Doc("Folder of documents, or a `.jsonl` file of them.")]
+    questions: Annotated[str, Doc("The CSV file.")]
+    question_column: Annotated[str, Doc("Column with the text of the question.")] = "question"
+    document_column: Annotated[str, Doc("Column with the document's file name, with or without its ending.")] = (
+        "corpus_id"
+    )
+    spans_column: Annotated[str, Doc("Column with the list of spans; offsets in characters.")] = "references"
 
     def read(self) -> Dataset:
+        """Return the data set. Raises BadInput listing everything wrong with the documents and the questions."""
         problems, notes = Problems(), list[str]()
-        corpus = make_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
-        text = decode(Path(self.questions), problems)
-        problems.refuse_if_any()
+        corpus = build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
+        text = read_utf8_or_report(Path(self.questions), problems)
+        problems.raise_if_any()
+        located = self._read_rows(text or "", corpus, problems)
+        check_questions(located, corpus, problems)
+        problems.raise_if_any()
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
+
+    def _read_rows(self, text: str, corpus: Corpus, problems: Problems) -> list[Located]:
         # text mode would change the line ends inside quoted fields
-        rows = csv.DictReader(io.StringIO(text or "", newline=""))
+        rows = csv.DictReader(io.StringIO(text, newline=""))
         columns = (self.question_column, self.document_column, self.spans_column)
         for column in columns:
             if column not in (rows.fieldnames or ()):
-                there = among(column, rows.fieldnames or ())
-                problems.add(f"{self.questions}:1", f"there is no column {column!r}{there}")
-        problems.refuse_if_any()
-        names = {Path(name).with_suffix("").as_posix(): name for name in corpus.ids}
-        names |= {name: name for name in corpus.ids}
-        found = []
+                known = suggest_names(column, rows.fieldnames or ())
+                problems.add(f"{self.questions}:1", f"there is no column {column!r}{known}")
+        problems.raise_if_any()
+        ids = {Path(name).with_suffix("").as_posix(): name for name in corpus.ids}
+        ids |= {name: name for name in corpus.ids}
+        located = []
         for number, row in enumerate(rows, start=1):
             where = f"{self.questions}:{rows.line_num}"
-            asked, document, spans = (row[column] or "" for column in columns)
-            if document not in names:
-                problems.add(where, f"there is no document {document!r}{among(document, names)}")
+            question, document, spans = (row[column] or "" for column in columns)
+            if document not in ids:
+                problems.add(where, f"there is no document {document!r}{suggest_names(document, ids)}")
                 continue
-            requires = _needs(spans, names[document], corpus, where, problems)
-            found.append((where, Question(f"row-{number}", asked, evidence=requires or None)))
-        check_questions(found, corpus, problems)
-        problems.refuse_if_any()
-        return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
+            needs = _read_needs(spans, ids[document], corpus, where, problems)
+            located.append((where, Question(f"row-{number}", question, evidence=needs or None)))
+        return located
 
 
-def _needs(raw: str, document: str, corpus: Corpus, where: str, problems: Problems) -> tuple[Need, ...]:
+def _read_needs(raw: str, document: str, corpus: Corpus, where: str, problems: Problems) -> tuple[Need, ...]:
     try:
-        spans = [(int(one["start_index"]), int(one["end_index"]), one.get("content")) for one in orjson.loads(raw)]
+        spans = [(int(span["start_index"]), int(span["end_index"]), span.get("content")) for span in orjson.loads(raw)]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         problems.add(where, f"the spans are not a JSON list of start_index and end_index: {error}")
         return ()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated
 
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Document, Span
-from rag_opt.core.errors import BadInput, Problem, among
+from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.reading import Problems, check_questions, make_corpus
+from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 # path on the hub, revision, split with judgements: as MTEB's registry has them (mteb 2.26)
 TASKS = {
@@ -38,28 +39,31 @@ TASKS = {
 class Mteb:
     """A retrieval task of MTEB by its name; one that is not known here is asked of the package mteb, if installed."""
 
-    name: str | None = None
-    task: str
-    split: str | None = None
+    name: Annotated[str | None, Doc("Name of the data set; null: the task's, in small letters.")] = None
+    task: Annotated[str, Doc("Name of the task, as SciFact or NFCorpus.")]
+    split: Annotated[str | None, Doc("Judgements to read; null: those that MTEB scores.")] = None
 
     def read(self) -> Dataset:
-        path, revision, split = self._place()
+        """Return the data set. Raises BadInput for an unknown task, or one that cannot be read."""
+        path, revision, split = self._find()
         name = self.name or self.task.lower()
         return Hub(name=name, path=path, revision=revision, split=self.split or split).read()
 
-    def _place(self) -> tuple[str, str, str]:
+    def _find(self) -> tuple[str, str, str]:
+        """Return path on the hub, revision and split of the task."""
         if self.task in TASKS:
             return TASKS[self.task]
         try:
             import mteb
         except ImportError:
-            what = f"no task is called {self.task!r}{among(self.task, TASKS)}; with the package mteb installed, all are"
+            known = suggest_names(self.task, TASKS)
+            what = f"no task is called {self.task!r}{known}; with the package mteb installed, all are"
             raise BadInput([Problem("dataset.task", what)]) from None
         try:
-            found = mteb.get_task(self.task).metadata
+            metadata = mteb.get_task(self.task).metadata
         except KeyError as error:
             raise BadInput([Problem("dataset.task", str(error))]) from None
-        return found.dataset["path"], found.dataset["revision"], found.eval_splits[0]
+        return metadata.dataset["path"], metadata.dataset["revision"], metadata.eval_splits[0]
 
 
 @register("dataset", "huggingface")
@@ -70,68 +74,71 @@ class Hub:
     (`context_column`), passages are documents, and where an answer stands in its passage verbatim it is the evidence.
     """
 
-    name: str = "huggingface"
-    path: str
-    revision: str | None = None
-    split: str = "test"
-    config: str | None = None
-    judgements: str | None = None
-    question_column: str = "question"
-    context_column: str = "context"
-    answer_column: str = "answer"
+    name: Annotated[str, Doc("Name of the data set.")] = "huggingface"
+    path: Annotated[str, Doc("Path on the hub, as mteb/scifact, or a folder.")]
+    revision: Annotated[str | None, Doc("Commit, branch or tag on the hub; null: the newest.")] = None
+    split: Annotated[str, Doc("Split of the judgements, or of the rows.")] = "test"
+    config: Annotated[str | None, Doc("Config of the rows; null: the only one.")] = None
+    judgements: Annotated[str | None, Doc("Another data set that holds the judgements, as BeIR/scifact-qrels.")] = None
+    question_column: Annotated[str, Doc("Column of the rows with the question.")] = "question"
+    context_column: Annotated[str, Doc("Column of the rows with the passage.")] = "context"
+    answer_column: Annotated[str, Doc("Column of the rows with the answer.")] = "answer"
 
     def read(self) -> Dataset:
+        """Return the data set. Raises BadInput where it cannot be read, and for everything wrong with it."""
         problems = Problems()
         configs = self._configs()
-        found = self._judged(configs, problems) if {"corpus", "queries"} <= set(configs) else self._rows(problems)
-        problems.refuse_if_any()
-        return found
+        is_judged = {"corpus", "queries"} <= set(configs)
+        dataset = self._read_judged(configs, problems) if is_judged else self._read_rows(problems)
+        problems.raise_if_any()
+        return dataset
 
-    def _judged(self, configs: list[str], problems: Problems) -> Dataset:
-        documents = (_document(row) for row in self._load("corpus", None))
-        kept = (document for document in documents if document.text.strip())  # some corpora have empty ones
-        corpus = make_corpus(kept, f"{self.path} corpus", problems)
-        problems.refuse_if_any()
+    def _read_judged(self, configs: list[str], problems: Problems) -> Dataset:
+        documents = (_to_document(row) for row in self._load("corpus", None))
+        with_text = (document for document in documents if document.text.strip())  # some corpora have empty ones
+        corpus = build_corpus(with_text, f"{self.path} corpus", problems)
+        problems.raise_if_any()
         gold: dict[str, list[WholeDocument]] = defaultdict(list)
-        named = next((one for one in ("qrels", "default") if one in configs), None)
-        for row in self._load(None if self.judgements else named, self.split, path=self.judgements):
-            document, relevance = str(row["corpus-id"]), int(row["score"])
+        config = next((name for name in ("qrels", "default") if name in configs), None)
+        for row in self._load(None if self.judgements else config, self.split, path=self.judgements):
+            document, score = str(row["corpus-id"]), row["score"]
+            relevance = int(score) if isinstance(score, (int, float, str)) else 0
             if relevance > 0 and document in corpus.position:
                 gold[str(row["query-id"])].append(WholeDocument(document, relevance))
-        asked, unjudged = [], 0
+        located, unjudged = list[Located](), 0
         for row in self._load("queries", None):
             name = str(row.get("_id", row.get("id")))
-            evidence = tuple((one,) for one in gold.get(name, ()))
+            evidence = tuple((document,) for document in gold.get(name, ()))
             unjudged += not evidence
             if evidence:
-                asked.append((f"{self.path} queries {name}", Question(name, str(row["text"]), evidence=evidence)))
-        check_questions(asked, corpus, problems)
+                located.append((f"{self.path} queries {name}", Question(name, str(row["text"]), evidence=evidence)))
+        check_questions(located, corpus, problems)
         notes = [f"{unjudged} queries have no judgement in split {self.split!r} and were left out"] if unjudged else []
-        return Dataset(self.name, corpus, tuple(question for _, question in asked), tuple(notes))
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
-    def _rows(self, problems: Problems) -> Dataset:
+    def _read_rows(self, problems: Problems) -> Dataset:
         rows, passages = list(self._load(self.config, self.split)), dict[str, str]()
         for column in (self.question_column, self.context_column):
             if rows and column not in rows[0]:
-                problems.add("dataset", f"{self.path} has no column {column!r}{among(column, rows[0])}")
-        problems.refuse_if_any()
+                problems.add("dataset", f"{self.path} has no column {column!r}{suggest_names(column, rows[0])}")
+        problems.raise_if_any()
         for row in rows:
             passages.setdefault(str(row[self.context_column]), f"passage-{len(passages) + 1:06}")
-        corpus = make_corpus((Document(name, text) for text, name in passages.items()), self.path, problems)
-        asked = []
+        corpus = build_corpus((Document(name, text) for text, name in passages.items()), self.path, problems)
+        located = list[Located]()
         for number, row in enumerate(rows, start=1):
-            question = self._question(f"row-{number}", row, passages[str(row[self.context_column])])
-            asked.append((f"{self.path} row {number}", question))
-        check_questions(asked, corpus, problems)
-        return Dataset(self.name, corpus, tuple(question for _, question in asked))
+            question = self._to_question(f"row-{number}", row, passages[str(row[self.context_column])])
+            located.append((f"{self.path} row {number}", question))
+        check_questions(located, corpus, problems)
+        return Dataset(self.name, corpus, tuple(question for _, question in located))
 
-    def _question(self, name: str, row: dict[str, Any], document: str) -> Question:
-        """A row without an answer, where others have one, has none in its passage (SQuAD v2)."""
-        text, given = str(row[self.question_column]), row.get(self.answer_column)
-        answer, start = _answer(given)
+    def _to_question(self, name: str, row: JsonObject, document: str) -> Question:
+        """Return a row's question. Without an answer, where others have one, it has none in its passage (SQuAD v2)."""
+        text = str(row[self.question_column])
+        answer, start = read_answer(row.get(self.answer_column))
         if self.answer_column in row and answer is None:
             return Question(name, text, answerable=False)
-        places = _places(str(row[self.context_column]), answer, start) if answer else []
+        places = find_answer(str(row[self.context_column]), answer, start) if answer else []
         need = tuple(Span(document, *place) for place in places) or (WholeDocument(document),)
         return Question(name, text, answer, (need,))
 
@@ -143,33 +150,34 @@ class Hub:
         except Exception as error:  # whatever the hub, the network or a broken data set raises
             raise BadInput([Problem("dataset.path", f"{self.path} cannot be read: {_first_line(error)}")]) from None
 
-    def _load(self, config: str | None, split: str | None, *, path: str | None = None) -> Iterator[dict[str, Any]]:
-        """Rows of a config; of its only split where none is asked for."""
+    def _load(self, config: str | None, split: str | None, *, path: str | None = None) -> Iterator[JsonObject]:
+        """Yield the rows of a config; of its only split where none is asked for."""
         import datasets
 
-        place, revision = path or self.path, None if path else self.revision
+        path, revision = path or self.path, None if path else self.revision
         try:
-            found = datasets.load_dataset(place, config, revision=revision)
+            by_split = datasets.load_dataset(path, config, revision=revision)
         except Exception as error:  # as above
-            raise BadInput(
-                [Problem("dataset.path", f"{place} {config or ''} cannot be read: {_first_line(error)}")]
-            ) from None
-        names = list(found)
+            what = f"{path} {config or ''} cannot be read: {_first_line(error)}"
+            raise BadInput([Problem("dataset.path", what)]) from None
+        names = list(by_split)
         chosen = split if split in names else names[0] if split is None else None
         if chosen is None:
-            raise BadInput(
-                [Problem("dataset.split", f"{place} {config or ''} has no split {split!r}{among(split, names)}")]
-            )
-        yield from found[chosen]
+            what = f"{path} {config or ''} has no split {split!r}{suggest_names(split, names)}"
+            raise BadInput([Problem("dataset.split", what)])
+        yield from by_split[chosen]
 
 
-def _document(row: dict[str, Any]) -> Document:
+def _to_document(row: JsonObject) -> Document:
     title, text = str(row.get("title") or ""), str(row.get("text") or "")
     return Document(str(row.get("_id", row.get("id"))), f"{title}\n\n{text}" if title else text, title)
 
 
-def _answer(value: Any) -> tuple[str | None, int | None]:
-    """A text, the first of several, or SQuAD's `{"text": [...], "answer_start": [...]}`; and where it begins."""
+def read_answer(value: object) -> tuple[str | None, int | None]:
+    """Return an answer and the offset where it begins, each None where it is not known.
+
+    `value`: a text, a list whose first counts, or SQuAD's `{"text": [...], "answer_start": [...]}`.
+    """
     start = None
     if isinstance(value, dict):
         starts, value = value.get("answer_start"), value.get("text")
@@ -179,8 +187,8 @@ def _answer(value: Any) -> tuple[str | None, int | None]:
     return (str(value) if value else None), start if isinstance(start, int) else None
 
 
-def _places(context: str, answer: str, start: int | None) -> list[tuple[int, int]]:
-    """Where an answer stands: where it is said to, or else everywhere as words of its own."""
+def find_answer(context: str, answer: str, start: int | None) -> list[tuple[int, int]]:
+    """Return the spans where an answer stands: where it is said to, or else everywhere as words of its own."""
     if start is not None and context.startswith(answer, start):
         return [(start, start + len(answer))]
     return [match.span() for match in re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", context)]

@@ -1,19 +1,22 @@
+"""The log of a running system: questions, its answers and passages, and what people said of them."""
+
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Alternative, Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.datasets.folder import read_documents
 from rag_opt.data.question_lines import resolve_evidence
-from rag_opt.data.quotes import Resolver
-from rag_opt.data.reading import Problems, check_questions, json_lines, make_corpus
+from rag_opt.data.quotes import QuoteResolver
+from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, read_json_lines
 
 _UP = {"up", "1", "true", "👍", "good", "yes"}
 _BIAS = (
@@ -24,15 +27,15 @@ _BIAS = (
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LogLine:
-    """`passages`: what was shown: texts, or `{"document"}` with or without `start` and `end`. `thumb`: what the person
-    said of the answer.
-    """
+    """One line of a log."""
 
-    question: str
-    answer: str | None = None
-    passages: list[Any] | None = None
-    thumb: str | int | bool | None = None
-    id: str | None = None
+    question: Annotated[str, Doc("Text of the question.")]
+    answer: Annotated[str | None, Doc("The answer that the system gave.")] = None
+    passages: Annotated[
+        list[object] | None, Doc('What it showed: texts, or `{"document"}` with or without `start` and `end`.')
+    ] = None
+    thumb: Annotated[str | int | bool | None, Doc("What the person said of the answer: up, 1, true, …")] = None
+    id: Annotated[str | None, Doc("Its name; without one it is named by the number of its line.")] = None
 
 
 @register("dataset", "logs")
@@ -40,50 +43,54 @@ class LogLine:
 class Logs:
     """A log of questions with the answers and passages that a system gave, and what people said of them.
 
-    A thumb up makes the answer a reference and any one of the passages its evidence. `others`: what becomes of
-    questions without one: left out, or read without evidence and answer.
+    A thumb up makes the answer a reference and any one of the passages its evidence.
     """
 
-    name: str = "logs"
-    documents: str
-    log: str
-    others: Literal["left_out", "without_evidence"] = "left_out"
+    name: Annotated[str, Doc("Name of the data set.")] = "logs"
+    documents: Annotated[str, Doc("Folder of documents, or a `.jsonl` file of them.")]
+    log: Annotated[str, Doc("File with a question as a JSON object on each line.")]
+    others: Annotated[
+        Literal["left_out", "without_evidence"],
+        Doc("What becomes of questions without a thumb up: left out, or read without evidence and answer."),
+    ] = "left_out"
 
     def read(self) -> Dataset:
-        """Raises BadInput listing everything wrong with the documents and the log."""
+        """Return the data set. Raises BadInput listing everything wrong with the documents and the log."""
         problems, notes = Problems(), list[str]()
-        corpus = make_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
-        problems.refuse_if_any()
-        resolver, found, lost, unrated = Resolver(corpus), list[tuple[str, Question]](), 0, 0
-        for where, data in json_lines(Path(self.log), problems):
+        corpus = build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
+        problems.raise_if_any()
+        resolver, located, lost, unrated = QuoteResolver(corpus), list[Located](), 0, 0
+        for where, data in read_json_lines(Path(self.log), problems):
             try:
-                line = config.load(LogLine, data, path=where)
+                line = strict.load(LogLine, data, path=where)
             except BadInput as error:
-                problems.found += error.problems
+                problems.collected += error.problems
                 continue
             name = line.id or f"line-{where.rpartition(':')[2]}"
             if str(line.thumb).lower() not in _UP:
                 unrated += 1
                 if self.others == "without_evidence":
-                    found.append((where, Question(name, line.question, origin="log")))
+                    located.append((where, Question(name, line.question, origin="log")))
                 continue
-            shown = [place for one in line.passages or () for place in _where(one, resolver)]
+            shown = [place for passage in line.passages or () for place in _find_passage(passage, resolver)]
             lost += bool(line.passages) and not shown
-            requires = (tuple(dict.fromkeys(shown)),) if shown else None
-            found.append((where, Question(name, line.question, line.answer, requires, origin="log, thumb up")))
-        check_questions(found, corpus, problems)
-        problems.refuse_if_any()
-        notes.append(_BIAS)
-        kept = "left out" if self.others == "left_out" else "read without evidence"
-        notes += [f"{unrated} questions of the log have no thumb up and were {kept}"] if unrated else []
-        notes += [f"{lost} questions of the log name passages that stand in no document now"] if lost else []
-        return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
+            evidence = (tuple(dict.fromkeys(shown)),) if shown else None
+            located.append((where, Question(name, line.question, line.answer, evidence, origin="log, thumb up")))
+        check_questions(located, corpus, problems)
+        problems.raise_if_any()
+        notes += [_BIAS, *self._count_notes(unrated, lost)]
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
+
+    def _count_notes(self, unrated: int, lost: int) -> list[str]:
+        fate = "left out" if self.others == "left_out" else "read without evidence"
+        notes = [f"{unrated} questions of the log have no thumb up and were {fate}"] if unrated else []
+        return notes + ([f"{lost} questions of the log name passages that stand in no document now"] if lost else [])
 
 
-def _where(passage: Any, resolver: Resolver) -> tuple[Alternative, ...]:
-    """Where a passage stands; nowhere if the documents have changed since it was shown."""
+def _find_passage(passage: object, resolver: QuoteResolver) -> tuple[Alternative, ...]:
+    """Return the places of a passage; none if the documents have changed since it was shown."""
     try:
-        requires = resolve_evidence([passage], resolver, "")
+        needs = resolve_evidence([passage], resolver, "")
     except BadInput:
         return ()
-    return tuple(place for need in requires or () for place in need)
+    return tuple(place for need in needs or () for place in need)

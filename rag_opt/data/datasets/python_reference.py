@@ -1,20 +1,24 @@
+"""The embedded data set: the Python language reference, with questions written for this project."""
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict as config
+from rag_opt.core import strict
 from rag_opt.core.documents import Document
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.question_lines import Line, read_questions
-from rag_opt.data.quotes import Resolver
-from rag_opt.data.reading import Problems, json_lines, make_corpus
+from rag_opt.data.question_lines import QuestionLine, read_questions
+from rag_opt.data.quotes import QuoteResolver
+from rag_opt.data.reading import Problems, build_corpus, read_json_lines
 
 QUESTIONS = Path(__file__).with_name("python_reference.jsonl")
-_LONGEST_TOPIC = 14_000
+_MAX_CHARACTERS = 14_000  # of a topic
 
 
 @register("dataset", "python_reference")
@@ -26,41 +30,43 @@ class PythonReference:
     questions fit every Python; one whose locator a Python lacks is dropped, counted and named in a note.
     """
 
-    name: str = "python_reference"
+    name: Annotated[str, Doc("Name of the data set.")] = "python_reference"
 
     def read(self) -> Dataset:
+        """Return the data set."""
         problems = Problems()
-        corpus = make_corpus(topics(), "pydoc_data.topics", problems)
-        problems.refuse_if_any()
-        found = read_questions(QUESTIONS, Resolver(corpus), problems)
-        asked = [config.load(Line, data).id for _, data in json_lines(QUESTIONS, Problems())]
-        kept = {question.id for _, question in found}
-        dropped = [str(name) for name in asked if name not in kept]
+        corpus = build_corpus(read_topics(), "pydoc_data.topics", problems)
+        problems.raise_if_any()
+        located = read_questions(QUESTIONS, QuoteResolver(corpus), problems)
+        ids = [strict.load(QuestionLine, data).id for _, data in read_json_lines(QUESTIONS, Problems())]
+        kept = {question.id for _, question in located}
+        dropped = [str(name) for name in ids if name not in kept]
         notes = []
         if dropped:
             notes.append(f"{len(dropped)} questions have no evidence in this Python's reference: {', '.join(dropped)}")
-        return Dataset(self.name, corpus, tuple(question for _, question in found), tuple(notes))
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
 
-def topics() -> list[Document]:
-    """The topics, their text untouched; containment is judged without headings and line breaks."""
-    from pydoc_data.topics import topics as all_topics
+def read_topics() -> list[Document]:
+    """Return the topics, their text untouched; containment is judged without headings and line breaks."""
+    from pydoc_data.topics import topics
 
-    bodies = {name: _body(text) for name, text in all_topics.items()}
+    bodies = {name: _body(text) for name, text in topics.items()}
 
-    def contained(name: str) -> bool:
-        mine = bodies[name]
+    def is_contained(name: str) -> bool:
+        body = bodies[name]
         return any(
-            mine in other and (len(other) > len(mine) or other_name < name)
+            body in other and (len(other) > len(body) or other_name < name)
             for other_name, other in bodies.items()
             if other_name != name
         )
 
-    kept = [name for name, text in all_topics.items() if len(text) <= _LONGEST_TOPIC and not contained(name)]
-    return [Document(name, all_topics[name], title=all_topics[name].partition("\n")[0]) for name in sorted(kept)]
+    kept = [name for name, text in topics.items() if len(text) <= _MAX_CHARACTERS and not is_contained(name)]
+    return [Document(name, topics[name], title=topics[name].partition("\n")[0]) for name in sorted(kept)]
 
 
 def _body(text: str) -> str:
+    """Return the text on one line, without an underlined heading."""
     lines = text.strip().split("\n")
     underlined = len(lines) > 1 and lines[1] and set(lines[1]) <= set("*=-~^")
     return " ".join(" ".join(lines[2:] if underlined else lines).split())

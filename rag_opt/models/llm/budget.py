@@ -1,21 +1,25 @@
-"""What asking language models costs a study: every call is booked before it is sent, and none is sent over a cap."""
+"""The cost of asking language models: every call is booked before it is sent, and none is sent over a cap."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic.dataclasses
+from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
 from rag_opt.core.errors import BudgetSpent
+from rag_opt.core.forking import ThreadLock
 from rag_opt.core.strict import STRICT
+from rag_opt.models.event_loop import PerLoop
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS call (
@@ -29,23 +33,43 @@ _SUMS = "SELECT who, COUNT(*), SUM(input_tokens), SUM(output_tokens), SUM(usd) F
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
 class Budget:
-    """Hard caps of a study, all its runs together: dollars, calls (every request that is sent), minutes."""
+    """Hard caps of a study, all its runs together."""
 
-    usd: Annotated[float, Gt(0)] | None = None
-    calls: Annotated[int, Ge(1)] | None = None
-    minutes: Annotated[float, Gt(0)] | None = None
+    usd: Annotated[Annotated[float, Gt(0)] | None, Doc("Most US dollars; null: no cap.")] = None
+    calls: Annotated[
+        Annotated[int, Ge(1)] | None, Doc("Most calls: every request that is sent is one; null: no cap.")
+    ] = None
+    minutes: Annotated[Annotated[float, Gt(0)] | None, Doc("Most minutes of all runs; null: no cap.")] = None
 
 
 @dataclass
 class Usage:
+    """Calls of a language model, their tokens and their cost."""
+
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
 
     def add(self, other: Usage) -> None:
-        for one in fields(Usage):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        """Add what somebody else used."""
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.usd += other.usd
+
+    def minus(self, earlier: Usage) -> dict[str, float]:
+        """Return by field what was used since `earlier`."""
+        before = asdict(earlier)
+        return {name: number - before[name] for name, number in asdict(self).items()}
+
+
+@dataclass
+class _InFlight:
+    """Calls that are not answered yet: the most dollars that each can cost, and the end of any of them."""
+
+    most_usd: dict[int, float] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class BudgetTracker:
@@ -53,51 +77,76 @@ class BudgetTracker:
 
     Dollars of calls in flight are not known: a call is let through while what is spent, with the most that those in
     flight can cost, is below the cap. So no cap is passed by more than one call.
+
+    Threads share what is spent under a lock; calls in flight are touched only in the event loop. A forked process goes
+    on from what was spent until then, and writes to the same file by a connection of its own. It does not see what its
+    parent spends from then on: each of them keeps the caps for itself.
     """
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
         self.by_who: dict[str, Usage] = {}
         self.share = 1.0  # of the caps: what may be spent now
+        self._lock = ThreadLock()
         self._started = time.monotonic()
         self._earlier_s = 0.0
-        self._in_flight: dict[int, float] = {}
-        self._told: asyncio.Event | None = None
-        self._rows: sqlite3.Connection | None = None
+        self._in_flight = PerLoop(_InFlight)
+        self._path: Path | None = None
+        # by process: SQLite's connections must not be used, nor closed, after a fork
+        self._connections: dict[int, sqlite3.Connection] = {}
         self._run = 0
 
     def open(self, path: Path) -> None:
-        """Goes on from what is written down there, and writes there from now on."""
-        self._rows = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._rows.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _TABLES)
-        for who, *numbers in self._rows.execute(_SUMS):
-            self.by_who[who] = Usage(*numbers)
-        self._started = time.monotonic()
-        self._earlier_s = float(self._rows.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0])
-        self._run = int(self._rows.execute("INSERT INTO run (at, seconds) VALUES (?, 0)", [time.time()]).lastrowid or 0)
+        """Go on from what a file says was spent, and write there from now on."""
+        with self._lock:
+            self._path = path
+            connection = self._connection()
+            assert connection is not None
+            connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _TABLES)
+            for who, *numbers in connection.execute(_SUMS):
+                self.by_who[who] = Usage(*numbers)
+            self._started = time.monotonic()
+            self._earlier_s = float(connection.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0])
+            run = connection.execute("INSERT INTO run (at, seconds) VALUES (?, 0)", [time.time()])
+            self._run = int(run.lastrowid or 0)
+
+    def _connection(self) -> sqlite3.Connection | None:
+        """Return this process's connection to the file; None where none is open."""
+        if self._path is None:
+            return None
+        process = os.getpid()
+        if process not in self._connections:
+            self._connections[process] = sqlite3.connect(
+                self._path, timeout=60, check_same_thread=False, isolation_level=None
+            )
+        return self._connections[process]
 
     @property
     def total(self) -> Usage:
-        whole = Usage()
-        for one in list(self.by_who.values()):
-            whole.add(one)
-        return whole
+        """Usage of everybody together."""
+        total = Usage()
+        with self._lock:
+            for usage in self.by_who.values():
+                total.add(usage)
+        return total
 
     @property
     def minutes(self) -> float:
+        """Minutes that all runs have taken so far."""
         return (self._earlier_s + time.monotonic() - self._started) / 60
 
     def tick(self) -> None:
-        """Writes down how long this run has taken so far."""
+        """Write down how long this run has taken so far."""
         self._write("UPDATE run SET seconds = ? WHERE id = ?", [time.monotonic() - self._started, self._run])
 
-    def _write(self, statement: str, values: Sequence[Any]) -> None:
-        if self._rows is not None:
-            with contextlib.suppress(sqlite3.ProgrammingError):  # closed, while calls are being cancelled
-                self._rows.execute(statement, values)
+    def _write(self, statement: str, values: Sequence[str | float]) -> None:
+        with self._lock:
+            connection = self._connection()  # none while calls are cancelled after the end
+            if connection is not None:
+                connection.execute(statement, values)
 
     def over(self) -> str:
-        """Which cap is reached, in words; empty while none is."""
+        """Return which cap is reached, in words; empty while none is."""
         spent, caps = self.total, self.budget
         usd = spent.usd + 1e-12
         if caps.calls is not None and spent.calls >= max(int(caps.calls * self.share), 1):
@@ -107,75 +156,79 @@ class BudgetTracker:
         return self.out_of_time()
 
     def out_of_time(self) -> str:
-        """The same of minutes alone."""
+        """Return in words that the cap of minutes is reached; empty while it is not."""
         cap = self.budget.minutes
         if cap is not None and self.minutes >= cap * self.share:
             return f"budget.minutes={cap:g}: {self.minutes:.1f} minutes are spent"
         return ""
 
     def refuse_late(self) -> None:
-        """Raises BudgetSpent where no time is left."""
+        """Raise BudgetSpent where no time is left."""
         why = self.out_of_time()
         if why:
             raise BudgetSpent(why)
 
     @contextlib.asynccontextmanager
     async def call(self, who: str, model: str, *, most_usd: float) -> AsyncIterator[Callable[[str, Usage], None]]:
-        """Surrounds one request; its body says how it ended and what it cost. Raises BudgetSpent instead of sending."""
-        await self._admitted(most_usd)
-        number = self._sent(who, model)
-        self._in_flight[number] = most_usd
+        """Surround one request, and yield a function that is told how it ended and what it cost.
 
-        def ended(state: str, cost: Usage) -> None:
-            self.by_who[who].add(cost)
-            values = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
+        `who`: in whose name it is booked; `most_usd`: the most it can cost. Raises BudgetSpent instead of sending.
+        """
+        in_flight = self._in_flight.get()
+        await self._wait_for_admission(in_flight, most_usd)
+        number = self._book(who, model)
+        in_flight.most_usd[number] = most_usd
+
+        def end(state: str, cost: Usage) -> None:
+            with self._lock:
+                self.by_who[who].add(cost)
+            values: list[str | float] = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
             self._write("UPDATE call SET state = ?, input_tokens = ?, output_tokens = ?, usd = ? WHERE id = ?", values)
 
         try:
-            yield ended
+            yield end
         finally:
-            del self._in_flight[number]
+            del in_flight.most_usd[number]
             self.tick()
-            if self._told is not None:
-                self._told.set()
+            in_flight.ended.set()
 
-    async def _admitted(self, most_usd: float) -> None:
+    async def _wait_for_admission(self, in_flight: _InFlight, most_usd: float) -> None:
         while True:
             reached = self.over()
             if reached:
                 raise BudgetSpent(reached)
-            cap, promised = self.budget.usd, sum(self._in_flight.values())
-            if cap is None or not promised or self.total.usd + promised < cap * self.share:
+            cap, promised_usd = self.budget.usd, sum(in_flight.most_usd.values())
+            if cap is None or not promised_usd or self.total.usd + promised_usd < cap * self.share:
                 return
-            self._told = self._told or asyncio.Event()
-            self._told.clear()
-            await self._told.wait()
+            in_flight.ended.clear()
+            await in_flight.ended.wait()
 
-    def _sent(self, who: str, model: str) -> int:
-        self.by_who.setdefault(who, Usage()).calls += 1
-        if self._rows is None:
-            return self.total.calls
-        row = self._rows.execute("INSERT INTO call (at, who, model) VALUES (?, ?, ?)", [time.time(), who, model])
-        return int(row.lastrowid or 0)
+    def _book(self, who: str, model: str) -> int:
+        """Count a call that is about to be sent, and return its number."""
+        with self._lock:
+            self.by_who.setdefault(who, Usage()).calls += 1
+            connection = self._connection()
+            if connection is None:
+                return self.total.calls
+            statement = "INSERT INTO call (at, who, model) VALUES (?, ?, ?)"
+            return int(connection.execute(statement, [time.time(), who, model]).lastrowid or 0)
 
     def close(self) -> None:
+        """Write down how long this run took, and close the file."""
         self.tick()
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+        with self._lock:
+            self._path = None
+            connection = self._connections.pop(os.getpid(), None)
+            if connection is not None:
+                connection.close()
+
+    def snapshot(self) -> dict[str, Usage]:
+        """Return a copy of what everybody has spent so far."""
+        with self._lock:
+            return {who: replace(usage) for who, usage in self.by_who.items()}
 
 
-def grown(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, dict[str, float]]:
-    """By who asked, what was spent in between; nothing for those that did not ask."""
-    found = {}
-    for who, now in after.items():
-        then = before.get(who, Usage())
-        more = {one.name: getattr(now, one.name) - getattr(then, one.name) for one in fields(Usage)}
-        if more["calls"]:
-            found[who] = more
-    return found
-
-
-def copied(by_who: Mapping[str, Usage]) -> dict[str, Usage]:
-    """As it is now, whatever is spent later."""
-    return {who: replace(one) for who, one in by_who.items()}
+def usage_between(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, dict[str, float]]:
+    """Return by who asked what was spent in between; nobody who did not ask."""
+    increases = {who: usage.minus(before.get(who, Usage())) for who, usage in after.items()}
+    return {who: increase for who, increase in increases.items() if increase["calls"]}

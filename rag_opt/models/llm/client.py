@@ -1,4 +1,4 @@
-"""Asking a language model: each request is sent once, whoever asks first, and its answer stored as it arrives."""
+"""A client of a language model: each request is sent once, whoever asks first, and its answer stored as it arrives."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from rag_opt.core.digests import item_key
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
-from rag_opt.models.event_loop import wait_for
-from rag_opt.models.http_client import HttpClient, TooMuch
+from rag_opt.core.strict import PlainDict
+from rag_opt.models.event_loop import PerLoop, wait_for
+from rag_opt.models.http_client import HttpClient, Json, TooMuch
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
 from rag_opt.store.values import Values
@@ -22,17 +23,25 @@ from rag_opt.store.values import Values
 if TYPE_CHECKING:
     import httpx
 
-_SHELF = "replies"
+    from rag_opt.models.http_client import Observe
+
+_TABLE = "replies"
 _TRIES = 2  # for a reply without a message
-_USELESS = 20  # failures in a row, none between them that could be used
+_MOST_FAILURES = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
 _KEPT = "Everything that was answered is kept"
 
+_Asking = dict[bytes, "asyncio.Future[Completion]"]
+
 
 class LLMClient:
-    """One language model. `who`: in whose name its calls are booked, `generator` or `judge`.
+    """Requests to one language model, whose answers are stored.
 
-    `failures`: why something that it was asked could not be used, counted.
+    `who`: in whose name its calls are booked, `generator` or `judge`. `failures`: counts of the reasons why an answer
+    could not be used.
+
+    Any thread may ask. Requests in flight and counters are touched only in the event loop; a forked process has another
+    loop, where nothing is in flight.
     """
 
     def __init__(
@@ -47,9 +56,9 @@ class LLMClient:
         self.budget_tracker = budget_tracker or BudgetTracker()
         self.failures: Counter[str] = Counter()
         self._values = values
-        self._asking: dict[bytes, asyncio.Future[Completion]] = {}
+        self._asking: PerLoop[_Asking] = PerLoop(dict)  # requests in flight by key
         self._useless = self._unanswered = 0  # in a row
-        self._over: ModelUnusable | None = None
+        self._given_up: ModelUnusable | None = None
         self._http_client = HttpClient(
             str(settings.base_url),
             key_variable=settings.key_variable,
@@ -63,28 +72,30 @@ class LLMClient:
 
     @property
     def as_judge(self) -> Judge:
-        """Its settings, of a model that judges."""
+        """Settings of a model that judges."""
         assert isinstance(self.settings, Judge)
         return self.settings
 
     def with_settings(self, settings: LanguageModel) -> LLMClient:
-        """Another that is asked otherwise, at the same expense."""
+        """Return a client with other settings, and the same budget."""
         return LLMClient(settings, self._values, who=self.who, budget_tracker=self.budget_tracker)
 
     def keys(self, requests: Sequence[Request]) -> list[bytes]:
-        """Under what the answers are stored: all of the request, which attempt at it, and the model's revision."""
-        return [item_key("chat", [self._body(one), self.settings.revision, one.attempt]) for one in requests]
+        """Return the keys of the answers: all of the request, which attempt at it, and the model's revision."""
+        revision = self.settings.revision
+        return [item_key("chat", [self._body(request), revision, request.attempt]) for request in requests]
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """The answer to each request, as it was first given. Raises ServerFailed where one has none."""
-        found = self.answers(requests)
-        for one in found:
-            if isinstance(one, ServerFailed):
-                raise one
-        return [one for one in found if isinstance(one, Completion)]
+        """Return the answer to each request, as it was first given. Raises ServerFailed where one has none."""
+        completions = []
+        for answer in self.answers(requests):
+            if isinstance(answer, ServerFailed):
+                raise answer
+            completions.append(answer)
+        return completions
 
     def answers(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
-        """As `complete`, but with the failure of each request that has no answer in its place.
+        """Return the answer to each request, or its failure where it has none.
 
         Raises ModelUnusable where nobody can use the model, BudgetSpent where it may not be asked any more; what was
         answered until then is stored.
@@ -92,56 +103,55 @@ class LLMClient:
         return wait_for(self._all(requests))
 
     async def _all(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
-        self.anew()
+        self.allow_again()
         keys = self.keys(requests)
-        known = {key: Completion(*orjson.loads(value)) for key, value in self._values.get(_SHELF, keys).items()}
-        work = [self._known_or_asked(key, one, known) for key, one in zip(keys, requests, strict=True)]
-        found = await asyncio.gather(*work, return_exceptions=True)
-        for kind in (ModelUnusable, BudgetSpent):
-            for one in found:
-                if isinstance(one, kind):
-                    raise one
-        for other in found:
-            if isinstance(other, BaseException) and not isinstance(other, ServerFailed):
-                raise other
-        return found  # type: ignore[return-value]  # checked just now
+        known = {key: Completion(*orjson.loads(value)) for key, value in self._values.get(_TABLE, keys).items()}
+        work = [self._look_up_or_ask(key, request, known) for key, request in zip(keys, requests, strict=True)]
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+        # what ends the search comes before what is an error of ours
+        for kind in (ModelUnusable, BudgetSpent, BaseException):
+            for outcome in outcomes:
+                if isinstance(outcome, kind) and (kind is ModelUnusable or not isinstance(outcome, ServerFailed)):
+                    raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, (Completion, ServerFailed))]
 
-    async def _known_or_asked(self, key: bytes, request: Request, known: dict[bytes, Completion]) -> Completion:
-        return self._reused(known[key]) if key in known else await self._once(key, request)
+    async def _look_up_or_ask(self, key: bytes, request: Request, known: dict[bytes, Completion]) -> Completion:
+        return self._reuse(known[key]) if key in known else await self._ask_once(key, request)
 
     async def ask(self, request: Request) -> Completion:
-        """The answer to one request, in the event loop. Raises as `complete`."""
+        """Return the answer to one request; called in the event loop. Raises as `complete`."""
         (key,) = self.keys([request])
-        stored = self._values.get(_SHELF, [key]).get(key)
-        return await self._once(key, request) if stored is None else self._reused(Completion(*orjson.loads(stored)))
+        stored = self._values.get(_TABLE, [key]).get(key)
+        return await self._ask_once(key, request) if stored is None else self._reuse(Completion(*orjson.loads(stored)))
 
-    def _reused(self, completion: Completion) -> Completion:
-        self._values.reused[_SHELF] = self._values.reused.get(_SHELF, 0) + 1
+    def _reuse(self, completion: Completion) -> Completion:
+        self._values.count_reused(_TABLE, 1)
         self._unanswered = 0
         return completion
 
-    async def _once(self, key: bytes, request: Request) -> Completion:
-        """Sent once, however many wait for it."""
-        if key in self._asking:
-            return await asyncio.shield(self._asking[key])
-        future = self._asking[key] = asyncio.get_running_loop().create_future()
+    async def _ask_once(self, key: bytes, request: Request) -> Completion:
+        """Send a request once, however many wait for it."""
+        asking = self._asking.get()
+        if key in asking:
+            return await asyncio.shield(asking[key])
+        future = asking[key] = asyncio.get_running_loop().create_future()
         try:
-            completion = await self._sent(request)
-            self._values.put(_SHELF, {key: orjson.dumps(list(completion))})
-            self._values.computed[_SHELF] = self._values.computed.get(_SHELF, 0) + 1
+            completion = await self._send(request)
+            self._values.put(_TABLE, {key: orjson.dumps(list(completion))})
+            self._values.count_computed(_TABLE, 1)
             future.set_result(completion)
         except BaseException as error:
             future.set_exception(error if isinstance(error, Exception) else ServerFailed("stopped"))
             future.exception()  # nobody has to wait for it
             raise
         finally:
-            del self._asking[key]
+            del asking[key]
         return completion
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: Request) -> PlainDict:
         settings = self.settings
         temperature = settings.temperature if request.temperature is None else request.temperature
-        body: dict[str, Any] = {"model": settings.model, "messages": request.messages, "stream": False}
+        body: PlainDict = {"model": settings.model, "messages": request.messages, "stream": False}
         limits = {"temperature": temperature, "max_tokens": settings.max_tokens, "seed": request.attempt or None}
         body |= {name: value for name, value in limits.items() if value is not None}
         if request.schema is not None and settings.structured == "json_schema":
@@ -151,58 +161,58 @@ class LLMClient:
             body["response_format"] = {"type": "json_object"}
         return body | settings.extra_body
 
-    async def _sent(self, request: Request) -> Completion:
+    async def _send(self, request: Request) -> Completion:
         body, why, took_s = self._body(request), "", list[float]()
         for _ in range(_TRIES):
             try:
                 reply = await self._http_client.ask(
-                    "POST", "/chat/completions", body, each=lambda: self._booked(body, took_s)
+                    "POST", "/chat/completions", body, each=lambda: self._book(body, took_s)
                 )
             except ModelUnusable:
                 raise
             except ServerDown as error:
-                raise self._given_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
+                raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
             except TooMuch as error:
                 # a matter of this request: too long a context, a filter
-                what = f"{self._http_client.url}/chat/completions refuses the request: {error}"
-                raise ServerFailed(what) from None
+                raise ServerFailed(f"{self._http_client.url}/chat/completions refuses the request: {error}") from None
             except ServerFailed as error:
-                raise self._noted(error) from None
+                raise self._count_unanswered(error) from None
             text, why = _message(reply)
             if text:
                 self._unanswered = 0
-                given, made = self._usage(reply, body)
+                input_tokens, output_tokens = _count_tokens(reply, body)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
-                return Completion(text, took_s[-1] * 1000, given, made, finish)
-        raise self._noted(ServerFailed(f"{self._http_client.url}/chat/completions {why}"))
+                return Completion(text, took_s[-1] * 1000, input_tokens, output_tokens, finish)
+        raise self._count_unanswered(ServerFailed(f"{self._http_client.url}/chat/completions {why}"))
 
-    def useless(self, why: str) -> None:
-        """What was asked for could not be made of the answers. Raises ModelUnusable where that goes on."""
+    def count_useless(self, reason: str) -> None:
+        """Note that an answer was of no use. Raises ModelUnusable where that goes on."""
         self._useless += 1
-        self._stop_after(self._useless, why)
+        self._stop_after(self._useless, reason)
 
-    def useful(self) -> None:
+    def count_useful(self) -> None:
+        """Note that an answer could be used."""
         self._useless = 0
 
-    def anew(self) -> None:
-        """Whoever begins to ask may do so, whatever was given up before."""
-        self._over = None
+    def allow_again(self) -> None:
+        """Let whoever begins to ask do so, even where the model was given up before."""
+        self._given_up = None
 
-    def _given_up(self, why: str) -> ModelUnusable:
-        """What ends it, for those too that are still to ask: they would pay for nothing."""
-        self._over = ModelUnusable(why)
-        return self._over
+    def _give_up(self, reason: str) -> ModelUnusable:
+        """Return the error that ends it, for those too that are still to ask: they would pay for nothing."""
+        self._given_up = ModelUnusable(reason)
+        return self._given_up
 
-    def _stop_after(self, failures: int, why: str) -> None:
-        if failures >= _USELESS:
+    def _stop_after(self, failures: int, reason: str) -> None:
+        if failures >= _MOST_FAILURES:
             limit = self.settings.max_tokens
-            raise self._given_up(
+            raise self._give_up(
                 f"{failures} times in a row {self.settings.model} at {self._http_client.url} gave nothing that "
-                f"can be used; the last: {why}. Another model, another `structured`, or more than max_tokens={limit} "
-                f"may help ({_section(self.who)}). {_KEPT}"
+                f"can be used; the last: {reason}. Another model, another `structured`, or more than "
+                f"max_tokens={limit} may help ({_section(self.who)}). {_KEPT}"
             )
 
-    def _noted(self, error: ServerFailed) -> ServerFailed:
+    def _count_unanswered(self, error: ServerFailed) -> ServerFailed:
         self._unanswered += 1
         try:
             self._stop_after(self._unanswered, str(error))
@@ -211,66 +221,66 @@ class LLMClient:
         return error
 
     @contextlib.asynccontextmanager
-    async def _booked(self, body: dict[str, Any], times_s: list[float]) -> AsyncIterator[Any]:
-        """Books one try with the budget, and adds how long it took: without waiting for its turn."""
+    async def _book(self, body: PlainDict, times_s: list[float]) -> AsyncIterator[Observe]:
+        """Book one try with the budget, and add to `times_s` how long it took: without waiting for its turn."""
         import httpx
 
-        if self._over is not None:
-            raise self._over
+        if self._given_up is not None:
+            raise self._given_up
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
-        most = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
-        async with self.budget_tracker.call(self.who, str(settings.model), most_usd=most) as ended:
+        most_usd = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
+        async with self.budget_tracker.call(self.who, str(settings.model), most_usd=most_usd) as end:
             started = time.perf_counter()
 
-            def seen(reply: httpx.Response) -> None:
+            def observe(reply: httpx.Response) -> None:
                 took_s = time.perf_counter() - started
                 times_s.append(took_s)
-                given, made = self._usage(_parsed(reply), body) if reply.status_code == 200 else (0, 0)
-                ended(str(reply.status_code), Usage(0, given, made, settings.usd(given, made, took_s)))
+                tokens = _count_tokens(_to_json(reply), body) if reply.status_code == 200 else (0, 0)
+                end(str(reply.status_code), Usage(0, *tokens, settings.usd(*tokens, took_s)))
 
             try:
-                yield seen
+                yield observe
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                ended("not sent", Usage())
+                end("not sent", Usage())
                 raise
             except BaseException:  # it may well be answered and billed, only not to us
-                ended("unanswered", Usage(usd=most))
+                end("unanswered", Usage(usd=most_usd))
                 raise
 
-    def _usage(self, reply: Any, body: dict[str, Any]) -> tuple[int, int]:
-        """(input tokens, output tokens) as the server counts them, or by their characters."""
-        usage = reply.get("usage") if isinstance(reply, dict) else None
-        counted = usage if isinstance(usage, dict) else {}
-        given, made = (counted.get(f"{of}_tokens") for of in ("prompt", "completion"))
-        if isinstance(given, int) and isinstance(made, int) and given > 0 and made >= 0:
-            return given, made
-        said = _message(reply)[0]
-        shown = sum(len(one["content"]) for one in body["messages"])
-        return -(-shown // _CHARACTERS_PER_TOKEN), -(-len(said) // _CHARACTERS_PER_TOKEN)
+
+def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:
+    """Return (input tokens, output tokens) as the server counts them, or else estimated by their characters."""
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    counted = usage if isinstance(usage, dict) else {}
+    input_tokens, output_tokens = counted.get("prompt_tokens"), counted.get("completion_tokens")
+    if isinstance(input_tokens, int) and isinstance(output_tokens, int) and input_tokens > 0 and output_tokens >= 0:
+        return input_tokens, output_tokens
+    sent = sum(len(message["content"]) for message in body["messages"])
+    return -(-sent // _CHARACTERS_PER_TOKEN), -(-len(_message(reply)[0]) // _CHARACTERS_PER_TOKEN)
 
 
 def _section(who: str) -> str:
     return "llm.…" if who == "generator" else f"{who}.…"
 
 
-def _remedy(who: str, why: str) -> str:
+def _remedy(who: str, reason: str) -> str:
     section = _section(who)
-    if "environment variable" in why:
+    if "environment variable" in reason:
         return f"{section.replace('…', 'key_variable')} names it"
-    if "answered 404" in why:
+    if "answered 404" in reason:
         return f"Does {section.replace('…', 'base_url')} end where /chat/completions follows, as in https://host/v1?"
     return f"Start the server, or correct its address and key ({section})"
 
 
-def _parsed(reply: httpx.Response) -> Any:
+def _to_json(reply: httpx.Response) -> Json:
     try:
         return reply.json()
     except ValueError:
         return None
 
 
-def _message(reply: Any) -> tuple[str, str]:
-    """The message of a reply, or why there is none."""
+def _message(reply: Json) -> tuple[str, str]:
+    """Return the message of a reply, or the reason why there is none."""
     try:
         text = reply["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):

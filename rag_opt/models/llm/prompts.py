@@ -1,4 +1,4 @@
-"""Prompts of generators (`conf/prompt/*.yaml`): what a language model is told, around passages and question."""
+"""Prompts of generators (`conf/prompt/*.yaml`): what a language model is told besides passages and question."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
+from annotated_doc import Doc
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
@@ -14,7 +16,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary, library_folders
 from rag_opt.models.llm.settings import Messages
 
-_PLACES = {"{question}", "{passages}", "{refusal}"}
+_PLACEHOLDERS = {"{question}", "{passages}", "{refusal}"}
 _MARKS = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
 # after a space, a sign of punctuation or another one: x[1] is code
 CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")
@@ -22,58 +24,59 @@ CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Example:
-    """One question shown with its answer."""
+    """One question that is shown to the model with its answer."""
 
-    question: str
-    answer: str
-    passages: list[str] = field(default_factory=list)
+    question: Annotated[str, Doc("Text of the question.")]
+    answer: Annotated[str, Doc("Answer that the model should give.")]
+    passages: Annotated[list[str], Doc("Passages that the answer rests on.")] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Prompt:
-    """`user` holds `{question}`, and `{passages}` where there are some; `{refusal}` may stand anywhere. `refusal`: what
-    a model says that cannot answer. `cites`: an answer names the passages it rests on, as [1].
-    """
+    """Texts that a question is sent with. `{refusal}` may stand in `user` and in `system`."""
 
-    user: str
-    system: str = ""
-    refusal: str = ""
-    cites: bool = False
-    examples: list[Example] = field(default_factory=list)
+    user: Annotated[str, Doc("Text with `{question}`, and `{passages}` where there are some.")]
+    system: Annotated[str, Doc("Text before everything; empty: none is sent.")] = ""
+    refusal: Annotated[str, Doc("Words of a model that cannot answer.")] = ""
+    cites: Annotated[bool, Doc("Whether an answer names the passages it rests on, as [1].")] = False
+    examples: Annotated[list[Example], Doc("Questions with answers, shown before the question.")] = field(
+        default_factory=list
+    )
 
     @model_validator(mode="after")
-    def _whole(self) -> Prompt:
+    def _validate(self) -> Prompt:
         if "{question}" not in self.user:
             raise ValueError("a prompt whose `user` holds {question}")
-        unknown = set(re.findall(r"\{[a-z_]+\}", self.system + self.user)) - _PLACES
+        unknown = set(re.findall(r"\{[a-z_]+\}", self.system + self.user)) - _PLACEHOLDERS
         if unknown:
-            raise ValueError(f"a prompt that speaks of nothing but {', '.join(sorted(_PLACES))}, not {min(unknown)}")
+            raise ValueError(f"a prompt with no placeholders but {', '.join(sorted(_PLACEHOLDERS))}, not {min(unknown)}")
         if "{refusal}" in self.system + self.user and not self.refusal.strip():
-            raise ValueError("a prompt that gives the refusal it speaks of")
+            raise ValueError("a prompt that gives a refusal, as it uses {refusal}")
         return self
 
     @property
     def reads_passages(self) -> bool:
+        """True where the model is shown passages."""
         return "{passages}" in self.user
 
     def messages(self, question: str, passages: Sequence[str], *, examples: int) -> Messages:
-        """What is sent: the system's text, `examples` of the examples as a conversation, the question."""
-        system = self._filled(self.system, "", "")
+        """Return the messages: the system's text, the first `examples` examples as a conversation, the question."""
+        system = self._fill(self.system, "", "")
         told = [{"role": "system", "content": system}] if system.strip() else []
-        for one in self.examples[:examples]:
+        for example in self.examples[:examples]:
             told += [
-                {"role": "user", "content": self._filled(self.user, one.question, shown(one.passages))},
-                {"role": "assistant", "content": one.answer},
+                {"role": "user", "content": self._fill(self.user, example.question, number_passages(example.passages))},
+                {"role": "assistant", "content": example.answer},
             ]
-        return [*told, {"role": "user", "content": self._filled(self.user, question, shown(passages))}]
+        return [*told, {"role": "user", "content": self._fill(self.user, question, number_passages(passages))}]
 
-    def _filled(self, text: str, question: str, passages: str) -> str:
+    def _fill(self, text: str, question: str, passages: str) -> str:
         # in one pass, so that braces inside a passage are only text
         given = {"{question}": question, "{passages}": passages, "{refusal}": self.refusal.strip()}
         return re.sub(r"\{(?:question|passages|refusal)\}", lambda match: given[match.group()], text).strip()
 
     def refuses(self, reply: str) -> bool:
-        """Whether the reply is the refusal, or begins with it as a sentence; case and punctuation do not matter."""
+        """Return whether a reply is the refusal, or begins with it as a sentence, in any case and punctuation."""
         words = re.findall(r"\w+", self.refusal)
         if not words:
             return not reply.strip()
@@ -81,30 +84,30 @@ class Prompt:
         return not reply.strip() or re.match(sentence, reply, re.IGNORECASE) is not None
 
 
-def shown(passages: Sequence[str]) -> str:
-    """Numbered passages between marks that do not occur inside them."""
+def number_passages(passages: Sequence[str]) -> str:
+    """Return the passages as one text, each numbered, between marks that do not occur inside it."""
     cleaned = (_MARKS.sub(" ", passage).strip() for passage in passages)
     return "\n".join(f'<passage number="{n}">\n{text}\n</passage>' for n, text in enumerate(cleaned, start=1))
 
 
-def cited(reply: str, count: int) -> list[int]:
-    """Positions from 0 of the `count` passages that a reply names, each once, in the order of their naming."""
-    found = (number - 1 for match in CITATION.finditer(reply) for number in _numbers(match, count))
-    return list(dict.fromkeys(found))
+def find_citations(reply: str, count: int) -> list[int]:
+    """Return the positions (from 0) of the `count` passages that a reply names, each once, in their order."""
+    positions = (number - 1 for match in CITATION.finditer(reply) for number in _numbers(match, count))
+    return list(dict.fromkeys(positions))
 
 
-def without_citations(reply: str, count: int) -> str:
-    """The reply without the marks of passages that there are."""
+def remove_citations(reply: str, count: int) -> str:
+    """Return the reply without the marks of the `count` passages."""
     left = CITATION.sub(lambda match: "" if _numbers(match, count) else match.group(), reply)
     return re.sub(r"[ \t]+(?=[.,;:!?\n]|$)", "", re.sub(r"(?<=\S)[ \t]{2,}", " ", left)).strip()
 
 
 def _numbers(match: re.Match[str], count: int) -> list[int]:
-    """The numbers in a mark, if all of them are those of passages."""
-    numbers = [int(one) for one in re.findall(r"\d+", match.group(1))]
-    return numbers if all(1 <= one <= count for one in numbers) else []
+    """Return the numbers in a mark, if all of them are those of passages."""
+    numbers = [int(digits) for digits in re.findall(r"\d+", match.group(1))]
+    return numbers if all(1 <= number <= count for number in numbers) else []
 
 
 def prompt_library(conf_folders: Sequence[Path]) -> CardLibrary[Prompt]:
-    """The `prompt/` folders of the config folders in use."""
+    """Return the prompts in the `prompt/` folders of the config folders in use."""
     return CardLibrary(Prompt, "generator.chat.prompt", library_folders(conf_folders, "prompt"), noun="prompt")

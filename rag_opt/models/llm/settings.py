@@ -1,19 +1,20 @@
-"""A language model as it is set up: where it is, how it is asked, what it costs. Never its key."""
+"""Settings of a language model: where it is, how it is asked, what it costs; never its key."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import Problem
-from rag_opt.core.strict import STRICT
+from rag_opt.core.strict import STRICT, PlainDict, field_names
 
 Messages = list[dict[str, str]]
 _JUDGES_OWN = ("temperature", "max_tokens", "structured", "repeats", "guard", "language")  # whosever model it is
@@ -25,86 +26,114 @@ _SECRET = re.compile(r"auth|api[-_]?key|secret|passw|credential|cookie|bearer|(?
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LanguageModel:
-    """`base_url` as in `https://host/v1`. `revision` sets apart what a server calls by the same name: answers are
-    stored by model and revision, wherever the server is. `key_variable`: the environment variable that holds its key;
-    `header_variables`: header -> the variable with its value. `temperature` and `max_tokens`: null sends none.
-    `structured`: how an answer as JSON is asked for. Prices in US dollars. `give_up_s`: a server that answers nothing
-    for so long is down.
+    """Settings of a language model behind a server that speaks OpenAI's protocol.
+
+    Its answers are stored by model and revision, wherever the server is.
     """
 
-    kind: Literal["none", "openai_compatible"] = "none"
-    base_url: str | None = None
-    model: str | None = None
-    revision: str | int | None = None
-    key_variable: str | None = None
-    temperature: Annotated[float, Ge(0), Le(2)] | None = 0.0
-    max_tokens: Annotated[int, Ge(1), Le(1_000_000)] | None = 512
-    structured: Literal["json_object", "json_schema", "none"] = "json_object"
-    headers: dict[str, str] = field(default_factory=dict)
-    header_variables: dict[str, str] = field(default_factory=dict)
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    ca_bundle: str | None = None
-    usd_per_million_input_tokens: Annotated[float, Ge(0)] = 0.0
-    usd_per_million_output_tokens: Annotated[float, Ge(0)] = 0.0
-    usd_per_hour: Annotated[float, Ge(0)] = 0.0
-    concurrency: Annotated[int, Ge(1), Le(1024)] = 16
-    timeout_s: Annotated[float, Gt(0)] = 100.0
-    give_up_s: Annotated[float, Gt(0)] = 100.0
+    kind: Annotated[Literal["none", "openai_compatible"], Doc("none: there is no language model.")] = "none"
+    base_url: Annotated[str | None, Doc("Address of the server, as in `https://host/v1`.")] = None
+    model: Annotated[str | None, Doc("Name of the model on the server.")] = None
+    revision: Annotated[
+        str | int | None, Doc("Sets apart models that a server calls by the same name; part of stored keys.")
+    ] = None
+    key_variable: Annotated[str | None, Doc("Environment variable that holds the key of the server.")] = None
+    temperature: Annotated[
+        Annotated[float, Ge(0), Le(2)] | None, Doc("Temperature of the answers; null: none is sent.")
+    ] = 0.0
+    max_tokens: Annotated[
+        Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Most tokens of an answer; null: none is sent.")
+    ] = 512
+    structured: Annotated[Literal["json_object", "json_schema", "none"], Doc("How an answer as JSON is asked for.")] = (
+        "json_object"
+    )
+    headers: Annotated[dict[str, str], Doc("Headers of every request; no secrets.")] = field(default_factory=dict)
+    header_variables: Annotated[
+        dict[str, str], Doc("Headers whose values stand in environment variables: header -> variable.")
+    ] = field(default_factory=dict)
+    extra_body: Annotated[PlainDict, Doc("Fields that are added to the body of every request.")] = field(
+        default_factory=dict
+    )
+    ca_bundle: Annotated[str | None, Doc("File with certificates of authorities; null: the environment's.")] = None
+    usd_per_million_input_tokens: Annotated[float, Ge(0), Doc("Price of a million input tokens in US dollars.")] = 0.0
+    usd_per_million_output_tokens: Annotated[float, Ge(0), Doc("Price of a million output tokens in US dollars.")] = 0.0
+    usd_per_hour: Annotated[float, Ge(0), Doc("Price of an hour of the server in US dollars.")] = 0.0
+    concurrency: Annotated[int, Ge(1), Le(1024), Doc("Most requests that are in flight at once.")] = 16
+    timeout_s: Annotated[float, Gt(0), Doc("Seconds after which a request counts as not answered.")] = 100.0
+    give_up_s: Annotated[float, Gt(0), Doc("Seconds after which a server that answers nothing is down.")] = 100.0
 
     @property
-    def identity(self) -> list[Any]:
-        """What determines its answers to a request."""
+    def identity(self) -> list[object]:
+        """Settings that determine its answers to a request."""
         return [self.model, self.revision, self.temperature, self.max_tokens, self.structured, self.extra_body]
 
     @property
+    def configured(self) -> bool:
+        """True where there is a model to be asked."""
+        return self.kind == "openai_compatible"
+
+    @property
     def priced(self) -> bool:
+        """True where it costs anything."""
         return bool(self.usd_per_million_input_tokens or self.usd_per_million_output_tokens or self.usd_per_hour)
 
     def usd(self, input_tokens: float, output_tokens: float, took_s: float = 0.0) -> float:
-        """What an answer costs; by the hour, its share where `concurrency` are asked at once."""
+        """Return the price of an answer in US dollars; by the hour, its share where `concurrency` are asked at once."""
         tokens = input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
         return tokens / 1e6 + took_s / 3600 * self.usd_per_hour / self.concurrency
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Judge(LanguageModel):
-    """`kind: same` is the model that answers. `repeats`: each verdict is asked for so often; with a temperature of 0
-    the seed alone sets them apart. `guard`: the judge is told that what it judges is no instruction. `language`: of its
-    prompts (an English name or an ISO code; null: that of the documents).
-    """
+    """Settings of a language model that judges answers."""
 
-    kind: Literal["none", "openai_compatible", "same"] = "none"  # type: ignore[assignment]  # one more than a model's
-    max_tokens: Annotated[int, Ge(1), Le(1_000_000)] | None = 4096
-    repeats: Annotated[int, Ge(1), Le(100)] = 1
-    guard: bool = True
-    language: str | None = None
+    kind: Annotated[
+        Literal["none", "openai_compatible", "same"], Doc("same: the model that answers; none: there is no judge.")
+    ] = "none"  # type: ignore[assignment]  # one more than a model's
+    max_tokens: Annotated[
+        Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Most tokens of a verdict; null: none is sent.")
+    ] = 4096
+    repeats: Annotated[
+        int, Ge(1), Le(100), Doc("Times that each verdict is asked for; at temperature 0 only the seed differs.")
+    ] = 1
+    guard: Annotated[bool, Doc("Whether the judge is told that what it judges is no instruction.")] = True
+    language: Annotated[
+        str | None, Doc("Language of its prompts, by English name or ISO code; null: that of the documents.")
+    ] = None
 
     @property
-    def judging(self) -> list[Any]:
-        """What determines its verdicts."""
+    def judging(self) -> list[object]:
+        """Settings that determine its verdicts."""
         return [*self.identity, self.repeats, self.guard, self.language]
 
 
-def resolved(judge: Judge, generator: LanguageModel) -> Judge:
-    """The judge as it is asked: where it is the model that answers, at that one's address and price."""
+def resolve_judge(judge: Judge, generator: LanguageModel) -> Judge:
+    """Return the judge as it is asked: one that is the model that answers has that one's address and price."""
     if judge.kind != "same" or generator.kind == "none":
         return judge
     own = {"kind", *_JUDGES_OWN}
-    place = {one.name: getattr(generator, one.name) for one in fields(LanguageModel) if one.name not in own}
-    return replace(judge, kind="openai_compatible", **place)
+    shared = {name: getattr(generator, name) for name in field_names(LanguageModel) if name not in own}
+    return replace(judge, kind="openai_compatible", **shared)
 
 
 class Request(NamedTuple):
-    """`attempt` sets repeated requests apart. `schema`: the JSON schema of the answer, where one is wanted."""
+    """A request to a language model.
+
+    `attempt` sets repeated requests apart. `temperature`: where it is not that of the settings. `schema`: JSON schema
+    of the answer, where one is wanted.
+    """
 
     messages: Messages
     attempt: int = 0
     temperature: float | None = None
-    schema: dict[str, Any] | None = None
+    schema: PlainDict | None = None
 
 
 class Completion(NamedTuple):
-    """`took_ms` when it was first given; `finish` as the server says it, `length` for one that was cut off."""
+    """An answer of a language model.
+
+    `took_ms`: milliseconds when it was first given; `finish`: as the server says it, `length` where it was cut off.
+    """
 
     text: str
     took_ms: float
@@ -114,7 +143,7 @@ class Completion(NamedTuple):
 
 
 def find_misconfigurations(model: LanguageModel, where: str) -> Iterator[Problem]:
-    """What it lacks to be asked, and secrets that stand where they would be written down. No value is repeated."""
+    """Yield the settings that are missing, and secrets that would be written down. No secret is repeated."""
     if model.kind == "openai_compatible":
         for name in ("base_url", "model"):
             if getattr(model, name) in (None, "", "???"):
@@ -122,42 +151,42 @@ def find_misconfigurations(model: LanguageModel, where: str) -> Iterator[Problem
     yield from _secrets(model, where)
     if model.kind != "openai_compatible":
         usual, own = type(model)(kind=model.kind), {"kind", *_JUDGES_OWN}
-        for name in (one.name for one in fields(type(model)) if one.name not in own):
+        for name in (name for name in field_names(type(model)) if name not in own):
             if getattr(model, name) not in (getattr(usual, name), "???"):
-                what = f"says nothing while {where} is {model.kind}; it belongs to {where}=openai_compatible"
-                yield Problem(f"{where}.{name}", what.replace("judge=", "llm@judge="))
+                problem = f"has no effect while {where} is {model.kind}; it belongs to {where}=openai_compatible"
+                yield Problem(f"{where}.{name}", problem.replace("judge=", "llm@judge="))
     if model.ca_bundle is not None and not Path(model.ca_bundle).is_file():
         yield Problem(f"{where}.ca_bundle", f"there is no file {model.ca_bundle!r}")
 
 
 def _secrets(model: LanguageModel, where: str) -> Iterator[Problem]:
-    yield from written_address(str(model.base_url or ""), f"{where}.base_url")
+    yield from find_address_problems(str(model.base_url or ""), f"{where}.base_url")
     variables = {"key_variable": model.key_variable}
     variables |= {f"header_variables.{header}": variable for header, variable in model.header_variables.items()}
     for name, variable in variables.items():
         if variable is not None and not _VARIABLE.match(variable):
-            what = "should be the NAME of an environment variable, in capitals, not a key (it is not repeated here)"
-            yield Problem(f"{where}.{name}", what)
+            problem = "should be the NAME of an environment variable, in capitals, not a key (it is not repeated here)"
+            yield Problem(f"{where}.{name}", problem)
     for name in model.headers:
         if _SECRET.search(name):
-            what = f"holds a secret: +{where}.header_variables.{name}=VARIABLE names the variable with its value"
-            yield Problem(f"{where}.headers.{name}", what)
-    for name in _names(model.extra_body):
+            problem = f"holds a secret: +{where}.header_variables.{name}=VARIABLE names the variable with its value"
+            yield Problem(f"{where}.headers.{name}", problem)
+    for name in _field_paths(model.extra_body):
         if _SECRET.search(name) and not _NO_SECRET.search(name):
             yield Problem(f"{where}.extra_body.{name}", "looks like a secret, and would be written down")
 
 
-def _names(data: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths of all fields, in lists too."""
+def _field_paths(data: object, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths of all fields, in lists too."""
     pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
     for name, value in pairs:
         inside = f"{path}.{name}" if path else str(name)
         yield inside
-        yield from _names(value, inside)
+        yield from _field_paths(value, inside)
 
 
-def written_address(url: str, where: str) -> Iterator[Problem]:
-    """What is wrong with an address that will be written down; a secret in it is not repeated."""
+def find_address_problems(url: str, where: str) -> Iterator[Problem]:
+    """Yield the problems of an address that will be written down; a secret in it is not repeated."""
     if url == "???":
         return
     try:
@@ -166,7 +195,7 @@ def written_address(url: str, where: str) -> Iterator[Problem]:
         yield Problem(where, "is no address; should be as in http://127.0.0.1:8000/v1")
         return
     if "@" in parts.netloc or parts.query or parts.fragment:
-        what = "holds a user, password or query, which would be written down; key_variable names where the key is"
-        yield Problem(where, what)
+        problem = "holds a user, password or query, which would be written down; key_variable names where the key is"
+        yield Problem(where, problem)
     elif url and parts.scheme not in ("http", "https"):
         yield Problem(where, f"is {url!r}; should begin with http:// or https://")

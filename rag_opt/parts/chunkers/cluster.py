@@ -1,9 +1,11 @@
+"""Chunks of similar pieces, by dynamic programming over their vectors."""
+
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -12,37 +14,31 @@ from rag_opt.core.arrays import IntArray
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.cutting import Piece, chunks_of, cut
+from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
+from rag_opt.text.cutting import Piece, cut, to_chunks
 from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "cluster")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Cluster:
-    """The segmentation into chunks of at most `size` tokens whose pieces of about `piece` tokens are together most
-    alike: the sum over chunks of their pieces' cosines above the document's mean, by dynamic programming (the
-    ClusterSemanticChunker of Chroma's chunking report, Smith & Troynikov, 2024).
+class Cluster(ChunkerDefaults):
+    """Cut a document so that the pieces inside each chunk are together as similar as possible.
 
-    Unlike there, the cap is one of tokens and always holds.
+    Maximises the sum over chunks of their pieces' cosines above the document's mean, by dynamic programming (the
+    ClusterSemanticChunker of Chroma's chunking report, Smith & Troynikov, 2024). Unlike there, the limit is one of
+    tokens and always holds.
     """
 
-    size: Annotated[int, Ge(8), Le(32768)] = 224
-    piece: Annotated[int, Ge(8), Le(512)] = 48
-
-    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
+    piece: Annotated[int, Ge(8), Le(512), Doc("Largest piece whose vector is compared, in tokens.")] = 48
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
-        """What is embedded: the smallest pieces of chunks."""
+        """Return the texts of the smallest pieces."""
         return [document.text[start:end] for start, end in self._cut(document.text, _map(document, tokenizer))]
 
-    def split(
-        self,
-        document: Document,
-        *,
-        tokenizer: Tokenizer,
-        vectors: Callable[[Sequence[str]], NDArray[np.float32]],
-    ) -> list[Chunk]:
+    def split_by_vectors(self, document: Document, *, tokenizer: Tokenizer, vectors: EmbedTexts) -> list[Chunk]:
+        """Return the chunks of the best segmentation."""
         text, tokens = document.text, _map(document, tokenizer)
         found = self._cut(text, tokens)
         if not found:
@@ -50,7 +46,7 @@ class Cluster:
         known = vectors([text[start:end] for start, end in found])
         sizes = np.array([tokens.count(*piece) for piece in found])
         edges = best_segmentation(known, sizes, most=self.size)
-        return chunks_of(text, [(found[first][0], found[last - 1][1]) for first, last in edges])
+        return to_chunks(text, [(found[first][0], found[last - 1][1]) for first, last in edges])
 
     def _cut(self, text: str, tokens: TokenMap) -> list[Piece]:
         found = cut(text, (0, len(text)), tokens, size=min(self.piece, self.size))
@@ -62,8 +58,10 @@ def _map(document: Document, tokenizer: Tokenizer) -> TokenMap:
 
 
 def best_segmentation(vectors: NDArray[np.float32], sizes: IntArray, *, most: int) -> list[tuple[int, int]]:
-    """[first, last) of each segment of neighbouring rows whose `sizes` sum to at most `most` (one row may be larger),
-    such that the sum over segments of all pairs' cosines less the mean of all pairs is largest.
+    """Return [first, last) of each segment of neighbouring rows.
+
+    `sizes` of a segment sum to at most `most` (one row may be larger by itself). Of all such segmentations it is the
+    one with the largest sum, over segments, of all pairs' cosines less the mean of all pairs.
     """
     count = len(vectors)
     total = vectors.sum(axis=0, dtype=float)

@@ -1,30 +1,40 @@
+"""Chunks cut at the coarsest separator that makes them small enough."""
+
 from __future__ import annotations
 
 from typing import Annotated
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le, Lt
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.cutting import chunks_of, cut
+from rag_opt.parts.interfaces import ChunkerDefaults
+from rag_opt.text.cutting import cut, to_chunks
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "recursive")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Recursive:
+class Recursive(ChunkerDefaults):
     """Cut at the coarsest separator that gives pieces of at most `size` tokens, then join neighbours up to `size`.
 
     The scheme of LangChain's RecursiveCharacterTextSplitter, on offsets. A chunk begins with the last
     whole pieces of the one before it, as many as fit into `overlap` of `size`.
     """
 
-    size: Annotated[int, Ge(8), Le(32768)] = 224
-    overlap: Annotated[float, Ge(0), Lt(1)] = 0.0
+    size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
+    overlap: Annotated[float, Ge(0), Lt(1), Doc("Share of a chunk that the next one repeats.")] = 0.0
+
+    @property
+    def expected_overlap(self) -> float:
+        """Share of a chunk that the next one repeats."""
+        return self.overlap
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
+        """Return the chunks, without white space at their ends."""
         tokens = TokenMap(tokenizer.starts(document.text))
         whole = (0, len(document.text))
-        return chunks_of(document.text, cut(document.text, whole, tokens, size=self.size, overlap=self.overlap))
+        return to_chunks(document.text, cut(document.text, whole, tokens, size=self.size, overlap=self.overlap))

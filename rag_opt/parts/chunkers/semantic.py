@@ -1,49 +1,48 @@
+"""Chunks that break where neighbouring sentences are unlike."""
+
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.cutting import Piece, chunks_of, joined
-from rag_opt.text.sentences import sentences
+from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
+from rag_opt.text.cutting import Piece, join_pieces, to_chunks
+from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "semantic")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Semantic:
-    """Breaks where the text turns: where the cosine distance of neighbouring sentences, each embedded with `buffer`
-    sentences on either side, is above the `percentile` of such distances in the document (Kamradt, 2024, as in
-    LangChain's SemanticChunker). What lies between two breaks is joined up to `size` tokens.
+class Semantic(ChunkerDefaults):
+    """Break the text where its subject changes.
+
+    A break lies where the cosine distance of neighbouring sentences is above a percentile of such distances in the
+    document (Kamradt, 2024, as in LangChain's SemanticChunker). Sentences between two breaks are joined up to `size`.
     """
 
-    size: Annotated[int, Ge(8), Le(32768)] = 224
-    percentile: Annotated[float, Ge(0), Le(100)] = 95.0
-    buffer: Annotated[int, Ge(0), Le(5)] = 1
-
-    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
+    percentile: Annotated[
+        float, Ge(0), Le(100), Doc("Distances above this percentile of the document's are breaks.")
+    ] = 95.0
+    buffer: Annotated[int, Ge(0), Le(5), Doc("Sentences on either side that are embedded with a sentence.")] = 1
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
-        """What is embedded: every sentence with its neighbours."""
+        """Return every sentence with its neighbours."""
         tokens = TokenMap(tokenizer.starts(document.text))
         found = self._sentences(document.text, tokens)
         return [document.text[start:end] for start, end in self._with_neighbours(found, tokens)]
 
-    def split(
-        self,
-        document: Document,
-        *,
-        tokenizer: Tokenizer,
-        vectors: Callable[[Sequence[str]], NDArray[np.float32]],
-    ) -> list[Chunk]:
+    def split_by_vectors(self, document: Document, *, tokenizer: Tokenizer, vectors: EmbedTexts) -> list[Chunk]:
+        """Return the sentences between two breaks, joined up to `size` tokens."""
         text = document.text
         tokens = TokenMap(tokenizer.starts(text))
         found = self._sentences(text, tokens)
@@ -54,14 +53,14 @@ class Semantic:
         above = np.percentile(distances, self.percentile) if len(distances) else 0.0
         edges = [0, *(int(place) + 1 for place in np.flatnonzero(distances > above)), len(found)]
         segments = [found[first:last] for first, last in itertools.pairwise(edges)]
-        return chunks_of(text, [piece for one in segments for piece in joined(one, tokens, size=self.size)])
+        return to_chunks(text, [piece for one in segments for piece in join_pieces(one, tokens, size=self.size)])
 
     def _sentences(self, text: str, tokens: TokenMap) -> list[Piece]:
-        found = sentences(text)
+        found = split_sentences(text)
         return [piece for one in found for piece in tokens.windows(*one, size=self.size, step=self.size)]
 
     def _with_neighbours(self, found: Sequence[Piece], tokens: TokenMap) -> list[Piece]:
-        """Each sentence with as many on either side as are no more than `size` tokens together: all of it is read."""
+        """Return each sentence with as many neighbours as fit into `size` tokens, so that the model reads all of it."""
         last, spans = len(found) - 1, []
         for place in range(len(found)):
             span = found[place]

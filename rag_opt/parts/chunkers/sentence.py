@@ -1,28 +1,33 @@
+"""Chunks of whole sentences."""
+
 from __future__ import annotations
 
 from typing import Annotated
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.sentences import sentences, trim
+from rag_opt.parts.interfaces import ChunkerDefaults
+from rag_opt.text.sentences import split_sentences, trim
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "sentence")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Sentence:
-    """Whole sentences, as many as fit into `size` tokens of the embedder. A longer sentence is cut at tokens."""
+class Sentence(ChunkerDefaults):
+    """Join whole sentences up to `size` tokens. A longer sentence is cut at tokens."""
 
-    size: Annotated[int, Ge(8), Le(32768)] = 128
+    size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 128
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
+        """Return groups of neighbouring sentences."""
         tokens = TokenMap(tokenizer.starts(document.text))
         spans: list[tuple[int, int]] = []
-        for start, end in sentences(document.text):
+        for start, end in split_sentences(document.text):
             if spans and tokens.count(spans[-1][0], end) <= self.size:
                 spans[-1] = (spans[-1][0], end)
             else:

@@ -1,3 +1,5 @@
+"""A static model, distilled from another."""
+
 from __future__ import annotations
 
 import contextlib
@@ -7,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from annotated_doc import Doc
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
@@ -22,16 +25,18 @@ _READS_ANYTHING = 1_000_000
 @register("embedder", "static")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Static:
-    """A static model distilled from another by model2vec: one vector per token, averaged. Far faster, and blind to
-    order and context. `dimensions`: of its vectors, by principal components.
+    """Distil a static model from another by model2vec: one vector per token, averaged.
+
+    Far faster than the model that it is made of, and blind to order and context.
     """
 
-    name: str = "minilm"
-    dimensions: Annotated[int, Ge(2)] = 256
+    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")] = "minilm"
+    dimensions: Annotated[int, Ge(2), Doc("Of its vectors, by principal components.")] = 256
 
     libraries: ClassVar[tuple[str, ...]] = ("model2vec",)
 
     def adapt(self, card: EmbedderCard) -> EmbedderCard:
+        """Return the card of the static model. Raises ImpossiblePipeline where none can be made of this one."""
         if card.served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server: nothing can be distilled from it")
         if card.custom_code:
@@ -57,7 +62,8 @@ class Static:
         try:
             from model2vec.distill import distill
         except ImportError:
-            raise ModelRefused("embedder.static: model2vec is not installed; pip install 'rag-opt[static]'") from None
+            extra = "the extra `static` of rag_opt's wheel or checkout has it: pip install '.[static]'"
+            raise ModelRefused(f"embedder.static: model2vec is not installed; {extra}") from None
         with contextlib.redirect_stderr(io.StringIO()):  # its own progress bar
             made = distill(str(source), pca_dims=self.dimensions, device="cpu", quantize_to="float32")
         made.tokenizer.no_truncation()  # it keeps that of the transformer, and would read no further

@@ -1,3 +1,5 @@
+"""No expansion: a hit returns its chunk."""
+
 from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
@@ -11,7 +13,8 @@ from rag_opt.core.strict import STRICT
 @register("expander", "none")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NoExpander:
-    """A hit returns its chunk."""
+    """Return the chunk itself."""
 
     def expand(self, chunks: ChunkColumns) -> tuple[IntArray, IntArray]:
+        """Return start and end of every chunk."""
         return chunks.start, chunks.end

@@ -1,8 +1,11 @@
+"""Expansion to the parent of a chunk."""
+
 from __future__ import annotations
 
 from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -15,14 +18,15 @@ from rag_opt.core.strict import STRICT
 @register("expander", "parent")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Parent:
-    """A hit returns the larger span that its chunk is a part of: neighbouring chunks joined up to `size` tokens of the
-    embedder. A chunk that is larger itself is its own parent; hits with the same parent count once.
+    """Return the larger span that a chunk is a part of: neighbouring chunks joined up to `size` tokens.
+
+    A chunk that is larger itself is its own parent; hits with the same parent count once.
     """
 
-    size: Annotated[int, Ge(16), Le(32768)] = 512
+    size: Annotated[int, Ge(16), Le(32768), Doc("Largest parent, in tokens of the embedder.")] = 512
 
     def expand(self, chunks: ChunkColumns) -> tuple[IntArray, IntArray]:
-        """Start and end of what each chunk returns. Chunks lie in the order of their documents and starts."""
+        """Return start and end of each chunk's parent. Chunks lie in the order of their documents and starts."""
         start, end = chunks.start.copy(), chunks.end.copy()
         first = 0
         for row in range(1, len(start) + 1):

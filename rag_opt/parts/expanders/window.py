@@ -1,8 +1,11 @@
+"""Expansion to the neighbours of a chunk."""
+
 from __future__ import annotations
 
 from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -15,13 +18,13 @@ from rag_opt.core.strict import STRICT
 @register("expander", "window")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Window:
-    """A hit returns its chunk with so many neighbours of the same document `before` and `after` it."""
+    """Return a chunk with some neighbours of the same document."""
 
-    before: Annotated[int, Ge(0), Le(50)] = 1
-    after: Annotated[int, Ge(0), Le(50)] = 1
+    before: Annotated[int, Ge(0), Le(50), Doc("Chunks before it.")] = 1
+    after: Annotated[int, Ge(0), Le(50), Doc("Chunks after it.")] = 1
 
     def expand(self, chunks: ChunkColumns) -> tuple[IntArray, IntArray]:
-        """Start and end of what each chunk returns. Chunks lie in the order of their documents and starts."""
+        """Return start and end of what each chunk returns. Chunks lie in the order of their documents and starts."""
         rows = np.arange(len(chunks.document))
         first = np.searchsorted(chunks.document, chunks.document, side="left")
         last = np.searchsorted(chunks.document, chunks.document, side="right") - 1

@@ -1,9 +1,12 @@
+"""Answers by a language model."""
+
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -12,36 +15,40 @@ from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary
-from rag_opt.models.llm.prompts import Prompt, cited, without_citations
+from rag_opt.models.llm.prompts import Prompt, find_citations, remove_citations
 from rag_opt.models.llm.settings import Request
 
 
 @register("generator", "chat")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ByChat:
-    """A language model answers from the context. `prompt`: a file of `conf/prompt/`, with `examples` of its examples
-    shown. `order`: in which the passages are read; `document`: as they stand in their documents, the document of the
-    best passage first. `temperature`: null is that of the model's settings. How much it reads is the packer's affair.
-    """
+class Chat:
+    """Have a language model answer from the context. The packer says how much it reads."""
 
-    prompt: str = "grounded"
-    examples: Annotated[int, Ge(0), Le(20)] = 0
-    order: Literal["best_first", "best_last", "document"] = "best_first"
-    temperature: Annotated[float, Ge(0), Le(2)] | None = None
+    prompt: Annotated[str, Doc("Name of a file of conf/prompt/.")] = "grounded"
+    examples: Annotated[int, Ge(0), Le(20), Doc("Examples of the prompt that are shown.")] = 0
+    order: Annotated[
+        Literal["best_first", "best_last", "document"],
+        Doc("Order in which passages are read; document: as in their documents, that of the best passage first."),
+    ] = "best_first"
+    temperature: Annotated[
+        Annotated[float, Ge(0), Le(2)] | None, Doc("Temperature of the answers; null: that of the model's settings.")
+    ] = None
 
-    requires: ClassVar[frozenset[str]] = frozenset({"model"})
+    uses_llm: ClassVar[bool] = True
 
     def check(self, prompts: CardLibrary[Prompt]) -> None:
-        """Raises BadInput where there is no such prompt, ImpossiblePipeline where it has too few examples."""
+        """Raise BadInput where there is no such prompt, ImpossiblePipeline where it has too few examples."""
         prompt = prompts.read(self.prompt)
         if not prompt.reads_passages:
-            raise ImpossiblePipeline(f"the prompt {self.prompt} reads no passages; it is the floor, and no candidate")
+            raise ImpossiblePipeline(
+                f"the prompt {self.prompt} reads no passages; it is for the closed-book bound, and no candidate"
+            )
         if self.examples > len(prompt.examples):
             there = len(prompt.examples)
             raise ImpossiblePipeline(f"the prompt {self.prompt} has {there} examples, not {self.examples}")
 
-    def arranged(self, passages: Sequence[Span]) -> list[Span]:
-        """The passages, given best first, in the order in which they are read."""
+    def arrange(self, passages: Sequence[Span]) -> list[Span]:
+        """Return the passages, given best first, in the order in which they are read."""
         if self.order == "best_last":
             return list(reversed(passages))
         if self.order == "document":
@@ -50,20 +57,19 @@ class ByChat:
         return list(passages)
 
     def request(self, question: str, passages: Sequence[str], prompt: Prompt) -> Request:
-        """What the model is asked; `passages` as they are read."""
+        """Return what the model is asked; `passages` as they are read."""
         messages = prompt.messages(question, passages, examples=self.examples)
         return Request(messages, temperature=self.temperature)
 
-    def read(self, reply: str, passages: Sequence[Span], prompt: Prompt) -> Answer:
-        """The answer without the marks of its citations; `passages` as they were read."""
+    def read_answer(self, reply: str, passages: Sequence[Span], prompt: Prompt) -> Answer:
+        """Return the answer without the marks of its citations; `passages` as they were read."""
         if prompt.refuses(reply):
             return Answer("", refused=True)
         if not prompt.cites:
             return Answer(reply.strip(), False)
-        return Answer(
-            without_citations(reply, len(passages)), False, tuple(passages[i] for i in cited(reply, len(passages)))
-        )
+        citations = tuple(passages[i] for i in find_citations(reply, len(passages)))
+        return Answer(remove_citations(reply, len(passages)), False, citations)
 
-    def closed_book(self) -> ByChat:
-        """The same without any passage: what the model knows by itself."""
+    def closed_book(self) -> Chat:
+        """Return the generator without any passage: what the model knows by itself."""
         return dataclasses.replace(self, prompt="closed_book", examples=0)

@@ -1,9 +1,12 @@
+"""Answers made of sentences of the context."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -16,16 +19,16 @@ from rag_opt.core.strict import STRICT
 @register("generator", "extractive")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Extractive:
-    """Answers with the `sentences` of the context nearest to the question, in reading order.
+    """Answer with the sentences of the context that are nearest to the question, in reading order.
 
-    Refuses when even the nearest has a cosine below `refuse_below`. Only sentences that stand whole in
-    the context can be said. No language model.
+    Refuses when even the nearest is too far. Only sentences that stand whole in the context can be said. No language
+    model.
     """
 
-    sentences: Annotated[int, Ge(1), Le(20)] = 2
-    refuse_below: Annotated[float, Ge(-1), Le(1)] = 0.4
+    sentences: Annotated[int, Ge(1), Le(20), Doc("Sentences of an answer.")] = 2
+    refuse_below: Annotated[float, Ge(-1), Le(1), Doc("Cosine of the nearest sentence below which it refuses.")] = 0.4
 
-    requires: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    uses_llm: ClassVar[bool] = False
 
     def answer(
         self,
@@ -36,7 +39,7 @@ class Extractive:
         text: Callable[[Span], str],
         vectors: Callable[[Sequence[str]], NDArray[np.float32]],
     ) -> list[Answer]:
-        """One answer per question. `question_vectors`: [questions, dimensions], unit length."""
+        """Return one answer per question. `question_vectors`: [questions, dimensions], unit length."""
         choices = [[s for passage in context for s in (sentences(passage) or [passage])] for context in contexts]
         said = sorted({text(span) for spans in choices for span in spans})
         row = {sentence: number for number, sentence in enumerate(said)}

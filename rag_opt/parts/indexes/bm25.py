@@ -1,3 +1,5 @@
+"""Words searched by BM25."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -5,20 +7,20 @@ import itertools
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import orjson
-from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.index_queries import BM25Method, Stemmer, StopWords
+from rag_opt.parts.index_queries import BM25Parameters, Stemmer, StopWords
 
 # ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
 STOP_WORDS: dict[str, StopWords] = {
@@ -34,6 +36,7 @@ STEMMERS: dict[str, Stemmer] = {
     "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
     "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
+_NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _WORDLESS = "\0"
 _NONE = ("none", "corpus")  # of a corpus whose language nobody knows
 # runs of two or more word characters, as bm25s has it, and the marks that some scripts write vowels with
@@ -45,33 +48,24 @@ _DELTAS = {"bm25+": 1.0, "bm25l": 0.5}  # as they were published
 
 @register("index", "bm25")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BM25:
-    """BM25 by bm25s (Lù, 2024): `k1` saturates term frequency, `b` in [0, 1] normalises length, `method` is the
-    variant.
+class BM25(BM25Parameters):
+    """Search words by BM25 (bm25s; Lù, 2024).
 
     Words are lower-cased runs of two or more word characters (NFKC); of Chinese, Japanese and Thai every two
-    neighbouring characters. `stop_words` are left out and `stemmer` cuts endings:
-    of the corpus's language where there are any for it (`corpus`), of a named language, or none.
+    neighbouring characters.
     """
 
-    k1: Annotated[float, Ge(0), Le(5)] = 1.2
-    b: Annotated[float, Ge(0), Le(1)] = 0.75
-    method: BM25Method = "lucene"
-    stop_words: StopWords = "corpus"
-    stemmer: Stemmer = "none"
-
     libraries: ClassVar[tuple[str, ...]] = ("bm25s", "pystemmer")
-    reads: ClassVar[str] = "texts"
 
     def in_language(self, language: str) -> BM25:
-        """The same with what `corpus` stands for. `language`: ISO 639-1, or empty."""
+        """Return the index with what `corpus` stands for. `language`: ISO 639-1, or empty."""
         none: Literal["none"] = "none"
         stop_words = STOP_WORDS.get(language, none) if self.stop_words == "corpus" else self.stop_words
         stemmer = STEMMERS.get(language, none) if self.stemmer == "corpus" else self.stemmer
         return dataclasses.replace(self, stop_words=stop_words, stemmer=stemmer)
 
-    def build(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
-        """`blocks` of texts, `count` texts together; only their words' numbers are held all at once."""
+    def build_from_texts(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
+        """Write the index of `count` texts, in blocks; only the numbers of their words are held all at once."""
         import bm25s
 
         numbers: dict[str, int] = {}
@@ -92,10 +86,13 @@ class BM25:
         (folder / "words.json").write_bytes(orjson.dumps(words))
 
     def open(self, folder: Path) -> OpenBM25:
+        """Return the index that was written into the folder."""
         return OpenBM25(folder)
 
 
 class OpenBM25:
+    """An index of words, read into memory."""
+
     def __init__(self, folder: Path) -> None:
         import bm25s
 
@@ -103,8 +100,15 @@ class OpenBM25:
         self._size = int(self._index.scores["num_docs"])
         self._split = _splitter(**orjson.loads((folder / "words.json").read_bytes()))
 
-    def search(self, queries: Sequence[str], depth: int, *, allowed: NDArray[np.int32] | None = None) -> RankedLists:
-        """Best chunks of each query; a chunk that shares no word with it is not returned."""
+    def search(
+        self,
+        queries: Sequence[str],
+        depth: int,
+        *,
+        allowed: NDArray[np.int32] | None = None,
+        settings: Mapping[str, int] = _NO_SETTINGS,
+    ) -> RankedLists:
+        """Return the best chunks of each query; a chunk that shares no word with it is not one. No `settings`."""
         rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
         able = None
         if allowed is not None:
@@ -121,7 +125,9 @@ class OpenBM25:
         return RankedLists.stack(rows, depth)
 
     def _above_nothing(self, words: list[str]) -> NDArray[np.floating[Any]]:
-        """[chunks]: scores, 0 for a chunk without any of the words. Some variants give one that lacks a word a score
+        """Return [chunks]: scores, 0 for a chunk without any of the words.
+
+        Some variants give one that lacks a word a score
         too, which is the same for all chunks and so tells none from another.
         """
         known = [word for word in words if word in self._index.vocab_dict]
@@ -135,7 +141,7 @@ class OpenBM25:
         return np.where(scores > base * (1 + 1e-6) + 1e-9, scores, 0.0)
 
     def close(self) -> None:
-        pass
+        """Nothing is held open."""
 
 
 def _bigrams(run: re.Match[str]) -> str:

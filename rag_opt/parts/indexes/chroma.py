@@ -1,3 +1,5 @@
+"""Approximate nearest neighbours in an embedded Chroma database."""
+
 from __future__ import annotations
 
 import functools
@@ -7,21 +9,25 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from rag_opt.core.forking import abandon
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 
 _COLLECTION = "chunks"
 _PREFIX = "rag_opt_chroma_"
+_DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
 _USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
 
 
@@ -34,14 +40,13 @@ class Chroma:
     index is opened in a private copy: the stored one stays as its checksum says.
     """
 
-    ef_construction: Annotated[int, Ge(10), Le(2000)] = 100
-    max_neighbors: Annotated[int, Ge(4), Le(128)] = 16
+    ef_construction: Annotated[int, Ge(10), Le(2000), Doc("Neighbours looked at while the graph is built.")] = 100
+    max_neighbors: Annotated[int, Ge(4), Le(128), Doc("Most links of a vector in the graph.")] = 16
 
     libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
-    reads: ClassVar[str] = "vectors"
 
-    def build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
-        """`blocks` of vectors, [texts, dimensions] each, `count` rows together."""
+    def build_from_vectors(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
+        """Write the index. `blocks` of vectors, [rows, dimensions] each, `count` rows together."""
         client = _client(folder)
         sizes = part_sizes(count, client.get_max_batch_size())
         threshold = max(min(sizes, default=2), 2)
@@ -63,17 +68,18 @@ class Chroma:
         client.close()
 
     def open(self, folder: Path) -> OpenChroma:
+        """Return the index, opened in a private copy."""
         return OpenChroma(folder)
 
 
 def part_sizes(count: int, most: int) -> list[int]:
-    """`count` rows in parts of at most `most` that differ by one at most."""
+    """Return the sizes of parts of `count` rows, each at most `most`, that differ by one at most."""
     parts = math.ceil(count / most)
     return [count // parts + (number < count % parts) for number in range(parts)]
 
 
 def in_parts(blocks: Iterable[NDArray[np.float32]], sizes: Iterable[int]) -> Iterator[NDArray[np.float32]]:
-    """The rows of all blocks, in parts of these sizes."""
+    """Yield the rows of all blocks, in parts of these sizes."""
     rest, some = iter(blocks), list[NDArray[np.float32]]()
     for size in sizes:
         while sum(map(len, some)) < size:
@@ -84,16 +90,30 @@ def in_parts(blocks: Iterable[NDArray[np.float32]], sizes: Iterable[int]) -> Ite
 
 
 class OpenChroma:
-    """A private copy of a Chroma index, removed when it is closed or forgotten."""
+    """A private copy of a Chroma index, removed when it is closed or forgotten.
+
+    A forked process opens a copy of its own: the threads of Chroma did not survive the fork.
+    """
 
     def __init__(self, folder: Path) -> None:
         _sweep_copies()
+        self._folder = folder
+        self._open_copy()
+
+    def _open_copy(self) -> None:
+        self._process = os.getpid()
         self._copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_"))
-        shutil.copytree(folder, self._copy, dirs_exist_ok=True)
+        shutil.copytree(self._folder, self._copy, dirs_exist_ok=True)
         self._clients: list[Any] = []
         self._ef_search = _USUAL_EF_SEARCH
         self._reopen(_USUAL_EF_SEARCH)
-        self.close = weakref.finalize(self, _discard, self._clients, self._copy)
+        self.close = weakref.finalize(self, _discard, self._clients, self._copy, self._process)
+
+    def _open_own_copy(self) -> None:
+        """Open a copy of its own in a process that was forked since the last one was opened."""
+        if self._process != os.getpid():
+            abandon((self._clients, self._collection))
+            self._open_copy()
 
     def _reopen(self, ef_search: int) -> None:
         """Chroma takes another `ef_search` only before an index is first looked at."""
@@ -113,12 +133,14 @@ class OpenChroma:
         depth: int,
         *,
         allowed: NDArray[np.int32] | None = None,
-        ef_search: int = _USUAL_EF_SEARCH,
+        settings: Mapping[str, int] = _DEFAULT_SEARCH,
     ) -> RankedLists:
-        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
+        """Return the nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
 
-        `ef_search`: how many neighbours are looked at; never fewer than `depth`.
+        `settings`: `ef_search`, how many neighbours are looked at; never fewer than `depth`.
         """
+        self._open_own_copy()
+        ef_search = settings.get("ef_search", _USUAL_EF_SEARCH)
         if ef_search != self._ef_search:
             self._reopen(ef_search)
         size = self._collection.count() if allowed is None else len(allowed)
@@ -138,10 +160,11 @@ class OpenChroma:
         return RankedLists.stack(rows, depth)
 
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
-        """The stored vectors of some chunks, one row each, in the order asked."""
+        """Return the stored vectors of some chunks, one row each, in the order asked."""
         ids = [str(i) for i in chunks]
         if not ids:  # Chroma refuses to get nothing
             return np.zeros((0, 1), np.float32)
+        self._open_own_copy()
         known: dict[str, NDArray[np.float32]] = {}
         step = self._clients[0].get_max_batch_size()
         for start in range(0, len(ids), step):
@@ -178,7 +201,9 @@ def _client(folder: Path) -> Any:
     return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
 
 
-def _discard(clients: list[Any], copy: Path) -> None:
+def _discard(clients: list[Any], copy: Path, process: int) -> None:
+    if process != os.getpid():  # they belong to the process that this one was forked from
+        return
     for client in clients:
         client.close()
     shutil.rmtree(copy, ignore_errors=True)

@@ -1,10 +1,14 @@
+"""Exact nearest neighbours, in float32 or int8."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
@@ -13,22 +17,23 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 
 _ROWS_AT_ONCE = 65_536
+_DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
 
 
 @register("index", "exact")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Exact:
-    """Every vector compared with every query (NumPy). `precision` int8: each dimension in 255 steps between its
-    extremes in memory; the float32 vectors stay on disk, for the best to be scored again.
-    """
+    """Compare every vector with every query (NumPy)."""
 
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Annotated[
+        Literal["float32", "int8"],
+        Doc("In memory; int8 keeps each dimension in 255 steps, and the float32 vectors on disk."),
+    ] = "float32"
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
-    reads: ClassVar[str] = "vectors"
 
-    def build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
-        """`blocks` of vectors, [texts, dimensions] each, `count` rows together."""
+    def build_from_vectors(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
+        """Write the index. `blocks` of vectors, [rows, dimensions] each, `count` rows together."""
         stored: NDArray[np.float32] | None = None
         done = 0
         for block in blocks:
@@ -44,6 +49,7 @@ class Exact:
             np.savez(folder / "codes.npz", **_quantised(stored))
 
     def open(self, folder: Path) -> OpenExact:
+        """Return the index that was written into the folder."""
         return OpenExact(folder)
 
 
@@ -60,6 +66,8 @@ def _quantised(vectors: NDArray[np.float32]) -> dict[str, Any]:
 
 
 class OpenExact:
+    """An exact index in memory, or on disk beside its int8 codes."""
+
     def __init__(self, folder: Path) -> None:
         self._codes: dict[str, Any] | None = None
         if (folder / "codes.npz").exists():
@@ -73,9 +81,13 @@ class OpenExact:
         depth: int,
         *,
         allowed: NDArray[np.int32] | None = None,
-        oversample: int = 4,
+        settings: Mapping[str, int] = _DEFAULT_SEARCH,
     ) -> RankedLists:
-        """Nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks."""
+        """Return the nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
+
+        `settings`: `oversample`, how many times `depth` are scored again where vectors are int8.
+        """
+        oversample = settings.get("oversample", 4)
         rows = []
         able = np.arange(len(self._vectors), dtype=np.int32) if allowed is None else allowed
         for query in queries:  # one at a time: a product's rounding depends on its shape
@@ -95,12 +107,12 @@ class OpenExact:
         return np.concatenate(scores) if scores else np.zeros(0, np.float32)
 
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
-        """The vectors of some chunks, one row each, in the order asked."""
+        """Return the vectors of some chunks, one row each, in the order asked."""
         found: NDArray[np.float32] = np.asarray(self._vectors[chunks])
         return found
 
     def close(self) -> None:
-        pass
+        """Nothing is held open."""
 
 
 def _best(

@@ -1,8 +1,11 @@
+"""The context in the order of the ranking."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -12,7 +15,7 @@ from rag_opt.core.strict import STRICT
 
 
 class Packed(NamedTuple):
-    """`kept`: how many of the hits are in the context; `passages`: their text, overlaps merged, best first."""
+    """A context. `kept` of the hits are in it; `passages` are their spans, overlaps merged, best first."""
 
     kept: int
     passages: tuple[Span, ...]
@@ -22,14 +25,15 @@ class Packed(NamedTuple):
 @register("packer", "ranked")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Ranked:
-    """Hits in rank order, overlaps merged, until `context_tokens` is full.
+    """Take hits in rank order, overlaps merged, until the context is full.
 
     The first hit that does not fit ends it. Tokens are those of one fixed tokenizer, alike for every model.
     """
 
-    context_tokens: Annotated[int, Ge(16), Le(1_000_000)] = 1500
+    context_tokens: Annotated[int, Ge(16), Le(1_000_000), Doc("Most tokens of a context.")] = 1500
 
     def pack(self, hits: Sequence[Span], *, count: Callable[[Span], int]) -> Packed:
+        """Return the context. `hits` best first; `count` gives the tokens of a span."""
         passages: list[Span] = []
         tokens = 0
         for rank, hit in enumerate(hits):
@@ -51,7 +55,7 @@ def _joined(spans: Sequence[Span]) -> Span:
 
 
 def _replaced(passages: list[Span], touching: list[Span], joined: Span) -> list[Span]:
-    """The passages with those that touch become one, at the place of the best of them; a new one goes last."""
+    """Return the passages with those that touch made one, at the place of the best of them; a new one goes last."""
     if not touching:
         return [*passages, joined]
     first, gone = touching[0], set(touching)

@@ -1,8 +1,11 @@
+"""Passages that a language model writes, to be searched for."""
+
 from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -20,21 +23,22 @@ _ASK = (
 @register("query", "hyde")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class HypotheticalPassages:
-    """HyDE (Gao et al., 2023): a language model writes `passages` that could answer the question; what is searched for
-    is the mean of their vectors and the question's. Words are searched for as they were asked.
+    """HyDE (Gao et al., 2023): a language model writes passages that could answer the question.
+
+    What is searched for is the mean of their vectors and the question's. Words are searched for as they were asked.
     """
 
-    passages: Annotated[int, Ge(1), Le(8)] = 1
+    passages: Annotated[int, Ge(1), Le(8), Doc("Passages that are written for a question.")] = 1
 
-    requires: ClassVar[frozenset[str]] = frozenset({"model", "written_vectors"})
+    uses_llm: ClassVar[bool] = True
 
     def requests(self, question: str) -> list[Request]:
-        """What the model is asked: messages, and a number that sets repeated ones apart."""
+        """Return the requests for the passages; a number sets them apart."""
         asked = [{"role": "user", "content": _ASK.format(question=question)}]
         return [Request(asked, attempt) for attempt in range(self.passages)]
 
-    def refine(self, vector: NDArray[np.float32], written: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`vector` [dimensions] of the question, `written` [passages, dimensions]; the new vector of unit length."""
+    def refine_by_passages(self, vector: NDArray[np.float32], written: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the new vector, of unit length. `vector` [dimensions], `written` [passages, dimensions]."""
         mean = np.concatenate([vector[None], written]).mean(axis=0)
         norm = float(np.linalg.norm(mean))
         return (mean / norm).astype(np.float32) if norm > 0 else vector

@@ -1,8 +1,11 @@
+"""Rewordings of the question by a language model."""
+
 from __future__ import annotations
 
 import re
 from typing import Annotated, ClassVar
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -20,20 +23,21 @@ _NUMBERING = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):])?\s*")
 @register("query", "multi_query")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Rewordings:
-    """A language model rewords the question in `rewordings` ways; every list is fetched for the question and for each
-    of them, and fused by reciprocal ranks.
+    """Have a language model reword the question, and search for all of them.
+
+    Every list is fetched for the question and for each rewording, and fused by reciprocal ranks.
     """
 
-    rewordings: Annotated[int, Ge(1), Le(10)] = 3
+    rewordings: Annotated[int, Ge(1), Le(10), Doc("Rewordings that are asked for.")] = 3
 
-    requires: ClassVar[frozenset[str]] = frozenset({"model", "reworded"})
+    uses_llm: ClassVar[bool] = True
 
     def requests(self, question: str) -> list[Request]:
-        """What the model is asked: messages, and a number that sets repeated ones apart."""
+        """Return the one request for all rewordings."""
         return [Request([{"role": "user", "content": _ASK.format(question=question, count=self.rewordings)}])]
 
-    def read(self, question: str, reply: str) -> list[str]:
-        """The question and its rewordings, each once."""
+    def read_rewordings(self, question: str, reply: str) -> list[str]:
+        """Return the question and its rewordings, each once."""
         lines = (_NUMBERING.sub("", line).strip() for line in reply.splitlines())
         found = list(dict.fromkeys(line for line in lines if line and line != question))
         return [question, *found[: self.rewordings]]

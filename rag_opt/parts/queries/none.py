@@ -1,3 +1,5 @@
+"""The question as it was asked."""
+
 from __future__ import annotations
 
 from typing import ClassVar
@@ -11,6 +13,6 @@ from rag_opt.core.strict import STRICT
 @register("query", "none")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AsAsked:
-    """The question is searched for as it was asked."""
+    """Search for the question as it was asked."""
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    uses_llm: ClassVar[bool] = False

@@ -1,9 +1,12 @@
+"""Cross-encoders: a model that reads question and text together."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -13,10 +16,12 @@ from rag_opt.core.errors import ImpossiblePipeline, ModelRefused
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary
+from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.loaded_models import load_once, loading_options, run_in_halves
 from rag_opt.models.remote_code import allowed_code
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
-from rag_opt.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, halving, held, weights_bytes
+from rag_opt.models.runtimes import ModelFiles, Runtime, decide, files_digest, weights_bytes
 
 _PAIRS_AT_ONCE = 32
 
@@ -24,45 +29,47 @@ _PAIRS_AT_ONCE = 32
 @register("reranker", "cross_encoder")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CrossEncoder:
-    """The first `depth` hits in the order of a model that reads question and text together, by the name of its card
-    (`conf/reranker/<name>.yaml`), its id on the hub, or a folder. It reads only the beginning of a longer text.
+    """Order the first hits by a model that reads question and text together.
+
+    It reads only the beginning of a longer text.
     """
 
-    name: str = "ms_marco_minilm_l6_v2"
-    depth: Annotated[int, Ge(1), Le(1000)] = 20
+    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")] = "ms_marco_minilm_l6_v2"
+    depth: Annotated[int, Ge(1), Le(1000), Doc("How many of the first hits are scored.")] = 20
 
-    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    uses_llm: ClassVar[bool] = False
 
-    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
+    def find_card(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]) -> RerankerCard:
+        """Return the card of its model. Raises BadInput and ImpossiblePipeline where it is of no use here."""
         card = rerankers.read(self.name)
         if card.architecture != "cross_encoder":
             raise ImpossiblePipeline(
                 f"{self.name} is a {card.architecture} model: the reranker for it is late_interaction"
             )
+        return card
 
-    def scorer(self, tools: RerankerResources) -> Pairs:
-        return Pairs(tools.rerankers.read(self.name), tools)
+    def scorer(self, resources: RerankerResources) -> CrossEncoderScorer:
+        """Return the model that scores pairs."""
+        return CrossEncoderScorer(resources.rerankers.read(self.name), resources)
 
 
-class Pairs:
-    """Scores pairs by sentence-transformers' CrossEncoder in float32, as plain logits."""
+class CrossEncoderScorer:
+    """A scorer of pairs: sentence-transformers' CrossEncoder in float32, plain logits."""
 
-    def __init__(self, card: RerankerCard, tools: RerankerResources) -> None:
-        self.card, self._machine = card, tools.machine
+    def __init__(self, card: RerankerCard, resources: RerankerResources) -> None:
+        self.card, self._machine = card, resources.machine
         self.folder = card.folder
-        code = allowed_code(card, tools.machine.allow_code)
+        code = allowed_code(card, resources.machine.allow_code)
         self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype, code=code)
-        self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact
-        facts = [files_digest(self.folder, tools.values), card.reads_tokens, card.dtype, code, self._runtime.facts]
+        self._runtime: Runtime = decide(resources.machine, self.folder, resources.values).exact
+        facts = [files_digest(self.folder, resources.values), card.reads_tokens, card.dtype, code, self._runtime.facts]
         self.key = digest(["cross_encoder", *facts])
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """One logit per (question, text)."""
+        """Return one logit per (question, text)."""
         import torch
 
-        model = held(
-            (self._files, self._runtime, "pairs"), self._runtime.device, weights_bytes(self.folder), self._load
-        )
+        model = load_once((self._files, self._runtime, "pairs"), weights_bytes(self.folder), self._load)
         order = sorted(range(len(pairs)), key=lambda i: -sum(map(len, pairs[i])))
         found = np.zeros(len(pairs), np.float32)
 
@@ -75,11 +82,11 @@ class Pairs:
 
         for first in range(0, len(order), _PAIRS_AT_ONCE):
             some = order[first : first + _PAIRS_AT_ONCE]
-            found[some] = halving(run, some)
+            found[some] = run_in_halves(run, some)
         return found
 
     def _load(self) -> Any:
-        kwargs = as_loaded(self._files)
+        kwargs = loading_options(self._files)
         import transformers
         from sentence_transformers import CrossEncoder as Model
 

@@ -1,9 +1,12 @@
+"""Late interaction: tokens of the question against tokens of the text."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -13,9 +16,12 @@ from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary
+from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.loaded_models import load_once, loading_options, one_at_a_time
+from rag_opt.models.purposes import Purpose
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
-from rag_opt.models.runtimes import ModelFiles, Runtime, as_loaded, decide, files_digest, held, weights_bytes
+from rag_opt.models.runtimes import ModelFiles, Runtime, decide, files_digest, weights_bytes
 
 _TEXTS_AT_ONCE = 32
 Tokens = NDArray[np.float32]
@@ -24,42 +30,45 @@ Tokens = NDArray[np.float32]
 @register("reranker", "late_interaction")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LateInteraction:
-    """The first `depth` hits by MaxSim (Khattab & Zaharia, 2020): each token of the question counts by its most alike
-    token of the text, averaged. By the tokens of an embedding model, or of a ColBERT model (`conf/reranker/`).
+    """Order the first hits by MaxSim (Khattab & Zaharia, 2020).
+
+    Each token of the question counts by its most similar token of the text, averaged: by the tokens of an embedding
+    model, or of a ColBERT model (`conf/reranker/`).
     """
 
-    name: str = "minilm"
-    depth: Annotated[int, Ge(1), Le(1000)] = 20
+    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")] = "minilm"
+    depth: Annotated[int, Ge(1), Le(1000), Doc("How many of the first hits are scored.")] = 20
 
-    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    uses_llm: ClassVar[bool] = False
 
-    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
+    def find_card(
+        self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]
+    ) -> RerankerCard | EmbedderCard:
+        """Return the card of its model. Raises BadInput and ImpossiblePipeline where it is of no use here."""
         if self.name in rerankers.names():
             card = rerankers.read(self.name)
             if card.architecture != "colbert":
                 raise ImpossiblePipeline(f"{self.name} is a {card.architecture}; it gives no vectors of tokens")
-        elif embedders.read(self.name).served:
+            return card
+        embedder = embedders.read(self.name)
+        if embedder.served:
             raise ImpossiblePipeline(f"{self.name} runs behind a server, which gives no vectors of tokens")
+        return embedder
 
-    def scorer(self, tools: RerankerResources) -> MaxSim:
-        card = self._colbert(tools)
-        return ColBert(card, tools) if card is not None else ByEmbedder(self.name, tools)
-
-    def _colbert(self, tools: RerankerResources) -> RerankerCard | None:
-        shelf = tools.rerankers
-        if self.name not in shelf.names():
-            return None
-        card: RerankerCard = shelf.read(self.name)
-        return card
+    def scorer(self, resources: RerankerResources) -> MaxSim:
+        """Return the model that scores pairs."""
+        if self.name in resources.rerankers.names():
+            return ColBert(resources.rerankers.read(self.name), resources)
+        return TokenEmbedder(self.name, resources)
 
 
 class MaxSim:
-    """Scores pairs by the vectors that a model gives to tokens."""
+    """A scorer of pairs by the vectors that a model gives to tokens."""
 
     key: str
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """One mean of cosines per (question, text), in [-1, 1]."""
+        """Return one mean of cosines per (question, text), in [-1, 1]."""
         asked = {text: _unit(one) for text, one in self._of({question for question, _ in pairs}, "query").items()}
         found = np.zeros(len(pairs), np.float32)
         texts = sorted({text for _, text in pairs})
@@ -81,37 +90,40 @@ class MaxSim:
         raise NotImplementedError
 
 
-class ByEmbedder(MaxSim):
-    def __init__(self, name: str, tools: RerankerResources) -> None:
-        self._name, self._tools = name, tools
-        self.key = digest(["late_interaction", tools.tokens_key(name)])
+class TokenEmbedder(MaxSim):
+    """The tokens of an embedding model, in float32."""
+
+    def __init__(self, name: str, resources: RerankerResources) -> None:
+        self._name, self._resources = name, resources
+        self.key = digest(["late_interaction", resources.tokens_key(name)])
 
     def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
         some = sorted(texts)
         # in float32 like a query: what is compared here is compared again where the pipeline is served
-        purpose = "query" if purpose == "query" else "sentence"
-        return {text: one[1] for text, one in zip(some, self._tools.tokens(self._name, some, purpose), strict=True)}
+        exact: Purpose = "query" if purpose == "query" else "sentence"
+        return {text: one[1] for text, one in zip(some, self._resources.tokens(self._name, some, exact), strict=True)}
 
 
 class ColBert(MaxSim):
     """A ColBERT model by sentence-transformers' MultiVectorEncoder, in float32."""
 
-    def __init__(self, card: RerankerCard, tools: RerankerResources) -> None:
+    def __init__(self, card: RerankerCard, resources: RerankerResources) -> None:
         self.card, self.folder = card, card.folder
         self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype)
-        self._runtime: Runtime = decide(tools.machine, self.folder, tools.values).exact
-        self.key = digest(["colbert", files_digest(self.folder, tools.values), card.dtype, self._runtime.facts])
+        self._runtime: Runtime = decide(resources.machine, self.folder, resources.values).exact
+        self.key = digest(["colbert", files_digest(self.folder, resources.values), card.dtype, self._runtime.facts])
 
     def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
         weighs, key = weights_bytes(self.folder), (self._files, self._runtime, "colbert")
-        model: Any = held(key, self._runtime.device, weighs, self._load)
+        model: Any = load_once(key, weighs, self._load)
         some = sorted(texts, key=len)
         encode = model.encode_query if purpose == "query" else model.encode_document
-        found = encode(some, batch_size=_TEXTS_AT_ONCE, show_progress_bar=False)
+        with one_at_a_time:
+            found = encode(some, batch_size=_TEXTS_AT_ONCE, show_progress_bar=False)
         return {text: np.asarray(one, np.float32) for text, one in zip(some, found, strict=True)}
 
     def _load(self) -> Any:
-        kwargs = as_loaded(self._files)
+        kwargs = loading_options(self._files)
         from sentence_transformers import MultiVectorEncoder
 
         model = MultiVectorEncoder(str(self.folder), device=self._runtime.device, **kwargs)

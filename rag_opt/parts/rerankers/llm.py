@@ -1,9 +1,12 @@
+"""Reranking by a language model that sees all passages."""
+
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -21,25 +24,26 @@ _CLOSING = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
 
 @register("reranker", "llm")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ListwiseByModel:
-    """The first `depth` hits in the order that a language model gives them, all seen together (RankGPT, Sun et al.,
-    2023). What it leaves out stays behind, in the order of retrieval. `passage_characters`: as much of each is shown.
+class ListwiseLLM:
+    """Order the first hits as a language model ranks them, all seen together (RankGPT, Sun et al., 2023).
+
+    What the model leaves out stays behind, in the order of retrieval.
     """
 
-    depth: Annotated[int, Ge(2), Le(50)] = 10
-    passage_characters: Annotated[int, Ge(100), Le(20_000)] = 1500
+    depth: Annotated[int, Ge(2), Le(50), Doc("How many of the first hits are shown.")] = 10
+    passage_characters: Annotated[int, Ge(100), Le(20_000), Doc("Characters of each that are shown.")] = 1500
 
-    requires: ClassVar[frozenset[str]] = frozenset({"model", "ranking"})
+    uses_llm: ClassVar[bool] = True
 
     def request(self, question: str, texts: Sequence[str]) -> Request:
-        """What the model is asked: messages, and a number that sets repeated ones apart."""
+        """Return what the model is asked."""
         shown = [_CLOSING.sub(" ", text)[: self.passage_characters] for text in texts]
         passages = "\n".join(f"<passage number={n}>\n{text}\n</passage>" for n, text in enumerate(shown, start=1))
         content = _ASK.format(count=len(texts), question=question, passages=passages)
         return Request([{"role": "user", "content": content}])
 
-    def read(self, reply: str, count: int) -> list[int]:
-        """Places from 0 in their new order, every one once."""
+    def read_ranking(self, reply: str, count: int) -> list[int]:
+        """Return places from 0 in their new order, every one once."""
         named = [int(number) - 1 for number in re.findall(r"\[(\d+)\]", reply)]
         found = list(dict.fromkeys(place for place in named if 0 <= place < count))
         return [*found, *(place for place in range(count) if place not in found)]

@@ -1,9 +1,11 @@
+"""Relevance against redundancy."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -11,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.parts.interfaces import ChunkVectors
 
 _QUESTIONS_AT_ONCE = 256
 
@@ -20,23 +23,22 @@ _QUESTIONS_AT_ONCE = 256
 class MaximalMarginalRelevance:
     """Trade relevance against redundancy (Carbonell & Goldstein, 1998).
 
-    `trade_off` in [0, 1]: 1 keeps the retrieval order, 0 ignores relevance. Relevance is the retriever's
-    score scaled to [0, 1] within the list, redundancy the largest cosine to a chunk already taken.
+    Relevance is the retriever's score scaled to [0, 1] within the list, redundancy the largest cosine to a chunk
+    already taken.
     """
 
-    trade_off: Annotated[float, Ge(0), Le(1)] = 0.7
+    trade_off: Annotated[float, Ge(0), Le(1), Doc("1 keeps the order of the retriever, 0 ignores relevance.")] = 0.7
 
-    requires: ClassVar[frozenset[str]] = frozenset({"chunk_vectors"})
+    uses_llm: ClassVar[bool] = False
 
-    def rerank(
-        self, candidates: RankedLists, *, chunk_vectors: Callable[[NDArray[np.int32]], NDArray[np.float32]]
-    ) -> RankedLists:
+    def rerank_by_vectors(self, candidates: RankedLists, *, chunk_vectors: ChunkVectors) -> RankedLists:
+        """Return the lists in their new order."""
         known, place = np.unique(candidates.chunks, return_inverse=True)
         vectors = chunk_vectors(known[known >= 0])
         if known.size and known[0] < 0:  # row 0 stands for "no chunk"
             vectors = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors])
         place = place.reshape(candidates.chunks.shape)
-        relevance = candidates.scaled
+        relevance = candidates.min_max_scores
         blocks = [slice(i, i + _QUESTIONS_AT_ONCE) for i in range(0, len(place), _QUESTIONS_AT_ONCE)]
         parts = [self._order(vectors[place[b]], relevance[b], candidates.chunks[b] >= 0) for b in blocks]
         order, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

@@ -1,3 +1,5 @@
+"""No reranking."""
+
 from __future__ import annotations
 
 from typing import ClassVar
@@ -12,9 +14,10 @@ from rag_opt.core.strict import STRICT
 @register("reranker", "none")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NoReranker:
-    """Keeps the order of the retriever."""
+    """Keep the order of the retriever."""
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    uses_llm: ClassVar[bool] = False
 
     def rerank(self, candidates: RankedLists) -> RankedLists:
+        """Return the lists as they are."""
         return candidates

@@ -1,3 +1,5 @@
+"""A reranker behind text-embeddings-inference."""
+
 from __future__ import annotations
 
 import functools
@@ -6,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -15,6 +18,7 @@ from rag_opt.core.errors import BadInput, ModelRefused, Problem, ServerFailed
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary
+from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.http_client import HttpClient, TooMuch
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
@@ -25,31 +29,39 @@ _USUAL_BATCH = 32
 @register("reranker", "tei")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TeiReranker:
-    """The first `depth` hits in the order of a model that text-embeddings-inference serves (`/rerank`). Its card says
-    the `url`. The server reads only the beginning of a longer text.
+    """Order the first hits by a model that text-embeddings-inference serves (`/rerank`); its card says the `url`.
+
+    The server reads only the beginning of a longer text.
     """
 
-    name: str
-    depth: Annotated[int, Ge(1), Le(1000)] = 20
+    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")]
+    depth: Annotated[int, Ge(1), Le(1000), Doc("How many of the first hits are scored.")] = 20
 
-    requires: ClassVar[frozenset[str]] = frozenset({"pair_scores"})
+    uses_llm: ClassVar[bool] = False
 
-    def check(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[Any]) -> None:
-        if rerankers.read(self.name).url is None:
+    def find_card(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]) -> RerankerCard:
+        """Return the card of its model. Raises BadInput and ImpossiblePipeline where it is of no use here."""
+        card = rerankers.read(self.name)
+        if card.url is None:
             what = "a served reranker needs the url of its server: +reranker.cards.<name>.url=…"
             raise BadInput([Problem(f"reranker {self.name}", what)])
+        return card
 
-    def scorer(self, tools: RerankerResources) -> Served:
-        return Served(tools.rerankers.read(self.name))
+    def scorer(self, resources: RerankerResources) -> ServedScorer:
+        """Return the model that scores pairs."""
+        return ServedScorer(resources.rerankers.read(self.name))
 
 
-class Served:
+class ServedScorer:
+    """A scorer of pairs behind a server."""
+
     def __init__(self, card: RerankerCard) -> None:
         self.card = card
         self.http_client = HttpClient(str(card.url), key_variable=card.key_variable)
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
+        """What the server says of itself. Raises ModelRefused where it serves another model."""
         found = self.http_client.get("/info")
         expected = self.card.served_as or self.card.id
         if not isinstance(found, dict) or found.get("model_id") != expected:
@@ -63,11 +75,12 @@ class Served:
 
     @functools.cached_property
     def key(self) -> str:
+        """Hash of all that determines its scores."""
         kept = ("model_id", "model_sha", "model_dtype", "max_input_length", "version")
         return digest(["tei", {name: self.info.get(name) for name in kept}])
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """One raw score per (question, text)."""
+        """Return one raw score per (question, text)."""
         most = int(self.info.get("max_client_batch_size") or _USUAL_BATCH)
         by_question: dict[str, list[int]] = defaultdict(list)
         for number, (question, _) in enumerate(pairs):

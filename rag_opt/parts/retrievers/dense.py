@@ -1,9 +1,12 @@
+"""Approximate nearest neighbours."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
@@ -17,17 +20,18 @@ from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 @register("retriever", "dense")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Dense(RetrievalLimits):
-    """Nearest chunks by cosine of the embedder's vectors, approximately (Chroma). `ef_search`: how many neighbours a
-    search looks at; never fewer than `depth`.
-    """
+    """Find the nearest chunks by cosine of the embedder's vectors, approximately (Chroma)."""
 
-    ef_search: Annotated[int, Ge(10), Le(2000)] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a search looks at; never fewer than depth.")] = 100
 
     def index_queries(self) -> dict[str, IndexQuery]:
+        """Return the query of its one list."""
         return {"dense": IndexQuery("chroma", self.depth, {}, {"ef_search": self.ef_search})}
 
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
+        """Return the scores of the list."""
         return {"dense": lists["dense"].scores.astype(np.float64)}
 
     def fuse(self, lists: Mapping[str, RankedLists]) -> RankedLists:
+        """Return the list as it is."""
         return lists["dense"]

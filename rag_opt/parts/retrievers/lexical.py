@@ -1,3 +1,5 @@
+"""Words alone."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -15,13 +17,16 @@ from rag_opt.parts.index_queries import BM25Parameters, IndexQuery, RetrievalLim
 @register("retriever", "lexical")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Lexical(RetrievalLimits, BM25Parameters):
-    """Best chunks by BM25; a chunk that shares no word with the question is not one of them."""
+    """Find the best chunks by BM25; a chunk that shares no word with the question is not one of them."""
 
     def index_queries(self) -> dict[str, IndexQuery]:
+        """Return the query of its one list."""
         return {"lexical": self.bm25_query(self.depth)}
 
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
+        """Return the scores of the list."""
         return {"lexical": lists["lexical"].scores.astype(np.float64)}
 
     def fuse(self, lists: Mapping[str, RankedLists]) -> RankedLists:
+        """Return the list as it is."""
         return lists["lexical"]

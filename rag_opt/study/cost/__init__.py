@@ -1,1 +1,1 @@
-"""What trials and whole searches cost, measured and forecast."""
+"""Costs of trials and of whole searches: measured and forecast."""

@@ -1,26 +1,28 @@
-"""How often a search would ask language models, before it asks once."""
+"""Forecast of how often a search asks language models, before it asks once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rag_opt.evaluation.interfaces import CallsJudge
+from rag_opt.parts.interfaces import RewordingQuery, WrittenQuery
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.study.bounds import CEILING, FLOOR
+from rag_opt.study.bounds import BOUNDS
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.search import Search
 
-_DRAWN = 200
-_QUESTION_TOKENS, _ANSWER_TOKENS = 250, 100  # what stands around the passages, and what is said of them
+_DRAWN_PIPELINES = 200
+_QUESTION_TOKENS, _ANSWER_TOKENS = 250, 100  # a prompt without its passages, and an answer
 VERDICT_TOKENS = (900, 250)  # about what ragas' prompts read and write a call, with three contexts
 
 
 @dataclass(frozen=True)
-class Calls:
-    """Expected numbers if nothing is stored and no two pipelines ask the same; both happen, so it is at most about so
-    many. `seconds_each`: what every second that a call takes adds to the search.
+class ModelCalls:
+    """Expected calls and dollars if nothing is stored and no two pipelines ask the same: about an upper bound.
+
+    `seconds_each`: how much longer the search takes for every second that a call takes.
     """
 
     generator: float
@@ -29,20 +31,22 @@ class Calls:
     seconds_each: float
 
 
-def expected_calls(search: Search, *, held_out: int, finalists: int) -> Calls:
-    """Of `search.trials` pipelines of the space on the search questions, and of the end on the untouched ones."""
+def forecast_model_calls(search: Search, *, held_out: int, finalists: int) -> ModelCalls:
+    """Return the calls of `search.trials` pipelines on the search questions, and of the end on the held-out ones."""
     random = np.random.default_rng(0)
-    drawn = [PipelineSpec.from_dict(search.space.draw(random)) for _ in range(_DRAWN)]
-    asks = float(np.mean([_asks(spec) for spec in drawn]))
-    context = float(np.mean([getattr(spec.packer, "context_tokens", 1500) for spec in drawn]))
+    drawn = [PipelineSpec.from_dict(search.space.draw(random)) for _ in range(_DRAWN_PIPELINES)]
+    calls_each = float(np.mean([_calls_per_question(spec) for spec in drawn]))
+    context = float(np.mean([spec.packer.context_tokens for spec in drawn]))
     passages = float(np.mean([spec.retriever.top_k for spec in drawn]))
-    count = search.trials * len(search.questions)
-    end = (min(finalists, search.trials) + 1 + len((FLOOR, CEILING))) * (held_out or len(search.questions))
-    judge = search.builder.judge
+    in_trials = search.trials * len(search.questions)
+    in_the_end = (min(finalists, search.trials) + 1 + len(BOUNDS)) * (held_out or len(search.questions))
+    judge, llm_client = search.builder.judge, search.builder.llm_client
     repeats = judge.as_judge.repeats if judge is not None else 0
-    tried, finals = (verdicts(search.objective_set, passages, finalist=finalist) for finalist in (False, True))
-    judged = repeats * (count * tried + end * finals)
-    answers, llm_client = asks * (count + end), search.builder.llm_client
+    of_trials, of_finalists = (
+        count_judge_calls(search.objective_set, passages, finalist=finalist) for finalist in (False, True)
+    )
+    judged = repeats * (in_trials * of_trials + in_the_end * of_finalists)
+    answers = calls_each * (in_trials + in_the_end)
     usd = seconds = 0.0
     for number, model, tokens in (
         (answers, llm_client, (_QUESTION_TOKENS + context, _ANSWER_TOKENS)),
@@ -51,16 +55,15 @@ def expected_calls(search: Search, *, held_out: int, finalists: int) -> Calls:
         if model is not None:
             usd += number * model.settings.usd(*tokens)
             seconds += number / model.settings.concurrency
-    return Calls(answers, judged, usd, seconds)
+    return ModelCalls(answers, judged, usd, seconds)
 
 
-def _asks(spec: PipelineSpec) -> int:
-    """Of one pipeline for one question."""
-    query = len(spec.query.requests("?")) if "model" in spec.query.requires else 0
-    return query + sum("model" in part.requires for part in (spec.reranker, spec.generator))
+def _calls_per_question(spec: PipelineSpec) -> int:
+    rewriting = len(spec.query.requests("?")) if isinstance(spec.query, RewordingQuery | WrittenQuery) else 0
+    return rewriting + spec.reranker.uses_llm + spec.generator.uses_llm
 
 
-def verdicts(objective_set: ObjectiveSet, passages: float, *, finalist: bool) -> float:
-    """Of one pipeline for one question."""
-    judged: Sequence[object] = objective_set.objectives(finalist=finalist)
-    return float(sum(one.calls(passages) for one in judged if hasattr(one, "calls")))
+def count_judge_calls(objective_set: ObjectiveSet, passages: float, *, finalist: bool) -> float:
+    """Return about how often the judge is asked for one pipeline and question, with so many passages."""
+    objectives = objective_set.objectives(finalist=finalist)
+    return float(sum(one.calls(passages) for one in objectives if isinstance(one, CallsJudge)))

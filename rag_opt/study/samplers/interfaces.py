@@ -1,24 +1,25 @@
-"""Who proposes the next pipeline. A sampler is made afresh for every ask, seeded by study seed, trial and attempt."""
+"""Protocols of samplers. A sampler is made afresh for every ask, seeded by study seed, trial number and attempt."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass as plain_dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import optuna
 
+from rag_opt.core.registry import declare_slot
+from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.cost.model import CostForecast
-from rag_opt.study.space.space import Space, SpecDict
-
-if TYPE_CHECKING:
-    pass
+from rag_opt.study.space.space import Space
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class Proposal:
-    """`trial` is the open Optuna trial it came from, if it came from one; `promise` the improvement it is expected to
-    bring, from a sampler that knows.
+    """A pipeline to try next.
+
+    `trial`: the open Optuna trial that it came from, if it came from one. `expected_improvement`: what the best new
+    pipeline is expected to add to the best score, from a sampler that knows.
     """
 
     spec: SpecDict
@@ -27,15 +28,44 @@ class Proposal:
 
 
 class Sampler(Protocol):
+    """Proposes pipelines."""
+
+    slot: ClassVar[str]
+    kind: ClassVar[str]
+
     def propose(
-        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], cost_forecast: CostForecast
+        self,
+        space: Space,
+        study: optuna.Study,
+        *,
+        seed: int,
+        tried_digests: Collection[str],
+        cost_forecast: CostForecast,
     ) -> Proposal | None:
-        """The next pipeline to try, which may be a known one; None when everything was tried."""
+        """Return the next pipeline to try; it may be a known one. None when everything was tried.
+
+        `study` holds the finished trials; `tried_digests`: digests of the pipelines that were tried.
+        """
         ...
 
 
 @runtime_checkable
 class ReadsCosts(Protocol):
-    """A sampler that wants to know what pipelines would cost. `paid`: by which trials, of the study or of all."""
+    """A sampler that reads the cost forecast."""
 
-    paid: Literal["study", "store"]
+    @property
+    def paid(self) -> Literal["study", "store"]:
+        """Work that counts as done already: of this study's trials, or everything that is stored."""
+        ...
+
+
+@runtime_checkable
+class ChecksSpace(Protocol):
+    """A sampler that cannot search every space."""
+
+    def check(self, space: Space) -> None:
+        """Raise BadInput for a space that it cannot search."""
+        ...
+
+
+declare_slot("sampler", "what proposes the next pipeline", Sampler)

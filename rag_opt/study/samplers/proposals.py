@@ -1,4 +1,4 @@
-"""From a sampler to a pipeline that can be and was not tried."""
+"""From a sampler to a pipeline that can exist and was not tried."""
 
 from __future__ import annotations
 
@@ -16,115 +16,120 @@ from optuna.distributions import (
 
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.interfaces import Proposal, Sampler
-from rag_opt.study.space.domains import Choice, Domain, Range
-from rag_opt.study.space.space import Space, SpecDict
+from rag_opt.study.space.domains import Choice, Domain, Range, Scalar
+from rag_opt.study.space.space import Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-
 LARGEST_GRID = 1_000_000
+_RANDOM_DRAWS = 1000
 
 
-def asked(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
+def suggest_pipeline(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
+    """Ask an Optuna sampler for one pipeline of the space; its trial stays open."""
     study.sampler = sampler
     trial = study.ask()
     spec: SpecDict = {}
     for slot, kinds in space.tree.items():
         kind = next(iter(kinds)) if len(kinds) == 1 else trial.suggest_categorical(slot, list(kinds))
-        settings = {}
+        settings: dict[str, Scalar] = {}
         for name, domain in kinds[kind].items():
-            settings[name] = _suggest(trial, f"{slot}.{kind}.{name}", domain)
+            settings[name] = _suggest_value(trial, f"{slot}.{kind}.{name}", domain)
         spec[slot] = {kind: settings}
     return Proposal(spec, trial)
 
 
-def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> object:
+def _suggest_value(trial: optuna.Trial, path: str, domain: Domain) -> Scalar:
     if isinstance(domain, Choice):
         return domain.values[0] if len(domain) == 1 else trial.suggest_categorical(path, domain.values)
     if isinstance(domain.low, int):
         step = int(domain.step or 1)
-        return trial.suggest_int(path, domain.low, int(_reachable(domain)), step=step, log=domain.log)
-    value = trial.suggest_float(path, domain.low, float(_reachable(domain)), step=domain.step, log=domain.log)
+        return trial.suggest_int(path, domain.low, int(_last_value(domain)), step=step, log=domain.log)
+    value = trial.suggest_float(path, domain.low, float(_last_value(domain)), step=domain.step, log=domain.log)
     return domain.clean(value)
 
 
-def distribution(domain: Domain) -> BaseDistribution:
-    """The Optuna distribution that `asked` samples this domain from."""
+def to_distribution(domain: Domain) -> BaseDistribution:
+    """Return the Optuna distribution that `suggest_pipeline` samples a domain from."""
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
     if isinstance(domain.low, int):
-        return IntDistribution(domain.low, int(_reachable(domain)), step=int(domain.step or 1), log=domain.log)
-    return FloatDistribution(domain.low, float(_reachable(domain)), step=domain.step, log=domain.log)
+        return IntDistribution(domain.low, int(_last_value(domain)), step=int(domain.step or 1), log=domain.log)
+    return FloatDistribution(domain.low, float(_last_value(domain)), step=domain.step, log=domain.log)
 
 
-def _reachable(domain: Range) -> int | float:
-    """The last value that steps from `low` reach: Optuna wants the range to be a multiple of its step."""
+def _last_value(domain: Range) -> int | float:
+    """Return the last value that steps from `low` reach: Optuna wants the range to be a multiple of its step."""
     return domain.high if domain.step is None else domain.at(len(domain) - 1)
 
 
-def new_proposal(
+def propose_new(
     sampler: Sampler,
     space: Space,
     study: optuna.Study,
     seeds: Sequence[int],
     *,
-    seen: Collection[str],
+    tried_digests: Collection[str],
     cost_forecast: CostForecast,
     redraws: int,
 ) -> Proposal | None:
-    """A pipeline that can be and was not tried: redrawn while it is not, then any that is left, else None.
+    """Return a pipeline that can exist and was not tried; None where there is none left.
 
-    `seeds` of this ask; every attempt has its own.
+    The sampler is asked up to `redraws` times, then a random new pipeline is taken. `seeds` are those of this ask;
+    every attempt derives its own.
     """
     for attempt in range(redraws):
         seed = int(digest([*seeds, attempt])[:8], 16)
-        proposal = sampler.propose(space, study, seed=seed, seen=seen, cost_forecast=cost_forecast)
-        if proposal is None or (spec_digest(proposal.spec) not in seen and not _ruled_out(space, proposal.spec)):
+        proposal = sampler.propose(space, study, seed=seed, tried_digests=tried_digests, cost_forecast=cost_forecast)
+        if proposal is None:
+            return None
+        if spec_digest(proposal.spec) not in tried_digests and not _is_ruled_out(space, proposal.spec):
             return proposal
         if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
-    return unseen(space, seed=int(digest([*seeds, "any"])[:8], 16), seen=seen)
+    return draw_new(space, seed=int(digest([*seeds, "any"])[:8], 16), tried_digests=tried_digests)
 
 
-def _ruled_out(space: Space, spec: SpecDict) -> bool:
+def _is_ruled_out(space: Space, spec: SpecDict) -> bool:
     try:
-        return bool(space.forbidden(PipelineSpec.from_dict(spec).to_dict()))
+        return bool(space.reason_against(PipelineSpec.from_dict(spec).to_dict()))
     except BadInput:  # a rule between settings that only the part knows: pruned with its words
         return False
 
 
-def unseen(space: Space, *, seed: int, seen: Collection[str]) -> Proposal | None:
-    """A pipeline of the space at random that was not tried and is not forbidden; None when there is none."""
-
-    def new(spec: SpecDict) -> bool:
-        try:
-            full = PipelineSpec.from_dict(spec)
-        except BadInput:
-            return False
-        return full.digest not in seen and not space.forbidden(full.to_dict())
-
+def draw_new(space: Space, *, seed: int, tried_digests: Collection[str]) -> Proposal | None:
+    """Return a random pipeline of the space that was not tried and is not ruled out; None when there is none."""
     size = space.size
-    generator = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     if size is None or size > LARGEST_GRID:
-        for _ in range(1000):
-            sampler = optuna.samplers.RandomSampler(seed=int(generator.integers(2**31)))
-            drawn = asked(space, optuna.create_study(), sampler)
-            if new(drawn.spec):
-                return Proposal(drawn.spec)
+        for _ in range(_RANDOM_DRAWS):
+            sampler = optuna.samplers.RandomSampler(seed=int(random.integers(2**31)))
+            proposal = suggest_pipeline(space, optuna.create_study(), sampler)
+            if is_new(space, proposal.spec, tried_digests):
+                return Proposal(proposal.spec)
         return None
-    for index in generator.permutation(size):
+    for index in random.permutation(size):
         spec = space.at(int(index))
-        if new(spec):
+        if is_new(space, spec, tried_digests):
             return Proposal(spec)
     return None
 
 
+def is_new(space: Space, spec: SpecDict, tried_digests: Collection[str]) -> bool:
+    """Return whether a pipeline can exist, was not tried, and is not ruled out."""
+    try:
+        full = PipelineSpec.from_dict(spec)
+    except BadInput:  # a rule between settings that only the part knows
+        return False
+    return full.digest not in tried_digests and not space.reason_against(full.to_dict())
+
+
 def spec_digest(spec: SpecDict) -> str:
-    """The digest of the pipeline that a proposal stands for, defaults filled in; of itself if it cannot be one."""
+    """Return the digest of a proposed pipeline, defaults filled in; of the proposal itself where it is invalid."""
     try:
         return PipelineSpec.from_dict(spec).digest
     except BadInput:

@@ -1,9 +1,8 @@
-"""Every parameter uniformly at random."""
+"""Random search."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import optuna
 from pydantic.dataclasses import dataclass
@@ -12,11 +11,8 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.interfaces import Proposal
-from rag_opt.study.samplers.proposals import asked
+from rag_opt.study.samplers.proposals import suggest_pipeline
 from rag_opt.study.space.space import Space
-
-if TYPE_CHECKING:
-    pass
 
 
 @register("sampler", "random")
@@ -25,6 +21,13 @@ class Random:
     """Every parameter uniformly at random."""
 
     def propose(
-        self, space: Space, study: optuna.Study, *, seed: int, seen: Collection[str], cost_forecast: CostForecast
+        self,
+        space: Space,
+        study: optuna.Study,
+        *,
+        seed: int,
+        tried_digests: Collection[str],
+        cost_forecast: CostForecast,
     ) -> Proposal | None:
-        return asked(space, study, optuna.samplers.RandomSampler(seed=seed))
+        """Return a random pipeline."""
+        return suggest_pipeline(space, study, optuna.samplers.RandomSampler(seed=seed))

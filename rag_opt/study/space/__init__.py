@@ -1,1 +1,1 @@
-"""The search space: what may be proposed."""
+"""The search space: which pipelines may be proposed."""

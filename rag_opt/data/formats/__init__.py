@@ -1,1 +1,0 @@
-"""Files that are no plain text, as text: one file per format."""

@@ -1,0 +1,45 @@
+"""Whether a pipeline can exist: what its parts require of one another, of models and of prompts."""
+
+from __future__ import annotations
+
+from rag_opt.core.errors import ImpossiblePipeline
+from rag_opt.models.cards import CardLibrary
+from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.prompts import Prompt
+from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.parts.interfaces import FeedbackQuery, LateChunkingEmbedder, LLMGenerator, PairReranker, WrittenQuery
+from rag_opt.pipeline.spec import PipelineSpec
+
+
+def check_pipeline(
+    spec: PipelineSpec,
+    encoder: Encoder,
+    *,
+    has_llm: bool,
+    rerankers: CardLibrary[RerankerCard],
+    embedders: CardLibrary[EmbedderCard],
+    prompts: CardLibrary[Prompt],
+) -> None:
+    """Raise ImpossiblePipeline for a pipeline that cannot exist, BadInput for a card or prompt that is not there."""
+    readable = readable_tokens(spec, encoder)
+    if spec.chunker.size > readable:
+        size, name = spec.chunker.size, spec.embedder.name
+        raise ImpossiblePipeline(f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)")
+    if isinstance(spec.query, FeedbackQuery | WrittenQuery) and "dense" not in spec.retriever.index_queries():
+        raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
+    for part in (spec.query, spec.reranker, spec.generator):
+        if part.uses_llm and not has_llm:
+            needs = "needs a language model; llm=openai_compatible names one"
+            raise ImpossiblePipeline(f"{part.slot} {part.kind} {needs}")
+    if isinstance(spec.reranker, PairReranker):
+        spec.reranker.find_card(rerankers, embedders)
+    if isinstance(spec.generator, LLMGenerator):
+        spec.generator.check(prompts)
+
+
+def readable_tokens(spec: PipelineSpec, encoder: Encoder) -> int:
+    """Return the largest chunk that the embedder reads whole, in tokens of text."""
+    if isinstance(spec.embedder, LateChunkingEmbedder) and spec.embedder.window is not None:
+        return min(spec.embedder.window, encoder.document_tokens)
+    return encoder.document_tokens

@@ -1,0 +1,73 @@
+"""A study on disk, for reading: its trials, its winner, its summary."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import orjson
+
+from rag_opt.core.errors import BadInput
+from rag_opt.core.registry import load_parts
+from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.study.descriptions import describe
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.trials import Trial, load_trials
+
+
+class Study:
+    """A search's folder, `outputs/<study>`. What it holds is read when first asked for, and kept.
+
+    Raises BadInput for a folder that is none.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._folder = StudyFolder(self.path)
+        if not (self.path / "study.json").exists():
+            raise BadInput(f"{self.path} is not a study's folder (no study.json)")
+        load_parts()  # how a pipeline is described depends on the defaults of its parts
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self._folder.name
+
+    @functools.cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """Finished trials, in the order of their numbers."""
+        return tuple(load_trials(self._folder.database, self._folder.study_name))
+
+    @functools.cached_property
+    def result(self) -> PlainMapping | None:
+        """Content of `result.json`: winner, baseline, gain with its interval; None before the search has ended."""
+        path = self.path / "result.json"
+        found: PlainDict | None = orjson.loads(path.read_bytes()) if path.exists() else None
+        return found
+
+    @property
+    def best(self) -> Trial | None:
+        """The winner, chosen by the held-out questions; None before the search has ended."""
+        if self.result is None:
+            return None
+        number = self.result["winner"]
+        return next(trial for trial in self.trials if trial.number == number)
+
+    def rows(self, number: int, *, held_out: bool = False) -> list[PlainDict]:
+        """Return what a trial returned and scored, a row per search question, or per held-out question."""
+        return self._folder.load_rows(number, "held_out" if held_out else "rows")
+
+    def summary(self) -> str:
+        """Return in a few lines the winner, its gain over the baseline with the interval, and where to go on."""
+        counted = f"{self.name}: {len(self.trials)} trials"
+        if self.best is None or self.result is None:
+            return f"{counted}, no winner yet"
+        gain, number = self.result["gain"], self.best.number
+        lines = [counted, f"winner    trial {number}: {describe(self.best.spec)}"]
+        if number == self.result["baseline"]:
+            lines.append("gain      none: the baseline stands")
+        elif gain["mean"] is not None:
+            ends = (gain["low"], gain["high"])
+            interval = "" if None in ends else f", 95 % interval [{ends[0] * 100:+.1f}, {ends[1] * 100:+.1f}]"
+            lines.append(f"gain      {gain['mean'] * 100:+.1f} points over the baseline{interval}")
+        return "\n".join([*lines, f"export    python -m rag_opt.export {self.path} --out bundle/"])
