@@ -1,1 +1,1 @@
-"""The shelf of objectives, found through the registry. Put your own beside them."""
+"""The objectives, found through the registry. Put your own beside them."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag_opt.cli.composing import compose_and_run
-from rag_opt.core.strict import PlainDict
+
+if TYPE_CHECKING:
+    from rag_opt.core.strict import PlainDict
 
 
 def main() -> None:

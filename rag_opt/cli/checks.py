@@ -9,10 +9,13 @@ import sys
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag_opt.cli.composing import compose_and_run, say_download
 from rag_opt.core.errors import BadInput, RagOptError
-from rag_opt.core.strict import PlainDict
+
+if TYPE_CHECKING:
+    from rag_opt.core.strict import PlainDict
 
 _ENOUGH_DISK_BYTES = 2_000_000_000
 

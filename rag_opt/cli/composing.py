@@ -11,15 +11,17 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
-from rag_opt.core.strict import PlainDict
 
-Main = Callable[[PlainDict, list[Path], str], None]
+if TYPE_CHECKING:
+    from rag_opt.core.strict import PlainDict  # Pydantic is loaded after Ctrl-C is handled
+
+Main: TypeAlias = "Callable[[PlainDict, list[Path], str], None]"
 
 
 def conf_folder() -> Path:

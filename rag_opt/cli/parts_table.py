@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -65,21 +66,20 @@ def to_markdown(parts: Sequence[Part]) -> str:
 
 def _print(parts: Sequence[Part]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a pipe has no width of its own
     for slot in dict.fromkeys(part.slot for part in parts):
         console.print(Text(f"{slot}: {slots()[slot].description}", style="bold"))
-        table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-        for column in ("kind", "setting", "default", "allowed", "what it is"):
-            table.add_column(column, overflow="fold")
-        for part in parts:
-            if part.slot == slot:
-                table.add_row(Text(part.kind, style="bold"), "", "", "", Text(part.help, style="bold"))
-                for setting in part.settings:
-                    table.add_row("", *setting)
-        console.print(table)
+        for part in (part for part in parts if part.slot == slot):
+            console.print(Padding(Text.assemble((part.kind, "bold"), "  ", part.help), (0, 0, 0, 2)))
+            table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+            for setting in part.settings:
+                table.add_row(*setting)
+            if part.settings:
+                console.print(Padding(table, (0, 0, 0, 6)))
         console.print()
 
 

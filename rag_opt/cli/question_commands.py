@@ -13,11 +13,11 @@ import orjson
 
 from rag_opt.cli.composing import compose_and_run, fail
 from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, suggest_names
-from rag_opt.core.strict import PlainDict
 
 if TYPE_CHECKING:
     from rag_opt.core.documents import Corpus, Span
     from rag_opt.core.questions import Question
+    from rag_opt.core.strict import PlainDict
     from rag_opt.pipeline.builder import PipelineBuilder
     from rag_opt.pipeline.spec import PipelineSpec
     from rag_opt.setup.schema import QuestionSettings, Settings

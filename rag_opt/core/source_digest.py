@@ -16,7 +16,7 @@ from rag_opt.core.digests import digest
 
 # The ground holds records and rules, but computes nothing that a stage stores.
 _GROUND = {f"rag_opt.core.{name}" for name in ("arrays", "digests", "documents", "errors", "questions", "registry")}
-_GROUND |= {"rag_opt.core.strict", "rag_opt.core.source_digest", "rag_opt.store.values"}
+_GROUND |= {"rag_opt.core.forking", "rag_opt.core.strict", "rag_opt.core.source_digest", "rag_opt.store.values"}
 _ANNOTATIONS = ("annotation", "returns")
 
 
@@ -42,7 +42,7 @@ def computing_modules(module: str) -> tuple[str, ...]:
         if name in found:
             continue
         found.add(name)
-        waiting += [other for other in _computes_with(name) if other.partition(".")[0] in tops and other not in _GROUND]
+        waiting += [other for other in _computes_with(name, tops) if other not in _GROUND]
     return tuple(sorted(found))
 
 
@@ -53,8 +53,8 @@ def _source(module: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _computes_with(module: str) -> Iterator[str]:
-    """Yield every module of which a name is used outside annotations."""
+def _computes_with(module: str, tops: set[str]) -> Iterator[str]:
+    """Yield every module of the packages `tops` of which a name is used outside annotations."""
     tree = ast.parse(_source(module))
     spec = importlib.util.find_spec(module)
     is_package = spec is not None and spec.submodule_search_locations is not None
@@ -62,11 +62,12 @@ def _computes_with(module: str) -> Iterator[str]:
     used = _names_used(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in used)
+            names = [alias.name for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in used]
+            yield from (name for name in names if name.partition(".")[0] in tops)
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
-            for alias in node.names:
+            for alias in node.names if origin.partition(".")[0] in tops else ():
                 if (alias.asname or alias.name) in used:
                     yield f"{origin}.{alias.name}" if _is_module(f"{origin}.{alias.name}") else origin
 

@@ -19,6 +19,7 @@ class _HiddenStates(torch.nn.Module):
         self.model = model
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
+        """Return the vectors of the tokens, shape (texts, tokens, dimensions); OpenVINO traces this."""
         kinds = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         return self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).last_hidden_state
 
@@ -45,5 +46,6 @@ class OpenVinoModel(torch.nn.Module):
         self.place = torch.nn.Parameter(torch.zeros(0), requires_grad=False)
 
     def forward(self, **features: Any) -> dict[str, Any]:
+        """Return the vectors of the tokens under the name that sentence-transformers pools."""
         found = self._run({name: features[name].numpy() for name in self._names})
         return {"last_hidden_state": torch.from_numpy(found[0].copy())}

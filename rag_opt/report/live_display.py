@@ -92,6 +92,7 @@ class LiveDisplay:
         self.console.print(Text(f"      note: {text}", style="yellow"), soft_wrap=True)
 
     def sweep_finished(self, number: int, sweep: Sweep) -> None:
+        """Print how many settings were swept, and the best one on the evidence."""
         kind, settings, *_ = sweep.data[0]
         words = f"{len(sweep.data)} settings of trial {number}'s lists swept; on evidence {kind}({settings}) is best"
         self.console.print(Text(f"      {words}", style="dim"), soft_wrap=True)

@@ -81,7 +81,8 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     cards = embedder_card_library(conf_folders).with_changes(settings.embedder.cards)
     rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
     dataset = attempt(read_dataset, settings.dataset)
-    baseline = attempt(read_baseline, settings, conf_folders)
+    pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
+    baseline = attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
     enqueued = attempt(read_enqueued, settings, conf_folders)
     space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers)
     sampler = attempt(_read_sampler, settings.sampler, space)
@@ -173,13 +174,6 @@ def _study_name_problems(settings: Settings, dataset: Dataset | None) -> list[Pr
     if not name or name != Path(name).name or name.startswith("."):
         return [Problem("study.name", f"is {name!r}; should be usable as the name of a folder")]
     return []
-
-
-def read_baseline(settings: Settings, conf_folders: Sequence[Path]) -> PipelineSpec:
-    """Return the pipeline that gains are measured against: the default one, or the one that `baseline` names."""
-    if settings.baseline is None:
-        return PipelineSpec.from_dict(settings.pipeline)
-    return read_pipeline(settings.baseline, conf_folders, where="baseline")
 
 
 def read_enqueued(settings: Settings, conf_folders: Sequence[Path]) -> tuple[PipelineSpec, ...]:

@@ -1,1 +1,1 @@
-"""MLflow: an outbox on disk that the search writes, and a courier that delivers it, once, behind the search."""
+"""MLflow: an outbox on disk that the search writes, and a process that delivers it behind the search, once."""

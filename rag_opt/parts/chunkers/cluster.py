@@ -71,8 +71,8 @@ def best_segmentation(vectors: NDArray[np.float32], sizes: IntArray, *, most: in
     inside = np.zeros(count)  # of the segment from each row to the one before `last`
     for last in range(1, count + 1):
         first = min(int(np.searchsorted(before, before[last] - most)), last - 1)
-        alike = vectors[first : last - 1].astype(float) @ vectors[last - 1].astype(float) - mean
-        inside[first : last - 1] += 2 * alike[::-1].cumsum()[::-1]  # a segment that begins earlier has more pairs
+        similar = vectors[first : last - 1].astype(float) @ vectors[last - 1].astype(float) - mean
+        inside[first : last - 1] += 2 * similar[::-1].cumsum()[::-1]  # a segment that begins earlier has more pairs
         value = best[first:last] + inside[first:last]
         chosen = int(value.argmax())
         best[last], opens[last] = value[chosen], first + chosen

@@ -27,7 +27,7 @@ class Packed(NamedTuple):
 class Ranked:
     """Take hits in rank order, overlaps merged, until the context is full.
 
-    The first hit that does not fit ends it. Tokens are those of one fixed tokenizer, alike for every model.
+    The first hit that does not fit ends it. Tokens are those of one fixed tokenizer, whatever the model.
     """
 
     context_tokens: Annotated[int, Ge(16), Le(1_000_000), Doc("Most tokens of a context.")] = 1500
