@@ -71,7 +71,7 @@ class Encoder:
 
     @property
     def made_here(self) -> bool:
-        """Whether its files are no download, but were made of another model's."""
+        """True where its files were made of another model's, not downloaded."""
         return self._made_identity is not None
 
     @property

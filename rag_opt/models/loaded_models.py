@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -34,7 +35,6 @@ ModelKey = tuple[ModelFiles, Runtime, str]  # files, what runs them, and as what
 # Shared by all threads under the lock, each model with the bytes it takes. A forked process keeps the models of its
 # parent, but not the threads that compute them: see `_prepare_fork`.
 _LOADED: OrderedDict[ModelKey, tuple[Any, int]] = OrderedDict()
-_process = os.getpid()
 _loading = ThreadLock()
 # One model computes at a time: torch uses every core for one batch, and a tokenizer fails that two threads use at once.
 one_at_a_time = ThreadLock()
@@ -52,7 +52,6 @@ def load_once(key: ModelKey, size_bytes: int, load: Callable[[], Model]) -> Mode
     `size_bytes`: what it takes on its device.
     """
     with _loading:
-        _prepare_fork()
         if key not in _LOADED:
             _make_room(key[1].device, size_bytes)
             _LOADED[key] = load(), size_bytes
@@ -62,20 +61,23 @@ def load_once(key: ModelKey, size_bytes: int, load: Callable[[], Model]) -> Mode
 
 
 def _prepare_fork() -> None:
-    """Make the models of the parent usable in a forked process.
+    """Make the models of the parent usable in a forked process, while it has only the thread that forked.
 
     torch would wait for ever for threads that did not survive the fork, so here it has one; the vectors change by no
-    more than rounding (1e-7). What OpenVINO compiled needs its threads too, and is loaded anew.
+    more than rounding (1e-7). At first use it would be too late: another thread may use it first, and torch counts by
+    thread. What OpenVINO compiled needs its threads too, and is loaded anew.
     """
-    global _process  # noqa: PLW0603  # there is one
-    if _process == os.getpid():
+    if "torch" not in sys.modules:
         return
     import torch
 
     torch.set_num_threads(1)
     for key in [key for key in _LOADED if key[1].library == "openvino"]:
         abandon(_LOADED.pop(key))
-    _process = os.getpid()
+
+
+if sys.platform != "win32":  # nothing is forked there
+    os.register_at_fork(after_in_child=_prepare_fork)
 
 
 def _make_room(device: str, size_bytes: int) -> None:

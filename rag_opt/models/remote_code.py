@@ -1,20 +1,21 @@
-"""What of a model's files may be loaded: safetensors, and custom code only of repositories that a person allowed."""
+"""Safety of a model's files: only safetensors are loaded, and custom code only where a person allowed it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from rag_opt.core.errors import ModelRefused
+from rag_opt.core.strict import PlainDict
 from rag_opt.models.cards import ModelCard
 
 
 def code_name(card: ModelCard) -> str:
-    """How a person allows a model's code: `id@revision`, or the folder of a model of his own; empty where neither says
-    which code that is.
+    """Return the name by which a person allows a model's code: `id@revision`, or the folder of a model of his own.
+
+    It is empty where neither says which code that is.
     """
     if card.path is not None:
         return card.path
@@ -22,13 +23,13 @@ def code_name(card: ModelCard) -> str:
 
 
 def allowed_code(card: ModelCard, allowed: Sequence[str]) -> tuple[str, ...]:
-    """The repositories whose code a model may run: none, unless its own is among them."""
+    """Return the repositories whose code a model may run: none, unless its own is among them."""
     name = code_name(card)
     return tuple(allowed) if name and name in allowed else ()
 
 
-def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> dict[str, Any]:
-    """How a model's custom code may be loaded: nothing, or what sentence-transformers is told to run it.
+def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> PlainDict:
+    """Return the arguments by which sentence-transformers runs a model's custom code; none where it has none.
 
     `allowed`: repositories as `id@revision`. Raises ModelRefused for a model that needs code of any other, and for
     weights that are not safetensors.
@@ -40,7 +41,7 @@ def refuse_unsafe(folder: Path, allowed: Sequence[str] = ()) -> dict[str, Any]:
         return {}
     names = [name for value in code.values() for name in (value if isinstance(value, list) else [value]) if name]
     elsewhere = {str(name).partition("--")[0] for name in names if "--" in str(name)}
-    revisions = dict(one.split("@", 1) for one in allowed if "@" in one)
+    revisions = dict(repository.split("@", 1) for repository in allowed if "@" in repository)
     if not allowed or len(elsewhere) > 1 or any(other not in revisions for other in elsewhere):
         which = ", ".join(sorted(elsewhere)) or "its own repository"
         raise ModelRefused(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RerankerResources:
-    """What a reranker with a model is given.
+    """Cards, values and machine that a reranker with a model is given.
 
     `tokens`: gives (offsets, vectors) of the tokens of each text by the card's name of an embedding model, for a
     purpose; `tokens_key`: gives the hash of everything that determines them.

@@ -82,7 +82,9 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
     dataset = attempt(read_dataset, settings.dataset)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
-    baseline = attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
+    baseline = (
+        attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
+    )
     enqueued = attempt(read_enqueued, settings, conf_folders)
     space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers)
     sampler = attempt(_read_sampler, settings.sampler, space)

@@ -17,7 +17,7 @@ import pytest
 
 import rag_opt
 from rag_opt.models import loaded_models
-from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.event_loop import wait_for
 from rag_opt.models.http_client import HttpClient
@@ -121,6 +121,21 @@ def test_a_request_in_flight_at_the_fork_is_the_parents_alone() -> None:
 
             assert fork(work) == 0
             assert answer.result()[0].text == "slow", "the child has not touched the parent's connection"
+
+
+@needs_fork
+def test_a_forked_process_may_embed_in_another_thread_before_its_first(cards: EmbedderCards) -> None:
+    card = cards.read("minilm")  # large enough for torch to use every core
+    before = Encoder(card, values=MemoryValues(), machine=MACHINE).vectors(TEXTS, "query")
+
+    def work() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            again = Encoder(card, values=MemoryValues(), machine=MACHINE)
+            np.testing.assert_allclose(pool.submit(again.vectors, TEXTS, "query").result(), before, atol=1e-6)
+        here = Encoder(card, values=MemoryValues(), machine=MACHINE)
+        np.testing.assert_allclose(here.vectors(TEXTS, "query"), before, atol=1e-6)
+
+    assert fork(work) == 0
 
 
 @needs_fork

@@ -44,7 +44,7 @@ CORPUS = Corpus(
 
 def tools(**cards: RerankerCard) -> RerankerResources:
     shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer)
-    shelf._read.update(cards)
+    shelf._cards.update(cards)
     return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
 
 

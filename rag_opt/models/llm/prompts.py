@@ -49,7 +49,8 @@ class Prompt:
             raise ValueError("a prompt whose `user` holds {question}")
         unknown = set(re.findall(r"\{[a-z_]+\}", self.system + self.user)) - _PLACEHOLDERS
         if unknown:
-            raise ValueError(f"a prompt with no placeholders but {', '.join(sorted(_PLACEHOLDERS))}, not {min(unknown)}")
+            known = ", ".join(sorted(_PLACEHOLDERS))
+            raise ValueError(f"a prompt with no placeholders but {known}, not {min(unknown)}")
         if "{refusal}" in self.system + self.user and not self.refusal.strip():
             raise ValueError("a prompt that gives a refusal, as it uses {refusal}")
         return self

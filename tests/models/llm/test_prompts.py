@@ -13,7 +13,7 @@ from rag_opt.cli.composing import conf_folder
 from rag_opt.core import strict as config
 from rag_opt.core.documents import Answer, Span
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
-from rag_opt.models.llm.prompts import Prompt, find_citations, prompt_library, number_passages, remove_citations
+from rag_opt.models.llm.prompts import Prompt, find_citations, number_passages, prompt_library, remove_citations
 from rag_opt.parts.generators.chat import Chat
 
 SHELF = prompt_library([conf_folder()])
