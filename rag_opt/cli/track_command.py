@@ -44,7 +44,7 @@ def _once(folder: StudyFolder) -> int:
 
 
 def _follow(folder: StudyFolder) -> int:
-    if hasattr(os, "nice"):
+    if sys.platform != "win32":
         os.nice(5)  # the search goes first
     from rag_opt.tracking.worker import follow
 

@@ -171,7 +171,8 @@ def import_tree(package: str) -> None:
         if error.name != package.partition(".")[0]:
             raise
         raise BadInput([Problem("plugins", f"there is no importable package {package!r}")]) from None
-    for found in pkgutil.walk_packages(module.__path__, prefix=f"{package}.") if hasattr(module, "__path__") else ():
+    folders = module.__spec__.submodule_search_locations if module.__spec__ else None  # None for a single file
+    for found in pkgutil.walk_packages(folders, prefix=f"{package}.") if folders is not None else ():
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
 

@@ -35,14 +35,16 @@ def score_all(objectives: Sequence[Objective], run: Run, resources: ScoringResou
         for position, (objective, part) in enumerate(zip(objectives, pending, strict=True))
         if part.unscored is not None and isinstance(objective, AsyncObjective)
     ]
-    computed: dict[int, Scores] = {}
+    scores: dict[int, Scores] = {}
     if waiting:
         positions, coroutines = zip(*waiting, strict=True)
-        computed = dict(zip(positions, wait_for(_gather(coroutines)), strict=True))
+        for position, columns in zip(positions, wait_for(_gather(coroutines)), strict=True):
+            scores[position] = pending[position].complete(columns)  # stored before anything else can fail
     for position, (objective, part) in enumerate(zip(objectives, pending, strict=True)):
-        if position not in computed and part.unscored is not None:
-            computed[position] = objective.score(part.unscored, resources)
-    return [part.complete(computed.get(position, {})) for position, part in enumerate(pending)]
+        if position not in scores:
+            computed = objective.score(part.unscored, resources) if part.unscored is not None else {}
+            scores[position] = part.complete(computed)
+    return [scores[position] for position in range(len(objectives))]
 
 
 async def _gather(coroutines: Sequence[Coroutine[None, None, Scores]]) -> list[Scores]:
