@@ -34,8 +34,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# every core, but no more than four: each process loads its own models
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end
 integration: $(VENV)/.dev

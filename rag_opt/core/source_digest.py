@@ -16,7 +16,14 @@ from rag_opt.core.digests import digest
 
 # The ground holds records and rules, but computes nothing that a stage stores.
 _GROUND = {f"rag_opt.core.{name}" for name in ("arrays", "digests", "documents", "errors", "questions", "registry")}
-_GROUND |= {"rag_opt.core.forking", "rag_opt.core.strict", "rag_opt.core.source_digest", "rag_opt.store.values"}
+_GROUND |= {
+    "rag_opt.core.forking",
+    "rag_opt.evaluation.interfaces",
+    "rag_opt.parts.interfaces",
+    "rag_opt.core.strict",
+    "rag_opt.core.source_digest",
+    "rag_opt.store.values",
+}
 _ANNOTATIONS = ("annotation", "returns")
 
 

@@ -1,1 +1,1 @@
-"""What runs models: their cards, runtimes and servers."""
+"""Models that run here or behind a server: their cards, runtimes and clients."""

@@ -1,4 +1,4 @@
-"""A transformer as OpenVINO runs it, in the place of the torch module."""
+"""A transformer that OpenVINO runs, in the place of the torch module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _HiddenStates(torch.nn.Module):
-    """What is exported: the transformer with named inputs and one output."""
+    """The transformer with named inputs and one output, as it is exported."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _HiddenStates(torch.nn.Module):
 
 
 class OpenVinoModel(torch.nn.Module):
-    """Traced from `model` by one example batch, with free batch size and length."""
+    """A transformer compiled by OpenVINO: traced by one example batch, for any batch size and length."""
 
     def __init__(self, model: Any, example: Mapping[str, Any], precision: str) -> None:
         super().__init__()
@@ -47,5 +47,5 @@ class OpenVinoModel(torch.nn.Module):
 
     def forward(self, **features: Any) -> dict[str, Any]:
         """Return the vectors of the tokens under the name that sentence-transformers pools."""
-        found = self._run({name: features[name].numpy() for name in self._names})
-        return {"last_hidden_state": torch.from_numpy(found[0].copy())}
+        outputs = self._run({name: features[name].numpy() for name in self._names})
+        return {"last_hidden_state": torch.from_numpy(outputs[0].copy())}

@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -17,6 +17,9 @@ from rag_opt.core.strict import PlainDict, PlainMapping, flatten
 from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
 _TABLES = {"rows": "search_questions.json", "held_out": "held_out_questions.json"}
@@ -97,7 +100,7 @@ class MlflowStudy:
             location = (outputs / "mlartifacts").resolve().as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
-    def _find(self, tag: str, value: str) -> Any | None:
+    def _find(self, tag: str, value: str) -> Run | None:
         found = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", max_results=1)
         return found[0] if found else None
 
@@ -177,7 +180,7 @@ class MlflowStudy:
             winner = result["metrics"][str(result["winner"])]
             metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
             metrics |= {f"bounds/{name.replace(' ', '_')}": value for name, value in result.get("bounds", {}).items()}
-            metrics |= {f"spent/{name.replace('/', '_')}": value for name, value in result.get("spent", {}).items()}
+            metrics |= {f"spent/{name}": value for name, value in result.get("spent", {}).items()}
             self._log(self.parent, metrics=metrics)
             for key in ("winner", "baseline"):
                 if result[key] is not None:
@@ -261,6 +264,7 @@ def _spec_params(trial: Trial) -> PlainDict:
 
 
 def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of a trial: each by its key, with a prefix for where it was measured."""
     metrics = dict(trial.metrics)
     if trial.value is not None:
         metrics["objective/value"] = trial.value
@@ -273,7 +277,7 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
     for stage, (_, seconds) in trial.stages.items():  # by family: "embed", whatever the model
         name = f"seconds/{stage.partition(' ')[0]}"
         metrics[name] = metrics.get(name, 0.0) + seconds
-    metrics |= {f"paid/{name.replace('/', '_')}": value for name, value in trial.paid.items()}
+    metrics |= {f"paid/{name}": value for name, value in trial.paid.items()}
     metrics |= {f"used/{name}": value for name, value in trial.used.items()}
     metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
     return metrics | {f"held_out/{name}": value for name, value in held_out.items()}

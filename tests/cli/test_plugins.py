@@ -18,15 +18,17 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 from rag_opt.core.strict import STRICT
 from rag_opt.core.registry import register
+from rag_opt.evaluation.interfaces import ObjectiveDefaults
 
 @register("objective", "brevity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Brevity:
-    """Characters of the answer."""
+class Brevity(ObjectiveDefaults):
+    """Count the characters of the answer."""
 
-    direction, needs, aggregates, stored, libraries = "minimize", frozenset(), {}, False, ()
+    direction, stored = "minimize", False
 
-    def score(self, run, tools):
+    def score(self, run, resources):
+        """Return one number per question."""
         return {"quality/answer_characters": np.array([float(len(a.text)) for a in run.responses.answers])}
 '''
 CARD = """
@@ -65,21 +67,24 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
 
 MOODY = '''
 import numpy as np
-from typing import Literal
+from typing import Annotated, Literal
+from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 from rag_opt.core.strict import STRICT
 from rag_opt.core.registry import register
+from rag_opt.evaluation.interfaces import ObjectiveDefaults
 
 @register("objective", "moody")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Moody:
-    """Crashes, scores nothing, or scores half of the questions."""
+class Moody(ObjectiveDefaults):
+    """Crash, score nothing, or score half of the questions."""
 
-    mood: Literal["crash", "nothing", "half"]
+    mood: Annotated[Literal["crash", "nothing", "half"], Doc("What happens.")]
 
-    direction, needs, aggregates, stored, libraries = "maximize", frozenset(), {}, False, ()
+    stored = False
 
-    def score(self, run, tools):
+    def score(self, run, resources):
+        """Return one number per question, or raise."""
         if self.mood == "crash":
             raise RuntimeError("no reason given")
         scores = np.full(len(run.questions), np.nan)

@@ -54,7 +54,7 @@ def best(vectors: np.ndarray, query: np.ndarray, depth: int) -> list[int]:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_exact_search_finds_the_nearest(tmp_path: Path, vectors: np.ndarray, precision: Any) -> None:
     part = Exact(precision=precision)
-    part.build(tmp_path, [vectors[:500], vectors[500:]], len(vectors))
+    part.build_from_vectors(tmp_path, [vectors[:500], vectors[500:]], len(vectors))
     index = part.open(tmp_path)
     found = index.search(vectors[:40], 10)
     agree = [len(set(found.chunks[i].tolist()) & set(best(vectors, vectors[i], 10))) / 10 for i in range(40)]

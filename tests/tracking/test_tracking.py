@@ -67,6 +67,7 @@ def make_study(
         facts = {"value": value, "error": 0.1, "metrics": {"retrieval/mrr": 0.25}, "started": started, "seconds": 2.0}
         facts |= {"stages": {"embed one": (9.0, 0.5), "embed two": (9.0, 0.25), "rest": (9.0, 1.25)}}
         facts |= {"computed": {"vectors": 1, "inputs encoded": 1}, "reused": {"vectors": 3}}
+        facts |= {"paid": {"judge/usd": 0.5}, "used": {"usd": 0.75}}
         trial = Trial(number=number, state=state, spec=spec.to_dict(), origin="sampler", reason=reason, **facts)
         log.commit(trial, None)
         outbox.trial_finished(trial, number)
@@ -98,6 +99,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     assert done.data.params["chunker"] == "recursive" and done.data.params["chunker.recursive.size"] == "32"
     assert done.data.metrics["objective/value"] == 0.5 and done.data.metrics["retrieval/mrr"] == 0.25
     assert done.data.metrics["seconds/embed"] == 0.75 and done.data.metrics["seconds/rest"] == 1.25
+    assert done.data.metrics["paid/judge/usd"] == 0.5 and done.data.metrics["used/usd"] == 0.75
     assert done.data.metrics["cost/share_reused"] == 0.75 and done.data.metrics["cost/inputs_encoded"] == 1
     assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
     assert runs["mine"].data.tags["team"] == "a"
@@ -112,6 +114,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
         "questions": 9,
         "gain": {"mean": 0.0, "error": None},
         "metrics": {"0": {"retrieval/mrr": 0.75}},
+        "spent": {"judge/usd": 1.5},
         "spec": {},
         "front": [0],
     }
@@ -125,6 +128,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     assert [table["path"] for table in orjson.loads(shown)] == ["search_questions.json", "held_out_questions.json"]
     parent = client.get_run(runs["mine"].info.run_id)
     assert parent.info.status == "FINISHED" and parent.data.metrics["held_out/retrieval/mrr"] == 0.75
+    assert parent.data.metrics["spent/judge/usd"] == 1.5
     assert parent.data.tags["rag_opt.winner"] == "trial-0000"
 
 
