@@ -169,10 +169,14 @@ class HttpClient:
         breaker.check()
         headers, started = self._secret_headers(), time.monotonic()
         self.requests += 1
+
+        async def send() -> httpx.Response:
+            async with asyncio.timeout(self._timeout_s + 1):  # however slowly it drips
+                return await session.client.request(method, url, json=body, headers=headers)
+
         try:
             async with each() as observe:
-                sending = session.client.request(method, url, json=body, headers=headers)
-                reply = await breaker.watch(asyncio.wait_for(sending, self._timeout_s + 1))  # however slowly it drips
+                reply = await breaker.watch(send())
                 observe(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ServerDown(f"{url}: {error} (an address begins with http:// or https://)") from None

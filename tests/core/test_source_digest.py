@@ -95,7 +95,7 @@ def test_few_modules_are_behind_the_key_of_a_kind(slot: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("module", "behind"),
     [
-        ("rag_opt.parts.chunkers.fixed", {"parts.chunkers.fixed", "parts.interfaces", "text.sentences", "text.tokens"}),
+        ("rag_opt.parts.chunkers.fixed", {"parts.chunkers.fixed", "text.sentences", "text.tokens"}),
         ("rag_opt.parts.rerankers.mmr", {"parts.rerankers.mmr", "core.ranked_lists"}),
         ("rag_opt.parts.generators.extractive", {"parts.generators.extractive"}),
         ("rag_opt.metrics.evidence", {"metrics.evidence", "metrics.offset_line"}),
