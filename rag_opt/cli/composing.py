@@ -34,7 +34,7 @@ def collect_seldom() -> None:
     """Have Python look for garbage much less often than it does by itself (every 700 new objects, or 2,000).
 
     The libraries leave 800,000 objects that stay; to look through them takes half a second, ten times during the
-    imports and again during the search (docs/benchmarks.md).
+    imports and again during the search (docs/history.md).
     """
     gc.set_threshold(50_000, 10, 10)
 

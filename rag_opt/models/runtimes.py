@@ -72,7 +72,7 @@ class Runtime:
 
     @property
     def batch(self) -> tuple[int, int]:
-        """Most tokens and most texts of a batch, measured on two cores (docs/benchmarks.md): larger is slower."""
+        """Most tokens and most texts of a batch, measured on two cores (docs/history.md): larger is slower."""
         return (2048, 64) if self.device == "cpu" else (65_536, 1024)
 
 

@@ -20,7 +20,7 @@ from rag_opt.study.trial_runner import run_trial
 from rag_opt.study.trials import Trial, TrialLog
 
 _REDRAWS = 20
-_SMALLEST_GAIN = 0.1  # of the best trial's standard error: expected improvement that goes on (docs/benchmarks.md)
+_SMALLEST_GAIN = 0.1  # of the best trial's standard error: expected improvement that goes on (docs/history.md)
 
 
 def run_ask_tell_loop(search: Search, log: TrialLog, watcher: Watcher) -> None:

@@ -37,7 +37,7 @@ from tests.benchmarks.replay_grid import BUDGETS, Grid
 from tests.benchmarks.replay_report import report
 from tests.benchmarks.replay_tables import FOLDER, SPACE, products
 
-TRIAL_SECONDS = 0.1  # beside the stages: scoring, rows, MLflow (measured: docs/benchmarks.md)
+TRIAL_SECONDS = 0.1  # beside the stages: scoring, rows, MLflow (measured: docs/history.md)
 SWEEP_SECONDS = 0.3
 MOST_TRIALS = 250
 PRIORS = {

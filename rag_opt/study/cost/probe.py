@@ -32,7 +32,7 @@ _MOST_DRAWN = 500
 _MORE_PIPELINES = 6
 _KINDS_OF = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
 _WITHOUT_LLM: SpecDict = {"query": {"none": {}}, "reranker": {"none": {}}, "generator": {"extractive": {}}}
-# share of the answers that change when a slot does, about; measured on default searches (docs/benchmarks.md)
+# share of the answers that change when a slot does, about; measured on default searches (docs/history.md)
 _NEW_ANSWERS = {
     "chunker": 0.7,
     "embedder": 0.7,

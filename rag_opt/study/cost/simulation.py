@@ -31,7 +31,7 @@ from rag_opt.study.trials import Trial, to_frozen_trial
 
 _REDRAWS = 5
 _MOST_ASKED = 20  # times the trials: where hardly a pipeline can exist
-_BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/benchmarks.md)
+_BOOKKEEPING_SECONDS = 0.05  # of a trial beside its evaluation: committing it, its rows, MLflow (docs/history.md)
 _SENTENCES_LOOKED_UP = 500
 _SAME_PLACE = 2.8  # so many contexts come from the same place
 # share of a context that is new to a question when another kind of pipeline, or other chunks, showed as much before
