@@ -6,6 +6,8 @@ ARGS    ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
+# what Python compiles is kept in .venv: compiling torch and ragas again takes every process 20 s
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup search ui test integration cover check bench clean
 

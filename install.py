@@ -2,7 +2,8 @@
 
 pip chooses torch's build and fetches it, first and alone, since only pip knows every place that its configuration names
 (a CPU build in a folder, an index of CUDA builds); uv unpacks it and installs the rest. Where uv cannot be had, or
-fails, pip does everything, which takes some minutes. Nothing is byte-compiled ahead: Python does it for what is used.
+fails, pip does everything, which takes some minutes. Python compiles what is used when it is used first. Where it may
+not keep that (PYTHONDONTWRITEBYTECODE), everything is compiled here, or each process would do it again.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def uv(*arguments: str) -> int:
 def environment_of_uv(given: Mapping[str, str]) -> dict[str, str]:
     """What uv is told: copies, since some packages refuse files that are linked twice, and pip's index."""
     told = {"UV_LINK_MODE": "copy"}
+    if given.get("PYTHONDONTWRITEBYTECODE"):
+        told["UV_COMPILE_BYTECODE"] = "1"
     if "UV_INDEX_URL" not in given:
         told |= {SHARED[name]: value for name, value in settings_of_pip().items() if name in SHARED}
     return {**told, **given}

@@ -201,7 +201,7 @@ async def _ask_metric(metric: RagasMetric, sample: Sample, case: _Case, judge: L
     score, failure = np.nan, None
     try:
         score = float((await metric.ascore(**sample)).value)
-    except Exception as error:
+    except Exception as error:  # whatever a metric of ragas raises is the failure of this sample
         failure = error
     if case.fatal is not None:  # some metrics swallow it
         raise case.fatal from None

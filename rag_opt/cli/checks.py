@@ -116,7 +116,7 @@ def _models(composed: PlainDict) -> list[tuple[str, str]]:
 
     generator = strict.load(LanguageModel, composed.get("llm") or {}, path="llm")
     judge, lines = strict.load(Judge, composed.get("judge") or {}, path="judge"), list[tuple[str, str]]()
-    asked = [("llm", generator), *([("judge", resolve_judge(judge, generator))] if judge.kind != "same" else [])]
+    asked = [("llm", generator), *([("judge", resolve_judge(judge, generator))] if not judge.is_generator else [])]
     for name, model in asked:
         if not model.configured:
             continue

@@ -32,6 +32,10 @@ class Span:
     start: int
     end: int
 
+    def to_list(self) -> list[str | int]:
+        """Return `[document id, start, end]`, as it is stored and hashed."""
+        return [self.document_id, self.start, self.end]
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -90,5 +90,5 @@ def question_digest(question: Question) -> str:
 
 def _alternative_key(alternative: Alternative) -> list[str | int]:
     if isinstance(alternative, Span):
-        return [alternative.document_id, alternative.start, alternative.end]
+        return alternative.to_list()
     return [alternative.document_id, alternative.relevance]

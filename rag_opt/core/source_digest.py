@@ -42,14 +42,14 @@ def computing_modules(module: str) -> tuple[str, ...]:
 
     Raises ModuleNotFoundError for a name that is no module with Python source.
     """
-    tops = {module.partition(".")[0], "rag_opt"}
+    tops = frozenset({module.partition(".")[0], "rag_opt"})
     found, waiting = set[str](), [module]
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
         found.add(name)
-        waiting += [other for other in _computes_with(name, tops) if other not in _GROUND]
+        waiting += _computes_with(name, tops)
     return tuple(sorted(found))
 
 
@@ -60,8 +60,13 @@ def _source(module: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _computes_with(module: str, tops: set[str]) -> Iterator[str]:
-    """Yield every module of the packages `tops` of which a name is used outside annotations."""
+@functools.cache  # most kinds share most of their modules
+def _computes_with(module: str, tops: frozenset[str]) -> tuple[str, ...]:
+    """Return every module of the packages `tops` of which a name is used outside annotations, less the ground."""
+    return tuple(other for other in _imports(module, tops) if other not in _GROUND)
+
+
+def _imports(module: str, tops: frozenset[str]) -> Iterator[str]:
     tree = ast.parse(_source(module))
     spec = importlib.util.find_spec(module)
     is_package = spec is not None and spec.submodule_search_locations is not None

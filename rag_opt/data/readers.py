@@ -33,8 +33,3 @@ def readers_by_suffix() -> dict[str, Reader]:
     if not registered:
         raise RuntimeError("no reader is registered; call rag_opt.core.registry.load_parts() before data is read")
     return {suffix: reader() for reader in registered.values() for suffix in reader.suffixes}
-
-
-def reader_for(suffix: str) -> Reader | None:
-    """Return what reads files with this ending; None where nothing does."""
-    return readers_by_suffix().get(suffix.lower())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import digest
-from rag_opt.core.documents import Corpus, Span
+from rag_opt.core.documents import Corpus
 from rag_opt.core.questions import Question, question_digest
 from rag_opt.metrics.evidence import RetrievedSpans
 from rag_opt.models.encoder import Encoder
@@ -63,15 +63,11 @@ class Run:
                 question_digest(self.questions[row]),
                 [[self.corpus.ids[document], start, end] for document, start, end in zip(*columns, strict=True)],
                 r.scores[row][returned].astype(float).tolist(),
-                _to_plain(r.contexts[row]),
+                [span.to_list() for span in r.contexts[row]],
                 int(r.context_tokens[row]),
-                [answer.text, answer.refused, _to_plain(answer.cited)],
+                [answer.text, answer.refused, [span.to_list() for span in answer.cited]],
             ]
         )
-
-
-def _to_plain(spans: Sequence[Span]) -> list[list[str | int]]:
-    return [[span.document_id, span.start, span.end] for span in spans]
 
 
 @dataclass(frozen=True)

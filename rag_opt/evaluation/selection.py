@@ -31,8 +31,8 @@ class Choice:
     """The chosen finalist and what it was compared with; finalists are named by their position.
 
     `winner`: the chosen one. `best`: the one with the best mean. `indistinguishable`: those that are statistically
-    indistinguishable from the best (their paired interval reaches zero). `intervals` of the means, and `shortfalls`:
-    paired intervals of how far each is below the best, one for each finalist.
+    indistinguishable from the winner (their paired interval holds zero), the winner among them. `intervals` of the
+    means, and `shortfalls`: paired intervals of how far each is below the best, one for each finalist.
     """
 
     winner: int
@@ -45,7 +45,7 @@ class Choice:
 def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, margin: float = MARGIN) -> Choice:
     """Return the cheapest finalist whose paired shortfall from the best is at most min(one standard error, margin).
 
-    `clusters`: the cluster of each question. Finalists that are statistically indistinguishable from the best are
+    `clusters`: the cluster of each question. Finalists that are statistically indistinguishable from the winner are
     reported, not chosen from: taking the cheapest of them would lose 2 to 3 points with 40 to 120 questions.
     """
     means = [_mean_or_worst(finalist.scores) for finalist in finalists]
@@ -53,7 +53,8 @@ def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, margin: fl
     shortfalls = tuple(paired_gain(finalists[best].scores, finalist.scores, clusters) for finalist in finalists)
     close = [i for i, s in enumerate(shortfalls) if i == best or s.mean <= min(s.error, margin)]
     winner = min(close, key=lambda i: (finalists[i].cost, finalists[i].number))
-    indistinguishable = tuple(i for i, s in enumerate(shortfalls) if i == best or s.low <= 0)
+    gaps = [paired_gain(finalists[winner].scores, finalist.scores, clusters) for finalist in finalists]
+    indistinguishable = tuple(i for i, gap in enumerate(gaps) if i == winner or gap.low <= 0 <= gap.high)
     intervals = tuple(mean_interval(finalist.scores, clusters) for finalist in finalists)
     return Choice(winner, best, indistinguishable, intervals, shortfalls)
 

@@ -1,4 +1,7 @@
-"""Rankings against evidence: the one place where spans are scored. NumPy only, no loop over questions."""
+"""Rankings against evidence: how spans are scored. NumPy only, no loop over questions.
+
+A sweep scores many rankings of the same candidates at once by `candidates.py`, to the same values.
+"""
 
 from __future__ import annotations
 

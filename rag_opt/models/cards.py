@@ -161,6 +161,15 @@ def read_json(path: Path, default: Any = None) -> Any:
     return orjson.loads(path.read_bytes()) if path.is_file() else ({} if default is None else default)
 
 
+def identify(name: str) -> tuple[PlainDict, Path]:
+    """Return the settings that identify a model without a card, `id` and for a folder `path`; and the folder.
+
+    `name`: a folder, or an id of the hub. Raises BadInput where its files are not to be had.
+    """
+    identity: PlainDict = {"id": Path(name).resolve().name, "path": name} if Path(name).is_dir() else {"id": name}
+    return identity, ModelCard(reads_tokens=8, **identity).folder  # any length: only its place is asked for
+
+
 def find_reads_tokens(folder: Path) -> int:
     """Return how many tokens a model reads, by its files.
 

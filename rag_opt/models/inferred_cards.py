@@ -8,7 +8,7 @@ import orjson
 
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.strict import PlainDict
-from rag_opt.models.cards import ModelCard, find_reads_tokens, read_json
+from rag_opt.models.cards import find_reads_tokens, identify, read_json
 
 _POOLING = {
     "pooling_mode_mean_tokens": "mean",
@@ -25,9 +25,7 @@ def infer_facts(name: str) -> PlainDict:
     Raises BadInput where its files are not to be had, or say too little.
     """
     where = f"embedder {name}"
-    local = Path(name).is_dir()
-    identity = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
-    folder = ModelCard(reads_tokens=8, **identity).folder  # type: ignore[arg-type]
+    identity, folder = identify(name)
     config = read_json(folder / "config.json")
     modules = [module for module in read_json(folder / "modules.json", []) if isinstance(module, dict)]
     pooling_config: PlainDict = next(

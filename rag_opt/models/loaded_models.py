@@ -106,7 +106,7 @@ def _load_embedder(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
     import transformers
     from sentence_transformers import SentenceTransformer
 
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
     if files.pooling and not (files.folder / "modules.json").exists():
         model = SentenceTransformer(modules=_bare_modules(files, options), device=runtime.device)
     else:
@@ -172,7 +172,7 @@ def run_in_halves(run: Callable[[Sequence[Item]], Sequence[Output]], items: Sequ
     try:
         with one_at_a_time:
             return list(run(items))
-    except Exception as error:
+    except Exception as error:  # memory that does not suffice: Python, torch and OpenVINO each raise another class
         if len(items) == 1 or not _is_out_of_memory(error):
             raise
     middle = len(items) // 2

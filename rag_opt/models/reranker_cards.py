@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core.strict import STRICT, PlainDict
-from rag_opt.models.cards import CardLibrary, ModelCard, find_reads_tokens, library_folders, read_json
+from rag_opt.core.strict import STRICT
+from rag_opt.models.cards import CardLibrary, ModelCard, find_reads_tokens, identify, library_folders, read_json
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,9 +33,7 @@ class RerankerCard(ModelCard):
 
 def infer(name: str) -> RerankerCard:
     """Return the card of a model that has none, from its own files. Raises BadInput where they are not to be had."""
-    local = Path(name).is_dir()
-    identity: PlainDict = {"id": Path(name).resolve().name, "path": name} if local else {"id": name}
-    folder = ModelCard(reads_tokens=8, **identity).folder
+    identity, folder = identify(name)
     code = "auto_map" in read_json(folder / "config.json")
     return RerankerCard(
         reads_tokens=find_reads_tokens(folder), custom_code=code, source="its own files", verified=False, **identity

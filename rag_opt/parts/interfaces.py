@@ -97,6 +97,17 @@ class ChunkerDefaults:
         return 0.0
 
 
+class OverlapDefaults(ChunkerDefaults):
+    """The answers of a chunker with a setting `overlap`."""
+
+    overlap: float
+
+    @property
+    def expected_overlap(self) -> float:
+        """Share of a chunk that the next one repeats."""
+        return self.overlap
+
+
 # embedders
 
 

@@ -84,7 +84,9 @@ class Generation:
                     vectors=clock.vectors,
                 )
             elapsed_ms = clock.elapsed_ms() / len(positions)
-            return [orjson.dumps([a.text, a.refused, [_plain(s) for s in a.cited], elapsed_ms]) for a in answers]
+            return [
+                orjson.dumps([a.text, a.refused, [span.to_list() for span in a.cited], elapsed_ms]) for a in answers
+            ]
 
         stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
         answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
@@ -95,7 +97,7 @@ class Generation:
         namespace = digest([part.kind, strict.dump(part), *sources, self._encoder.vectors_key])
         # sentences are found in whole documents, so what stands around a passage is part of what determined it
         documents = self._texts.digest
-        passages = [[[*_plain(span), documents(span.document_id)] for span in context] for context in contexts]
+        passages = [[[*span.to_list(), documents(span.document_id)] for span in context] for context in contexts]
         return [item_key(namespace, [q.text, context]) for q, context in zip(questions, passages, strict=True)]
 
     def _sentences(self, span: Span) -> list[Span]:
@@ -121,7 +123,3 @@ class _Clock:
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._started - self._waited_s) * 1000 + self._vectors_ms
-
-
-def _plain(span: Span) -> list[str | int]:
-    return [span.document_id, span.start, span.end]

@@ -101,7 +101,7 @@ def _notes_of_settings(inputs: Inputs) -> list[str]:
         rule = "only cost_aware with one objective gives an expected improvement; all trials are run"
         notes.append(f"study.stop=auto: {rule}")
     judged = any("judge" in objective.requires for objective in objective_set.objectives(finalist=True))
-    if settings.judge.kind == "same" and judged:
+    if settings.judge.is_generator and judged:
         notes.append("the model that answers judges its own answers, and may favour them: llm@judge=openai_compatible")
     return [*notes, *describe_unpriced_models(settings.llm, settings.judge, settings.budget)]
 

@@ -31,7 +31,7 @@ class Result:
     could not be evaluated (`baseline` None). Its interval holds for all `finalists` at once: the winner was picked
     among them by the same questions.
 
-    `indistinguishable`: trials that these questions cannot tell apart from the best. `on_held_out` False: there were no
+    `indistinguishable`: trials that these questions cannot tell from the winner. `on_held_out` False: there were no
     held-out questions, so every number is of questions that the search optimised. `inputs_encoded`: texts that the
     process which finished the search ran through a model. `front`: with several objectives the Pareto front of the
     trials, on the search questions. `bounds`: means of the winner's generator without any context (closed book) and

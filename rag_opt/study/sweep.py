@@ -20,7 +20,7 @@ from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.questions import Question
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import lookup
-from rag_opt.metrics.coverage import CandidatePool, Coverage, Gains
+from rag_opt.metrics.candidates import CandidatePool, EvidenceFound, Gains
 from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.parts.interfaces import Retriever, SweepableRetriever
 from rag_opt.pipeline.ask import Pipeline
@@ -130,7 +130,9 @@ class _Group:
         """Yield the score of every setting. `price`: what 1,000 tokens of context take off the recall."""
         pool, chunks, corpus = CandidatePool.from_lists(self.lists), self.pipeline.chunks, self.pipeline.corpus
         spans, documents = build_span_gold(self.questions, corpus), build_document_gold(self.questions, corpus)
-        coverage = Coverage.from_pool(pool, chunks.document, *self.pipeline.returned, spans=spans, documents=documents)
+        coverage = EvidenceFound.from_pool(
+            pool, chunks.document, *self.pipeline.returned, spans=spans, documents=documents
+        )
         sizes = token_counts(pool, self.pipeline)
         deepest = max(max(candidate.cuts) for candidate in self.candidates)
         gains: list[Gains] = [candidate.part.gains(self.lists) for candidate in self.candidates]

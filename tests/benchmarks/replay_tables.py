@@ -33,7 +33,7 @@ from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.python_reference import PythonReference
 from rag_opt.data.datasets.squad import Squad
 from rag_opt.data.splits import split
-from rag_opt.metrics.coverage import CandidatePool, Coverage
+from rag_opt.metrics.candidates import CandidatePool, EvidenceFound
 from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.parts.interfaces import VectorReranker
@@ -207,7 +207,7 @@ class _Index:
             "spans": build_span_gold(self._questions, corpus),
             "documents": build_document_gold(self._questions, corpus),
         }
-        coverage = Coverage.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
+        coverage = EvidenceFound.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
         sizes = token_counts(pool, self.default)
         found = []
         for key, pipeline in self.pipelines.items():
@@ -261,7 +261,7 @@ def _places(pool: CandidatePool, one: RankedLists) -> np.ndarray[Any, np.dtype[n
     return np.where(one.chunks >= 0, at - row * pool.chunks.shape[1], -1)[None]
 
 
-def _valued(order: np.ndarray[Any, np.dtype[np.int64]], coverage: Coverage, sizes: FloatArray) -> FloatArray:
+def _valued(order: np.ndarray[Any, np.dtype[np.int64]], coverage: EvidenceFound, sizes: FloatArray) -> FloatArray:
     """[cuts, questions]"""
     tokens = np.where(order >= 0, np.take_along_axis(sizes[None], np.maximum(order, 0), 2), 0).cumsum(axis=2)
     fits = tokens <= BUDGET_TOKENS

@@ -16,7 +16,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import kinds, load_parts
 from rag_opt.data.datasets.csv_spans import CsvSpans
-from rag_opt.metrics.coverage import CandidatePool, Coverage
+from rag_opt.metrics.candidates import CandidatePool, EvidenceFound
 from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.pipeline.ask import Pipeline
@@ -105,6 +105,6 @@ def _recalls(data: Dataset, pipeline: Pipeline, lists: Any, parts: Sequence[Any]
         "spans": build_span_gold(data.questions, data.corpus),
         "documents": build_document_gold(data.questions, data.corpus),
     }
-    coverage = Coverage.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
+    coverage = EvidenceFound.from_pool(pool, chunks.document, chunks.start, chunks.end, **gold)
     orders = pool.rank([part.gains(lists) for part in parts], CUTS[-1])
     return np.concatenate([np.nanmean(coverage.recall(order), axis=1) for _, order in orders])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rag_opt.study.trials import Trial, load_trials
 from tests.conftest import write_tiny
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,3 +65,18 @@ def command(workplace: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(command: Command, tiny: list[str], workplace: Path) -> Path:
+    """A finished study of eight pipelines, other command tests reuse its store."""
+    done = command("search", *tiny, "study.name=first", "study.trials=8")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "winner" in done.stdout and "gain" in done.stdout and "export" in done.stdout
+    assert "the smallest gain that" in done.stdout
+    assert "refused wrongly" in done.stdout and "context tokens" in done.stdout, "what a gain may have cost"
+    return workplace / "outputs" / "first"
+
+
+def trials_of(study: Path) -> list[Trial]:
+    return load_trials(study / "study.db", study.name)

@@ -1,40 +1,18 @@
-"""The search as a person runs it: results, resuming, refusing, stopping, being killed."""
+"""The search as a person runs it: results, resuming, refusing."""
 
 from __future__ import annotations
 
-import os
-import random
-import re
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
 import pytest
 
-from rag_opt.cli.signals import stoppable
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.proposals import spec_digest
-from rag_opt.study.trials import Trial, load_trials
-from tests.cli.conftest import Command, environment
-
-
-@pytest.fixture(scope="module")
-def finished(command: Command, tiny: list[str], workplace: Path) -> Path:
-    """A finished study of eight pipelines, all else in this file reuses its store."""
-    done = command("search", *tiny, "study.name=first", "study.trials=8")
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "winner" in done.stdout and "gain" in done.stdout and "export" in done.stdout
-    assert "the smallest gain that" in done.stdout
-    assert "refused wrongly" in done.stdout and "context tokens" in done.stdout, "what a gain may have cost"
-    return workplace / "outputs" / "first"
-
-
-def trials_of(study: Path) -> list[Trial]:
-    return load_trials(study / "study.db", study.name)
+from tests.cli.conftest import Command, trials_of
 
 
 def test_what_a_search_leaves(finished: Path) -> None:
@@ -98,17 +76,6 @@ def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(
     assert done.returncode == 0, done.stderr
     result = orjson.loads((finished.parent / "left-out" / "result.json").read_bytes())
     assert set(result["metrics"]) == {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
-
-
-def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[str]) -> None:
-    process = start(workplace, tiny, "study.name=early", "study.trials=500")
-    deadline = time.monotonic() + 20
-    maps = Path(f"/proc/{process.pid}/maps")
-    while time.monotonic() < deadline and "antlr" not in maps.read_text() and "_pydantic_core" not in maps.read_text():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Stopped" in said and "Traceback" not in said, said
 
 
 @pytest.mark.parametrize(
@@ -178,35 +145,6 @@ def test_forbidden_pipelines_are_pruned_with_their_reason(finished: Path, comman
     assert all("the space forbids" in t.reason and "mmr" in t.spec["reranker"] for t in pruned)
 
 
-def start(workplace: Path, tiny: list[str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rag_opt.search", *tiny, *arguments],
-        cwd=workplace,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_trials(study: Path, count: int, *, limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if len(list((study / "rows").glob("*.parquet"))) >= count:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"{study} did not reach {count} trials in {limit_s} s")
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_a_study_is_bound_to_its_models(finished: Path, command: Command, tiny: list[str]) -> None:
     done = command("search", *tiny, "study.name=first", "+embedder.cards.minilm.query_prompt='find: '")
     assert done.returncode == 2 and "set of models" in done.stderr, done.stderr
@@ -221,76 +159,6 @@ def test_every_run_reaches_mlflow(workplace: Path, command: Command, tiny: list[
     with sqlite3.connect(workplace / "outputs" / "mlflow.db") as database:
         rows = database.execute("SELECT value FROM tags WHERE key = 'mlflow.note.content'").fetchall()
     assert any(note.startswith("dense alone: recursive(size=32) · minilm · dense(top_k=5) ·") for (note,) in rows), rows
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_cleanly_and_says_how_to_resume(
-    finished: Path, workplace: Path, tiny: list[str], number: signal.Signals
-) -> None:
-    name = f"stop-{number.name}"
-    arguments = [*tiny[:-1], "tracking=mlflow"]
-    process = start(workplace, arguments, f"study.name={name}", "study.trials=500")
-    wait_for_trials(finished.parent / name, 5)  # the fifth trial's rows are there: four are committed
-    asked = time.monotonic()
-    process.send_signal(number)
-    try:
-        said, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.communicate()
-    assert time.monotonic() - asked < 10
-    assert process.returncode == 130, said
-    assert "the same command resumes" in said and f"study.name={name}" in said
-    assert "Traceback" not in said
-    assert not alive(process.pid)
-    assert len(trials_of(finished.parent / name)) >= 4
-
-
-def test_an_interrupt_inside_a_finalizer_is_not_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
-    class Finalized:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    with stoppable() as stop:
-        Finalized()  # Python swallows what is raised in here
-        with pytest.raises(KeyboardInterrupt):
-            stop.trial_started(7, {}, "sampler")
-        with pytest.raises(KeyboardInterrupt):
-            stop.before(lambda done, total: None)(64, 1000)
-    assert "Traceback" not in capsys.readouterr().err
-
-
-def test_a_second_search_of_the_same_study_is_refused(
-    finished: Path, workplace: Path, tiny: list[str], command: Command
-) -> None:
-    process = start(workplace, tiny, "study.name=busy", "study.trials=500")
-    try:
-        wait_for_trials(finished.parent / "busy", 1)
-        done = command("search", *tiny, "study.name=busy", "study.trials=500")
-        assert done.returncode == 2 and f"is being searched by process {process.pid}" in done.stderr
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def test_killed_at_random_moments_nothing_finished_is_lost(finished: Path, workplace: Path, tiny: list[str]) -> None:
-    """The benchmark does this twenty times; three are enough to notice that it broke."""
-    study, dice, kept = finished.parent / "killed", random.Random(5), list[Trial]()
-    for round_number in range(3):
-        process = start(workplace, tiny, "study.name=killed", "study.trials=14")
-        wait_for_trials(study, 2 + 3 * round_number)
-        time.sleep(dice.random() * 0.5)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        now = trials_of(study)
-        assert now[: len(kept)] == kept, "a finished trial was lost or changed"
-        kept = now
-    process = start(workplace, tiny, "study.name=killed", "study.trials=14")
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    trials = trials_of(study)
-    assert trials[: len(kept)] == kept
-    assert sum(t.is_counted for t in trials) == len({spec_digest(t.spec) for t in trials if t.is_counted}) == 14
 
 
 def test_a_bad_endpoint_of_tracking_never_fails_a_search(finished: Path, command: Command, tiny: list[str]) -> None:
@@ -318,84 +186,3 @@ def test_the_commands_are_listed() -> None:
     done = subprocess.run([sys.executable, "-m", "rag_opt"], capture_output=True, text=True, check=True)
     for name in ("search", "check", "export", "track"):
         assert f"python -m rag_opt.{name}" in done.stdout
-
-
-@pytest.fixture(scope="module")
-def by_cost(command: Command, tiny: list[str], workplace: Path) -> Path:
-    """A finished study of the default sampler."""
-    rest = [one for one in tiny if not one.startswith("sampler")]
-    done = command("search", *rest, "sampler=cost_aware", "study.name=by-cost", "study.trials=12")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return workplace / "outputs" / "by-cost"
-
-
-def test_the_cost_aware_sampler_finds_the_same_whatever_is_stored(
-    by_cost: Path, command: Command, tiny: list[str]
-) -> None:
-    rest = [one for one in tiny if not one.startswith("sampler")]
-    done = command("search", *rest, "sampler=cost_aware", "study.name=by-cost-2", "study.trials=12")
-    assert done.returncode == 0, done.stderr
-    first, again = trials_of(by_cost), trials_of(by_cost.parent / "by-cost-2")
-    assert [(t.spec, t.value) for t in again] == [(t.spec, t.value) for t in first]
-    assert sum(t.computed.get("inputs encoded", 0) for t in again) == 0
-    assert [t.made for t in again] == [t.made for t in first]
-    assert {t.origin for t in first} >= {"baseline", "sweep", "sampler"}
-    assert all("rest" in t.stages for t in first)
-
-
-def test_a_search_stops_by_itself_when_nothing_is_promised(by_cost: Path, command: Command, tiny: list[str]) -> None:
-    rest = [one for one in tiny if not one.startswith("sampler")]
-    done = command("search", *rest, "sampler=cost_aware", "study.name=enough", "study.trials=150", "study.stop=auto")
-    assert done.returncode == 0, done.stderr
-    assert 3 < len(trials_of(by_cost.parent / "enough")) < 150, "six questions tell little apart"
-    assert "study.stop=auto: the expected improvement of the best new pipeline is less" in done.stdout.replace(
-        "\n", " "
-    )
-    short = command("search", *rest, "study.name=short", "study.minutes=0.00001", "study.stop=auto", "sampler=random")
-    said = " ".join(short.stdout.split())
-    assert short.returncode == 0 and len(trials_of(by_cost.parent / "short")) == 1, short.stderr
-    assert "(study.minutes) are spent after 1 of 40 pipelines" in said and "nothing else could be compared" in said
-    assert "study.stop=auto: only cost_aware" in said
-    assert "winner" in done.stdout
-
-
-def test_an_estimate_says_what_a_search_would_cost_and_leaves_nothing(
-    by_cost: Path, command: Command, tiny: list[str]
-) -> None:
-    before = set(by_cost.parent.iterdir())
-    done = command("estimate", *tiny, "study.name=guessed", "study.trials=6")
-    assert done.returncode == 0, done.stderr
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert lines["space"].endswith("6 would be tried") and lines["indexes"].startswith(("about", "0", "1"))
-    assert lines["time"].startswith("about") and lines["money"].startswith("0") and "no language model" in done.stdout
-    assert "smallest gain" in lines["can"]
-    assert set(by_cost.parent.iterdir()) == before, "no study, no store of its own"
-    short = command("estimate", *tiny, "study.name=guessed", "study.trials=40", "study.minutes=0.0001")
-    assert "pipelines; 1 would be tried" in short.stdout, short.stdout + short.stderr
-    wrong = command("estimate", *tiny, "study.trials=0")
-    assert wrong.returncode == 2 and "study.trials" in wrong.stderr
-
-
-def test_several_objectives_show_their_front(by_cost: Path, command: Command, tiny: list[str]) -> None:
-    done = command("search", *tiny, "study.name=two", "study.trials=8", "+objective.against.context_tokens={}")
-    assert done.returncode == 0, done.stderr
-    result = orjson.loads((by_cost.parent / "two" / "result.json").read_bytes())
-    trials = {t.number: t for t in trials_of(by_cost.parent / "two")}
-    assert result["winner"] in result["front"] and "front" in done.stdout
-    for number in result["front"]:
-        ours = trials[number].values
-        assert ours is not None and not any(
-            t.values and t.values[0] >= ours[0] and t.values[1] < ours[1] for t in trials.values()
-        )
-
-
-def test_earlier_studies_say_how_good_a_model_is(by_cost: Path, command: Command, tiny: list[str]) -> None:
-    plain = [one for one in tiny if not one.startswith("sampler")]
-    best = max(trial.value or 0.0 for trial in trials_of(by_cost) if trial.spec["embedder"])
-    known = command("search", *plain, "study.name=studied", "study.trials=3", "sampler.cost_aware.priors=studies")
-    assert known.returncode == 0, known.stderr
-    said = re.search(r"earlier studies of this data found: minilm ([\d.]+)", known.stdout)
-    assert said is not None and float(said[1]) >= round(best, 3), known.stdout
-    other = command("search", *plain, "study.name=other", "study.trials=3", "sampler.cost_aware.priors=studies",
-                    "objective=evidence_recall")  # fmt: skip
-    assert "none was studied" in other.stdout, other.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag_opt.core.registry import kinds, slots
-from rag_opt.core.source_digest import computing_modules, source_digest
+from rag_opt.core.source_digest import _computes_with, computing_modules, source_digest
 from rag_opt.setup.builtins import load_built_in
 
 
@@ -32,6 +32,7 @@ def test_the_source_of_a_part_includes_what_it_imports(
         (package / "helper.py").write_text(text)
         source_digest.cache_clear()
         computing_modules.cache_clear()
+        _computes_with.cache_clear()
         for name in [name for name in sys.modules if name.partition(".")[0] == "pack"]:
             del sys.modules[name]
         digests.append(source_digest("pack.part"))
@@ -72,7 +73,7 @@ def test_what_computes_nothing_is_not_in_it(tmp_path: Path, monkeypatch: pytest.
         (inner / "__init__.py").write_text(text)
         source_digest.cache_clear()
         computing_modules.cache_clear()
-        computing_modules.cache_clear()
+        _computes_with.cache_clear()
         for name in [name for name in sys.modules if name.partition(".")[0] == "pack"]:
             del sys.modules[name]
         digests.append(source_digest("pack.part"))

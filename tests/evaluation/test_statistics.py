@@ -125,6 +125,8 @@ def test_the_winner_is_the_cheapest_close_to_the_best() -> None:
     assert choice.winner == choice.best == 0
     choice = choose([finalist(0, 0.004, 900, 0.1), finalist(1, 0.0, 500, 0.1), finalist(2, -0.05, 100, 0.1)], units)
     assert (choice.best, choice.winner) == (0, 1)
+    # what is as good is as good as the winner, not as the best, which may be better than it
+    assert choice.indistinguishable[:2] == (0, 1)
     # what cannot be told apart is reported but not chosen from
     choice = choose([finalist(0, 0.03, 900, 0.5), finalist(1, 0.0, 100, 0.5)], units)
     assert choice.winner == choice.best and len(choice.indistinguishable) == 2

@@ -89,7 +89,7 @@ class Judge(LanguageModel):
 
     kind: Annotated[
         Literal["none", "openai_compatible", "same"], Doc("same: the model that answers; none: there is no judge.")
-    ] = "none"  # type: ignore[assignment]  # one more than a model's
+    ] = "none"  # type: ignore[assignment]  # a judge has one kind more than a model that answers
     max_tokens: Annotated[
         Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Most tokens of a verdict; null: none is sent.")
     ] = 4096
@@ -102,6 +102,11 @@ class Judge(LanguageModel):
     ] = None
 
     @property
+    def is_generator(self) -> bool:
+        """True where the model that answers is also the one that judges."""
+        return self.kind == "same"
+
+    @property
     def judging(self) -> list[object]:
         """Settings that determine its verdicts."""
         return [*self.identity, self.repeats, self.guard, self.language]
@@ -109,7 +114,7 @@ class Judge(LanguageModel):
 
 def resolve_judge(judge: Judge, generator: LanguageModel) -> Judge:
     """Return the judge as it is asked: one that is the model that answers has that one's address and price."""
-    if judge.kind != "same" or generator.kind == "none":
+    if not judge.is_generator or not generator.configured:
         return judge
     own = {"kind", *_JUDGES_OWN}
     shared = {name: getattr(generator, name) for name in field_names(LanguageModel) if name not in own}
@@ -144,12 +149,12 @@ class Completion(NamedTuple):
 
 def find_misconfigurations(model: LanguageModel, where: str) -> Iterator[Problem]:
     """Yield the settings that are missing, and secrets that would be written down. No secret is repeated."""
-    if model.kind == "openai_compatible":
+    if model.configured:
         for name in ("base_url", "model"):
             if getattr(model, name) in (None, "", "???"):
                 yield Problem(f"{where}.{name}", f"must be given: {where}.{name}=…")
     yield from _secrets(model, where)
-    if model.kind != "openai_compatible":
+    if not model.configured:
         usual, own = type(model)(kind=model.kind), {"kind", *_JUDGES_OWN}
         for name in (name for name in field_names(type(model)) if name not in own):
             if getattr(model, name) not in (getattr(usual, name), "???"):

@@ -11,23 +11,18 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults
+from rag_opt.parts.interfaces import OverlapDefaults
 from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "fixed")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Fixed(ChunkerDefaults):
+class Fixed(OverlapDefaults):
     """Cut windows of `size` tokens, each beginning `overlap` of a window before the last one ends."""
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 160
     overlap: Annotated[float, Ge(0), Lt(1), Doc("Share of a chunk that the next one repeats.")] = 0.0
-
-    @property
-    def expected_overlap(self) -> float:
-        """Share of a chunk that the next one repeats."""
-        return self.overlap
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the windows, without white space at their ends."""

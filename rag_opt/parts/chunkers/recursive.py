@@ -11,14 +11,14 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults
+from rag_opt.parts.interfaces import OverlapDefaults
 from rag_opt.text.cutting import cut, to_chunks
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
 @register("chunker", "recursive")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Recursive(ChunkerDefaults):
+class Recursive(OverlapDefaults):
     """Cut at the coarsest separator that gives pieces of at most `size` tokens, then join neighbours up to `size`.
 
     The scheme of LangChain's RecursiveCharacterTextSplitter, on offsets. A chunk begins with the last
@@ -27,11 +27,6 @@ class Recursive(ChunkerDefaults):
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
     overlap: Annotated[float, Ge(0), Lt(1), Doc("Share of a chunk that the next one repeats.")] = 0.0
-
-    @property
-    def expected_overlap(self) -> float:
-        """Share of a chunk that the next one repeats."""
-        return self.overlap
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the chunks, without white space at their ends."""

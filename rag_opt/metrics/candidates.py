@@ -116,7 +116,7 @@ class CandidatePool:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class EvidenceFound:
     """Evidence that each candidate covers. It is cut into pieces that a chunk covers whole or not at all.
 
     `bits` [questions, width, words]: the pieces that a chunk covers. `sizes` [questions, pieces, alternatives]:
@@ -132,14 +132,16 @@ class Coverage:
     @staticmethod
     def from_pool(
         pool: CandidatePool, document: AnyInts, start: IntArray, end: IntArray, *, spans: Gold, documents: Gold
-    ) -> Coverage:
+    ) -> EvidenceFound:
         """Return what the candidates of a pool cover.
 
         `document`, `start`, `end`: of every chunk of the table. A question may have either kind of evidence.
         """
         overlaps = _find_overlaps(pool, document, start, end, spans, documents)
         pieces = _cut_pieces(overlaps, questions=len(pool.chunks))
-        return Coverage(_cover_bits(pool, overlaps, pieces), *_measure_alternatives(overlaps, pieces, len(pool.chunks)))
+        return EvidenceFound(
+            _cover_bits(pool, overlaps, pieces), *_measure_alternatives(overlaps, pieces, len(pool.chunks))
+        )
 
     def recall(self, order: IntArray) -> FloatArray:
         """Return [rankings, questions, ranks]: share of evidence that the first hits cover; NaN without evidence.
@@ -281,7 +283,7 @@ def _cover_bits(pool: CandidatePool, overlaps: _Overlaps, pieces: _Pieces) -> ND
 def _measure_alternatives(
     overlaps: _Overlaps, pieces: _Pieces, questions: int
 ) -> tuple[NDArray[np.float32], FloatArray, IntArray]:
-    """Return `sizes`, `lengths` and `need` of a Coverage."""
+    """Return `sizes`, `lengths` and `need` of a EvidenceFound."""
     question = overlaps.question
     slot = np.arange(len(question)) - np.searchsorted(question, question)
     slots, count = int(slot.max(initial=0)) + 1, int(pieces.bit.max(initial=0)) + 1

@@ -13,7 +13,7 @@ from rag_opt.core.questions import Question, WholeDocument
 from rag_opt.core.rank_fusion import sum_gains
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import kinds
-from rag_opt.metrics.coverage import CandidatePool, Coverage
+from rag_opt.metrics.candidates import CandidatePool, EvidenceFound
 from rag_opt.metrics.evidence import RetrievedSpans, build_document_gold, build_span_gold, score_documents, score_spans
 
 DOCUMENTS = 3
@@ -62,7 +62,7 @@ def test_recall_at_every_rank_is_what_a_trial_would_score(seed: int, alternative
     questions = asked(seed + 1, alternatives=alternatives)
     gold = build_span_gold(questions, CORPUS)
     pool = CandidatePool.from_lists(lists)
-    coverage = Coverage.from_pool(
+    coverage = EvidenceFound.from_pool(
         pool, document, start, end, spans=gold, documents=build_document_gold(questions, CORPUS)
     )
     parts = [kinds("retriever")["weighted"](depth=9, weight=w) for w in (0.1, 0.3, 0.9)]
@@ -109,7 +109,9 @@ def test_a_document_named_as_evidence_is_covered_by_any_chunk_of_it() -> None:
     ]
     gold = build_document_gold(questions, CORPUS)
     pool = CandidatePool.from_lists(lists)
-    coverage = Coverage.from_pool(pool, document, start, end, spans=build_span_gold(questions, CORPUS), documents=gold)
+    coverage = EvidenceFound.from_pool(
+        pool, document, start, end, spans=build_span_gold(questions, CORPUS), documents=gold
+    )
     part = kinds("retriever")["dense"](depth=9)
     ((_, order),) = pool.rank([part.gains(lists)], 9)
     fused = lists["dense"]
@@ -127,7 +129,7 @@ def test_more_than_64_pieces_of_evidence() -> None:
     document = np.zeros(count, int)
     questions = [Question("q", "?", evidence=((Span("d0", 0, 300),),))]
     pool = CandidatePool.from_lists(lists)
-    coverage = Coverage.from_pool(
+    coverage = EvidenceFound.from_pool(
         pool,
         document,
         start,
@@ -144,7 +146,7 @@ def test_questions_without_evidence_have_no_recall() -> None:
     questions = [Question(f"q{i}", "?", answerable=False) for i in range(6)]
     pool = CandidatePool.from_lists(lists)
     gold = build_span_gold(questions, CORPUS), build_document_gold(questions, CORPUS)
-    coverage = Coverage.from_pool(pool, document, start, end, spans=gold[0], documents=gold[1])
+    coverage = EvidenceFound.from_pool(pool, document, start, end, spans=gold[0], documents=gold[1])
     ((_, order),) = pool.rank([kinds("retriever")["dense"]().gains(lists)], 3)
     assert np.isnan(coverage.recall(order)).all()
 
