@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from objectives.judged_scores import LOWER_IS_BETTER, score_judged, sum_failures
+from objectives.judged_scores import LOWER_IS_BETTER, score_judged
 from objectives.judging import build_idle_metric
 from objectives.ragas_metrics import SAMPLE_FIELDS, find_metric_class, list_sample_fields, list_settings
 from rag_opt.core.errors import BadInput, Problem, suggest_names
@@ -39,6 +39,7 @@ class AnyRagasMetric:
     )
     similarity_model: Annotated[str, Doc("Name of the card of the embedding model that compares texts.")] = "minilm"
 
+    aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
@@ -65,11 +66,6 @@ class AnyRagasMetric:
             _, required = list_sample_fields(find_metric_class(name))
             requirements |= {_REQUIREMENTS[sample_field] for sample_field in required if sample_field in _REQUIREMENTS}
         return frozenset(requirements)
-
-    @property
-    def aggregates(self) -> Mapping[str, tuple[Aggregate, ...]]:
-        """Failures of each metric are summed."""
-        return sum_failures(*map(_to_snake_case, self.metrics))
 
     def calls(self, passages: float) -> float:
         """Return about how often the judge is asked for one answer."""

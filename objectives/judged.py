@@ -6,7 +6,7 @@ none. Where nothing was retrieved there is nothing to judge either: the worst.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from objectives.judged_scores import score_judged, sum_failures
+from objectives.judged_scores import score_judged
 from objectives.judging import request_verdicts
 from objectives.ragas_metrics import find_metric_class, list_sample_fields
 from rag_opt.core import strict
@@ -23,7 +23,6 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT, PlainDict
 from rag_opt.evaluation.interfaces import (
     INJECTED_FIELDS,
-    Aggregate,
     ComparesAnswers,
     Direction,
     InjectionPlace,
@@ -34,7 +33,6 @@ from rag_opt.evaluation.interfaces import (
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 from rag_opt.models.event_loop import wait_for
 
-Aggregates = Mapping[str, tuple[Aggregate, ...]]
 SimilarityModel = Annotated[str, Doc("Name of the card of the embedding model that compares texts.")]
 Beta = Annotated[float, Ge(0), Doc("Weight of recall against precision in the F-score.")]
 
@@ -93,6 +91,12 @@ class _Judged(ObjectiveDefaults):
         return await score_judged(self.kind, self.metric, settings, model, run, resources)
 
 
+class _JudgedAgainstReference(_Judged):
+    """Base of the metrics that a model judges by the reference answer."""
+
+    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
+
+
 @register("objective", "faithfulness")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Faithfulness(_Judged):
@@ -100,7 +104,6 @@ class Faithfulness(_Judged):
 
     metric: ClassVar[str] = "Faithfulness"
     requires: ClassVar[frozenset[Requirement]] = frozenset({"judge"})
-    aggregates: ClassVar[Aggregates] = sum_failures("faithfulness")
 
     def calls(self, passages: float) -> float:
         """Return 2: statements are found, then judged together."""
@@ -117,7 +120,6 @@ class AnswerRelevancy(_Judged):
 
     metric: ClassVar[str] = "AnswerRelevancy"
     requires: ClassVar[frozenset[Requirement]] = frozenset({"judge"})
-    aggregates: ClassVar[Aggregates] = sum_failures("answer_relevancy")
 
     def calls(self, passages: float) -> float:
         """Return one for each question that is written."""
@@ -126,12 +128,10 @@ class AnswerRelevancy(_Judged):
 
 @register("objective", "context_precision")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContextPrecision(_Judged):
+class ContextPrecision(_JudgedAgainstReference):
     """Average precision of the passages, each judged useful or not for the reference answer."""
 
     metric: ClassVar[str] = "ContextPrecision"
-    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("context_precision")
 
     def calls(self, passages: float) -> float:
         """Return one for each passage."""
@@ -140,12 +140,10 @@ class ContextPrecision(_Judged):
 
 @register("objective", "context_recall")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContextRecall(_Judged):
+class ContextRecall(_JudgedAgainstReference):
     """Share of the reference answer's statements that the passages support."""
 
     metric: ClassVar[str] = "ContextRecall"
-    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("context_recall")
 
     def calls(self, passages: float) -> float:
         """Return 1."""
@@ -154,7 +152,7 @@ class ContextRecall(_Judged):
 
 @register("objective", "factual_correctness")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FactualCorrectness(_Judged):
+class FactualCorrectness(_JudgedAgainstReference):
     """Claims of the answer and of the reference, each checked against the other."""
 
     mode: Annotated[
@@ -166,8 +164,6 @@ class FactualCorrectness(_Judged):
     coverage: Annotated[Literal["low", "high"], Doc("How much of the text the claims cover.")] = "low"
 
     metric: ClassVar[str] = "FactualCorrectness"
-    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("factual_correctness")
 
     def calls(self, passages: float) -> float:
         """Return 2 for the claims of one text, 4 for those of both."""
@@ -176,7 +172,7 @@ class FactualCorrectness(_Judged):
 
 @register("objective", "answer_correctness")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AnswerCorrectness(_Judged):
+class AnswerCorrectness(_JudgedAgainstReference):
     """Statements of the answer against those of the reference, and the cosine of both texts, averaged by weight."""
 
     weights: Annotated[list[float], Doc("Weights of the statements and of the cosine.")] = field(
@@ -186,8 +182,6 @@ class AnswerCorrectness(_Judged):
     similarity_model: SimilarityModel = "minilm"
 
     metric: ClassVar[str] = "AnswerCorrectness"
-    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("answer_correctness")
 
     def calls(self, passages: float) -> float:
         """Return 3: statements of both texts, then their comparison."""
@@ -196,7 +190,7 @@ class AnswerCorrectness(_Judged):
 
 @register("objective", "noise_sensitivity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoiseSensitivity(_Judged):
+class NoiseSensitivity(_JudgedAgainstReference):
     """Share of the answer's statements that are wrong and come from the passages. Lower is better."""
 
     mode: Annotated[
@@ -205,8 +199,6 @@ class NoiseSensitivity(_Judged):
 
     metric: ClassVar[str] = "NoiseSensitivity"
     direction: ClassVar[Direction] = "minimize"
-    requires: ClassVar[frozenset[Requirement]] = frozenset({"judge", "reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("noise_sensitivity")
 
     def calls(self, passages: float) -> float:
         """Return 3 for the statements, and 2 for each passage."""
@@ -222,7 +214,6 @@ class SemanticSimilarity(_Judged):
 
     metric: ClassVar[str] = "SemanticSimilarity"
     requires: ClassVar[frozenset[Requirement]] = frozenset({"reference_answers"})
-    aggregates: ClassVar[Aggregates] = sum_failures("semantic_similarity")
 
     def calls(self, passages: float) -> float:
         """Return 0."""

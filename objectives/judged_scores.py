@@ -12,17 +12,12 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 from rag_opt.core.strict import PlainMapping
-from rag_opt.evaluation.interfaces import Aggregate, Sample
+from rag_opt.evaluation.interfaces import Sample
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 LOWER_IS_BETTER = {"NoiseSensitivity"}
 _USAGE = ("calls", "input_tokens", "output_tokens")
 _ALWAYS_GIVEN = ("user_input", "response")  # even where they are empty
-
-
-def sum_failures(*kinds: str) -> dict[str, tuple[Aggregate, ...]]:
-    """Return the aggregates of judged metrics: their failures are counted, all else is averaged."""
-    return {f"ragas/{kind}_failures": ("sum",) for kind in kinds}
 
 
 async def score_judged(

@@ -38,8 +38,9 @@ class Objective(Protocol):
     answered because a language model failed is not scored at all.
 
     `direction` of the first metric. `requires`: what a question must have to be scored (`evaluation.requirements`).
-    `aggregates`: how a metric becomes one number, where that is not the mean. `stored`: False where reading the scores
-    off the run is cheaper than storing them. `libraries`: those whose versions determine the scores.
+    `aggregates`: how a metric becomes one number, where that is not the mean (of failures: the sum). `stored`: False
+    where reading the scores off the run is cheaper than storing them. `libraries`: those whose versions determine the
+    scores.
     """
 
     slot: ClassVar[str]

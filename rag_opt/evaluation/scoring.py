@@ -19,6 +19,7 @@ from rag_opt.models.event_loop import wait_for
 from rag_opt.store.values import Values
 
 _TABLE = "scores"
+_FAILURES = "_failures"  # how the name of a metric that counts failures ends
 
 
 def score(objective: Objective, run: Run, resources: ScoringResources, values: Values) -> Scores:
@@ -127,7 +128,7 @@ def _identity(objective: Objective, run: Run, resources: ScoringResources) -> st
 
 
 def _has_failed(scores: dict[str, float | None]) -> bool:
-    return any(value for name, value in scores.items() if name.endswith("_failures"))
+    return any(value for name, value in scores.items() if name.endswith(_FAILURES))
 
 
 def _to_plain(column: FloatArray) -> list[float | None]:
@@ -141,7 +142,8 @@ def aggregate(objective: Objective, scores: Scores) -> dict[str, float]:
         known = column[~np.isnan(column)]
         if not len(known):
             continue
-        for aggregate_name in objective.aggregates.get(name, ("mean",)):
+        default: Aggregate = "sum" if name.endswith(_FAILURES) else "mean"
+        for aggregate_name in objective.aggregates.get(name, (default,)):
             key = name if aggregate_name in _UNNAMED else f"{name}_{aggregate_name}"
             numbers[key] = _AGGREGATES[aggregate_name](known)
     return numbers

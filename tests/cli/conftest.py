@@ -1,11 +1,17 @@
-"""Commands as a person runs them: in a process of their own, in a folder of their own."""
+"""Commands as a person runs them: in a process of their own, in a folder of their own.
+
+Each is forked from a server that has imported the large libraries once: importing them is most of what a search over
+ten questions takes. `test_stopping` and `test_main` start interpreters of their own.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,19 +58,38 @@ def tiny(workplace: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def command(workplace: Path) -> Command:
+def command(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    context, logs = multiprocessing.get_context("forkserver"), tmp_path_factory.mktemp("logs")
+    context.set_forkserver_preload(["tests.cli.preloaded"])
+
     def run(name: str, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", f"rag_opt.{name}", *arguments],
-            cwd=workplace,
-            env=environment(**more),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        given = (f"rag_opt.{name}", arguments, workplace, environment(**more), logs)
+        process = context.Process(target=run_module, args=given)
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired([name, *arguments], timeout)
+        out, err = (log.read_text(encoding="utf-8", errors="replace") for log in logs_of(logs, process.pid))
+        return subprocess.CompletedProcess([name, *arguments], process.exitcode, out, err)
 
     return run
+
+
+def logs_of(folder: Path, process: int | None) -> tuple[Path, Path]:
+    return folder / f"{process}.out", folder / f"{process}.err"
+
+
+def run_module(name: str, arguments: Sequence[str], place: Path, variables: dict[str, str], logs: Path) -> None:
+    """Run a module as `python -m` does, in this process, which was forked for it."""
+    for number, log in enumerate(logs_of(logs, os.getpid()), start=1):
+        os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY), number)
+    os.chdir(place)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[0] = str(place)
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 
 import rag_opt
 from rag_opt.core.errors import BadInput
+from tests.conftest import write_tiny
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "api.md"
 
@@ -17,6 +18,8 @@ def test_the_example_of_the_docs_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    write_tiny(tmp_path)
+    (tmp_path / "docs").rename(tmp_path / "documents")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(example, str(DOCS), "exec"), names)
