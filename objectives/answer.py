@@ -6,12 +6,14 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_doc import Doc
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import score_rouge_l, score_semantic_similarity
 from rag_opt.core.arrays import FloatArray
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.evaluation.interfaces import ObjectiveDefaults, Requirement
@@ -19,41 +21,51 @@ from rag_opt.evaluation.run import Run, Scores, ScoringResources
 from rag_opt.metrics.evidence import score_evidence_recall
 
 _SIMILARITY = "ragas/semantic_similarity"
+_LEAST_ATTAINABLE = 0.3  # similarity: where the evidence itself has less to do with the reference, it says nothing
+_BEGINNING = 4000  # characters of a document that is evidence as a whole
 ContextPrice = Annotated[float, Ge(0), Doc("Price of 1,000 tokens of context, in units of the score.")]
 SimilarityModel = Annotated[str, Doc("Name of the card of the embedding model that compares answers.")]
+RefusalWorth = Annotated[float, Ge(0), Le(1), Doc("Score of a right refusal; 0.5 is about that of an average answer.")]
 
 
 @register("objective", "grounded_answer")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GroundedAnswer(ObjectiveDefaults):
-    """Answerable: the mean of evidence recall and semantic similarity. Unanswerable: 1 for a refusal, else 0.
+    """Answers from the right evidence: found and said as well as that evidence allows; refusals where there is none.
 
-    A price per 1,000 context tokens is subtracted from both: more context must earn its place. The similarity model
-    belongs to the objective and is the same for all trials.
+    Answerable: 0 for a refusal, else the mean of evidence recall and of the answer's similarity to the reference, as a
+    share of the similarity that the evidence itself has to it: min(1, similarity / max(0.3, attainable)). Unanswerable:
+    `refusal_worth` for a refusal, else 0. A price per 1,000 context tokens is subtracted from both: more context must
+    earn its place. The similarity model belongs to the objective and is the same for all trials.
     """
 
     price_per_1000_tokens: ContextPrice = 0.05
+    refusal_worth: RefusalWorth = 0.5
     similarity_model: SimilarityModel = "minilm"
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence", "reference_answers"})
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
-        """Return the value first, then the semantic similarity."""
+        """Return the value first, then the semantic similarity of the answer, and that of the evidence."""
         similarity = score_similarity(run, resources, self.similarity_model)
+        attainable = score_attainable_similarity(run, resources, self.similarity_model)
         recall = score_evidence_recall(run.responses.hits, run.questions, run.corpus)
-        answered = (recall + similarity[_SIMILARITY]) / 2
+        share = np.minimum(similarity[_SIMILARITY] / np.maximum(attainable, _LEAST_ATTAINABLE), 1.0)
+        refused = _refused(run)
+        answered = np.where(refused > 0, 0.0, (recall + share) / 2)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        value = np.where(_answerable(run), answered, _refused(run)) - price
-        return {"quality/grounded_answer": value, **similarity}
+        value = np.where(_answerable(run), answered, self.refusal_worth * refused) - price
+        return {"quality/grounded_answer": value, **similarity, "ragas/attainable_similarity": attainable}
 
 
 @register("objective", "answer_similarity")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AnswerSimilarity(ObjectiveDefaults):
-    """Semantic similarity to the reference (0 for a refusal), or 1 for a right refusal; minus a price for context."""
+    """Semantic similarity to the reference, 0 for a wrong refusal, the worth of a right one; minus a price."""
 
     price_per_1000_tokens: ContextPrice = 0.05
+    refusal_worth: RefusalWorth = 0.5
     similarity_model: SimilarityModel = "minilm"
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"reference_answers"})
@@ -63,7 +75,7 @@ class AnswerSimilarity(ObjectiveDefaults):
         """Return the value first, then the semantic similarity."""
         similarity = score_similarity(run, resources, self.similarity_model)
         price = self.price_per_1000_tokens * run.responses.context_tokens / 1000
-        value = np.where(_answerable(run), similarity[_SIMILARITY], _refused(run)) - price
+        value = np.where(_answerable(run), similarity[_SIMILARITY], self.refusal_worth * _refused(run)) - price
         return {"quality/answer_similarity_after_price": value, **similarity}
 
 
@@ -112,6 +124,29 @@ def score_similarity(run: Run, resources: ScoringResources, model: str) -> Score
         )
         cut[rows] = np.logical_or(references_cut, answers_cut)
     return {_SIMILARITY: similarity, "ragas/semantic_similarity_cut": cut}
+
+
+def score_attainable_similarity(run: Run, resources: ScoringResources, model: str) -> FloatArray:
+    """Return ragas' semantic similarity of each question's evidence to its reference; NaN where one of them is missing.
+
+    The evidence is the first alternative of every need, in order; of whole documents their beginning, as far as the
+    similarity model reads.
+    """
+    similarity = np.full(len(run.questions), np.nan)
+    rows, pairs = list[int](), list[tuple[str, str]]()
+    for row, question in enumerate(run.questions):
+        if question.answerable and question.reference_answer and question.evidence:
+            rows.append(row)
+            pairs.append((question.reference_answer, _read_evidence(question, run)))
+    similarity[rows] = score_semantic_similarity(pairs, resources.encoder(model))
+    return similarity
+
+
+def _read_evidence(question: Question, run: Run) -> str:
+    firsts = [need[0] for need in question.evidence or () if need]
+    return " ".join(
+        run.texts.of(one) if isinstance(one, Span) else run.corpus[one.document_id].text[:_BEGINNING] for one in firsts
+    )
 
 
 def _pair_with_references(run: Run) -> tuple[FloatArray, list[int], list[tuple[str, str]]]:

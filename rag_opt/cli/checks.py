@@ -69,14 +69,14 @@ def check(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> No
 
 
 def _input(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> list[tuple[str, str]]:
-    from rag_opt.evaluation.intervals import describe_smallest_gains
+    from rag_opt.cli.introduction import describe_detectable
     from rag_opt.setup.prepare import prepare
 
     prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size
-    gains = describe_smallest_gains(held_out or len(search.questions))
+    gains = describe_detectable(prepared)
     lines = [
         (
             "ok",

@@ -53,7 +53,7 @@ _IMPORTS_SECONDS = 8.0  # until the first trial, and from the last to the end: t
 
 def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
     """Return what a person should know before a search, as label and text."""
-    from rag_opt.evaluation.intervals import describe_smallest_gains
+    from rag_opt.cli.introduction import describe_detectable
     from rag_opt.study.cost.model_calls import forecast_model_calls
 
     search = prepared.search
@@ -71,7 +71,7 @@ def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
             f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
         ),
         ("money", _money(prepared, calls)),
-        ("can show", describe_smallest_gains(held_out or len(search.questions))),
+        ("can show", describe_detectable(prepared)),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from rag_opt.core.strict import PlainMapping
-from rag_opt.evaluation.intervals import describe_smallest_gains
+from rag_opt.evaluation.detectable_gain import describe_smallest_gains
 from rag_opt.setup.prepare import Prepared
 
 
@@ -28,7 +28,16 @@ def introduce(prepared: Prepared, console: Console) -> None:
     for line in _space_lines(search.space.to_dict()):
         say(line, style="dim", soft_wrap=True)
     objectives = " against ".join(one.kind for one in (search.objective_set.optimised, *search.objective_set.against))
-    say(f"objective: {objectives}; {describe_smallest_gains(held_out or len(search.questions))}")
+    say(f"objective: {objectives}; {describe_detectable(prepared)}")
+    for name, guard in search.guards.limits.items():
+        say(f"guard: a winner's {name} is {guard}", style="dim")
+
+
+def describe_detectable(prepared: Prepared) -> str:
+    """Return in words the smallest gain that the held-out questions can show, and what it would be about."""
+    units = prepared.split.held_out_units or prepared.split.search_units
+    detectable = describe_smallest_gains(units, finalists=prepared.settings.study.finalists)
+    return f"{detectable}; about {prepared.split.claim}"
 
 
 def _space_lines(space: PlainMapping) -> Iterator[str]:

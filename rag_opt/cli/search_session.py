@@ -24,8 +24,9 @@ from rag_opt.report.summary import build_summary
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.store.artifacts import write_atomically
 from rag_opt.study.ask_tell import run_ask_tell_loop
-from rag_opt.study.finalists import Result, choose_winner
+from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
+from rag_opt.study.result import Result
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
@@ -85,7 +86,13 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
     """Search under the study's lock. `changes`: for a study that is on disk already, what differs from before."""
     search, tracking = prepared.search, prepared.settings.tracking
     directions = search.objective_set.directions
-    log = TrialLog(search.folder.database, search.folder.study_name, search.space, directions=directions)
+    log = TrialLog(
+        search.folder.database,
+        search.folder.study_name,
+        search.space,
+        directions=directions,
+        guards=search.guards,
+    )
     outbox = Outbox(search.folder, enabled=tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     search.builder.budget_tracker.open(search.folder.spending_database)
@@ -146,8 +153,8 @@ def _compare_finalists(
         prepared.search,
         log.trials,
         prepared.held_out,
+        prepared.split,
         count=study.finalists,
-        min_coverage=study.min_coverage,
         started=stop.before(started),
     )
     if result is not None:

@@ -48,11 +48,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The text that a generator wrote and the spans that it cites. A refusal has `refused` set and an empty text."""
+    """The text that a generator wrote and the spans that it cites. A refusal has `refused` set and an empty text.
+
+    `confidence`: what the generator refuses by, higher is surer; None where it gives none.
+    """
 
     text: str
     refused: bool
     cited: tuple[Span, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 
+UnitKind = Literal["documents", "sections", "questions"]
+
 _SECTION_CHARACTERS = 2000
 _MIN_UNITS = 20
 _MAX_UNIT_SHARE = 0.15  # of the questions in one split unit
+_SHARE_TOLERANCE = 0.1  # of the questions: how far chance may miss the share that was asked for
 
 
 @dataclass(frozen=True)
 class Split:
     """Positions of search questions and of held-out questions.
 
-    `units` names for each question, by position, its split unit, which is never divided. `basis` says how they were
-    formed, and why.
+    `units` names for each question, by position, its split unit, which is never divided; intervals take the same units
+    for their clusters. `unit_kind` says what links questions into one. `basis` says how the units were formed, and why.
     """
 
     search: tuple[int, ...]
     held_out: tuple[int, ...]
     units: tuple[str, ...]
+    unit_kind: UnitKind
     basis: str
+
+    @property
+    def search_units(self) -> tuple[str, ...]:
+        """Split units of the search questions, in their order."""
+        return tuple(self.units[i] for i in self.search)
+
+    @property
+    def held_out_units(self) -> tuple[str, ...]:
+        """Split units of the held-out questions, in their order."""
+        return tuple(self.units[i] for i in self.held_out)
+
+    @property
+    def claim(self) -> str:
+        """What a gain that was measured over these units is about, in words."""
+        return "documents like these" if self.unit_kind == "documents" else "these documents"
 
 
 def split(questions: Sequence[Question], *, search_share: float) -> Split:
     """Return the two parts, units assigned by hash so that nobody changes sides when data is added.
 
-    A split unit is a connected component of documents linked by a question. When that leaves too few units, or
-    one that holds too many of the questions, contiguous sections of documents are linked instead; when
-    that fails too, every question is its own unit. Of fewer than 20 units the share (of units, in (0, 1]) is met by
-    the order of their hashes; added data may then move one.
+    A split unit is a connected component of documents linked by a question. When that leaves too few units, or one
+    that holds too many of the questions, contiguous sections of documents are linked instead; when that fails too,
+    every question is its own unit. Questions of one text (letters and digits compared) are one unit always. Where
+    chance would miss `search_share` (in (0, 1]) by more than 10 points of the questions, it is met by the order of the
+    hashes; added data may then move a unit.
     """
-    attempts: list[tuple[str, Callable[[Question], set[str]]]] = [
+    attempts: list[tuple[UnitKind, Callable[[Question], set[str]]]] = [
         ("documents", lambda question: question.document_ids),
         ("sections", _sections),
     ]
     reasons: list[str] = []
-    for basis, linked in attempts:
+    for kind, linked in attempts:
         units = _components(questions, linked)
         # questions without evidence are their own units and say nothing about the others
         sizes = Counter(unit for unit, question in zip(units, questions, strict=True) if question.evidence)
@@ -50,12 +72,13 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
         if not sizes:
             break
         if len(sizes) >= _MIN_UNITS and largest <= _MAX_UNIT_SHARE:
-            return _assign(units, search_share, "; ".join([*reasons, f"split by {basis}: {len(sizes)} units"]))
+            return _assign(units, search_share, kind, "; ".join([*reasons, f"split by {kind}: {len(sizes)} units"]))
         reasons.append(
-            f"questions link the {basis} into {len(sizes)} units, the largest with {largest:.0%} of the questions"
+            f"questions link the {kind} into {len(sizes)} units, the largest with {largest:.0%} of the questions"
         )
-    units = [f"question:{question.id}" for question in questions]
-    return _assign(units, search_share, "; ".join([*reasons, f"split by question: {len(units)} units"]))
+    units = _components(questions, lambda question: set())
+    basis = "; ".join([*reasons, f"split by question: {len(set(units))} units"])
+    return _assign(units, search_share, "questions", basis)
 
 
 def _sections(question: Question) -> set[str]:
@@ -71,7 +94,10 @@ def _sections(question: Question) -> set[str]:
 
 
 def _components(questions: Sequence[Question], linked: Callable[[Question], set[str]]) -> list[str]:
-    """Return for each question the smallest name of its connected component; without evidence it stands alone."""
+    """Return for each question the smallest name of its connected component.
+
+    Questions are connected by what `linked` names, and by their text. One that is not connected stands alone.
+    """
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -81,28 +107,49 @@ def _components(questions: Sequence[Question], linked: Callable[[Question], set[
             name = parent[name]
         return name
 
-    owners = []
+    owners, asked = [], dict[str, str]()
     for question in questions:
         names = sorted(linked(question)) or [f"question:{question.id}"]
         owners.append(names[0])
-        for name in names:
+        for name in (*names, asked.setdefault(_normalise(question), names[0])):
             low, high = sorted((root(names[0]), root(name)))
             parent[high] = low
     return [root(name) for name in owners]
 
 
-def _assign(units: Sequence[str], search_share: float, basis: str) -> Split:
+def _normalise(question: Question) -> str:
+    """Return the letters and digits of a question's text, without case and accents; its id where it has none."""
+    decomposed = unicodedata.normalize("NFKD", question.text).casefold()
+    return "".join(letter for letter in decomposed if letter.isalnum()) or f"question:{question.id}"
+
+
+def _assign(units: Sequence[str], search_share: float, kind: UnitKind, basis: str) -> Split:
     hashes = {unit: int(digest(["part", unit])[:12], 16) / 16**12 for unit in units}  # in [0, 1)
-    if len(hashes) < _MIN_UNITS:  # chance would miss the share by far, up to leaving one side empty
-        count = max(min(round(search_share * len(hashes)), len(hashes) - (search_share < 1)), 1)
-        chosen = set(sorted(hashes, key=lambda unit: hashes[unit])[:count])
-        basis += ", too few to leave the share to chance"
-    else:
-        chosen = {unit for unit, value in hashes.items() if value < search_share}
+    sizes = Counter(units)
+    chosen = {unit for unit, value in hashes.items() if value < search_share}
+    reached = sum(sizes[unit] for unit in chosen) / max(len(units), 1)
+    if len(hashes) < _MIN_UNITS or abs(reached - search_share) > _SHARE_TOLERANCE:
+        chosen = _in_order(hashes, sizes, search_share)
+        basis += ", too few to leave the share to chance: added data may move one"
     in_search = [unit in chosen for unit in units]
     return Split(
         search=tuple(i for i, yes in enumerate(in_search) if yes),
         held_out=tuple(i for i, yes in enumerate(in_search) if not yes),
         units=tuple(units),
+        unit_kind=kind,
         basis=basis,
     )
+
+
+def _in_order(hashes: Mapping[str, float], sizes: Mapping[str, int], search_share: float) -> set[str]:
+    """Return the units in the order of their hashes whose questions come nearest to the share.
+
+    Both sides get a unit, as far as there are two and the share is not 1.
+    """
+    ordered = sorted(hashes, key=lambda unit: hashes[unit])
+    wanted, reached = search_share * sum(sizes.values()), [0]
+    for unit in ordered:
+        reached.append(reached[-1] + sizes[unit])
+    most = len(ordered) - (search_share < 1 and len(ordered) > 1)
+    count = min(range(1, most + 1), key=lambda units: (abs(reached[units] - wanted), units), default=0)
+    return set(ordered[:count])

@@ -1,38 +1,39 @@
-"""Confidence intervals over clusters of questions: questions about one document are not independent of each other."""
+"""Confidence intervals over clusters of questions: questions about one document are not independent of each other.
+
+Clusters are the units that the questions were split by (`data.splits`), so that an interval says of the documents what
+the split allows to say of them.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rag_opt.core.arrays import FloatArray
-from rag_opt.core.questions import Question
+from rag_opt.core.arrays import FloatArray, IntArray
 
-# Assumed of a study's questions before any were asked: the standard deviation of scores over questions, and how the
-# scores of two pipelines correlate over questions. 0.8 is seen on public grids of retrieval; in the default search the
-# tried pipelines correlate with the baseline by 0.3 to 0.8 (median 0.45), because they refuse other questions.
-ASSUMED_DEVIATION = 0.4
-HIGH_CORRELATION, LOW_CORRELATION = 0.8, 0.4
+MIN_CLUSTERS = 5  # an interval over fewer decides nothing
 _BOOTSTRAPS = 4000
 _MIN_DEGREES = 7  # below it the signs of so few clusters have too few patterns
 
 
-def find_clusters(questions: Sequence[Question]) -> tuple[str, ...]:
-    """Return for each question the document that its first need is about; one without evidence is its own cluster."""
-    documents = [next((a.document_id for need in q.evidence or () for a in need), None) for q in questions]
-    return tuple(document or f"question:{q.id}" for document, q in zip(documents, questions, strict=True))
-
-
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its standard error and the ends of its confidence interval."""
+    """A mean with its standard error and the ends of its confidence interval, over so many clusters."""
 
     mean: float
     error: float
     low: float
     high: float
+    clusters: int = 0
+
+    @property
+    def is_above_zero(self) -> bool:
+        """Return whether the mean is surely above zero: all of the interval is, over clusters enough to tell."""
+        return self.low > 0 and self.clusters >= MIN_CLUSTERS
 
 
 def mean_interval(values: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95) -> Interval:
@@ -57,74 +58,95 @@ def mean_intervals(
     Degrees of freedom: the effective number of clusters less one (Carter, Schnepel & Steigerwald, 2017), so that one
     large document does not count as many. For one column it is `mean_interval`.
     """
-    means = [_cluster_mean(column, clusters) for column in columns]
-    usable = [mean for mean in means if mean.groups >= 2]
-    if not usable:
-        return tuple(Interval(mean.mean, np.inf, -np.inf, np.inf) for mean in means)
-    errors = _half_width([mean for mean in usable if mean.error > 0] or usable, confidence)
-    halves = [errors * mean.error if mean.groups >= 2 else np.inf for mean in means]
+    means = ClusterMeans.of(np.array(columns), clusters)
+    usable = means.groups >= 2
+    quantile = _half_width(means.only(usable & (means.error > 0)), confidence) if usable.any() else np.inf
     return tuple(
-        Interval(mean.mean, mean.error, mean.mean - half, mean.mean + half)
-        for mean, half in zip(means, halves, strict=True)
+        Interval(mean, error, mean - half, mean + half, groups)
+        for mean, error, half, groups in zip(
+            means.mean.tolist(),
+            means.error.tolist(),
+            np.where(usable, quantile * np.where(usable, means.error, 0.0), np.inf).tolist(),
+            means.groups.tolist(),
+            strict=True,
+        )
     )
 
 
 @dataclass(frozen=True)
-class _ClusterMean:
-    """A column's mean and its error, with two numbers per cluster.
+class ClusterMeans:
+    """Means of columns over questions, [columns] each, with two numbers for each cluster, [columns, clusters].
 
-    `shares`: how far the cluster moves the mean. `weights`: its share of the scored questions; they sum to 1.
+    `error`: cluster-robust, infinite below two clusters. `shares`: how far a cluster moves the mean. `weights`: its
+    share of the scored questions; they sum to 1.
     """
 
-    mean: float
-    error: float
+    mean: FloatArray
+    error: FloatArray
     shares: FloatArray
     weights: FloatArray
 
-    @property
-    def groups(self) -> int:
-        """Clusters that have a scored question."""
-        return int((self.weights > 0).sum())
+    @staticmethod
+    def of(columns: FloatArray, clusters: Sequence[str]) -> ClusterMeans:
+        """Return the means of columns, [columns, questions]; NaN values are left out."""
+        names, group = np.unique(clusters, return_inverse=True)
+        member = np.zeros((len(clusters), len(names)))
+        member[np.arange(len(clusters)), group] = 1.0
+        known = ~np.isnan(columns)
+        count = known.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(known, columns, 0.0).sum(axis=1) / count
+            weights = known.astype(float) @ member / np.maximum(count, 1)[:, None]
+            shares = np.where(known, columns - mean[:, None], 0.0) @ member / np.maximum(count, 1)[:, None]
+            groups = (weights > 0).sum(axis=1)
+            error = np.sqrt(groups / (groups - 1) * (shares**2).sum(axis=1))
+        return ClusterMeans(mean, np.where(groups >= 2, error, np.inf), shares, weights)
 
     @property
-    def degrees(self) -> float:
-        """Degrees of freedom, at least 1."""
-        return max(float(1 / (self.weights**2).sum()) - 1, 1.0)
+    def groups(self) -> IntArray:
+        """Clusters that have a scored question, [columns]."""
+        groups: IntArray = (self.weights > 0).sum(axis=1)
+        return groups
+
+    @property
+    def degrees(self) -> FloatArray:
+        """Degrees of freedom, at least 1: the effective number of clusters less one, [columns]."""
+        with np.errstate(divide="ignore"):
+            degrees: FloatArray = np.maximum(1 / (self.weights**2).sum(axis=1) - 1, 1.0)
+        return degrees
+
+    def only(self, rows: NDArray[np.bool_]) -> ClusterMeans:
+        """Return some of the columns; all where none is chosen."""
+        chosen = rows if rows.any() else np.ones(len(rows), bool)
+        return ClusterMeans(self.mean[chosen], self.error[chosen], self.shares[chosen], self.weights[chosen])
 
 
-def _cluster_mean(values: FloatArray, clusters: Sequence[str]) -> _ClusterMean:
-    known = ~np.isnan(values)
-    names, group = np.unique(clusters, return_inverse=True)
-    count = int(known.sum())
-    weights = np.bincount(group[known], minlength=len(names)) / max(count, 1)
-    groups = int((weights > 0).sum())
-    mean = float(values[known].mean()) if count else np.nan
-    if groups < 2:
-        return _ClusterMean(mean, np.inf, np.zeros(len(names)), weights)
-    shares = np.bincount(group[known], values[known] - mean, len(names)) / count
-    return _ClusterMean(mean, float(np.sqrt(groups / (groups - 1) * (shares**2).sum())), shares, weights)
-
-
-def _half_width(columns: Sequence[_ClusterMean], confidence: float) -> float:
+def _half_width(means: ClusterMeans, confidence: float) -> float:
     """Return half the width of the intervals of all columns, in standard errors."""
     from scipy.special import stdtrit
 
-    degrees = min(column.degrees for column in columns)
+    degrees = float(means.degrees.min())
     tail = (1 - confidence) / 2
     student_t = float(stdtrit(degrees, 1 - tail))
-    if len(columns) == 1:
+    columns = len(means.mean)
+    if columns == 1:
         return student_t
     if degrees < _MIN_DEGREES:
-        return float(stdtrit(degrees, 1 - tail / len(columns)))
-    groups = np.array([[column.groups] for column in columns])
-    shares = np.stack([column.shares / np.linalg.norm(column.shares) for column in columns])
-    weights = np.stack([column.weights for column in columns])
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(shares.shape[1], _BOOTSTRAPS))
+        return float(stdtrit(degrees, 1 - tail / columns))
+    lengths = np.linalg.norm(means.shares, axis=1, keepdims=True)
+    shares, weights, groups = means.shares / np.where(lengths > 0, lengths, 1.0), means.weights, means.groups[:, None]
+    signs = _draw_signs(shares.shape[1])
     moved = shares @ signs
     # each draw is divided by its own error, as the statistic itself is: few clusters have heavy tails
     squared_errors = 1 - 2 * moved * ((shares * weights) @ signs) + moved**2 * (weights**2).sum(axis=1)[:, None]
     drawn = np.abs(moved) / np.sqrt(groups / (groups - 1) * np.maximum(squared_errors, 1e-12))
     return max(student_t, float(np.quantile(drawn.max(axis=0), confidence)))
+
+
+@functools.lru_cache(maxsize=8)
+def _draw_signs(clusters: int) -> FloatArray:
+    """Return Rademacher weights, [clusters, bootstraps]; the same for the same number."""
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=(clusters, _BOOTSTRAPS))
 
 
 def paired_gains(
@@ -134,30 +156,21 @@ def paired_gains(
     return mean_intervals([column - theirs for column in ours], clusters, confidence=confidence)
 
 
+def bound_gains(
+    ours: Sequence[FloatArray], theirs: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95
+) -> FloatArray:
+    """Return upper bounds of the mean gains of all columns over `theirs`, [columns].
+
+    They are one-sided and hold for all columns at once (Bonferroni); infinite below two clusters.
+    """
+    from scipy.special import stdtrit
+
+    means = ClusterMeans.of(np.array(ours) - theirs, clusters)
+    quantiles = stdtrit(means.degrees, 1 - (1 - confidence) / len(ours))
+    bounds: FloatArray = np.where(np.isfinite(means.error), means.mean + quantiles * means.error, np.inf)
+    return bounds
+
+
 def paired_gain(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95) -> Interval:
     """Return the mean of the differences question by question, over the questions that both have a score for."""
     return mean_interval(ours - theirs, clusters, confidence=confidence)
-
-
-def smallest_gain(questions: int, *, correlation: float, deviation: float = ASSUMED_DEVIATION) -> float:
-    """Return the smallest paired gain whose 95 % interval would lie above zero, with this many questions.
-
-    `correlation` of the two pipelines' scores over questions, `deviation` of the scores.
-    """
-    if questions < 2:
-        return float("inf")
-    return float(1.96 * deviation * np.sqrt(2 * (1 - correlation)) / np.sqrt(questions))
-
-
-def describe_smallest_gains(questions: int) -> str:
-    """Return in words the smallest gain that this many questions can show, under the assumptions of this module."""
-    high, low = (
-        smallest_gain(questions, correlation=correlation) * 100 for correlation in (HIGH_CORRELATION, LOW_CORRELATION)
-    )
-    if not np.isfinite(low):
-        return f"{questions} question{'s' if questions != 1 else ''} can show no gain, however large"
-    return (
-        f"the smallest gain that {questions} questions can show: about {high:.1f} points between pipelines whose "
-        f"scores correlate by {HIGH_CORRELATION}, {low:.1f} where they correlate by {LOW_CORRELATION}; score deviation "
-        f"{ASSUMED_DEVIATION} assumed"
-    )

@@ -1,64 +1,143 @@
-"""Choice of the winner by its scores on the held-out questions."""
+"""Choice of the winner by all questions that the finalists were asked, those of the search and the held-out ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.evaluation.intervals import Interval, mean_interval, paired_gain
+from rag_opt.evaluation.intervals import bound_gains, paired_gain
 
-MARGIN = 0.01  # in units of the score: how far below the best a cheaper winner may be
+MARGIN_SHARE = 0.025  # of the deviation of scores over questions: how far below the best a cheaper winner may be
+COST_TOLERANCE = 0.1  # of the larger cost: what differs by less costs the same
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial with its scores on the held-out questions.
+    """A trial with its scores on all questions that it was asked.
 
-    `scores`: one per question, oriented so that higher is better. `cost`: numbers that are compared in their order,
-    lower first.
+    `scores`: one per question, oriented so that higher is better; NaN where there is none. `cost`: numbers that are
+    compared in their order, lower first. `keeps_guards`: False for one that cannot win whatever its scores are.
     """
 
     number: int
     scores: FloatArray
     cost: tuple[float, ...]
+    keeps_guards: bool = True
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen finalist and what it was compared with; finalists are named by their position.
+    """The chosen finalist and why; finalists are named by their position.
 
-    `winner`: the chosen one. `best`: the one with the best mean. `indistinguishable`: those that are statistically
-    indistinguishable from the winner (their paired interval holds zero), the winner among them. `intervals` of the
-    means, and `shortfalls`: paired intervals of how far each is below the best, one for each finalist.
+    `winner`: the chosen one. `best`: the one with the best mean of those that may win. `means` of all, a missing score
+    counted as the worst that was seen. `margin`: how far below the best a cheaper one may be, in units of the score.
+    `offered`: a cheaper one within the margin that cannot win, because it is below the baseline.
     """
 
     winner: int
     best: int
-    indistinguishable: tuple[int, ...]
-    intervals: tuple[Interval, ...]
-    shortfalls: tuple[Interval, ...]
+    means: tuple[float, ...]
+    margin: float
+    offered: int | None = None
 
 
-def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, margin: float = MARGIN) -> Choice:
-    """Return the cheapest finalist whose paired shortfall from the best is at most min(one standard error, margin).
+def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: int | None) -> Choice | None:
+    """Return the finalist of the best mean, or a cheaper one whose shortfall is within min(one standard error, margin).
 
-    `clusters`: the cluster of each question. Finalists that are statistically indistinguishable from the winner are
-    reported, not chosen from: taking the cheapest of them would lose 2 to 3 points with 40 to 120 questions.
+    `clusters`: the cluster of each question. `baseline`: position of the baseline, if it is there. Who is below its
+    mean cannot win, who breaks a guard neither; the baseline always may. None where nobody may win. Finalists that are
+    statistically indistinguishable from the best are not chosen from: taking the cheapest of them would lose 2 to 3
+    points with 40 to 120 questions.
     """
-    means = [_mean_or_worst(finalist.scores) for finalist in finalists]
-    best = int(np.argmax(means))
-    shortfalls = tuple(paired_gain(finalists[best].scores, finalist.scores, clusters) for finalist in finalists)
-    close = [i for i, s in enumerate(shortfalls) if i == best or s.mean <= min(s.error, margin)]
-    winner = min(close, key=lambda i: (finalists[i].cost, finalists[i].number))
-    gaps = [paired_gain(finalists[winner].scores, finalist.scores, clusters) for finalist in finalists]
-    indistinguishable = tuple(i for i, gap in enumerate(gaps) if i == winner or gap.low <= 0 <= gap.high)
-    intervals = tuple(mean_interval(finalist.scores, clusters) for finalist in finalists)
-    return Choice(winner, best, indistinguishable, intervals, shortfalls)
+    scores = fill_missing([finalist.scores for finalist in finalists])
+    means = [float(np.nanmean(column)) if not np.isnan(column).all() else -np.inf for column in scores]
+    within_guards = [i for i, finalist in enumerate(finalists) if finalist.keeps_guards or i == baseline]
+    may_win = [i for i in within_guards if baseline is None or means[i] >= means[baseline]]
+    if not may_win:
+        return None
+    best = max(may_win, key=lambda i: (means[i], -finalists[i].number))
+    margin = MARGIN_SHARE * float(np.nanstd(scores[best]))
+    close = [i for i in within_guards if _is_close(scores, means, best, i, margin, clusters)]
+    winner = _cheapest([i for i in close if i in may_win], finalists, means)
+    cheapest = _cheapest(close, finalists, means)
+    return Choice(winner, best, tuple(means), margin, cheapest if cheapest not in may_win else None)
 
 
-def _mean_or_worst(scores: FloatArray) -> float:
-    """Return the mean over scored questions, minus infinity where there is none."""
-    return float(np.nan_to_num(np.nanmean(scores), nan=-np.inf)) if len(scores) else -np.inf
+def fill_missing(columns: Sequence[FloatArray]) -> list[FloatArray]:
+    """Return the columns with every missing score replaced by the worst that any column has for any question.
+
+    So a failure never pays, whatever the question was. A question that no column has a score for (the objective does
+    not apply to it) stays NaN.
+    """
+    stacked = np.stack(columns)
+    missing = np.isnan(stacked)
+    if missing.all():
+        return list(stacked)
+    return list(np.where(missing & ~missing.all(axis=0), np.nanmin(stacked), stacked))
+
+
+def _is_close(
+    scores: Sequence[FloatArray], means: Sequence[float], best: int, other: int, margin: float, clusters: Sequence[str]
+) -> bool:
+    if other == best:
+        return True
+    shortfall = means[best] - means[other]
+    return shortfall <= min(margin, paired_gain(scores[best], scores[other], clusters).error)
+
+
+def _cheapest(positions: Sequence[int], finalists: Sequence[Finalist], means: Sequence[float]) -> int:
+    """Return the cheapest, the better one of those that cost the same."""
+    in_order = sorted(positions, key=lambda i: (-means[i], finalists[i].number))
+    chosen = in_order[0]
+    for position in in_order[1:]:
+        if is_cheaper(finalists[position].cost, finalists[chosen].cost):
+            chosen = position
+    return chosen
+
+
+def is_cheaper(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Return whether the first cost that differs by more than a tenth is lower."""
+    for our_cost, their_cost in zip(ours, theirs, strict=True):
+        if abs(our_cost - their_cost) > COST_TOLERANCE * max(our_cost, their_cost):
+            return our_cost < their_cost
+    return False
+
+
+def find_indistinguishable(
+    winner: FloatArray, others: Mapping[int, FloatArray], clusters: Sequence[str]
+) -> tuple[int, ...]:
+    """Return the trials that these questions cannot tell to be worse than the winner.
+
+    `others`: scores per question by trial, NaN where it was not asked or has no score; the comparison is over the
+    questions that both have. The best of all tried is among them (or is the winner) in 95 of 100 studies: the one-sided
+    bounds hold for all comparisons at once, by Bonferroni's inequality (multiple comparisons with the best: Hsu, 1984).
+    """
+    if not others:
+        return ()
+    bounds = bound_gains(list(others.values()), winner, clusters, confidence=_CONFIDENCE)
+    return tuple(number for number, bound in zip(others, bounds, strict=True) if not bound < 0)
+
+
+def correlate_scores(ours: FloatArray, theirs: FloatArray) -> float:
+    """Return the correlation of two pipelines' scores over the questions that both have; 1 for equal ones."""
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    if both.sum() < 2:
+        return 0.0
+    a, b = ours[both] - ours[both].mean(), theirs[both] - theirs[both].mean()
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if lengths == 0:
+        return 1.0 if np.allclose(ours[both], theirs[both]) else 0.0
+    return float(a @ b / lengths)
+
+
+def select_distinct(columns: Mapping[int, FloatArray], *, count: int, most: float = 0.97) -> list[int]:
+    """Return up to `count` trials, in the order given, none of whose scores correlate above `most` with another's."""
+    chosen: list[int] = []
+    for number, scores in columns.items():
+        if len(chosen) < count and all(correlate_scores(scores, columns[other]) <= most for other in chosen):
+            chosen.append(number)
+    return chosen

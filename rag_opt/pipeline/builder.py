@@ -45,6 +45,7 @@ from rag_opt.pipeline.resources import build_reranker_resources
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.pipeline.stage_timer import Spent, StageTimer
 from rag_opt.store.artifacts import Store
+from rag_opt.store.values import MemoryValues, Values
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
@@ -107,20 +108,17 @@ class PipelineBuilder:
         part: Embedder = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
         with self._lock:
             if part not in self._encoders:
-                self._encoders[part] = self._new_encoder(part)
+                encoder = self._encoders[part] = self._new_encoder(part, self.store.values)
+                encoder.progress = self._report_progress
+                encoder.spend = self.stage_timer.add
             return self._encoders[part]
 
-    def _new_encoder(self, part: Embedder) -> Encoder:
-        card = part.adapt(self.cards.read(part.name))
-        values, lock = self.store.values, self.store.lock
+    def _new_encoder(self, part: Embedder, values: Values) -> Encoder:
+        card, lock = part.adapt(self.cards.read(part.name)), self.store.lock
         if isinstance(part, DistillingEmbedder):
             identity, folder = self._distillation(part)
-            encoder = Encoder(card, values=values, lock=lock, machine=self.machine, identity=identity, folder=folder)
-        else:
-            encoder = Encoder(card, values=values, lock=lock, machine=self.machine)
-        encoder.progress = self._report_progress
-        encoder.spend = self.stage_timer.add
-        return encoder
+            return Encoder(card, values=values, lock=lock, machine=self.machine, identity=identity, folder=folder)
+        return Encoder(card, values=values, lock=lock, machine=self.machine)
 
     def _report_progress(self, done: int, total: int) -> None:
         self.progress(done, total)  # whoever watches now, not who watched when the encoder was made
@@ -181,17 +179,44 @@ class PipelineBuilder:
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         """Return the pipeline, its chunks cut. Raises ImpossiblePipeline."""
         self.check(spec)
-        encoder, keys = self.encoder(spec.embedder), self.keys(spec)
+        return self._pipeline(spec, self.encoder(spec.embedder), self.store.values, self.scorer)
+
+    def serving_pipeline(self, spec: PipelineSpec) -> Pipeline:
+        """Return the pipeline as a bundle serves it: it works on every question anew, and remembers it in memory.
+
+        Only its indexes are stored, and what a language model answered.
+        """
+        self.check(spec)
+        values = MemoryValues()
+        encoder = self._new_encoder(spec.embedder, values)
+
+        def read_card(name: str) -> Encoder:
+            return self._new_encoder(lookup("embedder", "model")(name=name), values)
+
+        resources = build_reranker_resources(read_card, self.rerankers, values, self.machine)
+        scorers: dict[PairReranker, PairScorer] = {}
+
+        def scorer(reranker: PairReranker) -> PairScorer:
+            if reranker not in scorers:
+                scorers[reranker] = reranker.scorer(resources)
+            return scorers[reranker]
+
+        return self._pipeline(spec, encoder, values, scorer)
+
+    def _pipeline(
+        self, spec: PipelineSpec, encoder: Encoder, values: Values, scorer: Callable[[PairReranker], PairScorer]
+    ) -> Pipeline:
+        keys = self.keys(spec)
         return Pipeline(
             spec=spec,
             texts=self.texts,
             chunks=self._chunks(spec, keys.chunks, encoder),
             encoder=encoder,
-            values=self.store.values,
+            values=values,
             index_keys={name: key for name, (_, key) in keys.indexes.items()},
             index_parts={name: part for name, (part, _) in keys.indexes.items()},
             open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
-            scorer=self.scorer,
+            scorer=scorer,
             llm_client=self.llm_client,
             prompt=self.prompts.read,
             stage_timer=self.stage_timer,

@@ -85,11 +85,15 @@ class Generation:
                 )
             elapsed_ms = clock.elapsed_ms() / len(positions)
             return [
-                orjson.dumps([a.text, a.refused, [span.to_list() for span in a.cited], elapsed_ms]) for a in answers
+                orjson.dumps([a.text, a.refused, [span.to_list() for span in a.cited], a.confidence, elapsed_ms])
+                for a in answers
             ]
 
         stored = [orjson.loads(value) for value in self._values.fill("answers", keys, compute)]
-        answers = [Answer(text, refused, tuple(Span(*span) for span in cited)) for text, refused, cited, _ in stored]
+        answers = [
+            Answer(text, refused, tuple(Span(*span) for span in cited), confidence)
+            for text, refused, cited, confidence, _ in stored
+        ]
         return answers, np.array([elapsed_ms for *_, elapsed_ms in stored], float)
 
     def _keys(self, part: ExtractiveGenerator, questions: Sequence[Question], contexts: Contexts) -> list[bytes]:

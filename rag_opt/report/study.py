@@ -63,11 +63,11 @@ class Study:
         if self.best is None or self.result is None:
             return f"{counted}, no winner yet"
         gain, number = self.result["gain"], self.best.number
-        lines = [counted, f"winner    trial {number}: {describe(self.best.spec)}"]
-        if number == self.result["baseline"]:
-            lines.append("gain      none: the baseline stands")
-        elif gain["mean"] is not None:
+        lines = [counted, f"winner    trial {number}: {describe(self.best.spec)}", f"chosen    {self.result['why']}"]
+        lines.append(f"verdict   {self.result['verdict']}")
+        if number != self.result["baseline"] and gain["mean"] is not None:
             ends = (gain["low"], gain["high"])
             interval = "" if None in ends else f", 95 % interval [{ends[0] * 100:+.1f}, {ends[1] * 100:+.1f}]"
-            lines.append(f"gain      {gain['mean'] * 100:+.1f} points over the baseline{interval}")
+            expected = self.result["expected_gain"] * 100
+            lines.append(f"gain      {expected:+.1f} points expected, {gain['mean'] * 100:+.1f} measured{interval}")
         return "\n".join([*lines, f"export    python -m rag_opt.export {self.path} --out bundle/"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -11,9 +11,11 @@ from rich.table import Table
 from rag_opt.report.live_display import describe_spending
 from rag_opt.study.bounds import CLOSED_BOOK, GOLD_CONTEXT
 from rag_opt.study.descriptions import describe
-from rag_opt.study.finalists import Result
+from rag_opt.study.result import Offer, Result
 from rag_opt.study.trials import Trial
 
+_LISTED = 8  # numbers of trials that are written out
+_COST_NAMES = {"cost/usd": "dollars", "cost/context_tokens": "context tokens", "cost/latency_ms_p50": "ms of latency"}
 _WITH = {CLOSED_BOOK: "no context at all", GOLD_CONTEXT: "the evidence itself as its context"}
 _JUDGED = (
     "faithfulness",
@@ -33,7 +35,9 @@ _BESIDE = (
     ("quality/refused_answerable", "refused wrongly", "{:.0%}"),
     ("quality/refused_unanswerable", "refused rightly", "{:.0%}"),
     ("cost/context_tokens", "context tokens", "{:,.0f}"),
-    ("cost/latency_ms_p50", "latency, median", "{:.0f} ms"),
+    ("cost/latency_ms_p50", "latency, median, one at a time", "{:.0f} ms"),
+    ("cost/latency_ms_p95", "latency, 95th percentile", "{:.0f} ms"),
+    ("cost/batch_ms", "time of a question among many", "{:.0f} ms"),
     ("cost/model_input_tokens", "tokens to the model", "{:,.0f}"),
     ("cost/usd", "dollars per 1,000 questions", "{:,.3g}"),
 )
@@ -53,29 +57,92 @@ def build_summary(
     """
     by_number = {trial.number: trial for trial in trials}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("winner", f"trial {result.winner}: {describe(result.spec)}")
-    if result.baseline is None:
-        table.add_row("baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown")
-    else:
-        table.add_row("baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}")
-        table.add_row("gain", _gain(result))
-    others = [str(n) for n in result.indistinguishable if n != result.winner]
-    if others:
-        which = f"trial{'s' if len(others) > 1 else ''} {', '.join(others)}"
-        table.add_row("as good", f"{which}: statistically indistinguishable from the winner on these questions")
+    for name, value in _verdict_rows(result, by_number):
+        table.add_row(name, value)
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, place in places.items():
         after.add_row(name, place)
-    for name, value in result.bounds.items():
-        table.add_row(name, f"{value:.4f}: the winner's generator with {_WITH[name]}")
-    if result.spent:
-        table.add_row("models", f"{describe_spending(result.spent)}, of the whole study")
-    for said in questions:
-        table.add_row("questions", said)
-    if result.unfinished:
-        table.add_row("unfinished", result.unfinished)
-    beside = _side_by_side(result, by_number, objectives[0])
+    for name, bound in result.bounds.items():
+        after.add_row(name, f"{bound:.4f}: the winner's generator with {_WITH[name]}")
+    for name, value in _notes(result, questions):
+        after.add_row(name, value)
+    beside = _side_by_side(result, objectives[0])
     return Group(table, "", beside, *_front(result, by_number, objectives), "", after)
+
+
+def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tuple[str, str]]:
+    """Yield what was decided, why, and how sure it is."""
+    yield "winner", f"trial {result.winner}: {describe(result.spec)}"
+    yield "chosen", result.why
+    if result.baseline is None:
+        yield "baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown"
+    else:
+        if result.winner != result.baseline:
+            yield "baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}"
+        yield "gain", describe_gain(result)
+    for name, gain in result.gains.items():
+        if result.winner != result.baseline:
+            yield f"gain in {name}", f"{gain.mean:+.4g}, 95 % interval [{gain.low:+.4g}, {gain.high:+.4g}]"
+    if result.offer is not None:
+        yield "cheaper", _describe_offer(result.offer)
+    if result.indistinguishable:
+        among = f"{len(result.indistinguishable)} of {result.tried} tried"
+        yield (
+            "as good",
+            f"{_listed(result.indistinguishable)} ({among}): statistically indistinguishable from the winner",
+        )
+    for number, excesses in result.outside.items():
+        broken = ", ".join(f"{name} by {excess:.3g}" for name, excess in excesses.items())
+        yield "outside", f"trial {number} is outside a guard: {broken}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_LISTED]))
+    more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+    return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+
+def _notes(result: Result, questions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if result.refusal_auc is not None:
+        auc, low, high = result.refusal_auc
+        known = f"AUC {auc:.2f}, 95 % interval [{low:.2f}, {high:.2f}]; 0.5 is chance"
+        yield "refusals", f"how well the winner can tell what it cannot answer: {known}"
+    if result.spent:
+        yield "models", f"{describe_spending(result.spent)}, of the whole study"
+    for note in questions:
+        yield "questions", note
+    if result.unfinished:
+        yield "unfinished", result.unfinished
+
+
+def describe_gain(result: Result) -> str:
+    """Return the gain, what it is about and how sure it is, in words."""
+    where = f"{result.questions} {'held-out' if result.on_held_out else 'search'} questions"
+    needed = result.questions_to_tell
+    enough = f"; about {needed:,} held-out questions would tell" if needed is not None else ""
+    if result.winner == result.baseline:
+        if result.verdict == "baseline stands":
+            return f"none: the baseline stands, nothing that was tried is better on {where}"
+        return f"undecided: a finalist may be better, but {where} cannot tell{enough}; the baseline is kept"
+    gain = result.gain
+    measured = f"{result.expected_gain * 100:+.1f} points expected (measured {gain.mean * 100:+.1f} on {where}"
+    if not math.isfinite(gain.low):
+        return f"{measured}); undecided: questions in so few split units say nothing of how sure that is{enough}"
+    interval = f"95 % interval [{gain.low * 100:+.1f}, {gain.high * 100:+.1f}] for all {result.finalists} at once)"
+    if result.verdict == "clear":
+        return f"{measured}, {interval}: clear, for {result.claim}"
+    kept = f"the baseline can be exported instead: --trial {result.baseline}"
+    return f"{measured}, {interval}: undecided{enough}; {kept}"
+
+
+def _describe_offer(offer: Offer) -> str:
+    saved = [
+        f"{_COST_NAMES[name]} {theirs:,.4g} instead of {ours:,.4g}"
+        for name, (ours, theirs) in offer.costs.items()
+        if theirs < ours
+    ]
+    loses = f"loses {offer.loses * 100:.1f} points against the winner, and is below the baseline"
+    return f"trial {offer.trial} needs less ({', '.join(saved)}), but {loses}: it was not chosen"
 
 
 def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[str]) -> list[Table | str]:
@@ -93,24 +160,10 @@ def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[
         table.add_row(
             f"trial {number}", *(f"{value:,.4g}" for value in trial.values or ()), describe(trial.spec), style=style
         )
-    return ["", table, f"of these, the one with the best {objectives[0]} on the held-out questions is the winner"]
+    return ["", table, f"finalists were taken from all over the front; the best {objectives[0]} of them wins"]
 
 
-def _gain(result: Result) -> str:
-    if result.winner == result.baseline:
-        return "none: the baseline stands" if len(result.held_out_means) > 1 else "none: nothing else could be compared"
-    gain = result.gain
-    if not math.isfinite(gain.low):
-        return f"{gain.mean * 100:+.1f} points; so few questions say nothing of how sure that is"
-    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
-    sure = "clear" if gain.low > 0 else "not clear: the interval reaches zero"
-    return (
-        f"{gain.mean * 100:+.1f} points, 95 % interval {ends} ({sure}; it holds for all {result.finalists} finalists "
-        "at once, with questions about one document counted together)"
-    )
-
-
-def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str) -> Table:
+def _side_by_side(result: Result, objective: str) -> Table:
     """Return both on the same questions: a gain bought with wrong refusals or a long context shows here."""
     which = "held-out" if result.on_held_out else "search (none were left aside)"
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
@@ -119,8 +172,8 @@ def _side_by_side(result: Result, by_number: Mapping[int, Trial], objective: str
     for number in shown:
         table.add_column("winner" if number == result.winner else "baseline", justify="right")
     table.add_row(objective, *(f"{result.held_out_means[number]:.4f}" for number in shown), style="bold")
-    searched = [by_number[number].value for number in shown]
-    table.add_row("the same in the search", *("unknown" if value is None else f"{value:.4f}" for value in searched))
+    table.add_row("the same in the search", *(f"{result.searched_means[number]:.4f}" for number in shown))
+    table.add_row("on all questions", *(f"{result.pooled_means[number]:.4f}" for number in shown), style="bold")
     for metric, name, written in _BESIDE:
         numbers = [result.metrics[number].get(metric) for number in shown]
         known = [number for number in numbers if number is not None]

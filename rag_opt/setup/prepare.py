@@ -13,7 +13,7 @@ from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.strict import PlainMapping
 from rag_opt.data.splits import Split, split
-from rag_opt.evaluation.intervals import find_clusters
+from rag_opt.evaluation.guards import Guards, default_guards
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.setup.builders import new_builder
 from rag_opt.setup.fingerprints import input_digests, models_digest
@@ -24,7 +24,7 @@ from rag_opt.setup.preflight import (
     describe_unpriced_models,
     find_problems,
 )
-from rag_opt.setup.schema import Settings
+from rag_opt.setup.schema import ObjectiveSettings, Settings
 from rag_opt.setup.space_models import SpaceModels
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.reserve import share_for_trials
@@ -117,7 +117,7 @@ def _bound(
     digests = {
         **input_digests(dataset, inputs.space, inputs.objective_set, inputs.baseline),
         "set of models": models_digest(inputs.space, inputs.baseline, inputs.objective_set, models, builder),
-        "split": digest([study.search_share, parts.basis.partition(":")[0]]),
+        "split": digest([study.search_share, parts.unit_kind, sorted(dataset.questions[i].id for i in parts.search)]),
     }
     folder = StudyFolder(Path(settings.outputs) / f"{study.name or dataset.name}{name_suffix}")
     qualities_by_model, history_notes = _history(inputs, folder, digests)
@@ -131,12 +131,12 @@ def _bound(
         objective_set=inputs.objective_set,
         builder=builder,
         questions=questions,
-        clusters=find_clusters(questions),
+        clusters=parts.search_units,
         trials=study.trials,
         seed=study.seed,
         max_failures=study.max_failures,
         races=inputs.races,
-        min_coverage=study.min_coverage,
+        guards=_read_guards(settings.objective),
         minutes=study.minutes,
         stop=study.stop,
         sweep=inputs.sweep,
@@ -153,12 +153,18 @@ def _bound(
     )
 
 
+def _read_guards(objective: ObjectiveSettings) -> Guards:
+    """Return the guards that are not removed; those of every search hold unless they are named."""
+    named = {**default_guards(), **objective.guards}
+    return Guards({name: guard for name, guard in named.items() if guard is not None})
+
+
 def _history(inputs: Inputs, folder: StudyFolder, digests: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
     """Return the quality of each model that earlier studies found, where the sampler wants to know; and notes."""
     if not isinstance(inputs.sampler, CostAware) or inputs.sampler.priors != "studies":
         return {}, []
-    sign, least = inputs.objective_set.sign, inputs.settings.study.min_coverage
-    found, unreadable = find_model_qualities(folder, digests, sign=sign, min_coverage=least)
+    sign = inputs.objective_set.sign
+    found, unreadable = find_model_qualities(folder, digests, sign=sign)
     ranked = sorted(found.items(), key=lambda pair: -pair[1])
     models = ", ".join(f"{name} {sign * value:.3f}" for name, value in ranked) or "none was studied"
     notes = [f"models by the best that earlier studies of this data found: {models}"]

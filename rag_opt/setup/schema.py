@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.strict import STRICT, PlainDict
+from rag_opt.evaluation.guards import Guard, default_guards
 from rag_opt.models.llm.budget import Budget
 from rag_opt.models.llm.settings import Judge, LanguageModel
 
@@ -32,7 +33,6 @@ class StudySettings:
     seed: Annotated[int, Ge(0), Doc("Seed of everything that is drawn.")] = 0
     search_share: Annotated[float, Gt(0), Le(1), Doc("Share of the questions to search on.")] = 0.6
     finalists: Annotated[int, Ge(1), Le(1000), Doc("Pipelines that are asked the held-out questions.")] = 5
-    min_coverage: Annotated[float, Ge(0), Le(1), Doc("Share of questions that a winner must have scored.")] = 0.95
     racing: Annotated[
         Literal["auto", "on", "off"] | bool,
         Doc("Stop asking a pipeline that surely loses; auto: where answering calls a language model."),
@@ -83,6 +83,9 @@ class ObjectiveSettings:
     auto: Annotated[ByName, Doc("Objectives to choose from, in order of preference.")] = field(default_factory=dict)
     log: Annotated[ByName, Doc("Objectives that are logged for every trial.")] = field(default_factory=dict)
     finalists: Annotated[ByName, Doc("Objectives that are logged for finalists alone.")] = field(default_factory=dict)
+    guards: Annotated[
+        dict[str, Guard | None], Doc("How much worse than the baseline a winner may be, by metric; null removes one.")
+    ] = field(default_factory=default_guards)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

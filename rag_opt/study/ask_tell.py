@@ -10,6 +10,7 @@ from rag_opt.evaluation.interfaces import PricesContext
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.interfaces import Watcher
+from rag_opt.study.latency import LATENCY_METRICS
 from rag_opt.study.racing_evaluator import RacingEvaluator
 from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
@@ -65,6 +66,8 @@ class _Loop:
                 return
             log.commit(trial, proposal.trial)
             self._watcher.trial_finished(trial, self._done)
+            if origin == "baseline":
+                self._validate_guards(trial)
             self._budget_tracker.share = search.share_for_trials(log.trials)
             failures = failures + 1 if trial.state == "FAIL" else 0
             if failures >= search.max_failures:
@@ -74,6 +77,14 @@ class _Loop:
         if self._done < search.trials and search.minutes is not None and search.share_spent(log) >= 1:
             spent = f"{search.minutes:g} minutes of trials (study.minutes) are spent"
             self._watcher.note(f"{spent} after {self._done} of {search.trials} pipelines; more minutes go on from here")
+
+    def _validate_guards(self, baseline: Trial) -> None:
+        """Raise BadInput for a guard of a metric that there is not; say of one that it may be of finalists alone."""
+        if baseline.state != "COMPLETE":
+            return
+        known = {*baseline.metrics, *self._search.folder.load_column_names(baseline.number), *LATENCY_METRICS}
+        for name in self._search.guards.validate_names(known):
+            self._watcher.note(f"objective.guards.{name}: trials have no such metric; it can hold for finalists alone")
 
     def _describe_progress(self) -> str:
         share = self._budget_tracker.share
@@ -124,16 +135,14 @@ class _Loop:
 
         What is not swept is as in the best trial until then.
         """
-        search = self._search
-        best: Trial | None = None
-        for trial in self._log.trials:
+        search, trials = self._search, self._log.trials
+        for position, trial in enumerate(trials):
             if trial.value is None or trial.spec not in search.space:
                 continue
-            if best is None or search.objective_set.sign * (trial.value - (best.value or 0.0)) > 0:
-                best = trial
             index = digest([trial.spec.get(slot) for slot in ("chunker", "embedder")])
             if index in self._sweeps:
                 continue
+            best = search.best(trials[: position + 1]) or trial
             spec = PipelineSpec.from_dict({**trial.spec, **{slot: best.spec[slot] for slot in ("packer", "generator")}})
             if "dense" in spec.retriever.index_queries():  # else nothing was embedded for it yet
                 self._sweeps[index] = self._sweep(trial, spec)

@@ -9,11 +9,14 @@ import numpy as np
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
+from rag_opt.evaluation.guards import COVERAGE
 from rag_opt.evaluation.interfaces import Direction, Objective
 from rag_opt.evaluation.run import Run, Scores, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score_all
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
+
+OBJECTIVE_COLUMN = "objective/value"  # of the rows of a trial: what is optimised, whatever the metric is called
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,26 @@ class Evaluation:
     """A pipeline on some questions, scored.
 
     `optimised`: the optimised objective's value per question, NaN where it could not be scored or (an unanswerable
-    question) does not apply. `scores` and `metrics` of all objectives, per question and aggregated. `others`: means of
-    the objectives that are optimised against it.
+    question) does not apply. `scores` and `metrics` of all objectives, per question and aggregated; `metrics` have what
+    guards look at in every search: coverage, wrong refusals, tokens of context. `others`: scores per question of the
+    objectives that are optimised against it.
     """
 
     run: Run
     optimised: FloatArray
     scores: Scores
     metrics: dict[str, float]
-    others: tuple[float, ...] = ()
+    others: tuple[FloatArray, ...] = ()
+
+    @property
+    def columns(self) -> Scores:
+        """Return the scores with the optimised one under a name that does not depend on the objective."""
+        return {OBJECTIVE_COLUMN: self.optimised, **self.scores}
 
     @property
     def coverage(self) -> float:
         """Share of the questions that have a value; an unanswerable one without a value is not missing."""
-        known = ~np.isnan(self.optimised)
-        failed = np.array([bool(reason) for reason in self.run.responses.usage.failed])
-        applies = known | failed | np.array([question.answerable for question in self.run.questions], bool)
-        return float(known.sum() / applies.sum()) if applies.any() else 0.0
+        return self.metrics[COVERAGE]
 
 
 def evaluate(
@@ -81,11 +87,28 @@ def evaluate(
     objectives = objective_set.objectives(finalist=finalist)
     optimised, *rest = score_all(objectives, run, resources, builder.store.values)
     scores, metrics = dict(optimised), aggregate(objective_set.optimised, optimised)
-    others: list[float] = []
+    others: list[FloatArray] = []
     for objective, columns in zip(objectives[1:], rest, strict=True):
         if len(others) < len(objective_set.against):  # those come first
-            others.append(float(np.nanmean(next(iter(columns.values())))))
+            others.append(next(iter(columns.values())))
         # what is optimised is never replaced by what is only logged, whatever its name
         metrics = {**aggregate(objective, columns), **metrics}
         scores = {**columns, **scores}
-    return Evaluation(run, next(iter(optimised.values())), scores, metrics, tuple(others))
+    value = next(iter(optimised.values()))
+    return Evaluation(run, value, scores, {**_guarded(run, value), **metrics}, tuple(others))
+
+
+def _guarded(run: Run, value: FloatArray) -> dict[str, float]:
+    """Return the metrics that guards look at in every search, whatever is logged."""
+    answerable = np.array([question.answerable for question in run.questions], bool)
+    refused = np.array([answer.refused for answer in run.responses.answers], bool)
+    failed = np.array([bool(reason) for reason in run.responses.usage.failed])
+    known = ~np.isnan(value)
+    applies = known | failed | answerable
+    metrics = {
+        COVERAGE: float(known.sum() / applies.sum()) if applies.any() else 0.0,
+        "cost/context_tokens": float(run.responses.context_tokens.mean()),
+    }
+    if answerable.any():
+        metrics["quality/refused_answerable"] = float(refused[answerable].mean())
+    return metrics

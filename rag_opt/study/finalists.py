@@ -3,85 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BudgetSpent, ServerFailed
 from rag_opt.core.questions import Question
-from rag_opt.evaluation.intervals import Interval, find_clusters, paired_gains
-from rag_opt.evaluation.selection import Finalist, choose
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.data.splits import Split
+from rag_opt.evaluation.decision import Decision, Evidence, decide
+from rag_opt.evaluation.guards import COVERAGE
+from rag_opt.evaluation.intervals import Interval, paired_gain
+from rag_opt.evaluation.refusal import measure_refusal_auc
+from rag_opt.evaluation.run import Run
+from rag_opt.evaluation.selection import Finalist, select_distinct
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.bounds import measure_bounds
 from rag_opt.study.evaluation import Evaluation, evaluate
-from rag_opt.study.pareto_front import find_pareto_front
+from rag_opt.study.latency import measure_latency
+from rag_opt.study.pareto_front import find_pareto_front, spread_over
+from rag_opt.study.result import Offer, Result
 from rag_opt.study.search import Search
-from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial
 
 _COSTS = ("cost/usd", "cost/context_tokens", "cost/latency_ms_p50")  # what breaks ties, in turn
+_LATENCY_SECONDS = 2.0  # of a finalist, at most about
 
 
 @dataclass(frozen=True)
-class Result:
-    """Outcome of a search.
+class _Compared:
+    """A finalist, or the baseline, evaluated on the held-out questions and on all questions.
 
-    `gain` of the winner over the baseline, paired, in the direction in which more is better; unknown where the baseline
-    could not be evaluated (`baseline` None). Its interval holds for all `finalists` at once: the winner was picked
-    among them by the same questions.
-
-    `indistinguishable`: trials that these questions cannot tell from the winner. `on_held_out` False: there were no
-    held-out questions, so every number is of questions that the search optimised. `inputs_encoded`: texts that the
-    process which finished the search ran through a model. `front`: with several objectives the Pareto front of the
-    trials, on the search questions. `bounds`: means of the winner's generator without any context (closed book) and
-    with the evidence itself (gold context). `unfinished`: why not all finalists were asked. `spent`: on language models
-    by the whole study, by who asked and what.
+    `metrics`: on the held-out questions, with its latency; `pooled`: on all questions, the others taken from these.
+    `run`: all questions.
     """
 
-    winner: int
-    spec: SpecDict
-    baseline: int | None
-    gain: Interval
-    held_out_means: dict[int, float]
-    indistinguishable: tuple[int, ...]
-    questions: int
-    finalists: int
-    on_held_out: bool
-    metrics: dict[int, dict[str, float]]
-    inputs_encoded: int
-    front: tuple[int, ...] = ()
-    bounds: dict[str, float] = field(default_factory=dict)
-    spent: dict[str, float] = field(default_factory=dict)
-    unfinished: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain data for JSON; infinite ends of the interval are null."""
-        plain: dict[str, object] = asdict(self)
-        plain["gain"] = {name: value if np.isfinite(value) else None for name, value in asdict(self.gain).items()}
-        plain["held_out_means"] = {str(number): mean for number, mean in self.held_out_means.items()}
-        plain["metrics"] = {str(number): metrics for number, metrics in self.metrics.items()}
-        return plain
-
-
-def rank_eligible(trials: Sequence[Trial], space: Space, *, min_coverage: float, sign: int) -> list[Trial]:
-    """Return the trials that may win, best first: complete, with enough of their questions scored, and of the space.
-
-    The baseline and enqueued pipelines may win wherever they are from; another reference pipeline that the space leaves
-    out is there to be compared with.
-    """
-    complete = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.coverage >= min_coverage]
-    eligible = [t for t in complete if t.origin in ("baseline", "enqueued") or t.spec in space]
-    return sorted(eligible, key=lambda trial: (-sign * (trial.value or 0.0), trial.number))
+    trial: Trial
+    held_out: Evaluation
+    run: Run
+    metrics: dict[str, float]
+    pooled: dict[str, float]
 
 
 def choose_winner(
     search: Search,
     trials: Sequence[Trial],
     held_out: Sequence[Question],
+    split: Split,
     *,
     count: int,
-    min_coverage: float,
     started: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result | None:
     """Evaluate up to `count` finalists and the baseline on the held-out questions and choose the winner.
@@ -89,21 +59,192 @@ def choose_winner(
     None without a finalist. `started(done, total)` is called before each evaluation. Raises BudgetSpent where nothing
     could be evaluated.
     """
-    eligible = rank_eligible(trials, search.space, min_coverage=min_coverage, sign=search.objective_set.sign)
-    front = find_pareto_front(eligible, search.objective_set.directions) if search.objective_set.against else []
-    best = (front or eligible)[:count]
-    if not best:
-        return None
     baseline = next((t for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
-    questions = tuple(held_out) or search.questions
-    compared, unfinished = _evaluate_all(search, _order_finalists(best, baseline), questions, started)
-    if not any(finalist.may_win(min_coverage) for finalist in compared):
+    eligible = search.rank_eligible(trials)
+    front = find_pareto_front(eligible, search.objective_set.directions) if search.objective_set.against else []
+    columns = {trial.number: search.load_scores(trial) for trial in eligible}
+    ordered = spread_over(front, count) if front else eligible
+    chosen = set(select_distinct({trial.number: columns[trial.number] for trial in ordered}, count=count))
+    best = [trial for trial in ordered if trial.number in chosen]
+    if not best and baseline is None:
         return None
-    result = _compare(search, compared, baseline, questions, min_coverage=min_coverage, on_held_out=bool(held_out))
+    compared, unfinished = _evaluate_all(search, _order_finalists(best, baseline), held_out, started)
+    evidence = _gather_evidence(search, columns, compared, split, has_held_out=bool(held_out))
+    outside = _find_outside(search, compared, baseline)
+    finalists = [
+        Finalist(
+            one.trial.number,
+            evidence.pooled(one.trial.number),
+            tuple(one.pooled.get(name, 0.0) for name in _COSTS),
+            keeps_guards=not (outside.get(one.trial.number, {}).keys() & _ruling(one.trial, baseline, search)),
+        )
+        for one in compared
+    ]
+    known_baseline = baseline.number if baseline is not None and baseline.number in evidence.search else None
+    if known_baseline is not None and known_baseline not in {one.trial.number for one in compared}:
+        known_baseline = None
+    decision = decide(evidence, finalists, baseline=known_baseline)
+    if decision is None:
+        return None
+    result = _build_result(search, compared, decision, evidence, split, outside, has_held_out=bool(held_out))
+    return _with_extras(search, result, held_out or search.questions, front, unfinished)
+
+
+def _ruling(trial: Trial, baseline: Trial | None, search: Search) -> set[str]:
+    """Return the guards that keep a trial from winning: the baseline may stay whatever it breaks but coverage."""
+    return {COVERAGE} if trial is baseline else set(search.guards.limits)
+
+
+def _order_finalists(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:
+    """Return whom to ask, in turn: the baseline comes second, since without it no gain is known."""
+    ordered: list[Trial] = []
+    for trial in (*best[:1], baseline, *best[1:]):
+        if trial is not None and trial not in ordered:
+            ordered.append(trial)
+    return ordered
+
+
+def _evaluate_all(
+    search: Search, trials: Sequence[Trial], held_out: Sequence[Question], started: Callable[[int, int], None]
+) -> tuple[list[_Compared], str]:
+    """Return the trials that could be asked everything, with their evaluations, and why the others were not."""
+    budget_tracker, compared = search.builder.budget_tracker, list[_Compared]()
+    budget_tracker.share = 1.0
+    for position, trial in enumerate(trials):
+        started(position, len(trials))
+        try:
+            budget_tracker.refuse_late()
+            compared.append(_evaluate(search, trial, held_out))
+        except BudgetSpent as error:
+            if not compared:
+                raise BudgetSpent(f"{error}, and nothing is left for the end; a higher cap goes on from here") from None
+            return compared, f"{error}: {position} of {len(trials)} finalists and baseline were asked"
+    return compared, ""
+
+
+def _evaluate(search: Search, trial: Trial, held_out: Sequence[Question]) -> _Compared:
+    builder, objective_set, spec = search.builder, search.objective_set, PipelineSpec.from_dict(trial.spec)
+    questions = tuple(held_out) or search.questions
+    evaluation = evaluate(builder, spec, questions, objective_set, finalist=True)
+    search.folder.save_rows(trial.number, evaluation.run, evaluation.columns, part="held_out")
+    pooled = evaluation
+    if held_out:  # what was asked in the search is stored
+        pooled = evaluate(builder, spec, (*search.questions, *held_out), objective_set)
+    latency = measure_latency(builder, spec, questions, most_seconds=_LATENCY_SECONDS)
+    metrics = {**evaluation.metrics, **latency}
+    return _Compared(trial, evaluation, pooled.run, metrics, {**metrics, **pooled.metrics})
+
+
+def _gather_evidence(
+    search: Search,
+    columns: dict[int, FloatArray],
+    compared: Sequence[_Compared],
+    split: Split,
+    *,
+    has_held_out: bool,
+) -> Evidence:
+    sign = search.objective_set.sign
+    searched = dict(columns)
+    for one in compared:
+        if one.trial.number not in searched:  # the baseline, where it cannot win
+            searched[one.trial.number] = search.load_scores(one.trial)
+    held_out = {one.trial.number: sign * one.held_out.optimised for one in compared} if has_held_out else {}
+    return Evidence(searched, held_out, split.search_units, split.held_out_units)
+
+
+def _find_outside(search: Search, compared: Sequence[_Compared], baseline: Trial | None) -> dict[int, dict[str, float]]:
+    """Return by trial the guards that it breaks on all questions, with how far it is outside."""
+    reference = next((one.pooled for one in compared if one.trial is baseline), None)
+    broken = {one.trial.number: search.guards.broken(one.pooled, reference) for one in compared}
+    return {number: excesses for number, excesses in broken.items() if excesses}
+
+
+def _build_result(
+    search: Search,
+    compared: Sequence[_Compared],
+    decision: Decision,
+    evidence: Evidence,
+    split: Split,
+    outside: dict[int, dict[str, float]],
+    *,
+    has_held_out: bool,
+) -> Result:
+    sign, by_number = search.objective_set.sign, {one.trial.number: one for one in compared}
+    winner, baseline = by_number[decision.winner], decision.baseline
+
+    def mean(scores: FloatArray) -> float:
+        return float(sign * np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
+
+    return Result(
+        winner=decision.winner,
+        spec=winner.trial.spec,
+        baseline=baseline,
+        verdict=decision.verdict,
+        why=_describe_choice(decision, has_held_out=has_held_out),
+        claim=split.claim,
+        gain=decision.gain,
+        expected_gain=decision.expected_gain,
+        questions_to_tell=decision.questions_to_tell,
+        pooled_means={number: mean(evidence.pooled(number)) for number in by_number},
+        held_out_means={number: mean(evidence.judged(number)) for number in by_number},
+        searched_means={number: mean(evidence.search[number]) for number in by_number},
+        indistinguishable=decision.indistinguishable,
+        offer=_build_offer(decision, by_number),
+        outside=outside,
+        questions=len(evidence.judged_clusters),
+        finalists=len(compared),
+        tried=len(evidence.search),
+        on_held_out=has_held_out,
+        metrics={number: one.metrics for number, one in by_number.items()},
+        inputs_encoded=search.builder.encoded(),
+        gains=_gains_of_others(search, winner, by_number.get(baseline) if baseline is not None else None, evidence),
+        refusal_auc=measure_refusal_auc(winner.run),
+    )
+
+
+def _describe_choice(decision: Decision, *, has_held_out: bool) -> str:
+    where = "search and held-out questions together" if has_held_out else "the search questions"
+    if decision.winner == decision.best:
+        return f"best mean of the finalists, over {where}"
+    shortfall = decision.means[decision.best] - decision.means[decision.winner]
+    return (
+        f"cheaper than trial {decision.best}, whose mean over {where} is {shortfall * 100:.1f} points better: within "
+        f"one standard error and the margin of {decision.margin * 100:.1f} points"
+    )
+
+
+def _build_offer(decision: Decision, by_number: dict[int, _Compared]) -> Offer | None:
+    if decision.offered is None:
+        return None
+    ours, winner = by_number[decision.offered].pooled, by_number[decision.winner].pooled
+    costs = {name: (winner[name], ours[name]) for name in _COSTS if name in ours and name in winner}
+    loses = decision.means[decision.winner] - decision.means[decision.offered]
+    return Offer(decision.offered, loses, costs)
+
+
+def _gains_of_others(
+    search: Search, winner: _Compared, baseline: _Compared | None, evidence: Evidence
+) -> dict[str, Interval]:
+    """Return the winner's gain in each objective that is optimised against the first, on the held-out questions."""
+    gains: dict[str, Interval] = {}
+    if baseline is None:
+        return gains
+    for objective, ours, theirs in zip(
+        search.objective_set.against, winner.held_out.others, baseline.held_out.others, strict=True
+    ):
+        sign = 1 if objective.direction == "maximize" else -1
+        gains[objective.kind] = paired_gain(sign * ours, sign * theirs, evidence.judged_clusters)
+    return gains
+
+
+def _with_extras(
+    search: Search, result: Result, questions: Sequence[Question], front: Sequence[Trial], unfinished: str
+) -> Result:
+    """Return the result with what is good to know, but nothing depends on."""
     bounds: dict[str, float] = {}
     try:
         bounds = measure_bounds(search, PipelineSpec.from_dict(result.spec), questions)
-    except (BudgetSpent, ServerFailed) as error:  # good to know, but nothing depends on it
+    except (BudgetSpent, ServerFailed) as error:
         unfinished = unfinished or f"closed-book and gold-context bounds: {error}"
     by_who = search.builder.budget_tracker.by_who
     spent = {f"{who}/{name}": float(value) for who, usage in by_who.items() for name, value in asdict(usage).items()}
@@ -115,91 +256,3 @@ def choose_winner(
         spent=spent,
         inputs_encoded=search.builder.encoded(),
     )
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """A finalist, or the baseline, with its evaluation on the held-out questions."""
-
-    trial: Trial
-    evaluation: Evaluation
-
-    def may_win(self, min_coverage: float) -> bool:
-        """Return whether enough of its search questions and held-out questions could be scored."""
-        return self.trial.coverage >= min_coverage and self.evaluation.coverage >= min_coverage
-
-
-def _order_finalists(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:
-    """Return whom to ask, in turn: the baseline comes second, since without it no gain is known."""
-    ordered: list[Trial] = []
-    for trial in (best[0], baseline, *best[1:]):
-        if trial is not None and trial not in ordered:
-            ordered.append(trial)
-    return ordered
-
-
-def _evaluate_all(
-    search: Search, trials: Sequence[Trial], questions: Sequence[Question], started: Callable[[int, int], None]
-) -> tuple[list[_Compared], str]:
-    """Return the trials that could be asked everything, with their evaluations, and why the others were not."""
-    budget_tracker, compared = search.builder.budget_tracker, list[_Compared]()
-    budget_tracker.share = 1.0
-    for position, trial in enumerate(trials):
-        started(position, len(trials))
-        try:
-            budget_tracker.refuse_late()
-            spec = PipelineSpec.from_dict(trial.spec)
-            evaluation = evaluate(search.builder, spec, questions, search.objective_set, finalist=True)
-        except BudgetSpent as error:
-            if not compared:
-                raise BudgetSpent(f"{error}, and nothing is left for the end; a higher cap goes on from here") from None
-            return compared, f"{error}: {position} of {len(trials)} finalists and baseline were asked"
-        compared.append(_Compared(trial, evaluation))
-        search.folder.save_rows(trial.number, evaluation.run, evaluation.scores, part="held_out")
-    return compared, ""
-
-
-def _compare(
-    search: Search,
-    compared: Sequence[_Compared],
-    baseline: Trial | None,
-    questions: Sequence[Question],
-    *,
-    min_coverage: float,
-    on_held_out: bool,
-) -> Result:
-    """Return the winner among those that may win, beside everything that was compared."""
-    sign, clusters = search.objective_set.sign, find_clusters(questions)
-    columns = {one.trial.number: sign * one.evaluation.optimised for one in compared}
-    finalists = [
-        Finalist(
-            one.trial.number,
-            columns[one.trial.number],
-            tuple(one.evaluation.metrics.get(name, 0.0) for name in _COSTS),
-        )
-        for one in compared
-        if one.may_win(min_coverage)
-    ]
-    choice = choose(finalists, clusters)
-    winner = next(one.trial for one in compared if one.trial.number == finalists[choice.winner].number)
-    baseline_number = baseline.number if baseline is not None and baseline.number in columns else None
-    baseline_column = columns[baseline_number] if baseline_number is not None else None
-    return Result(
-        winner=winner.number,
-        spec=winner.spec,
-        baseline=baseline_number,
-        gain=_gain(finalists, choice.winner, baseline_column, clusters),
-        held_out_means={number: float(sign * np.nanmean(column)) for number, column in columns.items()},
-        indistinguishable=tuple(finalists[i].number for i in choice.indistinguishable),
-        questions=len(questions),
-        finalists=len(finalists),
-        on_held_out=on_held_out,
-        metrics={one.trial.number: one.evaluation.metrics for one in compared},
-        inputs_encoded=search.builder.encoded(),
-    )
-
-
-def _gain(finalists: Sequence[Finalist], winner: int, baseline: FloatArray | None, clusters: Sequence[str]) -> Interval:
-    if baseline is None:
-        return Interval(float("nan"), float("inf"), float("-inf"), float("inf"))
-    return paired_gains([finalist.scores for finalist in finalists], baseline, clusters)[winner]

@@ -14,6 +14,7 @@ import filelock
 import numpy as np
 import orjson
 
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import StudyBusy, StudyMismatch
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
@@ -157,6 +158,20 @@ class StudyFolder:
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.table(_columns(run, scores)), buffer, compression="zstd")
         write_atomically(path, buffer.getvalue().to_pybytes())
+
+    def load_column(self, number: int, name: str) -> FloatArray:
+        """Return one column of numbers of a trial's rows, NaN where a question has none."""
+        import pyarrow.parquet as pq
+
+        column = pq.read_table(self.rows_path(number), columns=[name]).column(0)
+        return np.array(column.to_numpy(zero_copy_only=False), float)
+
+    def load_column_names(self, number: int) -> list[str]:
+        """Return the names of the columns of a trial's rows."""
+        import pyarrow.parquet as pq
+
+        names: list[str] = pq.read_schema(self.rows_path(number)).names
+        return names
 
     def sweep_path(self, number: int) -> Path:
         """Return the file of the sweep over the lists of a trial's index."""

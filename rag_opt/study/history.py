@@ -11,7 +11,7 @@ _MUST_BE_EQUAL = ("corpus", "set of questions", "split", "objective")
 
 
 def find_model_qualities(
-    folder: StudyFolder, digests: Mapping[str, str], *, sign: int, min_coverage: float
+    folder: StudyFolder, digests: Mapping[str, str], *, sign: int
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return the best value of each embedding model in the studies beside `folder`, and those that are unreadable.
 
@@ -24,7 +24,7 @@ def find_model_qualities(
         if other.name == folder.name or not other.database.exists():
             continue
         try:
-            values = list(_values_by_model(other, digests, min_coverage))
+            values = list(_values_by_model(other, digests))
         except Exception as error:  # somebody else's folder, of another version or half made: no reason to stop
             unreadable[other.name] = f"{type(error).__name__}: {error}"
             continue
@@ -33,14 +33,12 @@ def find_model_qualities(
     return best, unreadable
 
 
-def _values_by_model(
-    folder: StudyFolder, digests: Mapping[str, str], min_coverage: float
-) -> Iterator[tuple[str, float]]:
+def _values_by_model(folder: StudyFolder, digests: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     """Yield (model, value) of a study's trials that could have won, if it is of the same data and objective."""
     stored = folder.settings()["digests"]
     if any(stored.get(name) != digests[name] for name in _MUST_BE_EQUAL):
         return
     for trial in load_trials(folder.database, folder.study_name):
         ((_, settings),) = trial.spec["embedder"].items()
-        if trial.value is not None and trial.coverage >= min_coverage and "name" in settings:
+        if trial.value is not None and "name" in settings:
             yield settings["name"], trial.value

@@ -22,3 +22,10 @@ def find_pareto_front(trials: Sequence[Trial], directions: Sequence[Direction]) 
     dominated = (as_good & better).any(axis=0)
     front = [trial for trial, is_dominated in zip(complete, dominated, strict=True) if not is_dominated]
     return sorted(front, key=lambda trial: -signs[0] * (trial.value or 0.0))
+
+
+def spread_over(front: Sequence[Trial], count: int) -> list[Trial]:
+    """Return the trials of a front with `count` of them first that are spread evenly over it, both ends among them."""
+    places = np.unique(np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int))
+    first = [front[place] for place in places]
+    return [*first, *(trial for trial in front if trial not in first)]

@@ -16,7 +16,7 @@ from rag_opt.core.arrays import FloatArray, IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.intervals import Interval, paired_gain
-from rag_opt.evaluation.selection import MARGIN
+from rag_opt.evaluation.selection import MARGIN_SHARE
 
 BLOCKS = (0.25, 0.5, 1.0)
 _CONFIDENCE = 0.98  # two-sided: 99 % below the upper end
@@ -27,11 +27,12 @@ _MIN_CLUSTERS = 5  # an interval over fewer says nothing
 class Race:
     """Rules of a race against the best pipeline so far, the incumbent.
 
-    `margin`: a pipeline that surely gains less than so much score has lost. `evidence_margin`: one that surely loses
-    more evidence recall than so much has lost before anything is answered. Both in points of 1.
+    `margin_share`: a pipeline that surely gains less than so much, as a share of the deviation of the incumbent's
+    scores over questions, has lost. `evidence_margin`: one that surely loses more evidence recall than so much, in
+    points of 1, has lost before anything is answered.
     """
 
-    margin: float = MARGIN
+    margin_share: float = MARGIN_SHARE
     evidence_margin: float = 0.05
 
     def blocks(self, questions: Sequence[Question]) -> Iterator[IntArray]:
@@ -45,7 +46,7 @@ class Race:
 
         Scores per question, oriented so that higher is better.
         """
-        return _gain_below(ours, theirs, clusters, self.margin)
+        return _gain_below(ours, theirs, clusters, self.margin_share * float(np.nanstd(theirs)))
 
     def find_evidence_loss(self, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> Interval | None:
         """Return the gain in evidence recall where it surely is a loss of more than the margin, else None."""

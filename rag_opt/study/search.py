@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
+from rag_opt.evaluation.guards import Guards
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.cost.forecaster import CostForecaster
-from rag_opt.study.evaluation import ObjectiveSet
+from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.interfaces import Sampler
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import Trial, TrialLog
+from rag_opt.study.trials import Trial, TrialLog, find_baseline_metrics
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Search:
     `questions`: the search questions, with the cluster of each in `clusters`. `trials` and `minutes` are its limits;
     `max_failures`: crashed trials in a row that stop it. `studied`: values that earlier studies found, by model.
     `share_for_trials`: which share of a cap trials may spend, after some trials. `enqueued`: pipelines tried first,
-    after the reference pipelines.
+    after the reference pipelines. `guards`: what a winner may not be worse in than the baseline.
     """
 
     folder: StudyFolder
@@ -43,7 +45,7 @@ class Search:
     minutes: float | None = None
     stop: Literal["trials", "auto"] = "trials"
     races: bool = False
-    min_coverage: float = 0.0
+    guards: Guards = field(default_factory=Guards)
     studied: Mapping[str, float] = field(default_factory=dict)
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
@@ -55,10 +57,28 @@ class Search:
         return min(max(trials, minutes), 1.0)
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """Return the best complete trial that may win, or None."""
-        scored = [trial for trial in trials if trial.value is not None and trial.coverage >= self.min_coverage]
-        eligible = [trial for trial in scored if trial.spec in self.space]
-        return max(eligible, key=lambda trial: self.objective_set.sign * (trial.value or 0.0), default=None)
+        """Return the best complete trial of the space that may win, or None."""
+        return next((trial for trial in self.rank_eligible(trials) if trial.spec in self.space), None)
+
+    def rank_eligible(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials that may win, best first: complete, within the guards, and of the space.
+
+        The baseline and enqueued pipelines may win wherever they are from; another reference pipeline that the space
+        leaves out is there to be compared with.
+        """
+        baseline = find_baseline_metrics(trials)
+        eligible = [
+            trial
+            for trial in trials
+            if trial.value is not None
+            and (trial.origin in ("baseline", "enqueued") or trial.spec in self.space)
+            and not self.guards.broken(trial.metrics, baseline)
+        ]
+        return sorted(eligible, key=lambda trial: (-self.objective_set.sign * (trial.value or 0.0), trial.number))
+
+    def load_scores(self, trial: Trial) -> FloatArray:
+        """Return the objective of a complete trial by search question, higher is better, NaN where there is none."""
+        return self.objective_set.sign * self.folder.load_column(trial.number, OBJECTIVE_COLUMN)
 
     @functools.cached_property
     def cost_forecaster(self) -> CostForecaster:

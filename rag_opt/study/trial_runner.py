@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rag_opt.core.errors import BadInput, BudgetSpent, ImpossiblePipeline, ModelUnusable
+from rag_opt.evaluation.guards import find_metric
 from rag_opt.evaluation.intervals import mean_interval
 from rag_opt.pipeline.ask import Responses
 from rag_opt.pipeline.builder import PipelineBuilder
@@ -18,6 +19,7 @@ from rag_opt.pipeline.reranking import rerank_stage, rerank_work
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import Spent
 from rag_opt.study.evaluation import Evaluation
+from rag_opt.study.latency import LATENCY_METRICS, measure_latency
 from rag_opt.study.racing import ScreenedOut
 from rag_opt.study.racing_evaluator import RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
@@ -26,6 +28,7 @@ from rag_opt.study.trial_usage import TrialUsage
 from rag_opt.study.trials import Trial
 
 _TRACEBACK_FRAMES = 4
+_LATENCY_SECONDS = 1.0  # of a trial, at most about
 
 
 def run_trial(
@@ -54,7 +57,7 @@ def run_trial(
         if reason:
             raise ImpossiblePipeline(reason)
         evaluation, lost = racing_evaluator.evaluate(spec, trials)
-        search.folder.save_rows(number, evaluation.run, evaluation.scores)
+        search.folder.save_rows(number, evaluation.run, evaluation.columns)
     except ImpossiblePipeline as error:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
     except ScreenedOut as error:
@@ -79,7 +82,7 @@ def _with_measurements(
         trial,
         asked=len(evaluation.run.questions),
         coverage=evaluation.coverage,
-        metrics=evaluation.metrics,
+        metrics=evaluation.metrics | _latency(search, spec),
         seconds=round(seconds, 3),
         truncated_chunks=search.builder.truncated_chunks(spec),
         stages=before.stages_since(search, seconds),
@@ -88,6 +91,13 @@ def _with_measurements(
         reused=_increase(before.reused, _reused(search.builder)),
         **before.usage.fields(evaluation),
     )
+
+
+def _latency(search: Search, spec: PipelineSpec) -> dict[str, float]:
+    """Return the latency where a guard looks at it; else finalists alone are measured."""
+    if not any(find_metric(name, LATENCY_METRICS) for name in search.guards.limits):
+        return {}
+    return measure_latency(search.builder, spec, search.questions, most_seconds=_LATENCY_SECONDS)
 
 
 class _Before:
@@ -114,11 +124,12 @@ def _with_value(search: Search, trial: Trial, evaluation: Evaluation, lost: str)
     cluster = dict(zip((question.id for question in search.questions), search.clusters, strict=True))
     interval = mean_interval(evaluation.optimised, [cluster[question.id] for question in evaluation.run.questions])
     error = interval.error if np.isfinite(interval.error) else None
-    if not np.isfinite(evaluation.others).all():
+    others = tuple(float(np.nanmean(column)) if not np.isnan(column).all() else np.nan for column in evaluation.others)
+    if not np.isfinite(others).all():
         return dataclasses.replace(trial, reason="an objective of objective.against could not be scored")
     if lost:
         return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=error, reason=lost)
-    return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=error, others=evaluation.others)
+    return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=error, others=others)
 
 
 def _stages_when_made(builder: PipelineBuilder, spec: PipelineSpec, responses: Responses) -> Spent:

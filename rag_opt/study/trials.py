@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.interfaces import Direction
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.samplers.proposals import to_distribution
@@ -78,8 +79,11 @@ class Trial:
         return None if self.value is None else [self.value, *self.others]
 
 
-def to_frozen_trial(trial: Trial, space: Space) -> FrozenTrial:
-    """Return the trial as Optuna keeps it: parameters by path where it is of this space, the rest as attributes."""
+def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float]) -> FrozenTrial:
+    """Return the trial as Optuna keeps it: parameters by path where it is of this space, the rest as attributes.
+
+    `constraints`: by guard how far it is outside, 0 or less inside.
+    """
     chosen = space.parameters(trial.spec) or {}
     record = dataclasses.asdict(trial)
     # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
@@ -92,6 +96,7 @@ def to_frozen_trial(trial: Trial, space: Space) -> FrozenTrial:
         params={path: value for path, (value, _) in chosen.items()},
         distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
         user_attrs=attributes,
+        constraints=dict(constraints) or None,
     )
     if trial.started:
         frozen.datetime_start = dt.datetime.fromisoformat(trial.started).replace(tzinfo=None)
@@ -113,32 +118,58 @@ def from_frozen_trial(frozen: FrozenTrial) -> Trial:
 class TrialLog:
     """Finished trials of one study. Each is added to the disk in one transaction.
 
-    `sampling`: the Optuna study in memory that samplers read. `trials`: all of them, in the order of their numbers.
+    `sampling`: the Optuna study in memory that samplers read, with the guards that hold now as constraints; on disk are
+    those that held when a trial was finished. `trials`: all of them, in the order of their numbers.
     """
 
-    def __init__(self, database: Path, name: str, space: Space, *, directions: Sequence[Direction]) -> None:
+    def __init__(
+        self,
+        database: Path,
+        name: str,
+        space: Space,
+        *,
+        directions: Sequence[Direction],
+        guards: Guards | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space = space
+        self._space, self._guards = space, guards or Guards()
         self._disk = optuna.create_study(
             storage=open_storage(database), study_name=name, directions=directions, load_if_exists=True
         )
         self.sampling = optuna.create_study(directions=directions)
         self.trials: list[Trial] = []
         for frozen in self._disk.get_trials(deepcopy=False):
-            self.sampling.add_trial(frozen)
             self.trials.append(from_frozen_trial(frozen))
+        for trial in self.trials:
+            self.sampling.add_trial(self._freeze(trial))
+
+    def _freeze(self, trial: Trial) -> FrozenTrial:
+        return to_frozen_trial(trial, self._space, self.excesses(trial))
+
+    def excesses(self, trial: Trial) -> dict[str, float]:
+        """Return by guard how far a scored trial is outside of it, 0 or less inside; none for one without a value."""
+        if trial.value is None and trial.partial is None:
+            return {}
+        return self._guards.excesses(trial.metrics, find_baseline_metrics(self.trials))
 
     def commit(self, trial: Trial, proposed: optuna.Trial | None) -> None:
         """Write a finished trial, and tell the open Optuna trial that it was proposed as, if there is one."""
-        frozen = to_frozen_trial(trial, self._space)
+        frozen = self._freeze(trial)
         self._disk.add_trial(frozen)
         if proposed is None:
             self.sampling.add_trial(frozen)
         else:
             if trial.partial is not None:
                 proposed.report(trial.partial, step=trial.asked)
+            for name, excess in self.excesses(trial).items():
+                proposed.set_constraint(name, excess)
             self.sampling.tell(proposed, trial.values, state=TrialState[trial.state])
         self.trials.append(trial)
+
+
+def find_baseline_metrics(trials: Sequence[Trial]) -> dict[str, float] | None:
+    """Return the metrics of the baseline; None where it is not among the trials, or could not be evaluated."""
+    return next((t.metrics for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
 
 
 def open_storage(database: Path) -> optuna.storages.RDBStorage:

@@ -177,6 +177,8 @@ class MlflowStudy:
         """Write the study's own run: its state, and when it is finished the winner and the gain."""
         if result is not None and status == "FINISHED":
             gain = {f"gain/{key}": value for key, value in result["gain"].items() if value is not None}
+            if result["expected_gain"] is not None:
+                gain["gain/expected"] = result["expected_gain"]
             winner = result["metrics"][str(result["winner"])]
             metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
             metrics |= {f"bounds/{name.replace(' ', '_')}": value for name, value in result.get("bounds", {}).items()}
@@ -185,6 +187,8 @@ class MlflowStudy:
             for key in ("winner", "baseline"):
                 if result[key] is not None:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
+            self._client.set_tag(self.parent, "rag_opt.verdict", result["verdict"])
+            self._client.set_tag(self.parent, "rag_opt.why", result["why"])
             self._mark_front(result.get("front", ()))
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)
@@ -242,8 +246,8 @@ def _note(study: str, result: PlainMapping) -> str:
     gained = f"{gain['mean'] * 100:+.1f}" if gain["mean"] is not None else "unknown"
     return (
         f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\n"
-        f"Gain over the baseline (trial {result['baseline']}): {gained} points on {result['questions']} questions, "
-        f"95 % interval {ends}."
+        f"{result['verdict']}: gain over the baseline (trial {result['baseline']}) {gained} points on "
+        f"{result['questions']} questions, 95 % interval {ends}, for {result['claim']}. Chosen: {result['why']}."
         f"\n\n{_HOW_TO_READ.format(study=study)}"
     )
 

@@ -1,40 +1,145 @@
-"""How often pipelines without any effect look better or worse: one alone, and any of six at once."""
+"""Simulated ends of searches, decided by the project's own functions: how often what is said of a winner is true.
+
+A cell is a number of tried pipelines, how much they differ, a number of held-out questions in some documents of unequal
+size, and whether pipelines are better at some documents. Scores: difficulty of the question (the same for all) + mean
+of the pipeline + its effect in the document + noise; the paired differences of two pipelines have a standard deviation
+of 0.25 between questions and, with document effects, of 0.2 between documents.
+"""
 
 from __future__ import annotations
 
+import itertools
+import sys
+from dataclasses import dataclass
+
 import numpy as np
 
-from rag_opt.evaluation.intervals import mean_interval, mean_intervals
+from rag_opt.core.documents import Span
+from rag_opt.core.questions import Question
+from rag_opt.data.splits import Split, split
+from rag_opt.evaluation.decision import Evidence, decide
+from rag_opt.evaluation.selection import Finalist, select_distinct
 
-REPETITIONS, PIPELINES, ALIKE_IN_A_DOCUMENT = 250, 6, 0.3
-DOCUMENTS = {
-    "30 documents of 3": [3] * 30,
-    "one of 40, 29 of 2": [40, *[2] * 29],
-    "one of 40, 9 of 4": [40, *[4] * 9],
-    "40, 20, 10, 5, 3, 2, 2, 1, 1, 1, 1, 1": [40, 20, 10, 5, 3, 2, 2, *[1] * 5],
-    "4 of 5": [5] * 4,
-    "10 of 5": [5] * 10,
-}
+DRAWS, SPLITS, SEARCH_SHARE, FINALISTS = 2000, 20, 0.6, 5
+PIPELINES, SPREADS, QUESTIONS = (5, 40, 200), (0.0, 0.02), (40, 82, 120, 300)
+DOCUMENTS, DOCUMENT_EFFECTS = (1, 2, 5, 14, 50), (0.0, 0.2)
+DIFFICULTY, PAIRED = 0.35, 0.25
+_CHARACTERS = 400  # of a document for each of its questions
+
+
+@dataclass(frozen=True)
+class Cell:
+    pipelines: int
+    spread: float
+    questions: int
+    documents: int
+    document_effect: float
+
+    def __str__(self) -> str:
+        differ = f"SD {self.spread * 100:g} points, document effects {self.document_effect:g}"
+        return f"{self.pipelines} pipelines, {differ}, {self.questions} questions, {self.documents} documents"
+
+
+@dataclass
+class Tally:
+    """Counts over the draws of a cell; `reported` and `losses` in points."""
+
+    draws: int = 0
+    won: int = 0
+    covered: int = 0
+    false_clear: int = 0
+    clear: int = 0
+    held: int = 0
+    reported: float = 0.0
+    losses: float = 0.0
+    half_widths: float = 0.0
+    about: str = ""
+
+
+def documents_of(cell: Cell, total: int) -> np.ndarray:
+    """Return the document of each question: the g-th is 1/sqrt(g) times as large as the first."""
+    weights = 1 / np.sqrt(np.arange(1, cell.documents + 1))
+    ends = np.round(np.cumsum(weights / weights.sum()) * total).astype(int)
+    return np.searchsorted(ends, np.arange(total), side="right")
+
+
+def splits_of(document: np.ndarray) -> list[Split]:
+    """Return splits of the same questions under other names, so that chance divides them otherwise."""
+    splits = []
+    for turn in range(SPLITS):
+        questions, seen = [], dict[int, int]()
+        for number, place in enumerate(document.tolist()):
+            start = seen.get(place, 0)
+            seen[place] = start + _CHARACTERS
+            name = f"{turn}-{number}"
+            questions.append(Question(name, name, evidence=((Span(f"{turn}-{place}", start, start + 50),),)))
+        splits.append(split(questions, search_share=SEARCH_SHARE))
+    return splits
+
+
+def simulate(cell: Cell, *, draws: int, seed: int = 0) -> Tally:
+    total = round(cell.questions / (1 - SEARCH_SHARE))
+    document = documents_of(cell, total)
+    weights = np.bincount(document, minlength=cell.documents) / total
+    splits, dice = splits_of(document), np.random.default_rng([seed, cell.pipelines, cell.questions, cell.documents])
+    tally = Tally(about=splits[0].claim)
+    for number in range(draws):
+        parts = splits[number % SPLITS]
+        means = dice.normal(size=cell.pipelines) * cell.spread
+        means[0] = 0.0
+        effects = dice.normal(size=(cell.pipelines, cell.documents)) * cell.document_effect / np.sqrt(2)
+        noise = dice.normal(size=(cell.pipelines, total), scale=PAIRED / np.sqrt(2))
+        scores = dice.normal(size=total) * DIFFICULTY + means[:, None] + effects[:, document] + noise
+        truth = means + (effects @ weights if parts.unit_kind != "documents" else 0.0)
+        _count(tally, scores, truth, parts, dice.random(cell.pipelines))
+    return tally
+
+
+def _count(tally: Tally, scores: np.ndarray, truth: np.ndarray, parts: Split, costs: np.ndarray) -> None:
+    search, held_out = scores[:, list(parts.search)], scores[:, list(parts.held_out)]
+    order = np.argsort(-search.mean(axis=1)).tolist()
+    finalists = select_distinct({number: search[number] for number in order}, count=FINALISTS)
+    asked = dict.fromkeys([*finalists, 0])
+    evidence = Evidence(
+        {number: search[number] for number in range(len(scores))},
+        {number: held_out[number] for number in asked},
+        parts.search_units,
+        parts.held_out_units,
+    )
+    candidates = [Finalist(number, evidence.pooled(number), (float(costs[number]),)) for number in asked]
+    decision = decide(evidence, candidates, baseline=0)
+    assert decision is not None
+    winner, gain = decision.winner, float(truth[decision.winner] - truth[0])
+    tally.draws += 1
+    tally.losses += 100 * float(truth.max() - truth[winner])
+    tally.held += int(truth.argmax()) in (winner, *decision.indistinguishable)
+    tally.reported += 100 * decision.expected_gain
+    if winner:
+        tally.won += 1
+        tally.covered += decision.gain.low <= gain <= decision.gain.high
+        tally.half_widths += 100 * min(decision.gain.high - decision.gain.mean, 100)
+    tally.clear += decision.verdict == "clear"
+    tally.false_clear += decision.verdict == "clear" and gain <= 0
+
+
+def describe(tally: Tally) -> str:
+    n, won = tally.draws, max(tally.won, 1)
+    return (
+        f"covered {tally.covered / won:.1%} of {tally.won}, false clear {tally.false_clear / n:.1%}, clear "
+        f"{tally.clear / n:.0%}, loss {tally.losses / n:.2f}, reported {tally.reported / n:+.2f}, holds the best "
+        f"{tally.held / n:.1%}, half-width {tally.half_widths / won:.1f} ({tally.about})"
+    )
+
+
+def cells() -> list[Cell]:
+    every = itertools.product(PIPELINES, SPREADS, QUESTIONS, DOCUMENTS, DOCUMENT_EFFECTS)
+    return [Cell(*values) for values in every]
 
 
 def measure() -> list[tuple[str, str, str]]:
-    rows = []
-    for what, sizes in DOCUMENTS.items():
-        units = [f"d{number}" for number, size in enumerate(sizes) for _ in range(size)]
-        dice = np.random.default_rng(5)
+    return [(str(cell), describe(simulate(cell, draws=DRAWS)), "") for cell in cells()]
 
-        def drawn(sizes: list[int] = sizes, dice: np.random.Generator = dice) -> np.ndarray:
-            shared = np.repeat(dice.normal(size=len(sizes)), sizes)
-            own = dice.normal(size=sum(sizes))
-            return np.sqrt(ALIKE_IN_A_DOCUMENT) * shared + np.sqrt(1 - ALIKE_IN_A_DOCUMENT) * own
 
-        one = several = 0
-        for _ in range(REPETITIONS):
-            common = drawn()
-            columns = [common + drawn() for _ in range(PIPELINES)]
-            alone = mean_interval(columns[0], units)
-            one += alone.low > 0 or alone.high < 0
-            several += any(i.low > 0 or i.high < 0 for i in mean_intervals(columns, units))
-        measured = f"{several / REPETITIONS:.1%}, one alone {one / REPETITIONS:.1%}"
-        rows.append((f"questions of each document: {what}; one of {PIPELINES} looked clear", measured, "5 %"))
-    return rows
+if __name__ == "__main__":
+    for one in cells()[:: int(sys.argv[1])]:
+        print(one, "|", describe(simulate(one, draws=int(sys.argv[2]))), flush=True)

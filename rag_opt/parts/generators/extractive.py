@@ -48,10 +48,11 @@ class Extractive:
         for question, spans in zip(question_vectors, choices, strict=True):
             rows = [row[text(span)] for span in spans]
             cosine = np.einsum("sd,d->s", known[rows], question) if rows else np.empty(0)
-            if not rows or cosine.max() < self.refuse_below:
-                answers.append(Answer("", refused=True))
+            confidence = float(cosine.max()) if rows else -1.0
+            if confidence < self.refuse_below or not rows:
+                answers.append(Answer("", refused=True, confidence=confidence))
                 continue
             nearest = np.argsort(-cosine, kind="stable")[: self.sentences]
             cited = [spans[i] for i in sorted(nearest.tolist())]
-            answers.append(Answer(" ".join(" ".join(text(s).split()) for s in cited), False, tuple(cited)))
+            answers.append(Answer(" ".join(" ".join(text(s).split()) for s in cited), False, tuple(cited), confidence))
         return answers

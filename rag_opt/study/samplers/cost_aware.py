@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.cost.forecaster import model_names
 from rag_opt.study.cost.model import CostForecast, Prior
+from rag_opt.study.samplers.feasibility import log_chance_within_guards
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
@@ -131,28 +132,39 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _choose(self, study: optuna.Study) -> SpecDict | None:
-        scored = ((trial, _score(trial)) for trial in study.get_trials(deepcopy=False))
-        known = [
-            (self._space.spec_from_parameters(trial.params), score) for trial, score in scored if score is not None
-        ]
-        tried = [(spec, score) for spec, score in known if spec is not None]
         sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
-        specs, scores = [spec for spec, _ in tried], sign * np.array([score for _, score in tried])
-        from_design = self._choose_by_design(specs, scores)
+        specs, scores, excesses = list[SpecDict](), list[float](), list[dict[str, float]]()
+        for trial in study.get_trials(deepcopy=False):
+            spec, score = self._space.spec_from_parameters(trial.params), _score(trial)
+            if spec is not None and score is not None:
+                specs.append(spec)
+                scores.append(sign * score)
+                excesses.append(trial.constraints)
+        ranked = _rank_last(np.array(scores), excesses)
+        from_design = self._choose_by_design(specs, ranked)
         if from_design is not None:
             return from_design
         if len(specs) < _MIN_TRIALS_TO_FIT:
             raise CannotModel
-        return self._choose_by_model(specs, scores)
+        return self._choose_by_model(specs, np.array(scores), ranked, excesses)
 
-    def _choose_by_model(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict:
+    def _choose_by_model(
+        self,
+        specs: Sequence[SpecDict],
+        scores: FloatArray,
+        ranked: FloatArray,
+        excesses: Sequence[Mapping[str, float]],
+    ) -> SpecDict:
+        features = Features(self._space)
         try:
-            model = Surrogate.fit(Features(self._space), specs, scores)
+            model = Surrogate.fit(features, specs, scores)
         except (ValueError, np.linalg.LinAlgError):
             raise CannotModel from None
-        candidates, seconds = self._filter_possible(self._candidates(specs, scores))
+        candidates, seconds = self._filter_possible(self._candidates(specs, ranked))
         mean, spread = model.predict(candidates)
-        gain = log_expected_improvement(mean, spread, float(scores.max()))
+        best = float(scores[int(ranked.argmax())])
+        gain = log_expected_improvement(mean, spread, best)
+        gain += log_chance_within_guards(features, specs, excesses, candidates)
         worth = gain - self._eta * (1 - self._cost_forecast.spent) * np.log(seconds)
         for row in np.argsort(-worth, kind="stable"):
             chosen: SpecDict = candidates[int(row)]
@@ -260,6 +272,15 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
             else:
                 neighbour[slot] = dict(other)
         return neighbour
+
+
+def _rank_last(scores: FloatArray, excesses: Sequence[Mapping[str, float]]) -> FloatArray:
+    """Return the scores, lowered below all others where a guard is broken, by how far it is."""
+    outside = np.array([sum(max(excess, 0.0) for excess in of_trial.values()) for of_trial in excesses])
+    if not (outside > 0).any() or not len(scores):
+        return scores
+    span = float(np.ptp(scores)) + 1.0
+    return np.where(outside > 0, scores.min() - span * (1 + outside), scores)
 
 
 def _score(trial: FrozenTrial) -> float | None:
