@@ -60,16 +60,13 @@ def mean_intervals(
     """
     means = ClusterMeans.of(np.array(columns), clusters)
     usable = means.groups >= 2
-    quantile = _half_width(means.only(usable & (means.error > 0)), confidence) if usable.any() else np.inf
+    half_widths = np.full(len(usable), np.inf)
+    if usable.any():
+        half_widths[usable] = means.error[usable] * _half_width(means.only(usable & (means.error > 0)), confidence)
+    columns_of_numbers = (means.mean.tolist(), means.error.tolist(), half_widths.tolist(), means.groups.tolist())
     return tuple(
         Interval(mean, error, mean - half, mean + half, groups)
-        for mean, error, half, groups in zip(
-            means.mean.tolist(),
-            means.error.tolist(),
-            np.where(usable, quantile * np.where(usable, means.error, 0.0), np.inf).tolist(),
-            means.groups.tolist(),
-            strict=True,
-        )
+        for mean, error, half, groups in zip(*columns_of_numbers, strict=True)
     )
 
 
@@ -89,9 +86,7 @@ class ClusterMeans:
     @staticmethod
     def of(columns: FloatArray, clusters: Sequence[str]) -> ClusterMeans:
         """Return the means of columns, [columns, questions]; NaN values are left out."""
-        names, group = np.unique(clusters, return_inverse=True)
-        member = np.zeros((len(clusters), len(names)))
-        member[np.arange(len(clusters)), group] = 1.0
+        member = _find_members(tuple(clusters))
         known = ~np.isnan(columns)
         count = known.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -141,6 +136,15 @@ def _half_width(means: ClusterMeans, confidence: float) -> float:
     squared_errors = 1 - 2 * moved * ((shares * weights) @ signs) + moved**2 * (weights**2).sum(axis=1)[:, None]
     drawn = np.abs(moved) / np.sqrt(groups / (groups - 1) * np.maximum(squared_errors, 1e-12))
     return max(student_t, float(np.quantile(drawn.max(axis=0), confidence)))
+
+
+@functools.lru_cache(maxsize=64)
+def _find_members(clusters: tuple[str, ...]) -> FloatArray:
+    """Return which questions are in which cluster as 0 and 1, [questions, clusters]."""
+    names, group = np.unique(clusters, return_inverse=True)
+    member = np.zeros((len(clusters), len(names)))
+    member[np.arange(len(clusters)), group] = 1.0
+    return member
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,7 +10,9 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.evaluation.intervals import bound_gains, paired_gain
 
-MARGIN_SHARE = 0.025  # of the deviation of scores over questions: how far below the best a cheaper winner may be
+# Of the deviation of scores over questions, how far below the best a cheaper winner may be: half a point where scores
+# deviate by 0.4. Twice that would cost 0.1 points on average (docs/benchmarks.md, "Intervals").
+MARGIN_SHARE = 0.0125
 COST_TOLERANCE = 0.1  # of the larger cost: what differs by less costs the same
 _CONFIDENCE = 0.95
 

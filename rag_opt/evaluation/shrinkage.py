@@ -36,10 +36,11 @@ def shrink_gain(
 def _means_and_signal(columns: Sequence[FloatArray], clusters: Sequence[str]) -> tuple[FloatArray, float]:
     """Return the means, and the share of their variance that is not noise, in [0, 1]; 0 for a single column."""
     stacked = np.array(columns)
+    stacked[:, np.isnan(stacked).any(axis=0)] = np.nan  # compared on the questions that all of them have
     means = ClusterMeans.of(stacked, clusters).mean
     spread = float(means.var(ddof=1)) if len(means) > 1 else 0.0
     # what all columns share (the baseline's own noise) moves their mean, not their spread
-    apart = stacked - np.nanmean(stacked, axis=0)
+    apart = stacked - stacked.mean(axis=0)
     errors = ClusterMeans.of(apart, clusters).error
     noise = float((errors**2).sum()) / (len(means) - 1) if len(means) > 1 else np.inf
     return means, max(1 - noise / spread, 0.0) if spread > 0 and np.isfinite(noise) else 0.0

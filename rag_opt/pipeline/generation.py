@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import orjson
@@ -60,7 +60,7 @@ class Generation:
         # a question whose retrieval failed has no score anyway
         rows = [row for row in range(len(questions)) if not usage.failed[row]]
         requests = [part.request(questions[row].text, texts[row], prompt) for row in rows]
-        with self._stage_timer.timed(f"answer {part.kind}", len(rows)):
+        with self._stage_timer.timed(f"answer {part.kind}", self._count_tokens(arranged[row] for row in rows)):
             replies = usage.complete(self._llm_client, requests, rows)
         answers, took_ms = [Answer("", refused=False)] * len(questions), np.full(len(questions), np.nan)
         for row, reply in zip(rows, replies, strict=True):
@@ -75,7 +75,7 @@ class Generation:
 
         def compute(positions: list[int]) -> list[bytes]:
             clock = _Clock(self._encoder)
-            with self._stage_timer.timed(f"answer {part.kind}", len(positions)):
+            with self._stage_timer.timed(f"answer {part.kind}", self._count_tokens(contexts[i] for i in positions)):
                 answers = part.answer(
                     vectors[positions],
                     [contexts[position] for position in positions],
@@ -103,6 +103,10 @@ class Generation:
         documents = self._texts.digest
         passages = [[[*span.to_list(), documents(span.document_id)] for span in context] for context in contexts]
         return [item_key(namespace, [q.text, context]) for q, context in zip(questions, passages, strict=True)]
+
+    def _count_tokens(self, contexts: Iterable[Sequence[Span]]) -> float:
+        """Return the tokens of several contexts: the work of answering from them."""
+        return float(sum(self._texts.tokens(span) for context in contexts for span in context))
 
     def _sentences(self, span: Span) -> list[Span]:
         """Return the sentences of a span, none longer than the model reads."""

@@ -10,9 +10,12 @@ from rag_opt.core.questions import Question
 from rag_opt.models.encoder import Encoder
 from rag_opt.parts.index_queries import IndexQuery
 from rag_opt.parts.interfaces import (
+    Chunker,
     FeedbackQuery,
     Index,
     LateChunkingEmbedder,
+    Packer,
+    Retriever,
     RewordingQuery,
     TextIndex,
     VectorChunker,
@@ -124,7 +127,8 @@ class Planner:
         if takes_time(spec.reranker):
             work = rerank_work(spec.reranker, count)
             stages.append(_expected(rerank_stage(spec.reranker), spec.digest, count, work))
-        return [*stages, _expected(f"answer {spec.generator.kind}", spec.digest, count, count)]
+        tokens = count * expected_context_tokens(spec.retriever, spec.chunker, spec.packer)
+        return [*stages, _expected(f"answer {spec.generator.kind}", spec.digest, count, tokens)]
 
     def _once(self, key: tuple[str, ...], look: Callable[[], Stage]) -> Stage:
         if key in self._complete:
@@ -216,6 +220,11 @@ class Planner:
         tokens = self._builder.corpus_tokens(encoder) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
+
+
+def expected_context_tokens(retriever: Retriever, chunker: Chunker, packer: Packer) -> float:
+    """Return about how many tokens of context a generator reads for a question: the work of an answer."""
+    return float(min(packer.context_tokens, retriever.top_k * chunker.size))
 
 
 def _expected(name: str, key: str, count: int, work: float) -> Stage:

@@ -87,10 +87,8 @@ def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tu
         yield "cheaper", _describe_offer(result.offer)
     if result.indistinguishable:
         among = f"{len(result.indistinguishable)} of {result.tried} tried"
-        yield (
-            "as good",
-            f"{_listed(result.indistinguishable)} ({among}): statistically indistinguishable from the winner",
-        )
+        alike = "statistically indistinguishable from the winner"
+        yield "as good", f"{_listed(result.indistinguishable)} ({among}): {alike}"
     for number, excesses in result.outside.items():
         broken = ", ".join(f"{name} by {excess:.3g}" for name, excess in excesses.items())
         yield "outside", f"trial {number} is outside a guard: {broken}"

@@ -29,9 +29,16 @@ from rag_opt.setup.space_models import SpaceModels
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.reserve import share_for_trials
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.history import find_model_qualities
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.search import Search
+from rag_opt.study.transfer import (
+    NONE,
+    EarlierStudy,
+    Expectations,
+    build_portfolio,
+    count_comparable,
+    find_earlier_studies,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +127,12 @@ def _bound(
         "split": digest([study.search_share, parts.unit_kind, sorted(dataset.questions[i].id for i in parts.search)]),
     }
     folder = StudyFolder(Path(settings.outputs) / f"{study.name or dataset.name}{name_suffix}")
-    qualities_by_model, history_notes = _history(inputs, folder, digests)
+    earlier, transfer_notes = _learn(inputs, folder, digests)
     questions = tuple(dataset.questions[i] for i in parts.search)
+    space = dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible)
     search = Search(
         folder=folder,
-        space=dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible),
+        space=space,
         baseline=inputs.baseline,
         enqueued=inputs.enqueued,
         sampler=inputs.sampler,
@@ -140,7 +148,8 @@ def _bound(
         minutes=study.minutes,
         stop=study.stop,
         sweep=inputs.sweep,
-        studied=qualities_by_model,
+        portfolio=tuple(build_portfolio(earlier, space)),
+        expected=Expectations(earlier, space).mean if earlier else None,
     )
     share = functools.partial(share_for_trials, search, held_out=len(parts.held_out), finalists=study.finalists)
     return Prepared(
@@ -149,7 +158,7 @@ def _bound(
         split=parts,
         search=dataclasses.replace(search, share_for_trials=share),
         digests=digests,
-        notes=(*notes, *history_notes),
+        notes=(*notes, *transfer_notes),
     )
 
 
@@ -159,13 +168,14 @@ def _read_guards(objective: ObjectiveSettings) -> Guards:
     return Guards({name: guard for name, guard in named.items() if guard is not None})
 
 
-def _history(inputs: Inputs, folder: StudyFolder, digests: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the quality of each model that earlier studies found, where the sampler wants to know; and notes."""
-    if not isinstance(inputs.sampler, CostAware) or inputs.sampler.priors != "studies":
-        return {}, []
-    sign = inputs.objective_set.sign
-    found, unreadable = find_model_qualities(folder, digests, sign=sign)
-    ranked = sorted(found.items(), key=lambda pair: -pair[1])
-    models = ", ".join(f"{name} {sign * value:.3f}" for name, value in ranked) or "none was studied"
-    notes = [f"models by the best that earlier studies of this data found: {models}"]
-    return found, notes + [f"the study {name!r} could not be read: {why}" for name, why in unreadable.items()]
+def _learn(inputs: Inputs, folder: StudyFolder, digests: Mapping[str, str]) -> tuple[list[EarlierStudy], list[str]]:
+    """Return the earlier studies that this one learns from; and notes of them, or of those it could learn from."""
+    learn_from = inputs.settings.study.learn_from
+    if learn_from == NONE:
+        same, other = count_comparable(folder, digests)
+        ways = [f"study.learn_from=same: {same} of this data"] if same else []
+        ways += [f"study.learn_from=all: {other} of other data{' too' if same else ''}"] if other else []
+        return [], [f"earlier studies of this objective can be learned from: {'; '.join(ways)}"] if ways else []
+    studies, notes = find_earlier_studies(folder, digests, sign=inputs.objective_set.sign, learn_from=learn_from)
+    names = ", ".join(f"{study.name} ({len(study.specs)} pipelines)" for study in studies) or "none was found"
+    return studies, [f"learning from earlier studies: {names}", *notes]

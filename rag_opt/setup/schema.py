@@ -38,6 +38,13 @@ class StudySettings:
         Doc("Stop asking a pipeline that surely loses; auto: where answering calls a language model."),
     ] = "auto"
     max_failures: Annotated[int, Ge(1), Doc("Crashed trials in a row that stop the search.")] = 5
+    learn_from: Annotated[
+        str,
+        Doc(
+            "Earlier studies of this objective whose best pipelines are tried first, and which tell cost_aware what to "
+            "expect: none, same (of this data), all, or the name of a study in outputs."
+        ),
+    ] = "none"
     enqueue: Annotated[list[str], Doc("Pipelines tried after the baseline: YAML or JSON files.")] = field(
         default_factory=list
     )

@@ -17,6 +17,7 @@ from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
 from rag_opt.study.samplers.proposals import propose_new, spec_digest
 from rag_opt.study.search import Search
 from rag_opt.study.sweep import sweep
+from rag_opt.study.transfer import PORTFOLIO
 from rag_opt.study.trial_runner import run_trial
 from rag_opt.study.trials import Trial, TrialLog
 
@@ -100,6 +101,11 @@ class _Loop:
                 return
             if spec.digest not in self._tried_digests:
                 yield Proposal(spec.to_dict()), origin
+        for earlier in search.portfolio:
+            if self._is_over():
+                return
+            if spec_digest(earlier) not in self._tried_digests:
+                yield Proposal(earlier), PORTFOLIO
         while not self._is_over():
             if search.sweep:
                 self._sweep_new_indexes()
@@ -176,7 +182,7 @@ class _Loop:
         cost_forecast = CostForecast()
         if isinstance(search.sampler, ReadsCosts):
             cost_forecast = search.cost_forecaster.cost_forecast(
-                log.trials, spent=search.share_spent(log), paid=search.sampler.paid
+                log.trials, spent=search.share_of_everything(log), paid=search.sampler.paid
             )
         stuck = number >= _REDRAWS and all(trial.state == "PRUNED" for trial in log.trials[-_REDRAWS:])
         return propose_new(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.evaluation.intervals import Interval
@@ -14,6 +17,19 @@ from rag_opt.study.search import Search
 from rag_opt.study.trials import Trial
 
 
+@dataclass(frozen=True)
+class Raced:
+    """An evaluation on all search questions, or on those asked before the race was lost.
+
+    `lost`: why it was lost, empty where it was not. `estimate`: then its value on all questions, by the incumbent's
+    value there and the paired gain over it on those that both were asked: easy blocks do not flatter.
+    """
+
+    evaluation: Evaluation
+    lost: str = ""
+    estimate: float | None = None
+
+
 class RacingEvaluator:
     """Evaluates the pipelines of one search, in a race against the best so far where the search races."""
 
@@ -21,15 +37,15 @@ class RacingEvaluator:
         self._search, self._race = search, Race()
         self._incumbent: tuple[int, FloatArray, FloatArray] | None = None
 
-    def evaluate(self, spec: PipelineSpec, trials: Sequence[Trial]) -> tuple[Evaluation, str]:
-        """Return the evaluation on all search questions, or on those asked before the race was lost; and why it was.
+    def evaluate(self, spec: PipelineSpec, trials: Sequence[Trial]) -> Raced:
+        """Return the evaluation on all search questions, or on those asked before the race was lost.
 
         Raises ScreenedOut where it finds so much less evidence that it is not asked.
         """
         search, questions = self._search, self._search.questions
         best = search.best(trials) if search.races else None
         if best is None:
-            return evaluate(search.builder, spec, questions, search.objective_set), ""
+            return Raced(evaluate(search.builder, spec, questions, search.objective_set))
         theirs, their_evidence = self._incumbent_scores(best)
         sign = search.objective_set.sign
         if "evidence" in search.objective_set.optimised.requires and sign > 0:  # else evidence is not what wins
@@ -44,9 +60,9 @@ class RacingEvaluator:
             clusters = [search.clusters[i] for i in rows]
             loss = self._race.find_score_loss(sign * evaluation.optimised, sign * theirs[rows], clusters)
             if loss is not None:
-                lost = _describe_loss("score", loss, best)
-                return evaluation, f"lost the race after {len(rows)} questions: {lost}"
-        return evaluation, ""
+                lost = f"lost the race after {len(rows)} questions: {_describe_loss('score', loss, best)}"
+                return Raced(evaluation, lost, float(np.nanmean(theirs)) + sign * loss.mean)
+        return Raced(evaluation)
 
     def _incumbent_scores(self, trial: Trial) -> tuple[FloatArray, FloatArray]:
         """Return score and evidence recall of the incumbent per question; all of it is stored."""

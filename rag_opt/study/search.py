@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +11,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.guards import Guards
 from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
@@ -25,7 +25,8 @@ class Search:
     """Everything that a search needs, checked and ready.
 
     `questions`: the search questions, with the cluster of each in `clusters`. `trials` and `minutes` are its limits;
-    `max_failures`: crashed trials in a row that stop it. `studied`: values that earlier studies found, by model.
+    `max_failures`: crashed trials in a row that stop it. `portfolio`: pipelines that
+    earlier studies propose, tried after these; `expected`: what they expect of others, for samplers that ask.
     `share_for_trials`: which share of a cap trials may spend, after some trials. `enqueued`: pipelines tried first,
     after the reference pipelines. `guards`: what a winner may not be worse in than the baseline.
     """
@@ -46,7 +47,8 @@ class Search:
     stop: Literal["trials", "auto"] = "trials"
     races: bool = False
     guards: Guards = field(default_factory=Guards)
-    studied: Mapping[str, float] = field(default_factory=dict)
+    portfolio: tuple[SpecDict, ...] = ()
+    expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
 
@@ -55,6 +57,10 @@ class Search:
         trials = sum(trial.is_counted for trial in log.trials) / self.trials
         minutes = sum(trial.seconds for trial in log.trials) / 60 / self.minutes if self.minutes else 0.0
         return min(max(trials, minutes), 1.0)
+
+    def share_of_everything(self, log: TrialLog) -> float:
+        """Return the share of the scarcest of all limits and caps (dollars, calls, minutes) that is used, in [0, 1]."""
+        return min(max(self.share_spent(log), self.builder.budget_tracker.share_spent()), 1.0)
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
         """Return the best complete trial of the space that may win, or None."""
@@ -87,4 +93,4 @@ class Search:
 
     def new_cost_forecaster(self) -> CostForecaster:
         """Return a forecaster that knows of no trial yet."""
-        return CostForecaster(self.builder, self.space, self.questions, self.baseline, studied=self.studied)
+        return CostForecaster(self.builder, self.space, self.questions, self.baseline, expected=self.expected)

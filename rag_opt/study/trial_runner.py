@@ -21,7 +21,7 @@ from rag_opt.pipeline.stage_timer import Spent
 from rag_opt.study.evaluation import Evaluation
 from rag_opt.study.latency import LATENCY_METRICS, measure_latency
 from rag_opt.study.racing import ScreenedOut
-from rag_opt.study.racing_evaluator import RacingEvaluator
+from rag_opt.study.racing_evaluator import Raced, RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
 from rag_opt.study.trial_usage import TrialUsage
@@ -56,7 +56,8 @@ def run_trial(
         reason = search.space.reason_against(trial.spec) if origin in ("sampler", "sweep") else ""
         if reason:
             raise ImpossiblePipeline(reason)
-        evaluation, lost = racing_evaluator.evaluate(spec, trials)
+        raced = racing_evaluator.evaluate(spec, trials)
+        evaluation = raced.evaluation
         search.folder.save_rows(number, evaluation.run, evaluation.columns)
     except ImpossiblePipeline as error:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
@@ -71,7 +72,7 @@ def run_trial(
         reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}"
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
-    return _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), evaluation, lost)
+    return _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), raced)
 
 
 def _with_measurements(
@@ -116,8 +117,9 @@ class _Before:
         return {**rounded, "rest": (float(len(search.questions)), round(max(rest, 0.0), 4))}
 
 
-def _with_value(search: Search, trial: Trial, evaluation: Evaluation, lost: str) -> Trial:
-    """Return the trial with its value, or pruned with the mean of the questions it was asked; failed without any."""
+def _with_value(search: Search, trial: Trial, raced: Raced) -> Trial:
+    """Return the trial with its value, or pruned with an estimate of it; failed where nothing could be scored."""
+    evaluation = raced.evaluation
     if evaluation.coverage == 0:
         reason = next((f": {reason}" for reason in trial.failures), "")
         return dataclasses.replace(trial, reason=f"not one question could be scored{reason}")
@@ -127,8 +129,9 @@ def _with_value(search: Search, trial: Trial, evaluation: Evaluation, lost: str)
     others = tuple(float(np.nanmean(column)) if not np.isnan(column).all() else np.nan for column in evaluation.others)
     if not np.isfinite(others).all():
         return dataclasses.replace(trial, reason="an objective of objective.against could not be scored")
-    if lost:
-        return dataclasses.replace(trial, state="PRUNED", raced=True, partial=interval.mean, error=error, reason=lost)
+    if raced.lost:
+        lost = dataclasses.replace(trial, state="PRUNED", raced=True, reason=raced.lost)
+        return dataclasses.replace(lost, partial=raced.estimate, error=error)
     return dataclasses.replace(trial, state="COMPLETE", value=interval.mean, error=error, others=others)
 
 
@@ -142,6 +145,7 @@ def _stages_when_made(builder: PipelineBuilder, spec: PipelineSpec, responses: R
     stages |= {"rerank": rerank_stage(spec.reranker), "answer": f"answer {spec.generator.kind}"}
     stages["rewrite"] = f"rewrite {spec.query.kind}"
     work = {"rerank": float(rerank_work(spec.reranker, int(questions)))}
+    work["answer"] = float(responses.context_tokens.sum())
     asked = {
         stage: (work.get(name, questions), round(float(seconds[name]), 4))
         for name, stage in stages.items()

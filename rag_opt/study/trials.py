@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import optuna
@@ -32,7 +33,8 @@ class Trial:
     """One pipeline, tried.
 
     `value` is None unless COMPLETE; `reason` says why not. `others`: values of the objectives that are optimised
-    against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` its mean over those.
+    against it. `asked`: how many questions it was asked; `raced`: it lost a race, with `partial` the
+    value that it would have had by what it lost to the best one on those.
     `error`: standard error of the value over questions. `coverage`: share of the questions that the objective could
     score. `metrics`: aggregated numbers by name. `truncated_chunks`: chunks longer than the model reads.
 
@@ -79,7 +81,7 @@ class Trial:
         return None if self.value is None else [self.value, *self.others]
 
 
-def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float]) -> FrozenTrial:
+def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float] = MappingProxyType({})) -> FrozenTrial:
     """Return the trial as Optuna keeps it: parameters by path where it is of this space, the rest as attributes.
 
     `constraints`: by guard how far it is outside, 0 or less inside.

@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass
 class Tally:
-    """Counts over the draws of a cell; `reported` and `losses` in points."""
+    """Counts over the draws of a cell; `reported` and true (`gained`) gains, `losses` and `half_widths` in points."""
 
     draws: int = 0
     won: int = 0
@@ -51,6 +51,7 @@ class Tally:
     clear: int = 0
     held: int = 0
     reported: float = 0.0
+    gained: float = 0.0
     losses: float = 0.0
     half_widths: float = 0.0
     about: str = ""
@@ -114,6 +115,7 @@ def _count(tally: Tally, scores: np.ndarray, truth: np.ndarray, parts: Split, co
     tally.losses += 100 * float(truth.max() - truth[winner])
     tally.held += int(truth.argmax()) in (winner, *decision.indistinguishable)
     tally.reported += 100 * decision.expected_gain
+    tally.gained += 100 * gain
     if winner:
         tally.won += 1
         tally.covered += decision.gain.low <= gain <= decision.gain.high
@@ -126,7 +128,8 @@ def describe(tally: Tally) -> str:
     n, won = tally.draws, max(tally.won, 1)
     return (
         f"covered {tally.covered / won:.1%} of {tally.won}, false clear {tally.false_clear / n:.1%}, clear "
-        f"{tally.clear / n:.0%}, loss {tally.losses / n:.2f}, reported {tally.reported / n:+.2f}, holds the best "
+        f"{tally.clear / n:.0%}, loss {tally.losses / n:.2f}, reported {tally.reported / n:+.2f} of "
+        f"{tally.gained / n:+.2f}, holds the best "
         f"{tally.held / n:.1%}, half-width {tally.half_widths / won:.1f} ({tally.about})"
     )
 
@@ -140,6 +143,6 @@ def measure() -> list[tuple[str, str, str]]:
     return [(str(cell), describe(simulate(cell, draws=DRAWS)), "") for cell in cells()]
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # python -m tests.benchmarks.intervals EVERY_NTH_CELL DRAWS
     for one in cells()[:: int(sys.argv[1])]:
         print(one, "|", describe(simulate(one, draws=int(sys.argv[2]))), flush=True)

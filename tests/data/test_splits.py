@@ -11,7 +11,7 @@ from rag_opt.data.splits import split
 
 
 def asked(name: str, *documents: str, start: int = 0) -> Question:
-    return Question(name, "?", evidence=tuple((Span(d, start, start + 5),) for d in documents) or None)
+    return Question(name, name, evidence=tuple((Span(d, start, start + 5),) for d in documents) or None)
 
 
 links = st.lists(st.lists(st.integers(0, 60), min_size=0, max_size=2, unique=True), min_size=1, max_size=80)
@@ -27,7 +27,7 @@ def test_every_question_has_one_side_and_units_are_not_divided(raw: list[list[in
     for i, unit in enumerate(parts.units):
         sides.setdefault(unit, set()).add(i in parts.search)
     assert all(len(side) == 1 for side in sides.values())
-    if parts.basis.endswith("units") and "split by documents" in parts.basis:
+    if parts.unit_kind == "documents":
         owner: dict[str, str] = {}
         for question, unit in zip(questions, parts.units, strict=True):
             for document in question.document_ids:
@@ -57,7 +57,7 @@ def test_without_any_structure_questions_are_their_own_units() -> None:
 
 def test_evidence_across_the_edge_of_a_section_links_both() -> None:
     questions = [asked(f"q{i}", "one", start=i * 2000 + 10) for i in range(40)]
-    crossing = [Question("x", "?", evidence=((Span("one", 1990, 2100),),)), asked("y", "one", start=2050)]
+    crossing = [Question("x", "x", evidence=((Span("one", 1990, 2100),),)), asked("y", "one", start=2050)]
     parts = split([*questions, *crossing], search_share=0.5)
     assert "split by sections" in parts.basis
     assert len({parts.units[0], parts.units[1], parts.units[40], parts.units[41]}) == 1
@@ -67,8 +67,35 @@ def test_evidence_across_the_edge_of_a_section_links_both() -> None:
 @settings(deadline=None)
 def test_few_questions_are_shared_out_and_no_side_is_empty(count: int, share: float) -> None:
     parts = split([asked(f"q{i}", "one") for i in range(count)], search_share=share)
-    assert len(parts.search) == min(max(round(share * count), 1), max(count - 1, 1))
+    assert 1 <= len(parts.search) <= max(count - 1, 1)
+    assert abs(len(parts.search) - share * count) <= 1
     assert "too few to leave the share to chance" in parts.basis
+
+
+@given(st.lists(st.integers(1, 12), min_size=20, max_size=60), st.floats(0.2, 0.8))
+@settings(deadline=None)
+def test_the_share_is_met_within_ten_points_where_units_allow_it(sizes: list[int], share: float) -> None:
+    questions = [asked(f"q{d}-{i}", f"d{d}") for d, size in enumerate(sizes) for i in range(size)]
+    parts = split(questions, search_share=share)
+    largest = max(sizes) if parts.unit_kind == "documents" else 1
+    assert abs(len(parts.search) - share * len(questions)) <= max(0.1 * len(questions), largest)
+
+
+def test_units_say_what_a_gain_is_about() -> None:
+    many = split([asked(f"q{i}", f"d{i}") for i in range(60)], search_share=0.6)
+    one = split([asked(f"q{i}", "one", start=i * 1000) for i in range(60)], search_share=0.6)
+    assert (many.claim, one.claim) == ("documents like these", "these documents")
+    assert len(many.search_units) == len(many.search) and set(one.held_out_units).isdisjoint(one.search_units)
+
+
+def test_questions_of_one_text_are_one_unit() -> None:
+    texts = ["Who wrote it?", "who wrote it", "WHO  WROTE IT ?!", "Who wrote that?"]
+    questions = [Question(str(i), text, evidence=((Span(f"d{i}", 0, 5),),)) for i, text in enumerate(texts)]
+    more = [asked(f"q{i}", f"e{i}") for i in range(40)]
+    units = split([*questions, *more], search_share=0.5).units
+    assert len(set(units[:3])) == 1 and units[3] != units[0]
+    alone = split([Question(str(i), text) for i, text in enumerate(texts)], search_share=0.5).units
+    assert len(set(alone[:3])) == 1 and alone[3] != alone[0], "without evidence too"
 
 
 def test_questions_without_evidence_do_not_count_as_units() -> None:

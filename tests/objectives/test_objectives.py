@@ -84,8 +84,9 @@ def test_stored_scores_are_not_computed_again(run: Run, tools: ScoringResources)
 def test_grounded_answer_is_what_the_issue_says(run: Run, tools: ScoringResources, cards: EmbedderCards) -> None:
     from ragas.metrics.collections import SemanticSimilarity
 
-    price = 0.07
-    scores = GroundedAnswer(price_per_1000_tokens=price).score(run, tools)["quality/grounded_answer"]
+    price, worth = 0.07, 0.4
+    scored = GroundedAnswer(price_per_1000_tokens=price, refusal_worth=worth).score(run, tools)
+    scores, attainable = scored["quality/grounded_answer"], scored["ragas/attainable_similarity"]
     recall = EvidenceRecall(price_per_1000_tokens=0).score(run, tools)["quality/evidence_recall_after_price"]
     encoder = Encoder(cards.read("minilm"), values=MemoryValues())
 
@@ -100,12 +101,18 @@ def test_grounded_answer_is_what_the_issue_says(run: Run, tools: ScoringResource
         answer = run.responses.answers[i]
         paid = price * run.responses.context_tokens[i] / 1000
         if not question.answerable:
-            expected = float(answer.refused)
+            expected = worth * answer.refused
             refused += answer.refused
+        elif answer.refused:
+            expected = 0.0
         else:
-            said = asyncio.run(metric.ascore(question.reference_answer, answer.text)).value if not answer.refused else 0
-            expected = (recall[i] + said) / 2
-            answered += not answer.refused
+            evidence = run.texts.of(question.evidence[0][0])
+            said, best = (
+                asyncio.run(metric.ascore(question.reference_answer, t)).value for t in (answer.text, evidence)
+            )
+            assert attainable[i] == pytest.approx(best, abs=1e-5)
+            expected = (recall[i] + min(1.0, said / max(0.3, best))) / 2
+            answered += 1
         assert scores[i] == pytest.approx(expected - paid, abs=1e-5), question.id
     assert refused and answered, "the tiny data set should show both"
 

@@ -75,7 +75,7 @@ def test_a_question_that_fails_has_no_score_and_is_asked_again(slot: str, datase
         failed = [bool(why) for why in run.responses.usage.failed]
         assert failed == [FAILS in question.text for question in dataset.questions], run.responses.usage.failed
         assert "context length exceeded" in next(filter(None, run.responses.usage.failed))
-        for kind in ("refusals", "evidence", "latency", "grounded_answer"):
+        for kind in ("refusals", "evidence", "batch_time", "grounded_answer"):
             scores = score(kinds("objective")[kind](), run, ScoringResources(builder.encoder), builder.store.values)
             assert all(np.isnan(column[failed]).all() for column in scores.values())
         server.fails = lambda text: False

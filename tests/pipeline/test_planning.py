@@ -58,10 +58,13 @@ def test_the_work_of_a_plan_is_the_work_that_is_done(builder: PipelineBuilder, d
     before = plan(builder, spec_of(), dataset.questions)
     builder.pipeline(spec_of()).ask(dataset.questions)
     spent = builder.stage_timer.spent
-    for name in ("index chroma", "index bm25", "search chroma", "search bm25", "answer extractive"):
+    for name in ("index chroma", "index bm25", "search chroma", "search bm25"):
         assert spent[name][0] == before[name].work, name
         assert spent[name][1] > 0
     assert spent[EMBED][0] == before[EMBED].work
+    tokens = builder.pipeline(spec_of()).ask(dataset.questions).context_tokens.sum()
+    assert spent["answer extractive"][0] == tokens, "the work of an answer is what is read for it"
+    assert before["answer extractive"].work == pytest.approx(float(tokens), rel=0.3)
     assert spent[COMPARE][0] > before[COMPARE].work  # the sentences of answers were not known before
     left = plan(builder, spec_of(), dataset.questions).missing
     assert [stage.name for stage in left] == ["answer extractive"] and not left[0].counted

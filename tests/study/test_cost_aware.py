@@ -267,14 +267,3 @@ def test_rounding_noise_is_removed_from_a_parameter(space: Space) -> None:
     spec["retriever"] = {"weighted": {"top_k": 3, "weight": 0.3}}
     chosen = {path: value for path, (value, _) in (space.parameters(spec) or {}).items()}
     assert space.spec_from_parameters({**chosen, "retriever.weighted.weight": 0.1 + 0.2}) == spec
-
-
-def test_findings_of_earlier_studies_go_before_the_quality_on_cards(space: Space) -> None:
-    cards = {"minilm": Prior("one", 20, 60.0), "minilm_128": Prior("other", 20, 40.0)}
-    studied = {"minilm": Prior("one", 20, 60.0, studied=-0.9), "minilm_128": Prior("other", 20, 40.0, studied=-0.2)}
-    only_one = {"minilm": Prior("one", 20, 60.0), "minilm_128": Prior("other", 20, 40.0, studied=-0.9)}
-    for priors, first in ((cards, "minilm"), (studied, "minilm_128"), (only_one, "minilm_128")):
-        found = CostAware().propose(
-            space, told(space, []), seed=0, tried_digests=set(), cost_forecast=CostForecast(priors=priors)
-        )
-        assert found is not None and found.spec["embedder"]["model"]["name"] == first

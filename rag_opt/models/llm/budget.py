@@ -145,6 +145,12 @@ class BudgetTracker:
             if connection is not None:
                 connection.execute(statement, values)
 
+    def share_spent(self) -> float:
+        """Return the share of the scarcest cap that is spent, of what may be spent now; 0 without any cap."""
+        spent, caps = self.total, self.budget
+        used = [(spent.usd, caps.usd), (float(spent.calls), caps.calls), (self.minutes, caps.minutes)]
+        return max((amount / (cap * self.share) for amount, cap in used if cap), default=0.0)
+
     def over(self) -> str:
         """Return which cap is reached, in words; empty while none is."""
         spent, caps = self.total, self.budget

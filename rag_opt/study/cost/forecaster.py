@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import lookup
 from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.plan import Plan, Planner, Stage
+from rag_opt.pipeline.plan import Plan, Planner, Stage, expected_context_tokens
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict, part_from
 from rag_opt.study.cost.model import TRIAL, CostForecast, CostModel, Prior, StageCosts
 from rag_opt.study.space.domains import Choice, Scalar
@@ -22,7 +22,9 @@ from rag_opt.study.trials import Trial
 
 _TIMED_CHUNKS = 64
 _PLANS_KEPT = 20_000
-_NEVER_SHARED = ("rewrite ", "rerank ", "answer ")  # what every other pipeline needs anew
+_ANSWER = "answer "
+_CONTEXT_SLOTS = ("retriever", "chunker", "packer")  # what decides how much a generator reads
+_NEVER_SHARED = ("rewrite ", "rerank ", _ANSWER)  # what every other pipeline needs anew
 
 
 def model_names(space: Space) -> list[str]:
@@ -47,7 +49,7 @@ def time_model(builder: PipelineBuilder, spec: PipelineSpec, name: str) -> Stage
 class CostForecaster:
     """Makes the cost forecast of every ask. Models of the space that were never run are timed on the first.
 
-    `studied`: the quality of models that earlier studies found, higher is better.
+    `expected`: what earlier studies expect of pipelines (`transfer.Expectations.mean`).
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class CostForecaster:
         questions: Sequence[Question],
         baseline: PipelineSpec,
         *,
-        studied: Mapping[str, float] = MappingProxyType({}),
+        expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None,
     ) -> None:
         self._builder, self._space, self._questions, self._baseline = builder, space, questions, baseline
+        self._expected = expected
         self._planner = Planner(builder, questions)
         self._model_costs: list[StageCosts] | None = None
         self._done: set[str] = set()
@@ -68,8 +71,7 @@ class CostForecaster:
         self._outlines: dict[str, Plan] = {}
         cards = {name: builder.encoder(name).card for name in model_names(space)}
         self.priors = {
-            name: Prior(card.id, card.parameters_millions, card.prior_quality, studied.get(name))
-            for name, card in cards.items()
+            name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
         }
 
     def cost_forecast(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> CostForecast:
@@ -89,7 +91,8 @@ class CostForecaster:
                 self._done |= {stage.name + stage.key for stage in outline.stages}
         self._trials_counted = len(trials)
         missing = self._not_done if paid == "study" else self._not_stored
-        return CostForecast(_MissingWork(missing, self._lists), costs, spent, self.priors)
+        work = _MissingWork(missing, self._lists, len(self._questions))
+        return CostForecast(work, costs, spent, self.priors, self._expected)
 
     def _time_model(self, name: str) -> StageCosts:
         try:
@@ -114,12 +117,15 @@ class CostForecaster:
 class _MissingWork:
     """Missing work of pipelines as of now. Those that differ only in what rearranges lists are planned once.
 
-    `lists`: by retriever the ranked lists that it asks for, None where it cannot exist.
+    `lists`: by retriever the ranked lists that it asks for, None where it cannot exist. `questions`: their number.
     """
 
-    def __init__(self, missing: Callable[[str, SpecDict], Sequence[Stage]], lists: dict[str, str | None]) -> None:
-        self._missing, self._lists = missing, lists
+    def __init__(
+        self, missing: Callable[[str, SpecDict], Sequence[Stage]], lists: dict[str, str | None], questions: int
+    ) -> None:
+        self._missing, self._lists, self._questions = missing, lists, questions
         self._planned: dict[str, list[tuple[str, float]]] = {}
+        self._context_tokens: dict[str, float] = {}
 
     def __call__(self, spec: SpecDict) -> Iterator[tuple[str, float]]:
         yield TRIAL, 1.0
@@ -148,4 +154,13 @@ class _MissingWork:
                 self._planned[key] = [(stage.name, stage.work) for stage in self._missing(key, spec)]
             except (ImpossiblePipeline, BadInput):
                 self._planned[key] = [("impossible", math.inf)]
-        yield from self._planned[key]
+        for name, work in self._planned[key]:
+            yield name, self._answer_work(spec) if name.startswith(_ANSWER) else work
+
+    def _answer_work(self, spec: SpecDict) -> float:
+        """Return the work of answering, which differs among pipelines that need the same lists."""
+        key = repr([spec[slot] for slot in _CONTEXT_SLOTS])
+        if key not in self._context_tokens:
+            retriever, chunker, packer = (part_from(slot, spec[slot], where=slot) for slot in _CONTEXT_SLOTS)
+            self._context_tokens[key] = expected_context_tokens(retriever, chunker, packer)
+        return self._questions * self._context_tokens[key]

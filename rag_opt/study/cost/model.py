@@ -18,7 +18,7 @@ _SPREAD = 0.3  # of log seconds around what work alone says
 _SLOPE, _SLOPE_SPREAD = 1.0, 0.1  # of log seconds by log work: nearly all stages are linear
 _INTERCEPT_SPREAD = 2.0
 # seconds per unit of work before anything was measured: a character cut, a model distilled, a token embedded, a chunk
-# indexed, a question
+# indexed, a question; of an answer a token of its context
 _PRIOR_SECONDS = {
     "chunk": 2e-6,
     "distil": 20.0,
@@ -28,7 +28,7 @@ _PRIOR_SECONDS = {
     "search": 1e-3,
     "rewrite": 1.0,
     "rerank": 2e-3,
-    "answer": 5e-3,
+    "answer": 5e-6,
     "rest": 1e-3,
 }
 _OTHER_PRIOR_SECONDS = 1e-3
@@ -84,13 +84,12 @@ def _fit_line(points: Sequence[tuple[float, float]], prior_intercept: float) -> 
 class Prior:
     """Facts about an embedding model that are known before it is tried. Variants of one `family` share their vectors.
 
-    `quality`: as its card says; `studied`: as earlier studies of the same data found. Higher is better.
+    `quality`: as its card says, higher is better.
     """
 
     family: str
     parameters_millions: float | None = None
     quality: float | None = None
-    studied: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,15 @@ class CostForecast:
     """Facts that a sampler may use beside the scores: the cost of every pipeline as of now, and what is left to spend.
 
     `work` gives the stages that are missing for a pipeline, each with its work. `spent`: share of the budget, in
-    [0, 1]. `priors` by the names of the embedding models.
+    [0, 1]. `priors` by the names of the embedding models. `expected`: what earlier studies expect of each pipeline,
+    standardised, [specs]; None where nothing is learned from any.
     """
 
     work: Callable[[SpecDict], Iterable[tuple[str, float]]] = lambda _: ()
     costs: CostModel = field(default_factory=CostModel)
     spent: float = 0.0
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None
 
     def seconds(self, specs: Sequence[SpecDict]) -> FloatArray:
         """Return the predicted seconds of each pipeline as the next trial, [specs]; infinite for an impossible one."""

@@ -92,7 +92,7 @@ def simulate_search(
         if proposal.trial is not None:
             study.tell(proposal.trial, trials[-1].value)
         else:
-            study.add_trial(to_frozen_trial(trials[-1], search.space, {}))
+            study.add_trial(to_frozen_trial(trials[-1], search.space))
         waiting += sweeps.propose(trials, simulator)
     simulator.outcome.trials = len(trials)
     end = simulator.with_questions(held_out or search.questions, CostModel(probed.finalists))

@@ -58,10 +58,6 @@ class CostAware:
             "stored; store: everything that is stored."
         ),
     ] = "study"
-    priors: Annotated[
-        Literal["cards", "studies"],
-        Doc("Which embedding model begins: cards: the best by its card; studies: by earlier studies of this data."),
-    ] = "cards"
 
     def propose(
         self,
@@ -156,12 +152,15 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         excesses: Sequence[Mapping[str, float]],
     ) -> SpecDict:
         features = Features(self._space)
+        expected, weight = self._weigh_expectations(specs, scores)
         try:
-            model = Surrogate.fit(features, specs, scores)
+            model = Surrogate.fit(features, specs, scores - expected)
         except (ValueError, np.linalg.LinAlgError):
             raise CannotModel from None
         candidates, seconds = self._filter_possible(self._candidates(specs, ranked))
         mean, spread = model.predict(candidates)
+        if weight and self._cost_forecast.expected is not None:
+            mean = mean + weight * self._cost_forecast.expected(candidates)
         best = float(scores[int(ranked.argmax())])
         gain = log_expected_improvement(mean, spread, best)
         gain += log_chance_within_guards(features, specs, excesses, candidates)
@@ -173,6 +172,19 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
                 self.expected_improvement = float(np.exp(gain.max()))
                 return chosen
         raise CannotModel
+
+    def _weigh_expectations(self, specs: Sequence[SpecDict], scores: FloatArray) -> tuple[FloatArray, float]:
+        """Return what earlier studies expect of the tried pipelines, in units of the score, and the weight of that.
+
+        The weight is the slope of the scores by the expectations, drawn to 0 by one standardised observation (ridge):
+        studies of documents that are nothing like these are soon not listened to.
+        """
+        if self._cost_forecast.expected is None:
+            return np.zeros(len(scores)), 0.0
+        expected = self._cost_forecast.expected(specs)
+        centred = expected - expected.mean()
+        weight = max(float(centred @ (scores - scores.mean())) / (float(centred @ centred) + 1.0), 0.0)
+        return weight * expected, weight
 
     def _filter_possible(self, specs: Iterable[SpecDict]) -> tuple[list[SpecDict], FloatArray]:
         """Return the pipelines that can exist, and the seconds that each would take."""
@@ -284,7 +296,7 @@ def _rank_last(scores: FloatArray, excesses: Sequence[Mapping[str, float]]) -> F
 
 
 def _score(trial: FrozenTrial) -> float | None:
-    """Return its value; of one that lost a race the mean of what it was asked; None where nothing was scored."""
+    """Return its value; of one that lost a race the estimate of it; None where nothing was scored."""
     if trial.state == TrialState.COMPLETE:
         return trial.value
     if trial.state == TrialState.PRUNED and trial.intermediate_values:
@@ -297,9 +309,9 @@ def _model_name(spec: SpecDict) -> str:
     return str(settings.get("name", ""))
 
 
-def _rank(prior: Prior | None) -> tuple[bool, bool, float, float]:
-    """Return the sort key of a model: small ones first, of them those that earlier studies tried, then by quality."""
+def _rank(prior: Prior | None) -> tuple[bool, float]:
+    """Return the sort key of a model: small ones first, then by quality."""
     if prior is None:
-        return False, True, 0.0, 0.0
+        return False, 0.0
     large = (prior.parameters_millions or 0.0) > _LARGE_MILLIONS
-    return large, prior.studied is None, -(prior.studied or 0.0), -(prior.quality or 0.0)
+    return large, -(prior.quality or 0.0)
