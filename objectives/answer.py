@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.evaluation.guards import Guard
 from rag_opt.evaluation.interfaces import ObjectiveDefaults, Requirement
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 from rag_opt.metrics.evidence import score_evidence_recall
@@ -36,7 +38,8 @@ class GroundedAnswer(ObjectiveDefaults):
     Answerable: 0 for a refusal, else the mean of evidence recall and of the answer's similarity to the reference, as a
     share of the similarity that the evidence itself has to it: min(1, similarity / max(0.3, attainable)). Unanswerable:
     `refusal_worth` for a refusal, else 0. A price per 1,000 context tokens is subtracted from both: more context must
-    earn its place. The similarity model belongs to the objective and is the same for all trials.
+    earn its place. The similarity model belongs to the objective and is the same for all trials. Nobody wins by finding
+    more and saying worse: a guard keeps the semantic similarity at the baseline's.
     """
 
     price_per_1000_tokens: ContextPrice = 0.05
@@ -44,6 +47,7 @@ class GroundedAnswer(ObjectiveDefaults):
     similarity_model: SimilarityModel = "minilm"
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence", "reference_answers"})
+    guards: ClassVar[Mapping[str, Guard]] = {"semantic_similarity": Guard(fall=0.0)}
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:

@@ -17,6 +17,7 @@ from objectives.ragas_metrics import SAMPLE_FIELDS, find_metric_class, list_samp
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT, PlainDict, PlainMapping
+from rag_opt.evaluation.guards import Guard
 from rag_opt.evaluation.interfaces import Aggregate, Direction, Requirement
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 from rag_opt.models.event_loop import wait_for
@@ -40,6 +41,7 @@ class AnyRagasMetric:
     similarity_model: Annotated[str, Doc("Name of the card of the embedding model that compares texts.")] = "minilm"
 
     aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {}
+    guards: ClassVar[Mapping[str, Guard]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
 

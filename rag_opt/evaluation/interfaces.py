@@ -9,7 +9,8 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.registry import declare_slot
 
 if TYPE_CHECKING:
-    from rag_opt.evaluation.run import Run, Scores, ScoringResources
+    from rag_opt.evaluation.guards import Guard
+from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 Direction = Literal["maximize", "minimize"]
 Requirement = Literal["evidence", "document_evidence", "reference_answers", "judge"]
@@ -25,6 +26,7 @@ class ObjectiveDefaults:
     direction: ClassVar[Direction] = "maximize"
     requires: ClassVar[frozenset[Requirement]] = frozenset()
     aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {}
+    guards: ClassVar[Mapping[str, Guard]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ()
 
@@ -40,7 +42,8 @@ class Objective(Protocol):
     `direction` of the first metric. `requires`: what a question must have to be scored (`evaluation.requirements`).
     `aggregates`: how a metric becomes one number, where that is not the mean (of failures: the sum). `stored`: False
     where reading the scores off the run is cheaper than storing them. `libraries`: those whose versions determine the
-    scores.
+    scores. `guards`: where it is optimised, metrics that no winner may buy its value with, beside those of every search
+    (`evaluation.guards`).
     """
 
     slot: ClassVar[str]
@@ -48,6 +51,7 @@ class Objective(Protocol):
     direction: ClassVar[Direction]
     requires: ClassVar[frozenset[Requirement]]
     aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]]
+    guards: ClassVar[Mapping[str, Guard]]
     stored: ClassVar[bool]
     libraries: ClassVar[tuple[str, ...]]
 

@@ -67,8 +67,10 @@ class LiveDisplay:
             self._consider(trial)
 
     def _consider(self, trial: Trial) -> bool:
-        better = trial.value is not None and (
-            self._best is None or self._sign * trial.value > self._sign * (self._best.value or 0)
+        better = (
+            trial.value is not None
+            and not trial.outside
+            and (self._best is None or self._sign * trial.value > self._sign * (self._best.value or 0))
         )
         if better:
             self._best = trial
@@ -121,6 +123,9 @@ class LiveDisplay:
         if trial.failures:
             why, count = next(iter(trial.failures.items()))
             words.append(f"  {sum(trial.failures.values())} not answered or judged; {count} x {why}", style="yellow")
+        if trial.outside:
+            guards = ", ".join(f"{name} by {excess:.2g}" for name, excess in trial.outside.items())
+            words.append(f"  cannot win: outside guard {guards}", style="yellow")
         if trial.reason:
             words.append(f"  {trial.state}: {trial.reason.splitlines()[0]}", style="red")
         if self._live is None:

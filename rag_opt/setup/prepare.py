@@ -14,6 +14,7 @@ from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.strict import PlainMapping
 from rag_opt.data.splits import Split, split
 from rag_opt.evaluation.guards import Guards, default_guards
+from rag_opt.evaluation.interfaces import Objective
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.setup.builders import new_builder
 from rag_opt.setup.fingerprints import input_digests, models_digest
@@ -144,7 +145,7 @@ def _bound(
         seed=study.seed,
         max_failures=study.max_failures,
         races=inputs.races,
-        guards=_read_guards(settings.objective),
+        guards=_read_guards(settings.objective, inputs.objective_set.optimised),
         minutes=study.minutes,
         stop=study.stop,
         sweep=inputs.sweep,
@@ -162,9 +163,9 @@ def _bound(
     )
 
 
-def _read_guards(objective: ObjectiveSettings) -> Guards:
-    """Return the guards that are not removed; those of every search hold unless they are named."""
-    named = {**default_guards(), **objective.guards}
+def _read_guards(settings: ObjectiveSettings, optimised: Objective) -> Guards:
+    """Return the guards that are not removed: those of every search, of the objective, and those that are named."""
+    named = {**default_guards(), **optimised.guards, **settings.guards}
     return Guards({name: guard for name, guard in named.items() if guard is not None})
 
 

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.strict import STRICT, PlainDict
-from rag_opt.evaluation.guards import Guard, default_guards
+from rag_opt.evaluation.guards import Guard
 from rag_opt.models.llm.budget import Budget
 from rag_opt.models.llm.settings import Judge, LanguageModel
 
@@ -92,7 +92,7 @@ class ObjectiveSettings:
     finalists: Annotated[ByName, Doc("Objectives that are logged for finalists alone.")] = field(default_factory=dict)
     guards: Annotated[
         dict[str, Guard | None], Doc("How much worse than the baseline a winner may be, by metric; null removes one.")
-    ] = field(default_factory=default_guards)
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

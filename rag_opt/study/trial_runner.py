@@ -25,7 +25,7 @@ from rag_opt.study.racing_evaluator import Raced, RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
 from rag_opt.study.trial_usage import TrialUsage
-from rag_opt.study.trials import Trial
+from rag_opt.study.trials import Trial, find_baseline_metrics
 
 _TRACEBACK_FRAMES = 4
 _LATENCY_SECONDS = 1.0  # of a trial, at most about
@@ -72,7 +72,9 @@ def run_trial(
         reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}"
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
-    return _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), raced)
+    trial = _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), raced)
+    outside = search.guards.broken(trial.metrics, find_baseline_metrics(trials)) if trial.value is not None else {}
+    return dataclasses.replace(trial, outside=outside)
 
 
 def _with_measurements(

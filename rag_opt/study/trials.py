@@ -41,6 +41,8 @@ class Trial:
     `computed` and `reused`: values and artifacts per stage. `stages`: work and seconds per stage of the plan, "rest"
     for all else; `made`: the same of everything that it is made of, as it took when that was first done.
 
+    `outside`: guards that it broke when it was finished, with how far it was outside.
+
     `paid`: what language models were paid for it, by who asked and what (`judge/usd`). `used`: calls and dollars that
     its answers and verdicts cost when they were first given. `failures`: why questions have no answer or verdict, with
     how many.
@@ -67,6 +69,7 @@ class Trial:
     used: dict[str, float] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     truncated_chunks: int = 0
+    outside: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     started: str = ""
 

@@ -150,6 +150,8 @@ class MlflowStudy:
             }
             if trial.failures:
                 tags["rag_opt.failures"] = "; ".join(f"{n} x {why}" for why, n in trial.failures.items())[:5000]
+            if trial.outside:
+                tags["rag_opt.outside_guards"] = ", ".join(sorted(trial.outside))
             if trial.reason:
                 tags["rag_opt.reason"] = trial.reason[:5000]
             run_name = f"trial-{trial.number:04d}"
