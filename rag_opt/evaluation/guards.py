@@ -49,11 +49,12 @@ class Guard:
 
 
 def default_guards() -> dict[str, Guard | None]:
-    """Return the guards of every search: no winner that refuses, fails or reads far more than the baseline."""
+    """Return the guards of every search: no winner that refuses, fails, reads or says far more than the baseline."""
     return {
         "refused_answerable": Guard(rise=0.05),
         COVERAGE: Guard(at_least=0.95),
         "context_tokens": Guard(times=4.0),
+        "answer_words": Guard(times=4.0),
     }
 
 

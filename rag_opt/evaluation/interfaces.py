@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.registry import declare_slot
+from rag_opt.evaluation.guards import Guard
 
 if TYPE_CHECKING:
-    from rag_opt.evaluation.guards import Guard
-from rag_opt.evaluation.run import Run, Scores, ScoringResources
+    from rag_opt.evaluation.run import Run, Scores, ScoringResources
 
 Direction = Literal["maximize", "minimize"]
 Requirement = Literal["evidence", "document_evidence", "reference_answers", "judge"]

@@ -52,8 +52,8 @@ class Evaluation:
 
     `optimised`: the optimised objective's value per question, NaN where it could not be scored or (an unanswerable
     question) does not apply. `scores` and `metrics` of all objectives, per question and aggregated; `metrics` have what
-    guards look at in every search: coverage, wrong refusals, tokens of context. `others`: scores per question of the
-    objectives that are optimised against it.
+    guards look at in every search: coverage, wrong refusals, tokens of context, words of answers. `others`: scores per
+    question of the objectives that are optimised against it.
     """
 
     run: Run
@@ -95,10 +95,10 @@ def evaluate(
         metrics = {**aggregate(objective, columns), **metrics}
         scores = {**columns, **scores}
     value = next(iter(optimised.values()))
-    return Evaluation(run, value, scores, {**_guarded(run, value), **metrics}, tuple(others))
+    return Evaluation(run, value, scores, {**measure_guarded(run, value), **metrics}, tuple(others))
 
 
-def _guarded(run: Run, value: FloatArray) -> dict[str, float]:
+def measure_guarded(run: Run, value: FloatArray) -> dict[str, float]:
     """Return the metrics that guards look at in every search, whatever is logged."""
     answerable = np.array([question.answerable for question in run.questions], bool)
     refused = np.array([answer.refused for answer in run.responses.answers], bool)
@@ -109,6 +109,9 @@ def _guarded(run: Run, value: FloatArray) -> dict[str, float]:
         COVERAGE: float(known.sum() / applies.sum()) if applies.any() else 0.0,
         "cost/context_tokens": float(run.responses.context_tokens.mean()),
     }
+    said = [len(answer.text.split()) for answer in run.responses.answers if answer.text]
+    if said:
+        metrics["cost/answer_words"] = float(np.mean(said))
     if answerable.any():
         metrics["quality/refused_answerable"] = float(refused[answerable].mean())
     return metrics
