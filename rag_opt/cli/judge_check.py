@@ -5,46 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from annotated_doc import Doc
-from annotated_types import Ge, Le
-from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.registry import lookup
-from rag_opt.core.strict import STRICT, PlainMapping
-from rag_opt.data.reading import Problems, read_json_lines
+from rag_opt.core.strict import PlainMapping
 from rag_opt.evaluation.agreement import INJECTIONS, measure_agreement, measure_shift, plant_injection
 from rag_opt.evaluation.interfaces import JudgedObjective, Sample
+from rag_opt.evaluation.labels import Label, group_by_metric, read_labels
 from rag_opt.evaluation.run import ScoringResources
 from rag_opt.report.live_display import describe_usage
 from rag_opt.setup.builders import open_models
-
-_RAGAS_NAMES = {
-    "question": "user_input",
-    "answer": "response",
-    "passages": "retrieved_contexts",
-    "reference": "reference",
-}
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Label:
-    """One line of labels: a score that a person gave."""
-
-    score: Annotated[float, Ge(0), Le(1), Doc("Score in [0, 1], of what the metric measures.")]
-    metric: Annotated[str, Doc("Kind of the judged objective.")] = "faithfulness"
-    question: Annotated[str, Doc("The question.")] = ""
-    answer: Annotated[str, Doc("The answer that was judged.")] = ""
-    passages: Annotated[list[str] | None, Doc("The passages that it was given from.")] = None
-    reference: Annotated[str, Doc("The reference answer.")] = ""
-
-    def to_sample(self) -> Sample:
-        """Return the label as ragas names its fields, empty ones left out."""
-        return {name: value for ours, name in _RAGAS_NAMES.items() if (value := getattr(self, ours))}
 
 
 def check_judge(labels: Path, *, injections: bool, composed: PlainMapping, conf_folders: Sequence[Path]) -> None:
@@ -53,41 +25,12 @@ def check_judge(labels: Path, *, injections: bool, composed: PlainMapping, conf_
     if builder.judge is None:
         ways = "llm@judge=openai_compatible judge.base_url=…, or llm=openai_compatible llm.base_url=…"
         raise BadInput([Problem("judge", f"there is no judge: {ways}")])
-    placed = _read_labels(labels)
+    placed = read_labels(labels, where="--judge")
     print(f"judge     {builder.judge.settings.model}, {len(placed)} labels of {labels}")
     resources = ScoringResources(builder.encoder, builder.judge)
-    for metric, some in _group_by_metric(placed).items():
+    for metric, some in group_by_metric(placed).items():
         _print_agreement(metric, some, resources, language, injections=injections)
     print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
-
-
-def _read_labels(path: Path) -> list[tuple[str, Label]]:
-    """Return labels with their places (`file:line`)."""
-    if not path.is_file():
-        raise BadInput([Problem("--judge", f"there is no file {str(path)!r}")])
-    problems, placed = Problems(), list[tuple[str, Label]]()
-    for where, data in read_json_lines(path, problems):
-        try:
-            placed.append((where, strict.load(Label, data, path=where)))
-        except BadInput as error:
-            problems.collected += error.problems
-    problems.raise_if_any()
-    return placed
-
-
-def _group_by_metric(placed: Sequence[tuple[str, Label]]) -> dict[str, list[Label]]:
-    """Return the labels of each metric. Raises BadInput for one that is not judged, or lacks what its metric needs."""
-    groups: dict[str, list[Label]] = {}
-    for where, label in placed:
-        objective = lookup("objective", label.metric, where=f"{where} metric")()
-        if not isinstance(objective, JudgedObjective):
-            raise BadInput([Problem(f"{where} metric", f"{label.metric} is not judged by a model")])
-        sample = label.to_sample()
-        lacks = [ours for ours, name in _RAGAS_NAMES.items() if name in objective.required and name not in sample]
-        if lacks:
-            raise BadInput([Problem(where, f"{label.metric} needs {' and '.join(lacks)}")])
-        groups.setdefault(label.metric, []).append(label)
-    return groups
 
 
 def _print_agreement(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Group
 from rich.table import Table
 
+from rag_opt.evaluation.prediction_powered import MIN_LABELS, CorrectedGain
 from rag_opt.report.live_display import describe_spending
 from rag_opt.study.bounds import CLOSED_BOOK, GOLD_CONTEXT
 from rag_opt.study.descriptions import describe
@@ -80,6 +81,8 @@ def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tu
         if result.winner != result.baseline:
             yield "baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}"
         yield "gain", describe_gain(result)
+    if result.corrected is not None:
+        yield "by people", _describe_corrected(result.corrected)
     for name, gain in result.gains.items():
         if result.winner != result.baseline:
             yield f"gain in {name}", f"{gain.mean:+.4g}, 95 % interval [{gain.low:+.4g}, {gain.high:+.4g}]"
@@ -131,6 +134,18 @@ def describe_gain(result: Result) -> str:
         return f"{measured}, {interval}: clear, for {result.claim}"
     kept = f"the baseline can be exported instead: --trial {result.baseline}"
     return f"{measured}, {interval}: undecided{enough}; {kept}"
+
+
+def _describe_corrected(corrected: CorrectedGain) -> str:
+    """Return what the gain is when people's labels of the judge's answers are counted."""
+    labels = (
+        f"{corrected.winner_labels} labels of the winner's answers and {corrected.baseline_labels} of the baseline's"
+    )
+    if corrected.interval is None:
+        return f"not corrected for the judge's error: {labels}, where {MIN_LABELS} of each are needed"
+    gain = corrected.interval
+    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
+    return f"{gain.mean * 100:+.1f} points, 95 % interval {ends}: corrected for the judge's error by {labels}"
 
 
 def _describe_offer(offer: Offer) -> str:

@@ -15,6 +15,8 @@ from rag_opt.core.strict import PlainMapping
 from rag_opt.data.splits import Split, split
 from rag_opt.evaluation.guards import Guards, default_guards
 from rag_opt.evaluation.interfaces import Objective
+from rag_opt.evaluation.labels import read_labels_of
+from rag_opt.evaluation.prediction_powered import Labels
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.setup.builders import new_builder
 from rag_opt.setup.fingerprints import input_digests, models_digest
@@ -146,6 +148,7 @@ def _bound(
         max_failures=study.max_failures,
         races=inputs.races,
         guards=_read_guards(settings.objective, inputs.objective_set.optimised),
+        labels=_read_labels(settings, inputs.objective_set.optimised),
         minutes=study.minutes,
         stop=study.stop,
         sweep=inputs.sweep,
@@ -167,6 +170,15 @@ def _read_guards(settings: ObjectiveSettings, optimised: Objective) -> Guards:
     """Return the guards that are not removed: those of every search, of the objective, and those that are named."""
     named = {**default_guards(), **optimised.guards, **settings.guards}
     return Guards({name: guard for name, guard in named.items() if guard is not None})
+
+
+def _read_labels(settings: Settings, optimised: Objective) -> Labels:
+    """Return people's scores of what the judge judges, where there are any."""
+    if settings.judge.labels is None:
+        return {}
+    if "judge" not in optimised.requires:
+        raise BadInput([Problem("judge.labels", f"nothing to correct: {optimised.kind} is not judged by a model")])
+    return read_labels_of(Path(settings.judge.labels), optimised.kind, where="judge.labels")
 
 
 def _learn(inputs: Inputs, folder: StudyFolder, digests: Mapping[str, str]) -> tuple[list[EarlierStudy], list[str]]:

@@ -14,8 +14,8 @@ from rag_opt.data.splits import Split
 from rag_opt.evaluation.decision import Decision, Evidence, decide
 from rag_opt.evaluation.guards import COVERAGE
 from rag_opt.evaluation.intervals import Interval, paired_gain
+from rag_opt.evaluation.prediction_powered import CorrectedGain, correct_gain, find_errors
 from rag_opt.evaluation.refusal import measure_refusal_auc
-from rag_opt.evaluation.run import Run
 from rag_opt.evaluation.selection import Finalist, select_distinct
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.bounds import measure_bounds
@@ -35,12 +35,12 @@ class _Compared:
     """A finalist, or the baseline, evaluated on the held-out questions and on all questions.
 
     `metrics`: on the held-out questions, with its latency; `pooled`: on all questions, the others taken from these.
-    `run`: all questions.
+    `everything`: the evaluation on all questions.
     """
 
     trial: Trial
     held_out: Evaluation
-    run: Run
+    everything: Evaluation
     metrics: dict[str, float]
     pooled: dict[str, float]
 
@@ -132,7 +132,7 @@ def _evaluate(search: Search, trial: Trial, held_out: Sequence[Question]) -> _Co
         pooled = evaluate(builder, spec, (*search.questions, *held_out), objective_set)
     latency = measure_latency(builder, spec, questions, most_seconds=_LATENCY_SECONDS)
     metrics = {**evaluation.metrics, **latency}
-    return _Compared(trial, evaluation, pooled.run, metrics, {**metrics, **pooled.metrics})
+    return _Compared(trial, evaluation, pooled, metrics, {**metrics, **pooled.metrics})
 
 
 def _gather_evidence(
@@ -198,7 +198,10 @@ def _build_result(
         metrics={number: one.metrics for number, one in by_number.items()},
         inputs_encoded=search.builder.encoded(),
         gains=_gains_of_others(search, winner, by_number.get(baseline) if baseline is not None else None, evidence),
-        refusal_auc=measure_refusal_auc(winner.run),
+        corrected=_correct_by_labels(
+            search, winner, by_number.get(baseline) if baseline is not None else None, decision
+        ),
+        refusal_auc=measure_refusal_auc(winner.everything.run),
     )
 
 
@@ -235,6 +238,19 @@ def _gains_of_others(
         sign = 1 if objective.direction == "maximize" else -1
         gains[objective.kind] = paired_gain(sign * ours, sign * theirs, evidence.judged_clusters)
     return gains
+
+
+def _correct_by_labels(
+    search: Search, winner: _Compared, baseline: _Compared | None, decision: Decision
+) -> CorrectedGain | None:
+    """Return the judged gain with people's labels of the answers counted; None without any labels or gain."""
+    if not search.labels or baseline is None or winner is baseline:
+        return None
+    sign = search.objective_set.sign
+    ours, theirs = (
+        sign * find_errors(one.everything.run, one.everything.optimised, search.labels) for one in (winner, baseline)
+    )
+    return correct_gain(decision.gain, ours, theirs)
 
 
 def _with_extras(

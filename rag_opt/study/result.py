@@ -9,6 +9,7 @@ import numpy as np
 
 from rag_opt.evaluation.decision import Verdict
 from rag_opt.evaluation.intervals import Interval
+from rag_opt.evaluation.prediction_powered import CorrectedGain
 from rag_opt.pipeline.spec import SpecDict
 
 
@@ -34,7 +35,7 @@ class Result:
 
     `gain` of the winner over the baseline on the held-out questions, paired, in the direction in which more is better;
     its interval holds for all `finalists` at once. `expected_gain`: the same without what picking the winner added.
-    `gains`: of the objectives that are optimised against it. `questions_to_tell`: held-out questions that would show
+    `gains`: of the objectives that are optimised against it. `corrected`: a judged gain with people's labels counted. `questions_to_tell`: held-out questions that would show
     the expected gain, where these do not.
 
     `finalists` and the baseline were compared; `tried`: pipelines that could have won.
@@ -74,6 +75,7 @@ class Result:
     metrics: dict[int, dict[str, float]]
     inputs_encoded: int
     gains: dict[str, Interval] = field(default_factory=dict)
+    corrected: CorrectedGain | None = None
     refusal_auc: tuple[float, float, float] | None = None
     front: tuple[int, ...] = ()
     bounds: dict[str, float] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Literal
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.guards import Guards
+from rag_opt.evaluation.prediction_powered import Labels
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.forecaster import CostForecaster
@@ -29,6 +30,7 @@ class Search:
     earlier studies propose, tried after these; `expected`: what they expect of others, for samplers that ask.
     `share_for_trials`: which share of a cap trials may spend, after some trials. `enqueued`: pipelines tried first,
     after the reference pipelines. `guards`: what a winner may not be worse in than the baseline.
+    `labels`: people's scores of judged answers.
     """
 
     folder: StudyFolder
@@ -47,6 +49,7 @@ class Search:
     stop: Literal["trials", "auto"] = "trials"
     races: bool = False
     guards: Guards = field(default_factory=Guards)
+    labels: Labels = field(default_factory=dict)
     portfolio: tuple[SpecDict, ...] = ()
     expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0

@@ -15,10 +15,12 @@ from pathlib import Path
 from tests.benchmarks import (
     asking,
     bookkeeping,
+    degenerates,
     encoding,
     estimating,
     evidence,
     families,
+    halves,
     intervals,
     judging,
     killing,
@@ -26,6 +28,7 @@ from tests.benchmarks import (
     searching,
     storing,
     sweeping,
+    winners,
 )
 
 Row = tuple[str, str, str]
@@ -34,7 +37,10 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "bookkeeping": bookkeeping.measure,
     "evidence": evidence.measure,
     "sweep": sweeping.measure,
+    "winners": winners.measure,
+    "degenerates": degenerates.measure,
     "intervals": intervals.measure,
+    "halves": halves.measure,
     "encoding": encoding.measure,
     "store": storing.measure,
     "asking": asking.measure,

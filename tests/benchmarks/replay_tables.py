@@ -108,12 +108,17 @@ def _some(dataset: Dataset, keeps: Callable[[str], bool], most: int) -> Dataset:
     """The documents that are kept, and the answerable questions about them alone, evenly thinned to `most`."""
     documents = tuple(document for document in dataset.corpus.documents if keeps(document.id))
     names = {document.id for document in documents}
-    asked = [q for q in dataset.questions if q.answerable and q.evidence and q.documents <= names]
+    asked = [q for q in dataset.questions if q.answerable and q.evidence and q.document_ids <= names]
     thinned = [asked[i] for i in np.unique(np.linspace(0, len(asked) - 1, most).astype(int))]
     return Dataset(dataset.name, Corpus(documents), tuple(thinned))
 
 
 def _legal(name: str, keeps: Callable[[str], bool]) -> Dataset:
+    return _some(read_legal_bench(name), keeps, 150)
+
+
+def read_legal_bench(name: str) -> Dataset:
+    """Return a part of LegalBench-RAG: documents and questions with the spans that answer them."""
     folder = SHARED / "legalbench"
     tests = orjson.loads((folder / f"{name}.json").read_bytes())["tests"]
     paths = sorted({snippet["file_path"] for test in tests for snippet in test["snippets"]})
@@ -126,7 +131,7 @@ def _legal(name: str, keeps: Callable[[str], bool]) -> Dataset:
         )
         for number, test in enumerate(tests)
     ]
-    return _some(Dataset(name, Corpus(documents), tuple(questions)), keeps, 150)
+    return Dataset(name, Corpus(documents), tuple(questions))
 
 
 @dataclass(frozen=True)

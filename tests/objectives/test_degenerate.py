@@ -25,7 +25,7 @@ BASELINE = {
     "retriever": {"lexical": {"top_k": 5}},
     "reranker": {"none": {}},
     "packer": {"ranked": {"context_tokens": 1500}},
-    "generator": {"extractive": {"sentences": 2, "refuse_below": 0.25}},
+    "generator": {"extractive": {"sentences": 2, "refuse_below": 0.2}},
 }
 _EVERY_NTH = 12  # question of the default data set: enough to tell, and few to embed
 

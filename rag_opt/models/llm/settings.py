@@ -17,7 +17,15 @@ from rag_opt.core.errors import Problem
 from rag_opt.core.strict import STRICT, PlainDict, field_names
 
 Messages = list[dict[str, str]]
-_JUDGES_OWN = ("temperature", "max_tokens", "structured", "repeats", "guard", "language")  # whosever model it is
+_JUDGES_OWN = (
+    "temperature",
+    "max_tokens",
+    "structured",
+    "repeats",
+    "guard",
+    "language",
+    "labels",
+)  # whosever model it is
 _NO_SECRET = re.compile(r"cache_key|(?:stop|pad|eos|bos)_?token", re.IGNORECASE)
 _VARIABLE = re.compile(r"^[A-Z_][A-Z0-9_]*$")
 # headers and fields that hold secrets; their values are given by the name of a variable, and never shown
@@ -99,6 +107,9 @@ class Judge(LanguageModel):
     guard: Annotated[bool, Doc("Whether the judge is told that what it judges is no instruction.")] = True
     language: Annotated[
         str | None, Doc("Language of its prompts, by English name or ISO code; null: that of the documents.")
+    ] = None
+    labels: Annotated[
+        str | None, Doc("People's labels (JSON lines, as of check --judge) that a judged gain is corrected by.")
     ] = None
 
     @property

@@ -26,7 +26,7 @@ class Extractive:
     """
 
     sentences: Annotated[int, Ge(1), Le(20), Doc("Sentences of an answer.")] = 2
-    refuse_below: Annotated[float, Ge(-1), Le(1), Doc("Cosine of the nearest sentence below which it refuses.")] = 0.25
+    refuse_below: Annotated[float, Ge(-1), Le(1), Doc("Cosine of the nearest sentence below which it refuses.")] = 0.2
 
     uses_llm: ClassVar[bool] = False
 
