@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import field
@@ -11,7 +12,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core.errors import BadInput, Problem, suggest_names
+from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.strict import STRICT
 
 COVERAGE = "coverage"  # the share of the questions that the objective could score
@@ -87,11 +88,11 @@ class Guards:
         """
         names = [name.rpartition("/")[2] for name in known]
         unknown = [name for name in self.limits if name.rpartition("/")[2] not in names]
-        near = {name: suggest_names(name.rpartition("/")[2], names) for name in unknown}
+        near = {name: difflib.get_close_matches(name.rpartition("/")[2], names, n=1) for name in unknown}
         problems = [
-            Problem(f"objective.guards.{name}", f"no metric is called so{suggestion}; null removes the guard")
-            for name, suggestion in near.items()
-            if suggestion
+            Problem(f"objective.guards.{name}", f"no metric is called so; did you mean {found[0]!r}? null removes it")
+            for name, found in near.items()
+            if found
         ]
         if problems:
             raise BadInput(problems)

@@ -171,6 +171,7 @@ def _build_result(
 ) -> Result:
     sign, by_number = search.objective_set.sign, {one.trial.number: one for one in compared}
     winner, baseline = by_number[decision.winner], decision.baseline
+    reference = by_number[baseline] if baseline is not None else None
 
     def mean(scores: FloatArray) -> float:
         return float(sign * np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
@@ -197,10 +198,8 @@ def _build_result(
         on_held_out=has_held_out,
         metrics={number: one.metrics for number, one in by_number.items()},
         inputs_encoded=search.builder.encoded(),
-        gains=_gains_of_others(search, winner, by_number.get(baseline) if baseline is not None else None, evidence),
-        corrected=_correct_by_labels(
-            search, winner, by_number.get(baseline) if baseline is not None else None, decision
-        ),
+        gains=_gains_of_others(search, winner, reference, evidence),
+        corrected=_correct_by_labels(search, winner, reference, decision),
         refusal_auc=measure_refusal_auc(winner.everything.run),
     )
 

@@ -35,10 +35,9 @@ class Result:
 
     `gain` of the winner over the baseline on the held-out questions, paired, in the direction in which more is better;
     its interval holds for all `finalists` at once. `expected_gain`: the same without what picking the winner added.
-    `gains`: of the objectives that are optimised against it. `corrected`: a judged gain with people's labels counted. `questions_to_tell`: held-out questions that would show
-    the expected gain, where these do not.
-
-    `finalists` and the baseline were compared; `tried`: pipelines that could have won.
+    `gains`: of the objectives that are optimised against it. `corrected`: a judged gain with people's labels counted.
+    `questions_to_tell`: held-out questions that would show the expected gain, where these do not. `finalists` and the
+    baseline were compared; `tried`: pipelines that could have won.
 
     `pooled_means` and `held_out_means` of the finalists and the baseline, `searched_means` of the same in the search.
     `indistinguishable`: of all tried pipelines those that cannot be told to be worse than the winner. `offer`: a

@@ -11,8 +11,8 @@ from rag_opt.evaluation.prediction_powered import correct_gain
 def simulated(turn: int, *, labels: int) -> tuple[float, float, float, float]:
     """The true gain of a pipeline that the judge favours by 0.2, and what is measured of it with labels."""
     dice = np.random.default_rng(turn)
-    truth = np.clip(dice.normal(0.5, 0.2, (2, 120)) + [[0.05], [0.0]], 0, 1)
-    judged = truth + dice.normal(0, 0.1, (2, 120)) + [[0.2], [0.0]]
+    truth = np.clip(dice.normal([[0.55], [0.5]], 0.2, (2, 120)), 0, 1)
+    judged = dice.normal([[0.2], [0.0]], 0.1, (2, 120)) + truth
     gain = mean_interval(judged[0] - judged[1], [str(i) for i in range(120)])
     ours, theirs = (truth[row, :labels] - judged[row, :labels] for row in (0, 1))
     corrected = correct_gain(gain, ours, theirs).interval

@@ -1,0 +1,106 @@
+"""A search with guards on: nobody outside one wins, and samplers learn where that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from objectives.retrieval import EvidenceRecall
+from rag_opt.core.errors import BadInput
+from rag_opt.core.questions import Dataset
+from rag_opt.data.splits import split
+from rag_opt.evaluation.guards import Guard, Guards
+from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.store.artifacts import Store
+from rag_opt.study.ask_tell import run_ask_tell_loop
+from rag_opt.study.evaluation import ObjectiveSet
+from rag_opt.study.finalists import choose_winner
+from rag_opt.study.folder import StudyFolder
+from rag_opt.study.samplers.cost_aware import CostAware
+from rag_opt.study.samplers.feasibility import log_chance_within_guards
+from rag_opt.study.samplers.interfaces import Sampler
+from rag_opt.study.samplers.surrogate import Features
+from rag_opt.study.samplers.tpe import Tpe
+from rag_opt.study.search import Search
+from rag_opt.study.space.space import Space
+from rag_opt.study.trials import TrialLog
+from tests.study.test_racing import REST, Quiet
+
+SPACE = Space.from_dict(
+    {
+        "chunker": {"fixed": {"size": [8, 12, 16, 20, 24]}},
+        "retriever": {"dense": {"top_k": "1..8"}, "lexical": {"top_k": "1..8"}},
+    },
+    rest=REST,
+    only={},
+)
+MOST_TOKENS = 60.0
+
+
+def spec_of(top_k: int) -> SpecDict:
+    named = {**REST, "chunker": {"fixed": {"size": 16}}, "retriever": {"dense": {"top_k": top_k}}}
+    return PipelineSpec.from_dict(named).to_dict()
+
+
+def search_in(folder: Path, dataset: Dataset, cards: EmbedderCards, sampler: Sampler, guards: Guards) -> Search:
+    folder.mkdir(exist_ok=True)
+    return Search(
+        folder=StudyFolder(folder),
+        space=SPACE,
+        baseline=PipelineSpec.from_dict(spec_of(2)),
+        sampler=sampler,
+        objective_set=ObjectiveSet(EvidenceRecall(price_per_1000_tokens=0), (), (), ()),
+        builder=PipelineBuilder(dataset.corpus, Store(folder / "store"), cards),
+        questions=dataset.questions,
+        clusters=tuple(question.id for question in dataset.questions),
+        trials=24,
+        seed=0,
+        guards=guards,
+    )
+
+
+@pytest.mark.parametrize("sampler", [Tpe(startup_trials=8), CostAware(design=4)])
+def test_nobody_outside_a_guard_wins_and_few_are_proposed(
+    sampler: Sampler, tmp_path: Path, dataset: Dataset, cards: EmbedderCards
+) -> None:
+    search = search_in(tmp_path, dataset, cards, sampler, Guards({"context_tokens": Guard(at_most=MOST_TOKENS)}))
+    log = TrialLog(search.folder.database, "s", SPACE, directions=["maximize"], guards=search.guards)
+    run_ask_tell_loop(search, log, Quiet())
+    outside = [t for t in log.trials if t.metrics.get("cost/context_tokens", 0.0) > MOST_TOKENS]
+    assert outside and all(set(t.outside) == {"context_tokens"} for t in outside)
+    late = [t for t in log.trials[15:] if t.origin == "sampler"]
+    assert sum(t in outside for t in late) <= len(late) / 3, "they learn where the guard is"
+    constraints = [frozen.constraints for frozen in log.sampling.get_trials(deepcopy=False) if frozen.constraints]
+    assert {one["context_tokens"] > 0 for one in constraints} == {True, False}
+    parts = split(dataset.questions, search_share=1.0)
+    result = choose_winner(search, log.trials, (), parts, count=4)
+    assert result is not None and result.winner not in {t.number for t in outside}
+    best = max(t.value or 0.0 for t in log.trials if t not in outside)
+    assert result.searched_means[result.winner] == pytest.approx(best, abs=0.05)
+    search.builder.close()
+    search.builder.store.close()
+
+
+def test_a_misspelt_guard_stops_the_search_after_the_baseline(
+    tmp_path: Path, dataset: Dataset, cards: EmbedderCards
+) -> None:
+    search = search_in(tmp_path, dataset, cards, Tpe(), Guards({"context_tokns": Guard(times=2)}))
+    log = TrialLog(search.folder.database, "s", SPACE, directions=["maximize"], guards=search.guards)
+    with pytest.raises(BadInput, match="did you mean 'context_tokens'"):
+        run_ask_tell_loop(search, log, Quiet())
+    assert [trial.origin for trial in log.trials] == ["baseline"], "it is kept"
+    search.builder.close()
+    search.builder.store.close()
+
+
+def test_the_chance_to_keep_a_guard_falls_towards_what_breaks_it() -> None:
+    tried = [spec_of(k) for k in (1, 2, 3, 6, 7, 8)]
+    excesses = [{"tokens": 16.0 * k - 70} for k in (1, 2, 3, 6, 7, 8)]
+    chances = np.exp(log_chance_within_guards(Features(SPACE), tried, excesses, [spec_of(k) for k in (1, 4, 8)]))
+    assert chances[0] > 0.9 > chances[1] > chances[2] and chances[2] < 0.1
+    kept = [{"tokens": -1.0}] * 6
+    assert log_chance_within_guards(Features(SPACE), tried, kept, [spec_of(8)]).tolist() == [0.0]
