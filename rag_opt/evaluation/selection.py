@@ -51,13 +51,13 @@ def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: 
     """Return the finalist of the best mean, or a cheaper one whose shortfall is within min(one standard error, margin).
 
     `clusters`: the cluster of each question. `baseline`: position of the baseline, if it is there. Who is below its
-    mean cannot win, who breaks a guard neither; the baseline always may. None where nobody may win. Finalists that are
+    mean cannot win, who breaks a guard neither. None where nobody may win. Finalists that are
     statistically indistinguishable from the best are not chosen from: taking the cheapest of them would lose 2 to 3
     points with 40 to 120 questions.
     """
     scores = fill_missing([finalist.scores for finalist in finalists])
     means = [float(np.nanmean(column)) if not np.isnan(column).all() else -np.inf for column in scores]
-    within_guards = [i for i, finalist in enumerate(finalists) if finalist.keeps_guards or i == baseline]
+    within_guards = [i for i, finalist in enumerate(finalists) if finalist.keeps_guards]
     may_win = [i for i in within_guards if baseline is None or means[i] >= means[baseline]]
     if not may_win:
         return None

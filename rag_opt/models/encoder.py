@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import time
@@ -68,6 +69,15 @@ class Encoder:
         self._validated: set[Purpose] = set()  # purposes whose golden vector was right
         self._state, self._encoding = ThreadLock(), ThreadLock()
         self.identity = functools.cache(self._read_identity)  # of this object alone, so that it ends with it
+
+    def with_values(self, values: Values) -> Encoder:
+        """Return an encoder of the same loaded model that keeps its vectors elsewhere, and reports to nobody."""
+        _ = self.backend, self.files_digest, self.tokenizer  # made once, for both
+        other = copy.copy(self)
+        other.values, other.encoded = values, 0
+        other.progress = lambda done, total: None
+        other.spend = lambda stage, work, seconds: None
+        return other
 
     @property
     def made_here(self) -> bool:

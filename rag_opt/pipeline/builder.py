@@ -108,17 +108,20 @@ class PipelineBuilder:
         part: Embedder = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
         with self._lock:
             if part not in self._encoders:
-                encoder = self._encoders[part] = self._new_encoder(part, self.store.values)
-                encoder.progress = self._report_progress
-                encoder.spend = self.stage_timer.add
+                self._encoders[part] = self._new_encoder(part)
             return self._encoders[part]
 
-    def _new_encoder(self, part: Embedder, values: Values) -> Encoder:
-        card, lock = part.adapt(self.cards.read(part.name)), self.store.lock
+    def _new_encoder(self, part: Embedder) -> Encoder:
+        card = part.adapt(self.cards.read(part.name))
+        values, lock = self.store.values, self.store.lock
         if isinstance(part, DistillingEmbedder):
             identity, folder = self._distillation(part)
-            return Encoder(card, values=values, lock=lock, machine=self.machine, identity=identity, folder=folder)
-        return Encoder(card, values=values, lock=lock, machine=self.machine)
+            encoder = Encoder(card, values=values, lock=lock, machine=self.machine, identity=identity, folder=folder)
+        else:
+            encoder = Encoder(card, values=values, lock=lock, machine=self.machine)
+        encoder.progress = self._report_progress
+        encoder.spend = self.stage_timer.add
+        return encoder
 
     def _report_progress(self, done: int, total: int) -> None:
         self.progress(done, total)  # whoever watches now, not who watched when the encoder was made
@@ -188,12 +191,10 @@ class PipelineBuilder:
         """
         self.check(spec)
         values = MemoryValues()
-        encoder = self._new_encoder(spec.embedder, values)
-
-        def read_card(name: str) -> Encoder:
-            return self._new_encoder(lookup("embedder", "model")(name=name), values)
-
-        resources = build_reranker_resources(read_card, self.rerankers, values, self.machine)
+        encoder = self.encoder(spec.embedder).with_values(values)
+        resources = build_reranker_resources(
+            lambda name: self.encoder(name).with_values(values), self.rerankers, values, self.machine
+        )
         scorers: dict[PairReranker, PairScorer] = {}
 
         def scorer(reranker: PairReranker) -> PairScorer:

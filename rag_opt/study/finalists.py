@@ -27,7 +27,7 @@ from rag_opt.study.search import Search
 from rag_opt.study.trials import Trial
 
 _COSTS = ("cost/usd", "cost/context_tokens", "cost/latency_ms_p50")  # what breaks ties, in turn
-_LATENCY_SECONDS = 2.0  # of a finalist, at most about
+_LATENCY_SECONDS = 1.0  # of a finalist, at most about
 
 
 @dataclass(frozen=True)

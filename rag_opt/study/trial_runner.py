@@ -24,6 +24,7 @@ from rag_opt.study.racing import ScreenedOut
 from rag_opt.study.racing_evaluator import Raced, RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
+from rag_opt.study.transfer import PORTFOLIO
 from rag_opt.study.trial_usage import TrialUsage
 from rag_opt.study.trials import Trial, find_baseline_metrics
 
@@ -53,7 +54,7 @@ def run_trial(
         return dataclasses.replace(trial, state="PRUNED", reason=str(error))
     trial = dataclasses.replace(trial, spec=spec.to_dict())
     try:
-        reason = search.space.reason_against(trial.spec) if origin in ("sampler", "sweep") else ""
+        reason = search.space.reason_against(trial.spec) if origin in ("sampler", "sweep", PORTFOLIO) else ""
         if reason:
             raise ImpossiblePipeline(reason)
         raced = racing_evaluator.evaluate(spec, trials)

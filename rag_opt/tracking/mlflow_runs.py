@@ -72,6 +72,9 @@ def allowed_content(settings: PlainMapping, uri: str) -> str:
     return ("full" if stays else "ids") if wanted == "auto" else wanted
 
 
+_REFUSAL_AUC = ("refusals/auc", "refusals/auc_low", "refusals/auc_high")
+
+
 class MlflowStudy:
     """The runs of one study. Everything is found by tags, so writing it again finds what is there."""
 
@@ -184,13 +187,15 @@ class MlflowStudy:
             winner = result["metrics"][str(result["winner"])]
             metrics = {**gain, **{f"held_out/{name}": value for name, value in winner.items()}}
             metrics |= {f"bounds/{name.replace(' ', '_')}": value for name, value in result.get("bounds", {}).items()}
+            if result.get("refusal_auc"):
+                metrics |= dict(zip(_REFUSAL_AUC, result["refusal_auc"], strict=True))
             metrics |= {f"spent/{name}": value for name, value in result.get("spent", {}).items()}
             self._log(self.parent, metrics=metrics)
             for key in ("winner", "baseline"):
                 if result[key] is not None:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
-            self._client.set_tag(self.parent, "rag_opt.verdict", result["verdict"])
-            self._client.set_tag(self.parent, "rag_opt.why", result["why"])
+            for key in ("verdict", "why", "claim"):
+                self._client.set_tag(self.parent, f"rag_opt.{key}", result[key])
             self._mark_front(result.get("front", ()))
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)

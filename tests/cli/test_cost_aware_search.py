@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import orjson
@@ -59,7 +58,7 @@ def test_an_estimate_says_what_a_search_would_cost_and_leaves_nothing(
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert lines["space"].endswith("6 would be tried") and lines["indexes"].startswith(("about", "0", "1"))
     assert lines["time"].startswith("about") and lines["money"].startswith("0") and "no language model" in done.stdout
-    assert "smallest gain" in lines["can"]
+    assert "held-out questions in" in lines["can"] and "split units can show" in lines["can"]
     assert set(by_cost.parent.iterdir()) == before, "no study, no store of its own"
     short = command("estimate", *tiny, "study.name=guessed", "study.trials=40", "study.minutes=0.0001")
     assert "pipelines; 1 would be tried" in short.stdout, short.stdout + short.stderr
@@ -80,13 +79,18 @@ def test_several_objectives_show_their_front(by_cost: Path, command: Command, ti
         )
 
 
-def test_earlier_studies_say_how_good_a_model_is(by_cost: Path, command: Command, tiny: list[str]) -> None:
+def test_earlier_studies_are_offered_and_learned_from(by_cost: Path, command: Command, tiny: list[str]) -> None:
     plain = [one for one in tiny if not one.startswith("sampler")]
-    best = max(trial.value or 0.0 for trial in trials_of(by_cost) if trial.spec["embedder"])
-    known = command("search", *plain, "study.name=studied", "study.trials=3", "sampler.cost_aware.priors=studies")
+    known = command("search", *plain, "study.name=learned", "study.trials=5", "study.learn_from=by-cost")
     assert known.returncode == 0, known.stderr
-    said = re.search(r"earlier studies of this data found: minilm ([\d.]+)", known.stdout)
-    assert said is not None and float(said[1]) >= round(best, 3), known.stdout
-    other = command("search", *plain, "study.name=other", "study.trials=3", "sampler.cost_aware.priors=studies",
-                    "objective=evidence_recall")  # fmt: skip
-    assert "none was studied" in other.stdout, other.stderr
+    assert "learning from earlier studies: by-cost (" in known.stdout
+    tried = trials_of(by_cost.parent / "learned")
+    winner = orjson.loads((by_cost / "result.json").read_bytes())["spec"]
+    proposed = [trial.spec for trial in tried if trial.origin == "portfolio"]
+    assert proposed and (winner in proposed or winner == tried[0].spec), "the winner of then is tried first"
+    other = command(
+        "search", *plain, "study.name=other", "study.trials=3", "study.learn_from=same", "objective=evidence_recall"
+    )
+    assert "learning from earlier studies: none was found" in other.stdout, other.stderr
+    offered = command("check", *plain, "study.name=unlearned")
+    assert "study.learn_from=same:" in " ".join(offered.stdout.split()), offered.stdout + offered.stderr

@@ -75,7 +75,7 @@ def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(
     done = command("search", *tiny, *outside, "study.name=left-out", "study.trials=5", "study.finalists=5")
     assert done.returncode == 0, done.stderr
     result = orjson.loads((finished.parent / "left-out" / "result.json").read_bytes())
-    assert set(result["metrics"]) == {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
+    assert {"0"} < set(result["metrics"]) <= {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
 
 
 @pytest.mark.parametrize(
