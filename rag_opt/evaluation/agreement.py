@@ -64,8 +64,8 @@ def measure_agreement(judge_scores: FloatArray, people_scores: FloatArray) -> Ag
     """
     both = ~np.isnan(judge_scores) & ~np.isnan(people_scores)
     judge, people = judge_scores[both], people_scores[both]
-    spearman = bootstrap_estimate(_spearman, judge, people)
-    return Agreement(len(judge), spearman, bootstrap_estimate(_kappa, judge >= _YES, people >= _YES))
+    spearman = _bootstrap(_spearman, judge, people)
+    return Agreement(len(judge), spearman, _bootstrap(_kappa, judge >= _YES, people >= _YES))
 
 
 Ratings = FloatArray | np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -83,7 +83,7 @@ def _kappa(judge: Ratings, people: Ratings) -> float:
     return float(cohen_kappa_score(judge, people, labels=[False, True]))
 
 
-def bootstrap_estimate(statistic: Callable[[Ratings, Ratings], float], judge: Ratings, people: Ratings) -> Estimate:
+def _bootstrap(statistic: Callable[[Ratings, Ratings], float], judge: Ratings, people: Ratings) -> Estimate:
     """Return a statistic of paired items with its interval.
 
     It is not known where it is not defined (ratings of one value have no rank) or where fewer than half of the

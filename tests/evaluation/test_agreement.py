@@ -36,7 +36,7 @@ def test_unjudged_items_are_left_out_and_too_few_items_give_no_estimate() -> Non
 
 
 @given(st.integers(10, 60), st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_the_interval_holds_the_value(count: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     people = random.integers(0, 2, count).astype(float)

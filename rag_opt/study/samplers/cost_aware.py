@@ -33,7 +33,7 @@ _RANDOM_CANDIDATES, _CANDIDATES_PER_NEIGHBOUR, _CANDIDATES_PER_INDEX = 400, 60, 
 _BEST_TRIALS, _LAST_INDEXES = 5, 40
 _LARGE_MILLIONS = 500.0  # parameters from which a model waits until smaller ones were tried
 _MIN_TRIALS_TO_FIT = 6
-_EVEN_CHANCE, _UNLIKELY = np.log(0.5), 1e3  # of keeping the guards; what is less likely comes after all else
+_CAUTION = 2.0  # how much more the chance to keep the guards weighs than in expected constrained improvement
 _LEVELS = 3  # settings of a slot that must be tried before the model is trusted with it
 
 
@@ -165,9 +165,8 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         best = float(scores[int(ranked.argmax())])
         gain = log_expected_improvement(mean, spread, best)
         log_chance = log_chance_within_guards(features, specs, excesses, candidates)
-        gain += log_chance
+        gain += _CAUTION * log_chance
         worth = gain - self._eta * (1 - self._cost_forecast.spent) * np.log(seconds)
-        worth[log_chance < _EVEN_CHANCE] -= _UNLIKELY  # only where nothing new is likely to stay inside
         for row in np.argsort(-worth, kind="stable"):
             chosen: SpecDict = candidates[int(row)]
             if self._is_new(chosen):
