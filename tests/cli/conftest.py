@@ -53,8 +53,8 @@ def tiny(workplace: Path) -> list[str]:
         "sampler.tpe.startup_trials=2",  # with both reference pipelines TPE proposes from the first trial on
         "sampler.sweep=on",
         "runtime=torch",  # nothing to compile for so few texts
-        "tracking=none",
         "study.finalists=2",  # the end of a search is most of one over ten questions
+        "tracking=none",
     ]
 
 
