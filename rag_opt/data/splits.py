@@ -128,9 +128,10 @@ def _assign(units: Sequence[str], search_share: float, kind: UnitKind, basis: st
     sizes = Counter(units)
     chosen = {unit for unit, value in hashes.items() if value < search_share}
     reached = sum(sizes[unit] for unit in chosen) / max(len(units), 1)
-    if len(hashes) < _MIN_UNITS or abs(reached - search_share) > _SHARE_TOLERANCE:
+    one_side_empty = search_share < 1 and len(chosen) in (0, len(hashes))
+    if len(hashes) < _MIN_UNITS or one_side_empty or abs(reached - search_share) > _SHARE_TOLERANCE:
         chosen = _in_order(hashes, sizes, search_share)
-        basis += ", too few to leave the share to chance: added data may move one"
+        basis += ", dealt in order to meet the share: added data may move one"
     in_search = [unit in chosen for unit in units]
     return Split(
         search=tuple(i for i, yes in enumerate(in_search) if yes),

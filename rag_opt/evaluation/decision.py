@@ -54,7 +54,7 @@ class Decision:
     """The winner and what may be said of it; trials by number.
 
     `best`: the finalist with the best pooled mean; where the winner is another one, it is cheaper and within `margin`
-    of it. `offered`: a cheaper one within the margin that is below the baseline, so it cannot win. `means`: pooled
+    of it. `offered`: a cheaper one within the margin that was not chosen. `means`: pooled
     means of the finalists. `gain`: on the held-out questions, with an interval that holds for all finalists at once.
     `expected_gain`: the same, drawn towards the mean gain of all finalists, so that it does not flatter the one that
     was picked. `indistinguishable`: of all tried pipelines those that cannot be told to be worse than the winner.
@@ -80,14 +80,17 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
     None where nobody may win. `finalists`: with their pooled scores.
     """
     numbers = [finalist.number for finalist in finalists]
-    choice = choose(finalists, evidence.clusters, baseline=numbers.index(baseline) if baseline is not None else None)
+    position = numbers.index(baseline) if baseline is not None else None
+    floor = position if position is not None and finalists[position].keeps_guards else None
+    choice = choose(finalists, evidence.clusters, baseline=floor)
     if choice is None:
         return None
     winner, means = numbers[choice.winner], dict(zip(numbers, choice.means, strict=True))
     others = [number for number in numbers if number != baseline]
     gains = _find_gains(evidence, others, baseline)
     expected = _estimate_gain(evidence, others, winner, baseline)
-    verdict = _judge(evidence, others, winner, baseline, gains, choice.margin)
+    eligible = [finalist.number for finalist in finalists if finalist.keeps_guards and finalist.number != baseline]
+    verdict = _judge(evidence, eligible, winner, baseline, gains, choice.margin)
     return Decision(
         winner=winner,
         best=numbers[choice.best],
@@ -98,9 +101,11 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
         offered=numbers[choice.offered] if choice.offered is not None else None,
         gain=gains[winner] if winner in gains else _no_gain(evidence, baseline),
         expected_gain=expected,
-        indistinguishable=_find_indistinguishable(evidence, winner),
+        indistinguishable=_find_indistinguishable(
+            evidence, winner, without={finalist.number for finalist in finalists if not finalist.keeps_guards}
+        ),
         questions_to_tell=(
-            _count_questions_to_tell(evidence, others, winner, baseline, gains, max(expected, choice.margin))
+            _count_questions_to_tell(evidence, eligible, winner, baseline, gains, max(expected, choice.margin))
             if verdict == "undecided"
             else None
         ),
@@ -183,7 +188,7 @@ def _count_questions_to_tell(
     return questions_to_tell(gains[subject], len(evidence.judged_clusters), expected=hoped)
 
 
-def _find_indistinguishable(evidence: Evidence, winner: int) -> tuple[int, ...]:
+def _find_indistinguishable(evidence: Evidence, winner: int, *, without: set[int]) -> tuple[int, ...]:
     """Return the tried pipelines that cannot be told from the winner.
 
     Finalists are compared over all questions, others over those of the search.
@@ -192,6 +197,6 @@ def _find_indistinguishable(evidence: Evidence, winner: int) -> tuple[int, ...]:
     others = {
         number: evidence.pooled(number) if number in evidence.held_out else np.concatenate([scores, nothing])
         for number, scores in evidence.search.items()
-        if number != winner
+        if number != winner and number not in without
     }
     return tuple(sorted(find_indistinguishable(evidence.pooled(winner), others, evidence.clusters)))

@@ -63,6 +63,6 @@ def questions_to_tell(gain: Interval, questions: int, *, expected: float) -> int
     where nothing is expected to be gained.
     """
     half_width = gain.high - gain.mean
-    if not half_width < float("inf") or expected <= 0 or questions < 1:
+    if not half_width < float("inf") or not expected > 0 or questions < 1:
         return None
     return max(round(questions * (half_width / expected) ** 2), questions + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from typing import Annotated
 
@@ -81,13 +81,13 @@ class Guards:
         """Return by guard how far some metrics are outside of it, those that are kept left out."""
         return {name: excess for name, excess in self.excesses(metrics, baseline).items() if excess > 0}
 
-    def validate_names(self, known: Iterable[str]) -> list[str]:
+    def validate_names(self, known: Collection[str]) -> list[str]:
         """Return the guards whose metric is none of those that are `known`: they may be of finalists alone.
 
         Raises BadInput for one that has nearly the name of a metric.
         """
         names = [name.rpartition("/")[2] for name in known]
-        unknown = [name for name in self.limits if name.rpartition("/")[2] not in names]
+        unknown = [name for name in self.limits if find_metric(name, known) is None]
         near = {name: difflib.get_close_matches(name.rpartition("/")[2], names, n=1) for name in unknown}
         problems = [
             Problem(f"objective.guards.{name}", f"no metric is called so; did you mean {found[0]!r}? null removes it")

@@ -72,6 +72,9 @@ def group_by_metric(placed: Sequence[tuple[str, Label]]) -> dict[str, list[Label
 
 
 def read_labels_of(path: Path, metric: str, *, where: str) -> Labels:
-    """Return people's scores of one metric by question and answer. Raises BadInput."""
-    labels = group_by_metric(read_labels(path, where=where)).get(metric, [])
-    return {(label.question, label.answer): label.score for label in labels}
+    """Return people's scores of one metric by question, answer and passages. Raises BadInput where there are none."""
+    by_metric = group_by_metric(read_labels(path, where=where))
+    if metric not in by_metric:
+        found = ", ".join(sorted(by_metric)) or "nothing"
+        raise BadInput([Problem(where, f"{path} labels {found}; what is optimised is {metric}")])
+    return {(one.question, one.answer, tuple(one.passages or ())): one.score for one in by_metric[metric]}

@@ -12,7 +12,8 @@ from rag_opt.evaluation.intervals import Interval
 from rag_opt.evaluation.run import Run
 
 MIN_LABELS = 5  # of each of the two pipelines
-Labels = Mapping[tuple[str, str], float]  # (question, answer) -> a person's score
+LabelKey = tuple[str, str, tuple[str, ...]]  # question, answer and passages, empty where a label names none
+Labels = Mapping[LabelKey, float]  # -> a person's score
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,15 @@ class CorrectedGain:
 
 def find_errors(run: Run, judged: FloatArray, labels: Labels) -> FloatArray:
     """Return people's score less the judge's for the answers of a run that people labelled, [labelled]."""
-    errors = [
-        labels[question.text, answer.text] - score
-        for question, answer, score in zip(run.questions, run.responses.answers, judged.tolist(), strict=True)
-        if (question.text, answer.text) in labels and not np.isnan(score)
-    ]
+    errors = []
+    for row, (question, score) in enumerate(zip(run.questions, judged.tolist(), strict=True)):
+        answer = run.responses.answers[row].text
+        passages = tuple(run.texts.of(span) for span in run.responses.contexts[row])
+        keys: list[LabelKey] = [(question.text, answer, passages), (question.text, answer, ())]
+        keys.append((question.text, "", passages))  # of a metric that does not look at answers
+        known = next((labels[key] for key in keys if key in labels), None)
+        if known is not None and not np.isnan(score):
+            errors.append(known - score)
     return np.array(errors, float)
 
 

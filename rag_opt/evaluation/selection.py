@@ -22,13 +22,16 @@ class Finalist:
     """A trial with its scores on all questions that it was asked.
 
     `scores`: one per question, oriented so that higher is better; NaN where there is none. `cost`: numbers that are
-    compared in their order, lower first. `keeps_guards`: False for one that cannot win whatever its scores are.
+    compared in their order, lower first, where two are as good; what the objective prices already is not among them.
+    `keeps_guards`: False for one that cannot win whatever its scores are. `full_cost`: all that a person may want to
+    save, in their order; empty: the same as `cost`.
     """
 
     number: int
     scores: FloatArray
     cost: tuple[float, ...]
     keeps_guards: bool = True
+    full_cost: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Choice:
 
     `winner`: the chosen one. `best`: the one with the best mean of those that may win. `means` of all, a missing score
     counted as the worst that was seen. `margin`: how far below the best a cheaper one may be, in units of the score.
-    `offered`: a cheaper one within the margin that cannot win, because it is below the baseline.
+    `offered`: a cheaper one within the margin that is not the winner: it is below the baseline, or the objective prices
+    what it saves.
     """
 
     winner: int
@@ -64,9 +68,12 @@ def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: 
     best = max(may_win, key=lambda i: (means[i], -finalists[i].number))
     margin = MARGIN_SHARE * float(np.nanstd(scores[best]))
     close = [i for i in within_guards if _is_close(scores, means, best, i, margin, clusters)]
-    winner = _cheapest([i for i in close if i in may_win], finalists, means)
-    cheapest = _cheapest(close, finalists, means)
-    return Choice(winner, best, tuple(means), margin, cheapest if cheapest not in may_win else None)
+    costs = [finalist.cost for finalist in finalists]
+    full_costs = [finalist.full_cost or finalist.cost for finalist in finalists]
+    winner = _cheapest([i for i in close if i in may_win], costs, finalists, means)
+    cheapest = _cheapest(close, full_costs, finalists, means)
+    offered = cheapest if is_cheaper(full_costs[cheapest], full_costs[winner]) else None
+    return Choice(winner, best, tuple(means), margin, offered)
 
 
 def fill_missing(columns: Sequence[FloatArray]) -> list[FloatArray]:
@@ -91,12 +98,14 @@ def _is_close(
     return shortfall <= min(margin, paired_gain(scores[best], scores[other], clusters).error)
 
 
-def _cheapest(positions: Sequence[int], finalists: Sequence[Finalist], means: Sequence[float]) -> int:
+def _cheapest(
+    positions: Sequence[int], costs: Sequence[Sequence[float]], finalists: Sequence[Finalist], means: Sequence[float]
+) -> int:
     """Return the cheapest, the better one of those that cost the same."""
     in_order = sorted(positions, key=lambda i: (-means[i], finalists[i].number))
     chosen = in_order[0]
     for position in in_order[1:]:
-        if is_cheaper(finalists[position].cost, finalists[chosen].cost):
+        if is_cheaper(costs[position], costs[chosen]):
             chosen = position
     return chosen
 

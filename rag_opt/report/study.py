@@ -68,6 +68,6 @@ class Study:
         if number != self.result["baseline"] and gain["mean"] is not None:
             ends = (gain["low"], gain["high"])
             interval = "" if None in ends else f", 95 % interval [{ends[0] * 100:+.1f}, {ends[1] * 100:+.1f}]"
-            expected = self.result["expected_gain"] * 100
+            expected = (self.result["expected_gain"] or 0.0) * 100
             lines.append(f"gain      {expected:+.1f} points expected, {gain['mean'] * 100:+.1f} measured{interval}")
         return "\n".join([*lines, f"export    python -m rag_opt.export {self.path} --out bundle/"])

@@ -76,7 +76,8 @@ def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tu
     yield "winner", f"trial {result.winner}: {describe(result.spec)}"
     yield "chosen", result.why
     if result.baseline is None:
-        yield "baseline", "could not be evaluated (see the reason of trial 0), so the gain over it is unknown"
+        why = "was not asked the held-out questions" if result.unfinished else "could not be evaluated (see trial 0)"
+        yield "baseline", f"{why}, so the gain over it is unknown"
     else:
         if result.winner != result.baseline:
             yield "baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}"
@@ -89,9 +90,9 @@ def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tu
     if result.offer is not None:
         yield "cheaper", _describe_offer(result.offer)
     if result.indistinguishable:
-        among = f"{len(result.indistinguishable)} of {result.tried} tried"
+        among = f"{len(result.indistinguishable)} of {result.tried} that could have won"
         alike = "statistically indistinguishable from the winner"
-        yield "as good", f"{_listed(result.indistinguishable)} ({among}): {alike}"
+        yield "maybe as good", f"{_listed(result.indistinguishable)} ({among}): {alike}"
     for number, excesses in result.outside.items():
         broken = ", ".join(f"{name} by {excess:.3g}" for name, excess in excesses.items())
         yield "outside", f"trial {number} is outside a guard: {broken}"
@@ -135,7 +136,18 @@ def describe_gain(result: Result) -> str:
     if result.verdict == "clear":
         return f"{measured}, {interval}: clear, for {result.claim}"
     kept = f"the baseline can be exported instead: --trial {result.baseline}"
-    return f"{measured}, {interval}: undecided{enough}; {kept}"
+    return f"{measured}, {interval}: undecided{_reason_undecided(result)}{enough}; {kept}"
+
+
+def _reason_undecided(result: Result) -> str:
+    """Return why a gain is undecided although its interval lies above zero; empty where it does not."""
+    if result.gain.low <= 0:
+        return ""
+    if not result.on_held_out:
+        return ", since the search optimised these questions"
+    if not result.gain.is_above_zero:
+        return f", since these are only {result.gain.clusters} split units"
+    return ", since scores that are missing could undo it"
 
 
 def _describe_corrected(corrected: CorrectedGain) -> str:
@@ -156,8 +168,7 @@ def _describe_offer(offer: Offer) -> str:
         for name, (ours, theirs) in offer.costs.items()
         if theirs < ours
     ]
-    loses = f"loses {offer.loses * 100:.1f} points against the winner, and is below the baseline"
-    return f"trial {offer.trial} needs less ({', '.join(saved)}), but {loses}: it was not chosen"
+    return f"trial {offer.trial} needs less ({', '.join(saved)}) and loses {offer.loses * 100:.1f} points: not chosen"
 
 
 def _front(result: Result, by_number: Mapping[int, Trial], objectives: Sequence[str]) -> list[Table | str]:

@@ -189,6 +189,6 @@ def _learn(inputs: Inputs, folder: StudyFolder, digests: Mapping[str, str]) -> t
         ways = [f"study.learn_from=same: {same} of this data"] if same else []
         ways += [f"study.learn_from=all: {other} of other data{' too' if same else ''}"] if other else []
         return [], [f"earlier studies of this objective can be learned from: {'; '.join(ways)}"] if ways else []
-    studies, notes = find_earlier_studies(folder, digests, sign=inputs.objective_set.sign, learn_from=learn_from)
+    studies, notes = find_earlier_studies(folder, digests, learn_from=learn_from)
     names = ", ".join(f"{study.name} ({len(study.specs)} pipelines)" for study in studies) or "none was found"
     return studies, [f"learning from earlier studies: {names}", *notes]

@@ -52,6 +52,9 @@ class _Loop:
     def run(self) -> None:
         search, log = self._search, self._log
         failures, racing_evaluator = 0, RacingEvaluator(search)
+        for trial in log.trials:
+            if trial.origin == "baseline":  # guards may have changed since
+                self._validate_guards(trial)
         self._budget_tracker.share = search.share_for_trials(log.trials)
         for proposal, origin in self._proposals():
             number = len(log.trials)
@@ -83,7 +86,8 @@ class _Loop:
         """Raise BadInput for a guard of a metric that there is not; say of one that it may be of finalists alone."""
         if baseline.state != "COMPLETE":
             return
-        known = {*baseline.metrics, *self._search.folder.load_column_names(baseline.number), *LATENCY_METRICS}
+        columns = self._search.folder.load_column_names(baseline.number)
+        known = {*baseline.metrics, *LATENCY_METRICS, *(name for name in columns if "/" in name)}
         for name in self._search.guards.validate_names(known):
             self._watcher.note(f"objective.guards.{name}: trials have no such metric; it can hold for finalists alone")
 

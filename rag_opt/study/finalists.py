@@ -13,6 +13,7 @@ from rag_opt.core.questions import Question
 from rag_opt.data.splits import Split
 from rag_opt.evaluation.decision import Decision, Evidence, decide
 from rag_opt.evaluation.guards import COVERAGE
+from rag_opt.evaluation.interfaces import PricesContext
 from rag_opt.evaluation.intervals import Interval, paired_gain
 from rag_opt.evaluation.prediction_powered import CorrectedGain, correct_gain, find_errors
 from rag_opt.evaluation.refusal import measure_refusal_auc
@@ -26,7 +27,9 @@ from rag_opt.study.result import Offer, Result
 from rag_opt.study.search import Search
 from rag_opt.study.trials import Trial
 
-_COSTS = ("cost/usd", "cost/context_tokens", "cost/latency_ms_p50")  # what breaks ties, in turn
+_CONTEXT = "cost/context_tokens"
+_COSTS = ("cost/usd", _CONTEXT)  # what breaks ties, in turn; never a stopwatch
+_SHOWN_COSTS = (*_COSTS, "cost/latency_ms_p50")
 _LATENCY_SECONDS = 1.0  # of a finalist, at most about
 
 
@@ -71,12 +74,19 @@ def choose_winner(
     compared, unfinished = _evaluate_all(search, _order_finalists(best, baseline), held_out, started)
     evidence = _gather_evidence(search, columns, compared, split, has_held_out=bool(held_out))
     outside = _find_outside(search, compared, baseline)
+    # whatever it breaks, the baseline stays where nobody keeps the guards; not where it could hardly be scored
+    nobody_keeps = all(one.trial.number in outside for one in compared)
+    baseline_may_stay = nobody_keeps and COVERAGE not in outside.get(baseline.number if baseline else -1, {})
+    optimised = search.objective_set.optimised
+    prices_context = isinstance(optimised, PricesContext) and optimised.price_per_1000_tokens > 0
+    deciding = [name for name in _COSTS if not (prices_context and name == _CONTEXT)]
     finalists = [
         Finalist(
             one.trial.number,
             evidence.pooled(one.trial.number),
-            tuple(one.pooled.get(name, 0.0) for name in _COSTS),
-            keeps_guards=not (outside.get(one.trial.number, {}).keys() & _ruling(one.trial, baseline, search)),
+            tuple(one.pooled.get(name, 0.0) for name in deciding),
+            full_cost=tuple(one.pooled.get(name, 0.0) for name in _COSTS),
+            keeps_guards=one.trial.number not in outside or (one.trial is baseline and baseline_may_stay),
         )
         for one in compared
     ]
@@ -88,11 +98,6 @@ def choose_winner(
         return None
     result = _build_result(search, compared, decision, evidence, split, outside, has_held_out=bool(held_out))
     return _with_extras(search, result, held_out or search.questions, front, unfinished)
-
-
-def _ruling(trial: Trial, baseline: Trial | None, search: Search) -> set[str]:
-    """Return the guards that keep a trial from winning: the baseline may stay whatever it breaks but coverage."""
-    return {COVERAGE} if trial is baseline else set(search.guards.limits)
 
 
 def _order_finalists(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:
@@ -186,14 +191,14 @@ def _build_result(
         gain=decision.gain,
         expected_gain=decision.expected_gain,
         questions_to_tell=decision.questions_to_tell,
-        pooled_means={number: mean(evidence.pooled(number)) for number in by_number},
+        pooled_means={number: sign * mean for number, mean in decision.means.items()},
         held_out_means={number: mean(evidence.judged(number)) for number in by_number},
         searched_means={number: mean(evidence.search[number]) for number in by_number},
         indistinguishable=decision.indistinguishable,
         offer=_build_offer(decision, by_number),
         outside=outside,
         questions=len(evidence.judged_clusters),
-        finalists=len(compared),
+        finalists=len([number for number in by_number if number != baseline]),
         tried=len(evidence.search),
         on_held_out=has_held_out,
         metrics={number: one.metrics for number, one in by_number.items()},
@@ -219,7 +224,7 @@ def _build_offer(decision: Decision, by_number: dict[int, _Compared]) -> Offer |
     if decision.offered is None:
         return None
     ours, winner = by_number[decision.offered].pooled, by_number[decision.winner].pooled
-    costs = {name: (winner[name], ours[name]) for name in _COSTS if name in ours and name in winner}
+    costs = {name: (winner[name], ours[name]) for name in _SHOWN_COSTS if name in ours and name in winner}
     loses = decision.means[decision.winner] - decision.means[decision.offered]
     return Offer(decision.offered, loses, costs)
 

@@ -15,7 +15,7 @@ from rag_opt.pipeline.spec import SpecDict
 
 @dataclass(frozen=True)
 class Offer:
-    """A cheaper pipeline that was not chosen, beside the winner.
+    """A cheaper pipeline that was not chosen, shown beside the winner.
 
     `loses`: how much of the objective, by the mean over all questions. `costs`: by metric the winner's and its own.
     """

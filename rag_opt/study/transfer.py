@@ -14,7 +14,7 @@ from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.surrogate import Features, Surrogate
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import Trial, load_trials
+from rag_opt.study.trials import Trial, load_direction, load_trials
 
 NONE, SAME, ALL = "none", "same", "all"
 PORTFOLIO = "portfolio"  # origin of a trial that an earlier study proposes
@@ -27,19 +27,20 @@ _SAME_DATA = ("corpus", "set of questions")
 class EarlierStudy:
     """An earlier study: its scored pipelines, best first, with their scores, higher is better.
 
-    `finalists`: their positions in `specs`, the winner first. `same_data`: it asked the same questions about the same
-    documents.
+    `finalists`: their positions in `specs`, the winner first. `could_win`: which of `specs` kept the guards there.
+    `same_data`: it asked the same questions about the same documents.
     """
 
     name: str
     same_data: bool
     specs: tuple[SpecDict, ...]
     scores: FloatArray
-    finalists: tuple[int, ...]
+    finalists: tuple[int, ...] = ()
+    could_win: tuple[bool, ...] = ()
 
 
 def find_earlier_studies(
-    folder: StudyFolder, digests: Mapping[str, str], *, sign: int, learn_from: str
+    folder: StudyFolder, digests: Mapping[str, str], *, learn_from: str
 ) -> tuple[list[EarlierStudy], list[str]]:
     """Return the studies beside `folder` that can be learned from, and notes of those that cannot be read.
 
@@ -56,7 +57,7 @@ def find_earlier_studies(
     found, notes = list[EarlierStudy](), list[str]()
     for name, path in paths.items():
         try:
-            study = _read(StudyFolder(path), digests, sign, is_named=learn_from == name)
+            study = _read(StudyFolder(path), digests, is_named=learn_from == name)
         except Exception as error:  # somebody else's folder, of another version or half made: no reason to stop
             notes.append(f"the study {name!r} could not be read: {type(error).__name__}: {error}")
             continue
@@ -81,11 +82,12 @@ def count_comparable(folder: StudyFolder, digests: Mapping[str, str]) -> tuple[i
     return same, other
 
 
-def _read(folder: StudyFolder, digests: Mapping[str, str], sign: int, *, is_named: bool) -> EarlierStudy | None:
+def _read(folder: StudyFolder, digests: Mapping[str, str], *, is_named: bool) -> EarlierStudy | None:
     """Return a study's scored trials; None for one of another objective that was not asked for by name."""
     stored = folder.settings()["digests"]
     if stored.get("objective") != digests["objective"] and not is_named:
         return None
+    sign = load_direction(folder.database, folder.study_name)
     scored = [t for t in load_trials(folder.database, folder.study_name) if t.value is not None]
     scored.sort(key=lambda trial: -sign * (trial.value or 0.0))
     asked = _finalists(folder)
@@ -95,11 +97,12 @@ def _read(folder: StudyFolder, digests: Mapping[str, str], sign: int, *, is_name
         specs=tuple(trial.spec for trial in scored),
         scores=sign * np.array([trial.value for trial in scored], float),
         finalists=tuple(_position(scored, number) for number in asked if _position(scored, number) >= 0),
+        could_win=tuple(not trial.outside for trial in scored),
     )
 
 
 def _finalists(folder: StudyFolder) -> list[int]:
-    """Return the finalists of a finished study by their pooled means, the winner first; none of an unfinished one."""
+    """Return the finalists of a finished study, the winner first; none of an unfinished one."""
     path = folder.path / "result.json"
     if not path.exists():
         return []
@@ -135,8 +138,9 @@ def build_portfolio(studies: Sequence[EarlierStudy], space: Space, *, count: int
 
 
 def _candidates(study: EarlierStudy, space: Space) -> Iterator[SpecDict]:
-    best = [*study.finalists, *range(min(_CANDIDATES, len(study.specs)))]
-    for position in dict.fromkeys(best):
+    could_win = study.could_win or [True] * len(study.specs)
+    best = [position for position, kept in enumerate(could_win) if kept][:_CANDIDATES]
+    for position in dict.fromkeys([*study.finalists, *best]):
         if study.specs[position] in space:
             yield study.specs[position]
 
@@ -152,7 +156,7 @@ class Expectations:
         for study in studies:
             try:
                 self._surrogates.append(Surrogate.fit(Features(space), study.specs, study.scores))
-            except (ValueError, np.linalg.LinAlgError):
+            except (ValueError, KeyError, TypeError, np.linalg.LinAlgError):  # of pipelines with other slots, too
                 continue
 
     def by_study(self, specs: Sequence[SpecDict]) -> FloatArray:

@@ -60,6 +60,7 @@ def run_trial(
         raced = racing_evaluator.evaluate(spec, trials)
         evaluation = raced.evaluation
         search.folder.save_rows(number, evaluation.run, evaluation.columns)
+        latency = _latency(search, spec)
     except ImpossiblePipeline as error:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
     except ScreenedOut as error:
@@ -74,6 +75,7 @@ def run_trial(
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
     trial = _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), raced)
+    trial = dataclasses.replace(trial, metrics=trial.metrics | latency)
     outside = search.guards.broken(trial.metrics, find_baseline_metrics(trials)) if trial.value is not None else {}
     return dataclasses.replace(trial, outside=outside)
 
@@ -86,7 +88,7 @@ def _with_measurements(
         trial,
         asked=len(evaluation.run.questions),
         coverage=evaluation.coverage,
-        metrics=evaluation.metrics | _latency(search, spec),
+        metrics=evaluation.metrics,
         seconds=round(seconds, 3),
         truncated_chunks=search.builder.truncated_chunks(spec),
         stages=before.stages_since(search, seconds),

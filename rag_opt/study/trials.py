@@ -152,10 +152,13 @@ class TrialLog:
         return to_frozen_trial(trial, self._space, self.excesses(trial))
 
     def excesses(self, trial: Trial) -> dict[str, float]:
-        """Return by guard how far a scored trial is outside of it, 0 or less inside; none for one without a value."""
-        if trial.value is None and trial.partial is None:
+        """Return by guard how far a complete trial is outside of it, 0 or less inside.
+
+        None for one that was not asked all questions: the baseline was, and some are harder than others.
+        """
+        if trial.value is None:
             return {}
-        return self._guards.excesses(trial.metrics, find_baseline_metrics(self.trials))
+        return self._guards.excesses(trial.metrics, find_baseline_metrics([*self.trials, trial]))
 
     def commit(self, trial: Trial, proposed: optuna.Trial | None) -> None:
         """Write a finished trial, and tell the open Optuna trial that it was proposed as, if there is one."""
@@ -180,6 +183,12 @@ def find_baseline_metrics(trials: Sequence[Trial]) -> dict[str, float] | None:
 def open_storage(database: Path) -> optuna.storages.RDBStorage:
     """Return Optuna's storage in a SQLite file."""
     return optuna.storages.RDBStorage(f"sqlite:///{database.resolve().as_posix()}")
+
+
+def load_direction(database: Path, name: str) -> int:
+    """Return +1 for a study on disk whose (first) objective is maximised, else -1."""
+    study = optuna.load_study(study_name=name, storage=open_storage(database))
+    return 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
 
 
 def load_trials(database: Path, name: str) -> list[Trial]:

@@ -21,7 +21,7 @@ from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.finalists import choose_winner
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.cost_aware import CostAware
-from rag_opt.study.samplers.feasibility import log_chance_within_guards
+from rag_opt.study.samplers.feasibility import GuardModel
 from rag_opt.study.samplers.interfaces import Sampler
 from rag_opt.study.samplers.surrogate import Features
 from rag_opt.study.samplers.tpe import Tpe
@@ -33,7 +33,7 @@ from tests.study.test_racing import REST, Quiet
 SPACE = Space.from_dict(
     {
         "chunker": {"fixed": {"size": [8, 12, 16, 20, 24]}},
-        "retriever": {"dense": {"top_k": "1..8"}, "lexical": {"top_k": "1..8"}},
+        "retriever": {"dense": {"top_k": "1..8"}, "weighted": {"top_k": "1..8", "weight": "0.0..1.0:0.1"}},
     },
     rest=REST,
     only={},
@@ -100,7 +100,7 @@ def test_a_misspelt_guard_stops_the_search_after_the_baseline(
 def test_the_chance_to_keep_a_guard_falls_towards_what_breaks_it() -> None:
     tried = [spec_of(k) for k in (1, 2, 3, 6, 7, 8)]
     excesses = [{"tokens": 16.0 * k - 70} for k in (1, 2, 3, 6, 7, 8)]
-    chances = np.exp(log_chance_within_guards(Features(SPACE), tried, excesses, [spec_of(k) for k in (1, 4, 8)]))
+    chances = np.exp(GuardModel(Features(SPACE), tried, excesses).log_chance([spec_of(k) for k in (1, 4, 8)]))
     assert chances[0] > 0.9 > chances[1] > chances[2] and chances[2] < 0.1
     kept = [{"tokens": -1.0}] * 6
-    assert log_chance_within_guards(Features(SPACE), tried, kept, [spec_of(8)]).tolist() == [0.0]
+    assert GuardModel(Features(SPACE), tried, kept).log_chance([spec_of(8)]).tolist() == [0.0]

@@ -70,22 +70,20 @@ def folder(tmp_path: Path) -> StudyFolder:
     ],
 )
 def test_studies_are_found_by_what_they_share(folder: StudyFolder, learn_from: str, names: set[str]) -> None:
-    found, notes = find_earlier_studies(folder, DIGESTS, sign=1, learn_from=learn_from)
+    found, notes = find_earlier_studies(folder, DIGESTS, learn_from=learn_from)
     assert {one.name for one in found} == names and not notes
     assert count_comparable(folder, DIGESTS) == (1, 1)
 
 
 def test_a_study_is_read_best_first_with_its_finalists(folder: StudyFolder) -> None:
-    (found,), _ = find_earlier_studies(folder, DIGESTS, sign=1, learn_from="same")
+    (found,), _ = find_earlier_studies(folder, DIGESTS, learn_from="same")
     assert found.scores.tolist() == [0.7, 0.4, 0.2] and found.same_data
     assert [found.specs[position] for position in found.finalists] == [spec(9), spec(1)], "the winner first"
-    (lower,), _ = find_earlier_studies(folder, DIGESTS, sign=-1, learn_from="same")
-    assert lower.scores.tolist() == [-0.2, -0.4, -0.7]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(folder: StudyFolder) -> None:
     with pytest.raises(BadInput, match="did you mean 'other-data'"):
-        find_earlier_studies(folder, DIGESTS, sign=1, learn_from="other-dada")
+        find_earlier_studies(folder, DIGESTS, learn_from="other-dada")
 
 
 def test_a_study_that_cannot_be_read_is_named_and_stops_nothing(folder: StudyFolder) -> None:
@@ -94,7 +92,7 @@ def test_a_study_that_cannot_be_read_is_named_and_stops_nothing(folder: StudyFol
         study(root, name, (2, 0.9))
     (root / "torn" / "study.json").write_text('{"digests": ')
     (root / "damaged" / "study.db").write_bytes(b"no database at all" * 100)
-    found, notes = find_earlier_studies(folder, DIGESTS, sign=1, learn_from="same")
+    found, notes = find_earlier_studies(folder, DIGESTS, learn_from="same")
     assert [one.name for one in found] == ["same"]
     assert len(notes) == 2 and "'torn' could not be read" in " ".join(notes)
     assert count_comparable(folder, DIGESTS) == (2, 1)

@@ -19,7 +19,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.cost.forecaster import model_names
 from rag_opt.study.cost.model import CostForecast, Prior
-from rag_opt.study.samplers.feasibility import log_chance_within_guards
+from rag_opt.study.samplers.feasibility import GuardModel
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
@@ -164,8 +164,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
             mean = mean + weight * self._cost_forecast.expected(candidates)
         best = float(scores[int(ranked.argmax())])
         gain = log_expected_improvement(mean, spread, best)
-        log_chance = log_chance_within_guards(features, specs, excesses, candidates)
-        gain += _CAUTION * log_chance
+        gain += _CAUTION * GuardModel(features, specs, excesses).log_chance(candidates)
         worth = gain - self._eta * (1 - self._cost_forecast.spent) * np.log(seconds)
         for row in np.argsort(-worth, kind="stable"):
             chosen: SpecDict = candidates[int(row)]
