@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from rag_opt.core.questions import Dataset
 from rag_opt.evaluation.intervals import mean_interval
-from rag_opt.evaluation.prediction_powered import correct_gain
+from rag_opt.evaluation.prediction_powered import correct_gain, find_errors
+from rag_opt.evaluation.run import ask
+from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.spec import PipelineSpec
 
 
 def simulated(turn: int, *, labels: int) -> tuple[float, float, float, float]:
@@ -40,3 +44,24 @@ def test_few_labels_correct_nothing_and_more_of_them_say_it_more_surely() -> Non
         assert interval is not None and interval.high - interval.low >= gain.high - gain.low
         widths.append(interval.high - interval.low)
     assert widths[1] < widths[0]
+
+
+def test_a_label_is_of_an_answer_given_from_the_same_passages(
+    builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset
+) -> None:
+    run = ask(builder.pipeline(spec), dataset.questions)
+    texts = [tuple(run.texts.of(span) for span in context) for context in run.responses.contexts]
+    asked = [
+        (question.text, answer.text) for question, answer in zip(run.questions, run.responses.answers, strict=True)
+    ]
+    judged = np.full(len(asked), 0.5)
+    labels = {
+        (*asked[0], texts[0]): 1.0,  # the same passages
+        (*asked[1], ()): 0.25,  # a label that names none
+        (asked[2][0], "", texts[2]): 0.5,  # of a metric that does not look at answers
+        (*asked[3], ("other passages",)): 0.0,
+        (asked[4][0], "another answer", texts[4]): 0.0,
+    }
+    assert find_errors(run, judged, labels).tolist() == [0.5, -0.25, 0.0]
+    judged[0] = np.nan
+    assert find_errors(run, judged, labels).tolist() == [-0.25, 0.0], "nothing to compare with where it failed to judge"

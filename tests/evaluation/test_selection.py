@@ -134,6 +134,32 @@ def test_a_gain_that_missing_scores_could_undo_is_not_clear() -> None:
     assert decided(0.12, searched=0.2, missing=8).verdict == "undecided"
 
 
+def test_a_finalist_that_could_not_be_scored_breaks_nothing() -> None:
+    dice = np.random.default_rng(4)
+    base = dice.random(60), dice.random(40)
+    scores = {0: base[0], 1: base[0] + 0.1, 2: base[0] + 0.2}
+    held_out = {0: base[1], 1: base[1] + dice.normal(size=40) * 0.3, 2: np.full(40, np.nan)}
+    evidence = Evidence(scores, held_out, UNITS[:60], UNITS[:40])
+    decision = decide(evidence, [Finalist(n, evidence.pooled(n), (0.0,)) for n in (0, 1, 2)], baseline=0)
+    assert decision is not None and decision.winner == 1 and np.isfinite(decision.expected_gain)
+
+
+def test_the_baseline_gives_way_where_it_breaks_a_guard_that_others_keep() -> None:
+    dice = np.random.default_rng(5)
+    base = dice.random(60), dice.random(40)
+    columns = {0: base, 1: (base[0] - 0.01, base[1] - 0.01)}
+    evidence = Evidence(
+        {n: column[0] for n, column in columns.items()}, {n: column[1] for n, column in columns.items()},
+        UNITS[:60], UNITS[:40],
+    )  # fmt: skip
+    slow, fast = (Finalist(n, evidence.pooled(n), (0.0,), keeps_guards=n == 1) for n in (0, 1))
+    decision = decide(evidence, [slow, fast], baseline=0)
+    assert decision is not None and decision.winner == 1 and decision.verdict == "undecided"
+    outside = Finalist(1, evidence.pooled(1) + 0.3, (0.0,), keeps_guards=False)
+    kept_out = decide(evidence, [Finalist(0, evidence.pooled(0), (0.0,)), outside], baseline=0)
+    assert kept_out is not None and kept_out.verdict == "baseline stands", "what is outside a guard promises nothing"
+
+
 def test_equal_finalists_gain_what_all_of_them_gain() -> None:
     dice = np.random.default_rng(3)
     units = [str(i) for i in range(40)]
