@@ -18,6 +18,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.model import CostForecast
+from rag_opt.study.samplers.feasibility import GuardModel
 from rag_opt.study.samplers.interfaces import Proposal, Sampler
 from rag_opt.study.space.domains import Choice, Domain, Range, Scalar
 from rag_opt.study.space.space import Space
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LARGEST_GRID = 1_000_000
 _RANDOM_DRAWS = 1000
+_RANDOM_PROPOSALS = 8
 
 
 def suggest_pipeline(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
@@ -79,8 +81,8 @@ def propose_new(
 ) -> Proposal | None:
     """Return a pipeline that can exist and was not tried; None where there is none left.
 
-    The sampler is asked up to `redraws` times, then a random new pipeline is taken. `seeds` are those of this ask;
-    every attempt derives its own.
+    The sampler is asked up to `redraws` times. Then some random new pipelines are drawn, and the one is taken that is
+    the likeliest to keep the guards. `seeds` are those of this ask; every attempt derives its own.
     """
     for attempt in range(redraws):
         seed = int(digest([*seeds, attempt])[:8], 16)
@@ -91,7 +93,13 @@ def propose_new(
             return proposal
         if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
-    return draw_new(space, seed=int(digest([*seeds, "any"])[:8], 16), tried_digests=tried_digests)
+    guards, drawn = GuardModel.of_study(space, study), list[Proposal]()
+    for attempt in range(_RANDOM_PROPOSALS):
+        proposal = draw_new(space, seed=int(digest([*seeds, "any", attempt])[:8], 16), tried_digests=tried_digests)
+        if proposal is None:
+            return None
+        drawn.append(proposal)
+    return drawn[int(guards.log_chance([proposal.spec for proposal in drawn]).argmax())]
 
 
 def _is_ruled_out(space: Space, spec: SpecDict) -> bool:

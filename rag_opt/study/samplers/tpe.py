@@ -17,11 +17,11 @@ from rag_opt.core.strict import STRICT
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.feasibility import GuardModel
 from rag_opt.study.samplers.interfaces import Proposal
-from rag_opt.study.samplers.proposals import suggest_pipeline
+from rag_opt.study.samplers.proposals import is_new, suggest_pipeline
 from rag_opt.study.space.space import Space
 
-_SUGGESTIONS = 12
-_EVEN_CHANCE = math.log(0.5)
+_SUGGESTIONS = 8
+_LIKELY = math.log(0.7)
 
 
 @register("sampler", "tpe")
@@ -40,19 +40,25 @@ class Tpe:
         tried_digests: Collection[str],
         cost_forecast: CostForecast,
     ) -> Proposal | None:
-        """Return the pipeline that the estimator suggests, of several the first that is likely to keep the guards.
+        """Return the first new pipeline that the estimator suggests and that is likely to keep the guards.
 
         The estimator takes trials outside a guard for bad ones, as Optuna's constraints; where most of the space is
-        outside, that alone proposes too many of them.
+        outside, that alone proposes too many of them. Of several unlikely ones the likeliest is returned.
         """
-        guards = GuardModel.of_study(space, study)
+        guards, best = GuardModel.of_study(space, study), -math.inf
+        chosen: Proposal | None = None
         for turn in range(_SUGGESTIONS):
             proposal = self._suggest(space, study, seed + turn)
-            likely = float(guards.log_chance([proposal.spec])[0]) >= _EVEN_CHANCE
-            if likely or turn == _SUGGESTIONS - 1 or proposal.trial is None:
+            new = is_new(space, proposal.spec, tried_digests)
+            log_chance = float(guards.log_chance([proposal.spec])[0]) if new else -math.inf
+            unwanted: Proposal | None = proposal
+            if chosen is None or log_chance > best:
+                unwanted, chosen, best = chosen, proposal, log_chance
+            if unwanted is not None and unwanted.trial is not None:
+                study.tell(unwanted.trial, state=optuna.trial.TrialState.FAIL)  # nobody runs it
+            if best >= _LIKELY:
                 break
-            study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)  # nobody runs it
-        return proposal
+        return chosen
 
     def _suggest(self, space: Space, study: optuna.Study, seed: int) -> Proposal:
         with warnings.catch_warnings():
