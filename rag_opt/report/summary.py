@@ -123,7 +123,7 @@ def describe_gain(result: Result) -> str:
     needed = result.questions_to_tell
     enough = f"; about {needed:,} held-out questions would tell" if needed is not None else ""
     if result.winner == result.baseline:
-        if result.finalists == 1:
+        if not result.finalists:
             return "none: nothing else could be compared"
         if result.verdict == "baseline stands":
             return f"none: the baseline stands, nothing that was tried is better on {where}"
