@@ -57,9 +57,18 @@ ASKED = [
 ]  # fmt: skip
 
 
+_LONGEST = ("test_models.py", "test_search.py", "test_stopping.py", "test_questions.py", "test_cost_aware_search.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast ones first: what starts processes comes last."""
-    items.sort(key=lambda item: "cli" in item.path.parts)
+    """Fast ones first: what starts processes comes last, of it the longest files first, so that no worker waits long."""
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        starts_processes = "cli" in item.path.parts
+        is_long = starts_processes and item.path.name in _LONGEST
+        return starts_processes, _LONGEST.index(item.path.name) if is_long else len(_LONGEST)
+
+    items.sort(key=place)
 
 
 def tiny_dataset() -> Dataset:
