@@ -54,8 +54,8 @@ class Decision:
     """The winner and what may be said of it; trials by number.
 
     `best`: the finalist with the best pooled mean; where the winner is another one, it is cheaper and within `margin`
-    of it. `offered`: a cheaper one within the margin that was not chosen. `means`: pooled
-    means of the finalists. `gain`: on the held-out questions, with an interval that holds for all finalists at once.
+    of it. `offered`: a cheaper one within the margin that was not chosen. `means`: pooled means of the finalists.
+    `gain`: on the held-out questions, with an interval that holds for all finalists at once.
     `expected_gain`: the same, drawn towards the mean gain of all finalists, so that it does not flatter the one that
     was picked. `indistinguishable`: of all tried pipelines those that cannot be told to be worse than the winner.
     `questions_to_tell`: how many held-out questions would show the expected gain, where these do not.

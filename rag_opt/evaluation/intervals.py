@@ -31,6 +31,11 @@ class Interval:
     clusters: int = 0
 
     @property
+    def in_points(self) -> str:
+        """Ends of the interval in points of 100, as they are shown."""
+        return f"[{self.low * 100:+.1f}, {self.high * 100:+.1f}]"
+
+    @property
     def is_above_zero(self) -> bool:
         """Return whether the mean is surely above zero: all of the interval is, over clusters enough to tell."""
         return self.low > 0 and self.clusters >= MIN_CLUSTERS

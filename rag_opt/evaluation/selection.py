@@ -11,7 +11,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.evaluation.intervals import bound_gains, paired_gain
 
 # Of the deviation of scores over questions, how far below the best a cheaper winner may be: half a point where scores
-# deviate by 0.4. Twice that would cost 0.1 points on average (docs/benchmarks.md, "Intervals").
+# deviate by 0.4. Twice that costs 0.1 points more on average (docs/benchmarks.md).
 MARGIN_SHARE = 0.0125
 COST_TOLERANCE = 0.1  # of the larger cost: what differs by less costs the same
 _CONFIDENCE = 0.95
@@ -48,7 +48,7 @@ class Choice:
     best: int
     means: tuple[float, ...]
     margin: float
-    offered: int | None = None
+    offered: int | None
 
 
 def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: int | None) -> Choice | None:

@@ -106,7 +106,7 @@ def _load_embedder(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
     import transformers
     from sentence_transformers import SentenceTransformer
 
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # untyped in some versions
     if files.pooling and not (files.folder / "modules.json").exists():
         model = SentenceTransformer(modules=_bare_modules(files, options), device=runtime.device)
     else:

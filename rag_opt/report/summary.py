@@ -132,7 +132,7 @@ def describe_gain(result: Result) -> str:
     measured = f"{result.expected_gain * 100:+.1f} points expected (measured {gain.mean * 100:+.1f} on {where}"
     if not math.isfinite(gain.low):
         return f"{measured}); undecided: questions in so few split units say nothing of how sure that is{enough}"
-    interval = f"95 % interval [{gain.low * 100:+.1f}, {gain.high * 100:+.1f}] for all {result.finalists} at once)"
+    interval = f"95 % interval {gain.in_points} for all {result.finalists} at once)"
     if result.verdict == "clear":
         return f"{measured}, {interval}: clear, for {result.claim}"
     kept = f"the baseline can be exported instead: --trial {result.baseline}"
@@ -158,8 +158,7 @@ def _describe_corrected(corrected: CorrectedGain) -> str:
     if corrected.interval is None:
         return f"not corrected for the judge's error: {labels}, where {MIN_LABELS} of each are needed"
     gain = corrected.interval
-    ends = f"[{gain.low * 100:+.1f}, {gain.high * 100:+.1f}]"
-    return f"{gain.mean * 100:+.1f} points, 95 % interval {ends}: corrected for the judge's error by {labels}"
+    return f"{gain.mean * 100:+.1f} points, 95 % interval {gain.in_points}: corrected for the judge's error by {labels}"
 
 
 def _describe_offer(offer: Offer) -> str:

@@ -30,7 +30,6 @@ from rag_opt.study.trials import Trial
 _CONTEXT = "cost/context_tokens"
 _COSTS = ("cost/usd", _CONTEXT)  # what breaks ties, in turn; never a stopwatch
 _SHOWN_COSTS = (*_COSTS, "cost/latency_ms_p50")
-_LATENCY_SECONDS = 1.0  # of a finalist, at most about
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,7 @@ def choose_winner(
         )
         for one in compared
     ]
-    known_baseline = baseline.number if baseline is not None and baseline.number in evidence.search else None
-    if known_baseline is not None and known_baseline not in {one.trial.number for one in compared}:
-        known_baseline = None
+    known_baseline = next((one.trial.number for one in compared if one.trial is baseline), None)
     decision = decide(evidence, finalists, baseline=known_baseline)
     if decision is None:
         return None
@@ -135,7 +132,7 @@ def _evaluate(search: Search, trial: Trial, held_out: Sequence[Question]) -> _Co
     pooled = evaluation
     if held_out:  # what was asked in the search is stored
         pooled = evaluate(builder, spec, (*search.questions, *held_out), objective_set)
-    latency = measure_latency(builder, spec, questions, most_seconds=_LATENCY_SECONDS)
+    latency = measure_latency(builder, spec, questions)
     metrics = {**evaluation.metrics, **latency}
     return _Compared(trial, evaluation, pooled, metrics, {**metrics, **pooled.metrics})
 

@@ -41,7 +41,7 @@ class Result:
 
     `pooled_means` and `held_out_means` of the finalists and the baseline, `searched_means` of the same in the search.
     `indistinguishable`: of all tried pipelines those that cannot be told to be worse than the winner. `offer`: a
-    cheaper pipeline that cannot win. `outside`: by trial the guards that it breaks, with how far it is outside.
+    cheaper pipeline that was not chosen. `outside`: by trial the guards that it breaks, with how far it is outside.
     `on_held_out` False: there were no held-out questions, so every number is of questions that the search optimised.
 
     `metrics` of finalists and baseline on the held-out questions. `refusal_auc`: how well the winner's refusals can be

@@ -29,7 +29,6 @@ from rag_opt.study.trial_usage import TrialUsage
 from rag_opt.study.trials import Trial, find_baseline_metrics
 
 _TRACEBACK_FRAMES = 4
-_LATENCY_SECONDS = 1.0  # of a trial, at most about
 
 
 def run_trial(
@@ -103,7 +102,7 @@ def _latency(search: Search, spec: PipelineSpec) -> dict[str, float]:
     """Return the latency where a guard looks at it; else finalists alone are measured."""
     if not any(find_metric(name, LATENCY_METRICS) for name in search.guards.limits):
         return {}
-    return measure_latency(search.builder, spec, search.questions, most_seconds=_LATENCY_SECONDS)
+    return measure_latency(search.builder, spec, search.questions)
 
 
 class _Before:
