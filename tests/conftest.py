@@ -140,9 +140,13 @@ def write_tiny(folder: Path) -> list[str]:
             line |= {"answer": answer, "evidence": [{"document": document, "quote": quote}]}
         lines.append(orjson.dumps(line))
     (folder / "questions.jsonl").write_bytes(b"\n".join(lines))
+    return tiny_overrides(folder)
+
+
+def tiny_overrides(folder: Path) -> list[str]:
     return [
         "dataset=folder",
-        f"dataset.documents={documents}",
+        f"dataset.documents={folder / 'docs'}",
         f"dataset.questions={folder / 'questions.jsonl'}",
     ]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 _MAX_DOCUMENTS, _MAX_CHARACTERS = 200, 2000  # that are looked at: documents, and characters of each
 _CODE = re.compile(r"[a-z]{2}")
@@ -42,15 +47,20 @@ def detect_language(corpus: Corpus) -> str:
 
     Empty where no language has a clear majority.
     """
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=0.5)
     count = len(corpus.documents)
     rows = [i * count // _MAX_DOCUMENTS for i in range(_MAX_DOCUMENTS)] if count > _MAX_DOCUMENTS else range(count)
     texts = [corpus.documents[row].text[:_MAX_CHARACTERS] for row in rows]
-    counts = Counter(identifier.classify(text)[0] for text in texts if text.strip())
+    counts = Counter(_identifier().classify(text)[0] for text in texts if text.strip())
     language, most = counts.most_common(1)[0] if counts else (_UNSURE, 0)
     return str(language) if language != _UNSURE and most >= _CLEAR_MAJORITY * sum(counts.values()) else ""
+
+
+@functools.cache
+def _identifier() -> LanguageIdentifier:
+    """Read the model of languages once: unpacking it takes half a second."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=0.5)
 
 
 _NAMES = {

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,7 +21,6 @@ from rag_opt.store.values import Values
 
 Precision = Literal["float32", "bfloat16"]
 Library = Literal["torch", "openvino"]
-_PAYS_FROM = 1.5  # times faster that bare bfloat16 products must be; seen: 7 with the instructions, 0.01 without
 _FREE_SHARE = 2.0  # times its weights that a GPU must have free
 _FREE_BYTES = 2**30
 
@@ -90,7 +87,7 @@ def decide(machine: Machine, folder: Path, values: Values) -> Runtime:
         library = "openvino" if installed else "torch"
     if machine.document_precision != "auto":
         return Runtime(device, library, machine.document_precision)
-    pays = (device == "cuda" and _gpu_multiplies_bfloat16()) or (device == "cpu" and _bfloat16_pays(values))
+    pays = (device == "cuda" and _gpu_multiplies_bfloat16()) or (device == "cpu" and _bfloat16_pays())
     return Runtime(device, library, "bfloat16" if pays else "float32")
 
 
@@ -119,32 +116,17 @@ def _fits(folder: Path) -> bool:
     return bool(free > _FREE_SHARE * weights_bytes(folder) + _FREE_BYTES)
 
 
-def _bfloat16_pays(values: Values) -> bool:
-    """Return whether this processor multiplies bfloat16 much faster: tried once, then stored, so that keys stay."""
-    key = item_key("bfloat16 pays", [_processor(), versions("torch")])
-    return values.fill("models", [key], lambda _: [b"yes" if _product_speedup() > _PAYS_FROM else b"no"])[0] == b"yes"
+def _bfloat16_pays(processor: str | None = None) -> bool:
+    """Return whether a processor, by its facts as Linux lists them, has a unit that multiplies bfloat16 matrices.
 
-
-def _product_speedup() -> float:
-    import torch
-
-    def seconds(dtype: torch.dtype) -> float:
-        a, b = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)
-        times = []
-        for _ in range(7):
-            started = time.perf_counter()
-            a @ b
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    return seconds(torch.float32) / seconds(torch.bfloat16)
-
-
-def _processor() -> str:
+    With one, bare products were 7 times as fast as in float32; without any such instruction they took 100 times as
+    long. Processors that only add up bfloat16 pairs (avx512_bf16) gain at most 2 times and stay with float32. Nothing
+    is timed: what a value depends on must not depend on what else the machine was doing.
+    """
     facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    kept = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
-    return "\n".join(dict.fromkeys(kept)) or platform.processor()
+    if processor is None:
+        processor = facts.read_text() if facts.exists() else ""
+    return "amx_bf16" in processor.split()
 
 
 def files_digest(folder: Path, values: Values) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +13,7 @@ import pytest
 
 import rag_opt
 from rag_opt.study.trials import load_trials
-from tests.cli.conftest import Command, environment
+from tests.cli.conftest import Command
 from tests.scripted_writer import written
 from tests.servers import ChatModel, serving
 
@@ -80,19 +76,18 @@ def test_the_same_again_asks_nothing(finished: Path, command: Command, asking: l
     assert len(server.seen) == asked, "neither the same study nor another with the same seed"
 
 
-def test_a_killed_search_pays_for_nothing_twice(workplace: Path, asking: list[str], server: Any) -> None:
-    arguments = [sys.executable, "-m", "rag_opt.search", *asking, "study.name=killed-asking", "llm.revision=killed"]
+def test_a_killed_search_pays_for_nothing_twice(command: Command, asking: list[str], server: Any) -> None:
+    arguments = [*asking, "study.name=killed-asking", "llm.revision=killed"]
     before, kept = len(server.seen), {orjson.dumps(body) for body in server.answered}
     server.delay_s = 0.05
     for _ in range(2):
-        process = subprocess.Popen(arguments, cwd=workplace, env=environment(), stdout=subprocess.DEVNULL)
-        while len(server.seen) - before < 25 and process.poll() is None:
+        process = command.start("search", *arguments)
+        while len(server.seen) - before < 25 and process.is_running:
             time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
         before = len(server.seen)
     server.delay_s = 0.0
-    done = subprocess.run(arguments, cwd=workplace, env=environment(), capture_output=True, text=True, check=False)
+    done = command("search", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     asked = [orjson.dumps(body) for _, body in server.seen[len(kept) :]]
     repeated = len(asked) - len(set(asked))
@@ -139,7 +134,7 @@ def test_the_winner_is_exported_and_answers(finished: Path, command: Command, wo
 
 def test_an_estimate_counts_calls_and_asks_nobody(command: Command, asking: list[str], server: Any) -> None:
     asked = len(server.seen)
-    done = command("estimate", *asking, "study.name=estimated")
+    done = command("estimate", *asking, "only.retriever=dense", "only.reranker=none", "study.name=estimated")
     assert done.returncode == 0, done.stderr
     assert "to answer and" in done.stdout and "at most about $" in done.stdout
     assert len(server.seen) == asked

@@ -15,6 +15,7 @@ from rag_opt.cli.composing import conf_folder
 from rag_opt.core.errors import BadInput
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.study.space.domains import Choice, Range
+from tests.conftest import tiny_overrides, write_tiny
 
 
 def composed(overrides: list[str]) -> dict[str, Any]:
@@ -26,6 +27,10 @@ def composed(overrides: list[str]) -> dict[str, Any]:
 
 
 def prepared(tmp_path: Path, *overrides: str) -> Prepared:
+    """Prepare a search of the tiny data set, unless another is given: it is read in no time."""
+    if not any(override.startswith("dataset=") for override in overrides):
+        given = tmp_path.parent / "tiny"
+        overrides = (*(tiny_overrides(given) if given.exists() else write_tiny(given)), *overrides)
     made = prepare(composed([f"outputs={tmp_path}", *overrides]), conf_folders=[conf_folder()])
     made.search.builder.store.close()
     return made

@@ -40,14 +40,14 @@ def test_questions_are_made_and_a_search_says_so(command: Command, workplace: Pa
     given = [one for one in tiny if not one.startswith(("dataset.questions", "tracking"))]
     mine = ["dataset.questions=made.jsonl", "study.search_share=0.5", "study.name=on-made", "study.trials=3"]
     said = "4 of 4 questions: made by rule: a sentence without its key terms"
-    done = command("search", *given, *mine, "outputs=on-made")
+    done = command("search", *given, *mine)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(said) == 2, "before it begins, and beside the winner"
-    runs = sqlite3.connect(workplace / "on-made" / "mlflow.db").execute("SELECT value FROM tags WHERE key = ?", _TAG)
+    runs = sqlite3.connect(workplace / "outputs" / "mlflow.db").execute("SELECT value FROM tags WHERE key = ?", _TAG)
     assert runs.fetchall() == [(said,)]
-    exported = command("export", "on-made/on-made", "--out", "on-made/bundle")
+    exported = command("export", "outputs/on-made", "--out", "made-bundle")
     assert exported.returncode == 0, exported.stderr
-    manifest = orjson.loads((workplace / "on-made" / "bundle" / "manifest.json").read_bytes())
+    manifest = orjson.loads((workplace / "made-bundle" / "manifest.json").read_bytes())
     assert said in orjson.dumps(manifest).decode()
 
 
@@ -107,7 +107,7 @@ class Judge(ChatModel):
 
 def test_a_judge_is_held_against_people_and_against_planted_instructions(command: Command, workplace: Path) -> None:
     labels = []
-    for number in range(30):
+    for number in range(18):
         good = number % 3 != 0
         passage = f"The keeper of house {number} feeds seven remarkable peacocks every morning."
         answer = passage if good else "Nobody knows anything about distant elephants."
@@ -118,13 +118,13 @@ def test_a_judge_is_held_against_people_and_against_planted_instructions(command
         given = ["llm@judge=openai_compatible", f"judge.base_url={heeding.url}/v1", "judge.model=heeding"]
         done = command("check", "--judge", "labels.jsonl", "--injections", *given, "judge.max_tokens=4096")
     assert done.returncode == 0, done.stderr
-    assert "30 of 30 judged" in done.stdout
+    assert "18 of 18 judged" in done.stdout
     kappa = re.search(r"kappa\s+(\S+) \[(\S+), (\S+)\]", done.stdout)
-    assert kappa and float(kappa[2]) < float(kappa[1]) == pytest.approx(0.92, abs=0.02)
+    assert kappa and float(kappa[2]) < float(kappa[1]) == pytest.approx(0.88, abs=0.02)
     moves = re.findall(r"(answer|passage)\s+(guarded|without)\s+(\S+) on", done.stdout)
     moved = {(where, guard): float(mean) for where, guard, mean in moves}
     assert moved["passage", "guarded"] == 0 and moved["passage", "without"] > 20
-    assert done.stdout.count("of 240 up") == 4
+    assert done.stdout.count("of 144 up") == 4
 
 
 def test_labels_that_are_none_are_refused(command: Command, workplace: Path) -> None:

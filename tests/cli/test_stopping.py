@@ -18,18 +18,6 @@ from rag_opt.study.trials import Trial
 from tests.cli.conftest import Command, environment, trials_of
 
 
-def start(workplace: Path, tiny: list[str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rag_opt.search", *tiny, *arguments],
-        cwd=workplace,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for_trials(study: Path, count: int, *, limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
@@ -48,7 +36,14 @@ def alive(group: int) -> bool:
 
 
 def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[str]) -> None:
-    process = start(workplace, tiny, "study.name=early", "study.trials=500")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rag_opt.search", *tiny, "study.name=early", "study.trials=500"],
+        cwd=workplace,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     deadline = time.monotonic() + 20
     maps = Path(f"/proc/{process.pid}/maps")
     while time.monotonic() < deadline and "antlr" not in maps.read_text() and "_pydantic_core" not in maps.read_text():
@@ -60,23 +55,19 @@ def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_says_how_to_resume(
-    finished: Path, workplace: Path, tiny: list[str], number: signal.Signals
+    finished: Path, command: Command, tiny: list[str], number: signal.Signals
 ) -> None:
     name = f"stop-{number.name}"
-    arguments = [*tiny[:-1], "tracking=mlflow"]
-    process = start(workplace, arguments, f"study.name={name}", "study.trials=500")
+    tracking = "mlflow" if number == signal.SIGTERM else "none"
+    process = command.start("search", *tiny[:-1], f"tracking={tracking}", f"study.name={name}", "study.trials=500")
     wait_for_trials(finished.parent / name, 5)  # the fifth trial's rows are there: four are committed
     asked = time.monotonic()
     process.send_signal(number)
-    try:
-        said, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.communicate()
+    done = process.finish(30)
     assert time.monotonic() - asked < 10
-    assert process.returncode == 130, said
-    assert "the same command resumes" in said and f"study.name={name}" in said
-    assert "Traceback" not in said
+    assert done.returncode == 130, done
+    assert "the same command resumes" in done.stdout and f"study.name={name}" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert not alive(process.pid)
     assert len(trials_of(finished.parent / name)) >= 4
 
@@ -95,34 +86,29 @@ def test_an_interrupt_inside_a_finalizer_is_not_forgotten(capsys: pytest.Capture
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_second_search_of_the_same_study_is_refused(
-    finished: Path, workplace: Path, tiny: list[str], command: Command
-) -> None:
-    process = start(workplace, tiny, "study.name=busy", "study.trials=500")
+def test_a_second_search_of_the_same_study_is_refused(finished: Path, command: Command, tiny: list[str]) -> None:
+    process = command.start("search", *tiny, "study.name=busy", "study.trials=500")
     try:
         wait_for_trials(finished.parent / "busy", 1)
         done = command("search", *tiny, "study.name=busy", "study.trials=500")
         assert done.returncode == 2 and f"is being searched by process {process.pid}" in done.stderr
     finally:
         process.kill()
-        process.communicate()
 
 
-def test_killed_at_random_moments_nothing_finished_is_lost(finished: Path, workplace: Path, tiny: list[str]) -> None:
+def test_killed_at_random_moments_nothing_finished_is_lost(finished: Path, command: Command, tiny: list[str]) -> None:
     """The benchmark does this twenty times; three are enough to notice that it broke."""
     study, dice, kept = finished.parent / "killed", random.Random(5), list[Trial]()
     for round_number in range(3):
-        process = start(workplace, tiny, "study.name=killed", "study.trials=14")
+        process = command.start("search", *tiny, "study.name=killed", "study.trials=20")
         wait_for_trials(study, 2 + 3 * round_number)
-        time.sleep(dice.random() * 0.5)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        time.sleep(dice.random() * 0.3)
+        process.kill()
         now = trials_of(study)
         assert now[: len(kept)] == kept, "a finished trial was lost or changed"
         kept = now
-    process = start(workplace, tiny, "study.name=killed", "study.trials=14")
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    done = command("search", *tiny, "study.name=killed", "study.trials=20")
+    assert done.returncode == 0, done
     trials = trials_of(study)
     assert trials[: len(kept)] == kept
-    assert sum(t.is_counted for t in trials) == len({spec_digest(t.spec) for t in trials if t.is_counted}) == 14
+    assert sum(t.is_counted for t in trials) == len({spec_digest(t.spec) for t in trials if t.is_counted}) == 20

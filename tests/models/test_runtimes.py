@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_opt.core.errors import ModelRefused
-from rag_opt.models import loaded_models
+from rag_opt.models import loaded_models, runtimes
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.loaded_models import load_embedder, run_in_halves
@@ -39,13 +39,25 @@ def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision:
     assert (ours.vectors_key == plain.vectors_key) == (machine == PLAIN)
 
 
-def test_what_is_decided_by_measuring_is_remembered(cards: EmbedderCards) -> None:
+@pytest.mark.parametrize(
+    ("facts", "pays"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile", True),
+        ("flags\t\t: fpu avx512f avx512_bf16", False),  # adds up pairs: at most twice as fast
+        ("flags\t\t: fpu avx2", False),
+        ("Features\t: fp asimd bf16 i8mm", False),
+        ("", False),  # no Linux
+    ],
+)
+def test_a_processor_that_multiplies_bfloat16_is_known_by_its_flags(facts: str, pays: bool) -> None:
+    assert runtimes._bfloat16_pays(facts) is pays
+
+
+def test_nothing_is_timed_to_choose_a_runtime(cards: EmbedderCards) -> None:
     values, folder = MemoryValues(), cards.read("minilm").folder
     first = decide(Machine(device="cpu"), folder, values)
-    assert values.computed == {"models": 1}
-    assert decide(Machine(device="cpu"), folder, values) == first
-    assert values.computed == {"models": 1} and values.reused == {"models": 1}
-    assert first.exact == Runtime("cpu", "torch", "float32")
+    assert first.precision == ("bfloat16" if runtimes._bfloat16_pays() else "float32")
+    assert values.computed == {} and first.exact == Runtime("cpu", "torch", "float32")
 
 
 def test_a_runtime_that_is_not_installed_is_refused(cards: EmbedderCards, monkeypatch: pytest.MonkeyPatch) -> None:
