@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+from rag_opt.cli.leaving import run_program
 from rag_opt.cli.main import main, overview
 
 if __name__ == "__main__":
-    import sys
-
-    if len(sys.argv) > 1:
-        main()
-    else:
-        print(overview("python -m rag_opt."))
+    run_program(main if len(sys.argv) > 1 else lambda: print(overview("python -m rag_opt.")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rag_opt.cli.checks import main
+from rag_opt.cli.leaving import run_program
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

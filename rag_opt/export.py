@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rag_opt.cli.doors import run_command
 from rag_opt.cli.export_command import export_command
+from rag_opt.cli.leaving import run_program
 
 
 def main() -> None:
@@ -12,4 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from rag_opt.cli.leaving import run_program
 from rag_opt.cli.question_commands import main
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

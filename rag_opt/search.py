@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_opt.cli.composing import compose_and_run
+from rag_opt.cli.leaving import run_program
 
 if TYPE_CHECKING:
     from rag_opt.core.strict import PlainDict
@@ -24,4 +25,4 @@ def search(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> N
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rag_opt.cli.doors import run_app
+from rag_opt.cli.leaving import run_program
 from rag_opt.cli.store_command import app
 
 
@@ -12,4 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

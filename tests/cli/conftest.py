@@ -7,19 +7,18 @@ ten questions takes. What has to begin with nothing imported starts an interpret
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import runpy
+import select
 import signal
+import socket
 import subprocess
-import sys
-from collections.abc import Sequence
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag_opt.study.trials import Trial, load_trials
+from tests.cli.fork_server import ask, connect, logs_of
 from tests.conftest import write_tiny
 
 
@@ -62,13 +61,13 @@ def tiny(workplace: Path) -> list[str]:
 class Started:
     """A command that runs, in a process group of its own."""
 
-    def __init__(self, process: ForkServerProcess, name: str, logs: Path) -> None:
-        assert process.pid is not None
-        self.pid, self._process, self._name, self._logs = process.pid, process, name, logs
+    def __init__(self, connection: socket.socket, name: str, logs: Path) -> None:
+        self._connection, self._answers = connection, connection.makefile("r")
+        self.pid, self._name, self._logs = int(self._answers.readline()), name, logs
 
     @property
     def is_running(self) -> bool:
-        return self._process.is_alive()
+        return not select.select([self._connection], [], [], 0)[0]
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -77,30 +76,36 @@ class Started:
         """End it and all that it started, as -9 does."""
         with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.join()
+        self._wait()
 
     def finish(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Wait for its end; return what it printed."""
-        self._process.join(timeout)
-        code = self._process.exitcode
-        if code is None:
+        if not select.select([self._connection], [], [], timeout)[0]:
             self.kill()
             raise subprocess.TimeoutExpired(self._name, timeout)
         out, err = (log.read_text(encoding="utf-8", errors="replace") for log in logs_of(self._logs, self.pid))
-        return subprocess.CompletedProcess(self._name, code, out, err)
+        return subprocess.CompletedProcess(self._name, self._wait(), out, err)
+
+    def _wait(self) -> int:
+        with self._connection, self._answers:
+            return int(self._answers.readline())
 
 
 class Command:
     """Runs `python -m rag_opt.NAME ARGUMENTS` in the folder of all command tests; `more`: environment variables."""
 
-    def __init__(self, context: ForkServerContext, workplace: Path, logs: Path) -> None:
-        self._context, self._workplace, self._logs = context, workplace, logs
+    def __init__(self, address: str, workplace: Path, logs: Path) -> None:
+        self._address, self._workplace, self._logs = address, workplace, logs
 
     def start(self, name: str, *arguments: str, **more: str) -> Started:
-        given = (f"rag_opt.{name}", arguments, self._workplace, environment(**more), self._logs)
-        process = self._context.Process(target=run_module, args=given)
-        process.start()
-        return Started(process, name, self._logs)
+        asked = {
+            "name": f"rag_opt.{name}",
+            "arguments": arguments,
+            "place": str(self._workplace),
+            "variables": environment(**more),
+            "logs": str(self._logs),
+        }
+        return Started(ask(self._address, asked), name, self._logs)
 
     def __call__(
         self, name: str, *arguments: str, timeout: float = 120, **more: str
@@ -109,27 +114,11 @@ class Command:
 
 
 @pytest.fixture(scope="session")
-def command(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.cli.preloaded"])
-    return Command(context, workplace, tmp_path_factory.mktemp("logs"))
-
-
-def logs_of(folder: Path, process: int) -> tuple[Path, Path]:
-    return folder / f"{process}.out", folder / f"{process}.err"
-
-
-def run_module(name: str, arguments: Sequence[str], place: Path, variables: dict[str, str], logs: Path) -> None:
-    """Run a module as `python -m` does, in this process, which was forked for it."""
-    os.setsid()
-    for number, log in enumerate(logs_of(logs, os.getpid()), start=1):
-        os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY), number)
-    os.chdir(place)
-    os.environ.clear()
-    os.environ.update(variables)
-    sys.path[0] = str(place)
-    sys.argv = [name, *arguments]
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+def command(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    base = tmp_path_factory.getbasetemp()  # each worker has its own, beside each other
+    address, alive = connect(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    with alive:
+        yield Command(address, workplace, tmp_path_factory.mktemp("logs"))
 
 
 @pytest.fixture(scope="session")

@@ -42,13 +42,6 @@ def test_the_same_seed_finds_the_same_and_embeds_nothing(finished: Path, command
     assert len([line for line in done.stdout.splitlines() if " s         0    100%  " in line]) == 8
 
 
-def test_plain_optuna_on_request(finished: Path, command: Command, tiny: list[str]) -> None:
-    plain = [one for one in tiny if "sweep" not in one]
-    done = command("search", *plain, "study.name=plain", "study.trials=6")
-    assert done.returncode == 0, done.stderr
-    assert {t.origin for t in trials_of(finished.parent / "plain")[3:]} == {"sampler"}
-
-
 def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[str]) -> None:
     first = command("search", *tiny, "study.name=more", "study.trials=4")
     before = trials_of(finished.parent / "more")
@@ -58,14 +51,15 @@ def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[s
     after = trials_of(finished.parent / "more")
     assert after[:4] == before and len(after) == 6
     assert [t.spec for t in after] == [t.spec for t in trials_of(finished)[:6]], "where it was cut does not matter"
-
-
-def test_resuming_with_another_seed_or_sampler_is_said(finished: Path, command: Command, tiny: list[str]) -> None:
-    command("search", *tiny, "study.name=again", "study.trials=3")
-    done = command("search", *tiny, "study.name=again", "study.trials=4", "study.seed=5")
+    # with another seed, another sampler, and by plain Optuna: from here on, and said
+    done = command(
+        "search", *(one for one in tiny if "sweep" not in one), "study.name=more", "study.trials=8", "study.seed=5"
+    )
     assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
-    plain = command("search", *(one for one in tiny if "sampler" not in one), "study.name=again", "sampler=random")
-    assert "note: from here on sampler.tpe.startup_trials was 2, is None" in plain.stdout, plain.stdout
+    assert {t.origin for t in trials_of(finished.parent / "more")[6:]} == {"sampler"}
+    plain = [one for one in tiny if "sampler" not in one]
+    done = command("search", *plain, "study.name=more", "study.trials=9", "sampler=random")
+    assert "note: from here on sampler.tpe.startup_trials was 2, is None" in done.stdout, done.stdout
 
 
 def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_opt.evaluation import agreement
 from rag_opt.evaluation.agreement import INJECTIONS, measure_agreement, measure_shift, plant_injection
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fewer_resamples() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "_RESAMPLES", 100)  # a second less for each agreement
+        yield
 
 
 def test_agreement_is_perfect_reversed_or_by_chance() -> None:

@@ -17,9 +17,7 @@ from rag_opt.models.loaded_models import load_embedder, run_in_halves
 from rag_opt.models.runtimes import Machine, ModelFiles, Runtime, decide
 from rag_opt.store.values import MemoryValues
 
-TEXTS = [
-    f"Text number {number} says something else about rivers and bread. " * (number % 7 + 1) for number in range(20)
-]
+TEXTS = [f"Text number {number} says something else about rivers and bread. " * (number % 7 + 1) for number in range(8)]
 PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
 
 

@@ -33,7 +33,7 @@ SAMPLES = [
         "response": f"Number {number} is {'even' if number % 2 == 0 else 'odd'}. It stands alone.",
         "retrieved_contexts": [f"Number {number} is even.", "It stands alone in its row."],
     }
-    for number in range(40)
+    for number in range(24)
 ]
 
 

@@ -1,0 +1,40 @@
+"""The end of a command's process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+def run_program(main: Callable[[], object]) -> NoReturn:
+    """Run `main` as the program of this process, and end the process with its exit code as soon as it is done.
+
+    Python would first take apart all that was imported, which takes torch, Transformers and ragas 3 to 5 seconds; a
+    person would wait for them, and a Ctrl-C in between would end the process with another code. What libraries have
+    registered for the end (`atexit`) is run; an exception that nobody caught is left to Python.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as left:
+        code = left.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):  # whoever read has gone (`| head`), or it was closed
+            code = code or 1
+    os._exit(code or 0)
+
+
+def main() -> NoReturn:
+    """Run the console script `rag-opt`."""
+    from rag_opt.cli.main import main as subcommand
+
+    run_program(subcommand)
