@@ -34,7 +34,7 @@ ui: $(VENV)/.runtime
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 
 # every core, but no more than four: each process loads its own models
 test: check

@@ -39,7 +39,7 @@ class FaultyJudge(ChatModel):
             self.plan = lambda number: CONNECTION[fault] if self._chosen(number) else "no"
 
     def _chosen(self, number: int) -> bool:
-        return number % 100 == 7 if self.percent == 1 else random.Random(number).random() * 100 < self.percent
+        return random.Random(number).random() * 100 < self.percent
 
     def answer(self, path: str, body: Any) -> Reply:
         first = [one for one in body["messages"] if one["role"] == "user"][:1]  # of a conversation about its JSON

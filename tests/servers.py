@@ -98,7 +98,7 @@ def serving(server: Server, *, tls: ssl.SSLContext | None = None) -> Iterator[An
     http_server.handle_error = lambda *_: None  # type: ignore[method-assign]
     if tls is not None:
         http_server.socket = tls.wrap_socket(http_server.socket, server_side=True)
-    threading.Thread(target=http_server.serve_forever, daemon=True).start()
+    threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True).start()
     server.url = f"http{'s' if tls else ''}://127.0.0.1:{http_server.server_port}"
     try:
         yield server

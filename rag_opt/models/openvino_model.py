@@ -11,7 +11,7 @@ import torch
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class _HiddenStates(torch.nn.Module):
+class _HiddenStates(torch.nn.Module):  # type: ignore[misc]  # torch is read as untyped
     """The transformer with named inputs and one output, as it is exported."""
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -24,7 +24,7 @@ class _HiddenStates(torch.nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).last_hidden_state
 
 
-class OpenVinoModel(torch.nn.Module):
+class OpenVinoModel(torch.nn.Module):  # type: ignore[misc]
     """A transformer compiled by OpenVINO: traced by one example batch, for any batch size and length."""
 
     def __init__(self, model: Any, example: Mapping[str, Any], precision: str) -> None:

@@ -106,7 +106,7 @@ def _device(folder: Path, values: Values) -> str:
 def _gpu_multiplies_bfloat16() -> bool:
     import torch
 
-    return torch.cuda.get_device_capability()[0] >= 8  # Ampere and later
+    return bool(torch.cuda.get_device_capability()[0] >= 8)  # Ampere and later
 
 
 def _fits(folder: Path) -> bool:

@@ -60,8 +60,6 @@ def test_an_estimate_says_what_a_search_would_cost_and_leaves_nothing(
     assert lines["time"].startswith("about") and lines["money"].startswith("0") and "no language model" in done.stdout
     assert "held-out questions in" in lines["can"] and "split units can show" in lines["can"]
     assert set(by_cost.parent.iterdir()) == before, "no study, no store of its own"
-    short = command("estimate", *tiny, "study.name=guessed", "study.trials=40", "study.minutes=0.0001")
-    assert "pipelines; 1 would be tried" in short.stdout, short.stdout + short.stderr
     wrong = command("estimate", *tiny, "study.trials=0")
     assert wrong.returncode == 2 and "study.trials" in wrong.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -145,14 +144,6 @@ def test_a_study_is_bound_to_its_models(finished: Path, command: Command, tiny: 
     speaks = "+embedder.cards.minilm.languages=[multilingual]"
     done = command("search", *tiny, "study.name=first", "dataset.language=de", speaks)
     assert done.returncode == 2 and "language of the documents" in done.stderr, done.stderr
-
-
-def test_every_run_reaches_mlflow(workplace: Path, command: Command, tiny: list[str]) -> None:
-    done = command("search", *tiny[:-1], "tracking=mlflow", "study.name=tracked", "study.trials=4")
-    assert done.returncode == 0 and "not all was delivered" not in done.stdout, done.stdout
-    with sqlite3.connect(workplace / "outputs" / "mlflow.db") as database:
-        rows = database.execute("SELECT value FROM tags WHERE key = 'mlflow.note.content'").fetchall()
-    assert any(note.startswith("dense alone: recursive(size=32) · minilm · dense(top_k=5) ·") for (note,) in rows), rows
 
 
 def test_a_bad_endpoint_of_tracking_never_fails_a_search(finished: Path, command: Command, tiny: list[str]) -> None:

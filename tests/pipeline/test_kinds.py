@@ -191,7 +191,7 @@ def test_its_bundle_returns_what_the_search_saw(
     spec = spec_with(slot, kind)
     study = StudyFolder(tmp_path / "study")
     study.path.mkdir()
-    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
+    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions[::2]), {})  # one is unanswerable
     write_bundle(tmp_path / "bundle", builder, spec, {})
     rows = study.load_rows(0)
     assert find_differences(rag_opt.load(tmp_path / "bundle"), rows, [{}] * len(rows)) == []

@@ -195,7 +195,7 @@ class Unhelpful(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def unhelpful() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unhelpful)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -92,6 +92,7 @@ def test_llama_cpp_answers(llama_cpp: str) -> None:
     answered(LanguageModel(kind="openai_compatible", base_url=llama_cpp, model="tiny", max_tokens=24))
 
 
+@pytest.mark.integration  # it takes ten seconds to start; llama.cpp is the foreign server of every run
 def test_transformers_serve_answers(transformers_serve: tuple[str, str]) -> None:
     url, model = transformers_serve
     answered(LanguageModel(kind="openai_compatible", base_url=url, model=model, max_tokens=24, concurrency=4))
