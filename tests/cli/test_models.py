@@ -134,7 +134,7 @@ def test_the_winner_is_exported_and_answers(finished: Path, command: Command, wo
 
 def test_an_estimate_counts_calls_and_asks_nobody(command: Command, asking: list[str], server: Any) -> None:
     asked = len(server.seen)
-    done = command("estimate", *asking, "only.retriever=dense", "only.reranker=none", "study.name=estimated")
+    done = command("estimate", *asking, "study.name=estimated")
     assert done.returncode == 0, done.stderr
     assert "to answer and" in done.stdout and "at most about $" in done.stdout
     assert len(server.seen) == asked

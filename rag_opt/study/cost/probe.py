@@ -158,14 +158,18 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
         missing -= _kinds_and_model(spec.to_dict())
         yield spec
     for _ in range(_MOST_DRAWN):
-        drawn = search.space.draw(random)
-        if missing & _kinds_and_model(drawn):
-            try:
-                spec = _without_llm(drawn)
+        if not missing:
+            return
+        try:
+            # what asks a language model is replaced: it is never run here, so never covered
+            spec = _without_llm(search.space.draw(random))
+            covered = missing & _kinds_and_model(spec.to_dict())
+            if covered:
                 builder.check(spec)
-            except RagOptError:  # one that cannot exist teaches nothing
-                continue
-            missing -= _kinds_and_model(spec.to_dict())
+        except RagOptError:  # one that cannot exist teaches nothing
+            continue
+        if covered:
+            missing -= covered
             yield spec
 
 
