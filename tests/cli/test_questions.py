@@ -41,7 +41,7 @@ def test_questions_are_made_and_a_search_says_so(command: Command, workplace: Pa
     given = [one for one in tiny if not one.startswith(("dataset.questions", "tracking"))]
     mine = ["dataset.questions=made.jsonl", "study.search_share=0.5", "study.name=on-made", "study.trials=3"]
     said = "4 of 4 questions: made by rule: a sentence without its key terms"
-    done = command("search", *given, *mine)
+    done = command("search", *given, *mine, RAG_OPT_TRACKING_PATIENCE_S="60")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(said) == 2, "before it begins, and beside the winner"
     assert "not all was delivered" not in done.stdout

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_opt.pipeline.spec import SpecDict
-from rag_opt.study.cost.probe import _draw_covering, share_of_new_answers
+from rag_opt.study.cost.probe import _draw_covering, _without_llm, share_of_new_answers
 from tests.cli.test_overrides import prepared
 
 SLOTS = ("chunker", "embedder", "retriever", "reranker", "packer", "generator")
@@ -32,6 +33,7 @@ def test_each_kind_that_needs_no_language_model_is_run_once_and_no_more(tmp_path
     """Kinds that ask a model are never run: waiting for them to appear measured 500 pipelines."""
     asking = ["experiment=answering", "llm.base_url=http://127.0.0.1:9/v1", "llm.model=m"]
     search = prepared(tmp_path, *asking, "pipeline.chunker.recursive.size=96").search
+    search = dataclasses.replace(search, baseline=_without_llm(search.baseline.to_dict()))
     drawn = [spec.to_dict() for spec in _draw_covering(search, search.builder)]
     seen = {(slot, kind) for spec in drawn for slot, part in spec.items() for kind in part}
     wanted = {(slot, kind) for slot, parts in search.space.tree.items() for kind in parts if kind != "chat"}
