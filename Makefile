@@ -36,10 +36,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -n 2
 
-# one process more than cores, since a sixth of the time is waiting; no more than four: each loads its own models
-WORKERS = $(shell $(BIN)/python -c "import os; print(min((os.cpu_count() or 1) + 1, 4))")
+# every core, but no more than four: each process loads its own models
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end
 integration: $(VENV)/.dev

@@ -124,6 +124,7 @@ os._exit(0)  # Python would take apart for seconds what was imported
 """
 
 
+@pytest.mark.integration  # ten seconds, for a process that reads HF_HOME anew
 def test_a_model_comes_from_a_mirror_with_a_token_into_hf_home(hub: str, tmp_path: Path) -> None:
     Hub.folder = build(tmp_path / "model", "bert", "mean")
     script = LOAD.format(commit=Hub.commit)

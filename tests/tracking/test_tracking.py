@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,22 @@ SETTINGS = {
         "content": "auto",
     },
 }
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, which takes two seconds each time."""
+    import mlflow
+
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def with_database(tmp_path: Path, empty_database: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    shutil.copy(empty_database, tmp_path / "outputs" / "mlflow.db")
 
 
 def make_study(
@@ -137,6 +154,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
 
 
 @pytest.mark.parametrize(("content", "texts"), [("full", True), ("ids", False), ("none", False)])
+@pytest.mark.usefixtures("with_database")
 def test_how_much_text_is_written(
     tmp_path: Path,
     builder: PipelineBuilder,
@@ -214,6 +232,7 @@ def test_a_server_that_fails_keeps_the_notes_and_ends_in_time(
     assert "not delivered, will try again" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("with_database")
 def test_what_a_kill_kept_from_the_outbox_is_put_back(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
@@ -226,6 +245,7 @@ def test_what_a_kill_kept_from_the_outbox_is_put_back(
     assert [path.name for path in folder.outbox.iterdir()] == ["trial-00001.json"]
 
 
+@pytest.mark.usefixtures("with_database")
 def test_a_search_that_died_is_not_left_running(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
@@ -240,6 +260,7 @@ def test_a_search_that_died_is_not_left_running(
     assert study.info.status == "KILLED"
 
 
+@pytest.mark.usefixtures("with_database")
 def test_track_knows_whether_a_search_still_lives(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
 ) -> None:
