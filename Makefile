@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 # what Python compiles is kept in .venv: compiling torch and ragas again takes every process 20 s
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup search ui test integration cover check bench clean
+.PHONY: setup search ui test integration cover check style bench clean
 
 setup: $(VENV)/.runtime
 
@@ -31,14 +31,18 @@ search: $(VENV)/.runtime
 ui: $(VENV)/.runtime
 	$(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(OUTPUTS)/mlflow.db --port $(PORT)
 
-check: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+check: style
 	$(BIN)/mypy -n 2
 
-# every core, but no more than four: each process loads its own models
-test: check
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+style: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# every core, but no more than four: each process loads its own models. Types are checked meanwhile: tests wait a lot
+test: style
+	$(BIN)/mypy & checking=$$!; \
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS); tested=$$?; \
+	wait $$checking && exit $$tested
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end
 integration: $(VENV)/.dev

@@ -140,24 +140,9 @@ def test_an_estimate_counts_calls_and_asks_nobody(command: Command, asking: list
     assert len(server.seen) == asked
 
 
-REFUSED = [
-    (["objective=answer_correctness"], "objective.optimise.answer_correctness: needs a language model that judges"),
-    (["objective.log.faithfulness={}"], "objective.log.faithfulness: needs a language model that judges"),
-    (["+objective.log.ragas={metrics: {ToolCallF1: {}}}"], "needs reference_tool_calls"),
-    (["+space.generator.chat={}"], "space.generator.chat: needs a language model"),
-    (["llm=openai_compatible"], "llm.base_url: must be given"),
-    (["llm=openai_compatible", "llm.base_url=127.0.0.1/v1", "llm.model=m"], "should begin with http:// or https://"),
-    (["budget.usd=-1"], "budget.usd"),
-]
-
-
-@pytest.mark.parametrize(("overrides", "said"), REFUSED)
-def test_what_cannot_be_asked_or_fed_is_refused_before_anything(
-    overrides: list[str], said: str, command: Command, tiny: list[str], workplace: Path
-) -> None:
-    given = [("+" + one if one.startswith("objective.log.f") else one) for one in overrides]
-    done = command("search", *tiny, *given, "study.name=refused")
-    assert done.returncode == 2 and said in done.stderr, done.stderr
+def test_what_cannot_be_asked_is_refused_before_anything(command: Command, tiny: list[str], workplace: Path) -> None:
+    done = command("search", *tiny, "llm=openai_compatible", "study.name=refused")
+    assert done.returncode == 2 and "llm.base_url: must be given" in done.stderr, done.stderr
     assert not (workplace / "outputs" / "refused").exists()
 
 

@@ -167,6 +167,18 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
         ("+space.reranker.cross_encoder={name: [bge_rerankr_base]}", "did you mean 'bge_reranker_base'?"),
         ("+space.query.hyde={}", "space.query.hyde: needs a language model; llm=openai_compatible"),
         ("llm=openai_compatible", "llm.base_url: must be given: llm.base_url=…"),
+        (
+            "llm=openai_compatible llm.base_url=127.0.0.1/v1 llm.model=m",
+            "should begin with http:// or https://",
+        ),
+        (
+            "objective=answer_correctness",
+            "objective.optimise.answer_correctness: needs a language model that judges",
+        ),
+        ("+objective.log.faithfulness={}", "objective.log.faithfulness: needs a language model that judges"),
+        ("+objective.log.ragas={metrics: {ToolCallF1: {}}}", "needs reference_tool_calls"),
+        ("+space.generator.chat={}", "space.generator.chat: needs a language model"),
+        ("budget.usd=-1", "budget.usd"),
         ("+space.reranker.tei={}", "space.reranker.tei.name: must be given"),
         (
             "space.embedder.model.dimensions=800",
