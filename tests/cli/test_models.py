@@ -111,7 +111,7 @@ def test_a_cap_holds_over_all_runs_of_a_study(
 
 def test_a_server_that_is_not_there_stops_the_search_and_says_what_to_do(command: Command, asking: list[str]) -> None:
     more = ["study.name=down", "llm.base_url=http://127.0.0.1:9/v1", "llm.revision=down"]
-    more += ["llm.give_up_s=3", "llm.timeout_s=3"]
+    more += ["llm.give_up_s=1", "llm.timeout_s=1"]
     started = time.monotonic()
     done = command("search", *asking, *more)
     assert done.returncode == 2 and time.monotonic() - started < 60

@@ -50,15 +50,12 @@ def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[s
     after = trials_of(finished.parent / "more")
     assert after[:4] == before and len(after) == 6
     assert [t.spec for t in after] == [t.spec for t in trials_of(finished)[:6]], "where it was cut does not matter"
-    # with another seed, another sampler, and by plain Optuna: from here on, and said
-    done = command(
-        "search", *(one for one in tiny if "sweep" not in one), "study.name=more", "study.trials=8", "study.seed=5"
-    )
-    assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
-    assert {t.origin for t in trials_of(finished.parent / "more")[6:]} == {"sampler"}
+    # with another seed and sampler, and without sweeps: from here on, and said
     plain = [one for one in tiny if "sampler" not in one]
-    done = command("search", *plain, "study.name=more", "study.trials=9", "sampler=random")
+    done = command("search", *plain, "study.name=more", "study.trials=8", "study.seed=5", "sampler=random")
+    assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
     assert "note: from here on sampler.tpe.startup_trials was 2, is None" in done.stdout, done.stdout
+    assert {t.origin for t in trials_of(finished.parent / "more")[6:]} == {"sampler"}
 
 
 def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(

@@ -97,9 +97,9 @@ def test_a_second_search_of_the_same_study_is_refused(finished: Path, command: C
 
 
 def test_killed_at_random_moments_nothing_finished_is_lost(finished: Path, command: Command, tiny: list[str]) -> None:
-    """The benchmark does this twenty times; three are enough to notice that it broke."""
+    """The benchmark does this twenty times; two are enough to notice that it broke."""
     study, dice, kept = finished.parent / "killed", random.Random(5), list[Trial]()
-    for round_number in range(3):
+    for round_number in range(2):
         process = command.start("search", *tiny, "study.name=killed", "study.trials=20")
         wait_for_trials(study, 2 + 3 * round_number)
         time.sleep(dice.random() * 0.3)

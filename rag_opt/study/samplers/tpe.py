@@ -20,8 +20,8 @@ from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline
 from rag_opt.study.space.space import Space
 
-_SUGGESTIONS = 8
-_LIKELY = math.log(0.7)
+_SUGGESTIONS = 24
+_LIKELY = math.log(0.8)
 
 
 @register("sampler", "tpe")
