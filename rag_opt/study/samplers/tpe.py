@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Collection
 from typing import Annotated
 
+import numpy as np
 import optuna
 from annotated_doc import Doc
 from annotated_types import Ge
@@ -20,8 +21,10 @@ from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline
 from rag_opt.study.space.space import Space
 
-_SUGGESTIONS = 24
+_SUGGESTIONS = 16
 _LIKELY = math.log(0.8)
+_DOUBTFUL = math.log(0.6)
+_DRAWS = 256
 
 
 @register("sampler", "tpe")
@@ -43,7 +46,8 @@ class Tpe:
         """Return the first new pipeline that the estimator suggests and that is likely to keep the guards.
 
         The estimator takes trials outside a guard for bad ones, as Optuna's constraints; where most of the space is
-        outside, that alone proposes too many of them. Of several unlikely ones the likeliest is returned.
+        outside, that alone proposes too many of them. Where it suggests none that is at least 60 % likely to keep the
+        guards, the likeliest of some random pipelines takes its place.
         """
         guards, best = GuardModel.of_study(space, study), -math.inf
         chosen: Proposal | None = None
@@ -58,7 +62,10 @@ class Tpe:
                 study.tell(unwanted.trial, state=optuna.trial.TrialState.FAIL)  # nobody runs it
             if best >= _LIKELY:
                 break
-        return chosen
+        drawn = _draw_likeliest(space, guards, seed, tried_digests, above=best) if best < _DOUBTFUL else None
+        if drawn is not None and chosen is not None and chosen.trial is not None:
+            study.tell(chosen.trial, state=optuna.trial.TrialState.FAIL)
+        return drawn or chosen
 
     def _suggest(self, space: Space, study: optuna.Study, seed: int) -> Proposal:
         with warnings.catch_warnings():
@@ -68,3 +75,13 @@ class Tpe:
                 seed=seed, n_startup_trials=self.startup_trials, multivariate=True, group=True
             )
         return suggest_pipeline(space, study, sampler)
+
+
+def _draw_likeliest(
+    space: Space, guards: GuardModel, seed: int, tried_digests: Collection[str], *, above: float
+) -> Proposal | None:
+    """Return the random new pipeline that is the likeliest to keep the guards; None where none is likelier."""
+    random = np.random.default_rng(seed)
+    drawn = [spec for _ in range(_DRAWS) if is_new(space, spec := space.draw(random), tried_digests)]
+    log_chances = guards.log_chance(drawn) if drawn else np.array([-math.inf])
+    return Proposal(drawn[int(log_chances.argmax())]) if log_chances.max() > above else None
