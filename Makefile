@@ -41,7 +41,7 @@ style: $(VENV)/.dev
 # every core, but no more than four: each process loads its own models. Types are checked meanwhile: tests wait a lot
 test: style
 	$(BIN)/mypy & checking=$$!; \
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS); tested=$$?; \
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); tested=$$?; \
 	wait $$checking && exit $$tested
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end

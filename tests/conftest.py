@@ -57,7 +57,7 @@ ASKED = [
 ]  # fmt: skip
 
 
-_LONGEST = ("test_models.py", "test_search.py", "test_stopping.py", "test_questions.py", "test_cost_aware_search.py")
+_LONGEST = ("test_models.py", "test_search.py", "test_questions.py", "test_cost_aware_search.py", "test_stopping.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
