@@ -22,6 +22,7 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.builtins import load_built_in
 from rag_opt.store.artifacts import Store
+from tests.cli.fork_server import launch
 
 load_built_in(["objectives"])
 
@@ -69,6 +70,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return starts_processes, _LONGEST.index(item.path.name) if is_long else len(_LONGEST)
 
     items.sort(key=place)
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of all test workers: each has its own in it."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def early_fork_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Start what commands are forked from while other tests run: it imports for 20 seconds."""
+    if any("cli" in item.path.parts for item in request.session.items):
+        launch(shared_folder(tmp_path_factory))
 
 
 def tiny_dataset() -> Dataset:

@@ -19,7 +19,7 @@ import pytest
 
 from rag_opt.study.trials import Trial, load_trials
 from tests.cli.fork_server import ask, connect, logs_of
-from tests.conftest import write_tiny
+from tests.conftest import shared_folder, write_tiny
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -115,8 +115,7 @@ class Command:
 
 @pytest.fixture(scope="session")
 def command(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    base = tmp_path_factory.getbasetemp()  # each worker has its own, beside each other
-    address, alive = connect(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    address, alive = connect(shared_folder(tmp_path_factory))
     with alive:
         yield Command(address, workplace, tmp_path_factory.mktemp("logs"))
 

@@ -34,8 +34,8 @@ def serve(address: str) -> None:
     Path(f"{address}.new").replace(address)
     workers: set[socket.socket] = set()
     running: dict[int, socket.socket] = {}
-    served = False
-    while workers or not served:
+    served, parent = False, os.getppid()
+    while workers or (not served and os.getppid() == parent):
         for ready in select.select([listening, *workers], [], [], _POLL_S)[0]:
             if ready is not listening:  # a worker says nothing until it goes
                 workers.discard(ready)
@@ -59,6 +59,7 @@ def serve(address: str) -> None:
             with contextlib.suppress(BrokenPipeError):
                 connection.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
             connection.close()
+    Path(f"{address}.pid").unlink()
 
 
 def run_module(name: str, arguments: Sequence[str], place: str, variables: Mapping[str, str], logs: str) -> None:
@@ -80,23 +81,31 @@ def logs_of(folder: Path, process: int) -> tuple[Path, Path]:
     return folder / f"{process}.out", folder / f"{process}.err"
 
 
-def connect(folder: Path) -> tuple[str, socket.socket]:
-    """Return the address of the server of this folder, started where there is none, and what keeps it alive."""
+def launch(folder: Path) -> str:
+    """Start the server of this folder, where there is none, and return its address without waiting for it."""
     address = str(folder / "fork-server")
+    number = Path(f"{address}.pid")
     with filelock.FileLock(f"{address}.lock"):
+        if not number.exists():
+            log = os.open(f"{address}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+            command = [sys.executable, "-m", "tests.cli.fork_server", address]
+            output = [(os.POSIX_SPAWN_DUP2, log, stream) for stream in (1, 2)]
+            number.write_text(
+                str(os.posix_spawn(sys.executable, command, os.environ, file_actions=output, setsid=True))
+            )
+            os.close(log)
+    return address
+
+
+def connect(folder: Path) -> tuple[str, socket.socket]:
+    """Return the address of the server of this folder, and what keeps it alive."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        address = launch(folder)
         with contextlib.suppress(OSError):
             return address, ask(address, None)
-        log = os.open(folder / "fork-server.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        command = [sys.executable, "-m", "tests.cli.fork_server", address]
-        output = [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
-        os.posix_spawn(sys.executable, command, os.environ, file_actions=output, setsid=True)
-        os.close(log)
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                return address, ask(address, None)
-            time.sleep(0.05)
-    raise TimeoutError((folder / "fork-server.log").read_text())
+        time.sleep(0.05)
+    raise TimeoutError(Path(f"{address}.log").read_text())
 
 
 def ask(address: str, what: Mapping[str, Any] | None) -> socket.socket:
