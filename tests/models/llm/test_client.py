@@ -241,9 +241,10 @@ def test_a_server_that_asks_for_hours_is_not_waited_for() -> None:
 
 
 def test_after_it_was_given_up_nothing_more_is_sent() -> None:
+    """The twentieth failure ends it; of four requests at once three may fail before that is said."""
     with serving(ChatModel(str.upper)) as server:
         server.plan = lambda number: (501, {"error": "no such thing"}, {})
-        with pytest.raises(ModelUnusable, match="20 times in a row"):
+        with pytest.raises(ModelUnusable, match=r"2[0-3] times in a row"):
             LLMClient(settings(server.url, concurrency=4), MemoryValues()).complete(
                 [request(f"{n}") for n in range(200)]
             )
