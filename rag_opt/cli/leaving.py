@@ -31,10 +31,3 @@ def run_program(main: Callable[[], object]) -> NoReturn:
         except (BrokenPipeError, ValueError):  # whoever read has gone (`| head`), or it was closed
             code = code or 1
     os._exit(code or 0)
-
-
-def main() -> NoReturn:
-    """Run the console script `rag-opt`."""
-    from rag_opt.cli.main import main as subcommand
-
-    run_program(subcommand)

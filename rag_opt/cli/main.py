@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 from rag_opt import __version__
 from rag_opt.cli.doors import DOORS
+from rag_opt.cli.leaving import run_program
 from rag_opt.core.errors import suggest_names
+
+
+def program() -> NoReturn:
+    """Run the console script; never returns."""
+    run_program(main)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ class _HiddenStates(torch.nn.Module):  # type: ignore[misc]  # torch is read as 
         return self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).last_hidden_state
 
 
-class OpenVinoModel(torch.nn.Module):  # type: ignore[misc]
+class OpenVinoModel(torch.nn.Module):  # type: ignore[misc]  # as above
     """A transformer compiled by OpenVINO: traced by one example batch, for any batch size and length."""
 
     def __init__(self, model: Any, example: Mapping[str, Any], precision: str) -> None:

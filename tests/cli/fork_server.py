@@ -26,7 +26,7 @@ _PATIENCE_S = 120.0  # for the server to import
 
 
 def serve(address: str) -> None:
-    import tests.cli.preloaded  # noqa: F401
+    import tests.cli.preloaded  # noqa: F401  # imported for what it imports
 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{address}.new")

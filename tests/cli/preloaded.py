@@ -10,11 +10,10 @@ import optuna
 import ragas.metrics.collections
 import sentence_transformers
 import torch
-from hydra import compose, initialize_config_dir
 
 import rag_opt.cli.search_session
 import rag_opt.setup.prepare
-from rag_opt.cli.composing import conf_folder
+from rag_opt.cli.composing import compose, conf_folder
 from rag_opt.core.documents import Corpus, Document
 from rag_opt.data.language import detect_language
 from rag_opt.models.embedder_cards import embedder_card_library
@@ -33,7 +32,6 @@ for purpose in ("query", "document", "sentence"):
     _encoder.vectors(["a text"], purpose)
 
 detect_language(Corpus((Document("one", "A text in a language."),)))
-with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-    compose("search", [])
+compose([])
 with tempfile.TemporaryDirectory() as folder:
     optuna.create_study(storage=open_storage(Path(folder) / "study.db"))

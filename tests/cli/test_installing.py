@@ -56,7 +56,7 @@ def test_the_distribution_has_our_name_our_version_our_extras_and_a_command(site
     assert (metadata["Name"], metadata["Version"]) == ("rag-opt-search", __version__)
     assert {*EXTRAS} < {*metadata.get_all("Provides-Extra", [])}
     (scripts,) = site.glob("*.dist-info/entry_points.txt")
-    assert "rag-opt = rag_opt.cli.leaving:main" in scripts.read_text(encoding="utf-8").splitlines()
+    assert "rag-opt = rag_opt.cli.main:program" in scripts.read_text(encoding="utf-8").splitlines()
 
 
 def test_nothing_is_installed_by_a_name_that_is_not_ours() -> None:

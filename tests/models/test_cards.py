@@ -116,7 +116,7 @@ for token in ("wrong", "let-me-in"):
     os.environ["HF_TOKEN"] = token
     try:
         print(infer("private/model").dimensions)
-    except Exception as error:
+    except Exception as error:  # its class is the hub library's; its words are what is tested
         print(str(error).splitlines()[0])
 card = EmbedderCard(id="private/model", revision="{commit}", dimensions=32, reads_tokens=64, pooling="mean")
 print(Encoder(card, values=MemoryValues()).vectors(["bees"], "query").shape, card.download_bytes, flush=True)

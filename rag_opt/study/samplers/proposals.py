@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 LARGEST_GRID = 1_000_000
 _RANDOM_DRAWS = 1000
-_RANDOM_PROPOSALS = 8
+_RANDOM_PROPOSALS = 256
 
 
 def suggest_pipeline(space: Space, study: optuna.Study, sampler: BaseSampler) -> Proposal:
@@ -93,13 +94,24 @@ def propose_new(
             return proposal
         if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
-    guards, drawn = GuardModel.of_study(space, study), list[Proposal]()
-    for attempt in range(_RANDOM_PROPOSALS):
-        proposal = draw_new(space, seed=int(digest([*seeds, "any", attempt])[:8], 16), tried_digests=tried_digests)
-        if proposal is None:
-            return None
-        drawn.append(proposal)
-    return drawn[int(guards.log_chance([proposal.spec for proposal in drawn]).argmax())]
+    guards, seed = GuardModel.of_study(space, study), int(digest([*seeds, "any"])[:8], 16)
+    likeliest = draw_likeliest(space, guards, seed=seed, tried_digests=tried_digests)
+    return likeliest or draw_new(space, seed=seed, tried_digests=tried_digests)
+
+
+def draw_likeliest(
+    space: Space, guards: GuardModel, *, seed: int, tried_digests: Collection[str], above: float = -math.inf
+) -> Proposal | None:
+    """Return the likeliest to keep the guards of some random new pipelines.
+
+    None where none was new, or none has a log chance of more than `above`.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [spec for _ in range(_RANDOM_PROPOSALS) if is_new(space, spec := space.draw(random), tried_digests)]
+    if not drawn:
+        return None
+    log_chances = guards.log_chance(drawn)
+    return Proposal(drawn[int(log_chances.argmax())]) if log_chances.max() > above else None
 
 
 def _is_ruled_out(space: Space, spec: SpecDict) -> bool:

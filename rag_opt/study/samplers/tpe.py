@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Collection
 from typing import Annotated
 
-import numpy as np
 import optuna
 from annotated_doc import Doc
 from annotated_types import Ge
@@ -18,13 +17,12 @@ from rag_opt.core.strict import STRICT
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.feasibility import GuardModel
 from rag_opt.study.samplers.interfaces import Proposal
-from rag_opt.study.samplers.proposals import is_new, suggest_pipeline
+from rag_opt.study.samplers.proposals import draw_likeliest, is_new, suggest_pipeline
 from rag_opt.study.space.space import Space
 
 _SUGGESTIONS = 16
 _LIKELY = math.log(0.8)
 _DOUBTFUL = math.log(0.6)
-_DRAWS = 256
 
 
 @register("sampler", "tpe")
@@ -62,7 +60,9 @@ class Tpe:
                 study.tell(unwanted.trial, state=optuna.trial.TrialState.FAIL)  # nobody runs it
             if best >= _LIKELY:
                 break
-        drawn = _draw_likeliest(space, guards, seed, tried_digests, above=best) if best < _DOUBTFUL else None
+        drawn = None
+        if best < _DOUBTFUL:
+            drawn = draw_likeliest(space, guards, seed=seed, tried_digests=tried_digests, above=best)
         if drawn is not None and chosen is not None and chosen.trial is not None:
             study.tell(chosen.trial, state=optuna.trial.TrialState.FAIL)
         return drawn or chosen
@@ -75,13 +75,3 @@ class Tpe:
                 seed=seed, n_startup_trials=self.startup_trials, multivariate=True, group=True
             )
         return suggest_pipeline(space, study, sampler)
-
-
-def _draw_likeliest(
-    space: Space, guards: GuardModel, seed: int, tried_digests: Collection[str], *, above: float
-) -> Proposal | None:
-    """Return the random new pipeline that is the likeliest to keep the guards; None where none is likelier."""
-    random = np.random.default_rng(seed)
-    drawn = [spec for _ in range(_DRAWS) if is_new(space, spec := space.draw(random), tried_digests)]
-    log_chances = guards.log_chance(drawn) if drawn else np.array([-math.inf])
-    return Proposal(drawn[int(log_chances.argmax())]) if log_chances.max() > above else None
