@@ -26,6 +26,7 @@ class Split:
 
     `units` names for each question, by position, its split unit, which is never divided; intervals take the same units
     for their clusters. `unit_kind` says what links questions into one. `basis` says how the units were formed, and why.
+    `documents` names for each question the documents that questions link with its own; no unit lies in two of them.
     """
 
     search: tuple[int, ...]
@@ -33,6 +34,7 @@ class Split:
     units: tuple[str, ...]
     unit_kind: UnitKind
     basis: str
+    documents: tuple[str, ...]
 
     @property
     def search_units(self) -> tuple[str, ...]:
@@ -59,26 +61,27 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
     chance would miss `search_share` (in (0, 1]) by more than 10 points of the questions, it is met by the order of the
     hashes; added data may then move a unit.
     """
-    attempts: list[tuple[UnitKind, Callable[[Question], set[str]]]] = [
-        ("documents", lambda question: question.document_ids),
-        ("sections", _sections),
+    documents = _components(questions, lambda question: question.document_ids)
+    attempts: list[tuple[UnitKind, Sequence[str]]] = [
+        ("documents", documents),
+        ("sections", _components(questions, _sections)),
     ]
     reasons: list[str] = []
-    for kind, linked in attempts:
-        units = _components(questions, linked)
+    for kind, units in attempts:
         # questions without evidence are their own units and say nothing about the others
         sizes = Counter(unit for unit, question in zip(units, questions, strict=True) if question.evidence)
         largest = max(sizes.values(), default=0) / max(sizes.total(), 1)
         if not sizes:
             break
         if len(sizes) >= _MIN_UNITS and largest <= _MAX_UNIT_SHARE:
-            return _assign(units, search_share, kind, "; ".join([*reasons, f"split by {kind}: {len(sizes)} units"]))
+            basis = "; ".join([*reasons, f"split by {kind}: {len(sizes)} units"])
+            return _assign(units, search_share, kind, basis, documents)
         reasons.append(
             f"questions link the {kind} into {len(sizes)} units, the largest with {largest:.0%} of the questions"
         )
     units = _components(questions, lambda question: set())
     basis = "; ".join([*reasons, f"split by question: {len(set(units))} units"])
-    return _assign(units, search_share, "questions", basis)
+    return _assign(units, search_share, "questions", basis, documents)
 
 
 def _sections(question: Question) -> set[str]:
@@ -123,7 +126,7 @@ def _normalise(question: Question) -> str:
     return "".join(letter for letter in decomposed if letter.isalnum()) or f"question:{question.id}"
 
 
-def _assign(units: Sequence[str], search_share: float, kind: UnitKind, basis: str) -> Split:
+def _assign(units: Sequence[str], search_share: float, kind: UnitKind, basis: str, documents: Sequence[str]) -> Split:
     hashes = {unit: int(digest(["part", unit])[:12], 16) / 16**12 for unit in units}  # in [0, 1)
     sizes = Counter(units)
     chosen = {unit for unit, value in hashes.items() if value < search_share}
@@ -139,6 +142,7 @@ def _assign(units: Sequence[str], search_share: float, kind: UnitKind, basis: st
         units=tuple(units),
         unit_kind=kind,
         basis=basis,
+        documents=tuple(documents),
     )
 
 

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from rag_opt.core.arrays import FloatArray
+from rag_opt.data.splits import Split
 from rag_opt.evaluation.detectable_gain import questions_to_tell
-from rag_opt.evaluation.intervals import Interval, paired_gain, paired_gains
+from rag_opt.evaluation.intervals import Interval, Strata, paired_gain, paired_gains
 from rag_opt.evaluation.selection import Finalist, choose, fill_missing, find_indistinguishable
 from rag_opt.evaluation.shrinkage import shrink_gain
 
@@ -22,13 +23,15 @@ class Evidence:
     """Scores of the tried pipelines per question, higher is better, NaN where there is none.
 
     `search` of all that may be compared, by trial; `held_out` of the finalists and the baseline, by trial (empty where
-    no questions were held out). The clusters of the questions, in their order.
+    no questions were held out). The clusters of the questions, in their order. `strata` of the questions that a gain
+    is measured on, where the claim is about these documents.
     """
 
     search: Mapping[int, FloatArray]
     held_out: Mapping[int, FloatArray]
     search_clusters: Sequence[str]
     held_out_clusters: Sequence[str]
+    strata: Strata | None = None
 
     def pooled(self, number: int) -> FloatArray:
         """Return the scores of a finalist on all questions, those of the search first."""
@@ -47,6 +50,17 @@ class Evidence:
     def judged_clusters(self) -> Sequence[str]:
         """Clusters of the questions that a gain is measured on."""
         return self.held_out_clusters if self.held_out else self.search_clusters
+
+
+def find_strata(split: Split, *, held_out: bool) -> Strata | None:
+    """Return the documents of the questions that a gain is measured on; None where they are the clusters themselves.
+
+    `held_out`: whether it is measured on the held-out questions, or else on those of the search.
+    """
+    if split.unit_kind == "documents":
+        return None
+    positions = split.held_out if held_out else split.search
+    return Strata([split.documents[i] for i in positions], len(positions) / len(split.units))
 
 
 @dataclass(frozen=True)
@@ -117,7 +131,7 @@ def _find_gains(evidence: Evidence, others: Sequence[int], baseline: int | None)
     if baseline is None or not others:
         return {}
     columns = [evidence.judged(number) for number in others]
-    intervals = paired_gains(columns, evidence.judged(baseline), evidence.judged_clusters)
+    intervals = paired_gains(columns, evidence.judged(baseline), evidence.judged_clusters, strata=evidence.strata)
     return dict(zip(others, intervals, strict=True))
 
 

@@ -21,6 +21,18 @@ _MIN_DEGREES = 7  # below it the signs of so few clusters have too few patterns
 
 
 @dataclass(frozen=True)
+class Strata:
+    """Documents of the questions, where a claim is about these documents and all of them were asked.
+
+    `names`: the stratum of each question (all questions of a cluster are in the same one). `sampled`: the share of the
+    questions that were drawn from them, in (0, 1]: how far the draw may miss the strata's true weights.
+    """
+
+    names: Sequence[str]
+    sampled: float
+
+
+@dataclass(frozen=True)
 class Interval:
     """A mean with its standard error and the ends of its confidence interval, over so many clusters."""
 
@@ -53,7 +65,11 @@ def mean_interval(values: FloatArray, clusters: Sequence[str], *, confidence: fl
 
 
 def mean_intervals(
-    columns: Sequence[FloatArray], clusters: Sequence[str], *, confidence: float = 0.95
+    columns: Sequence[FloatArray],
+    clusters: Sequence[str],
+    *,
+    strata: Strata | None = None,
+    confidence: float = 0.95,
 ) -> tuple[Interval, ...]:
     """Return intervals as of `mean_interval` that hold for all columns at once, so that the best column may be picked.
 
@@ -61,9 +77,9 @@ def mean_intervals(
     bootstrap-t over clusters (Cameron, Gelbach & Miller, 2008; Rademacher weights, one for all columns), and never
     less than Student's t; with few clusters, where signs have few patterns, by Bonferroni's inequality instead.
     Degrees of freedom: the effective number of clusters less one (Carter, Schnepel & Steigerwald, 2017), so that one
-    large document does not count as many. For one column it is `mean_interval`.
+    large document does not count as many. For one column without strata it is `mean_interval`.
     """
-    means = ClusterMeans.of(np.array(columns), clusters)
+    means = ClusterMeans.of(np.array(columns), clusters, strata)
     usable = means.groups >= 2
     half_widths = np.full(len(usable), np.inf)
     if usable.any():
@@ -89,8 +105,12 @@ class ClusterMeans:
     weights: FloatArray
 
     @staticmethod
-    def of(columns: FloatArray, clusters: Sequence[str]) -> ClusterMeans:
-        """Return the means of columns, [columns, questions]; NaN values are left out."""
+    def of(columns: FloatArray, clusters: Sequence[str], strata: Strata | None = None) -> ClusterMeans:
+        """Return the means of columns, [columns, questions]; NaN values are left out.
+
+        With strata, what differs between them counts only as far as the draw may miss their weights (the correction for
+        a finite population; Cochran, 1977, 2.5 and 5.9): variance = f * within + (1 - f) * total, f the sampled share.
+        """
         member = _find_members(tuple(clusters))
         known = ~np.isnan(columns)
         count = known.sum(axis=1)
@@ -99,7 +119,11 @@ class ClusterMeans:
             weights = known.astype(float) @ member / np.maximum(count, 1)[:, None]
             shares = np.where(known, columns - mean[:, None], 0.0) @ member / np.maximum(count, 1)[:, None]
             groups = (weights > 0).sum(axis=1)
-            error = np.sqrt(groups / (groups - 1) * (shares**2).sum(axis=1))
+            variance = groups / (groups - 1) * (shares**2).sum(axis=1)
+            if strata is not None:
+                within = _find_variance_within(strata, member, shares, weights)
+                variance = strata.sampled * within + (1 - strata.sampled) * variance
+            error = np.sqrt(variance)
         return ClusterMeans(mean, np.where(groups >= 2, error, np.inf), shares, weights)
 
     @property
@@ -119,6 +143,24 @@ class ClusterMeans:
         """Return some of the columns; all where none is chosen."""
         chosen = rows if rows.any() else np.ones(len(rows), bool)
         return ClusterMeans(self.mean[chosen], self.error[chosen], self.shares[chosen], self.weights[chosen])
+
+
+def _find_variance_within(strata: Strata, member: FloatArray, shares: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the variance of means by what differs between clusters of one stratum, [columns].
+
+    A stratum of one cluster has nothing to differ from: it counts as different from all others.
+    """
+    of_questions = np.unique(strata.names, return_inverse=True)[1]
+    of_clusters = of_questions[member.argmax(axis=0)]
+    inside = (of_clusters[:, None] == np.arange(of_questions.max() + 1)).astype(float)  # [clusters, strata]
+    scored = (weights > 0).astype(float)
+    clusters = scored @ inside
+    expected = (shares @ inside) / np.maximum(weights @ inside, 1e-12) @ inside.T * weights
+    alone = (clusters < 2) @ inside.T
+    residuals = np.where(alone, shares, shares - expected)
+    groups = np.where(clusters < 2, scored.sum(axis=1, keepdims=True), clusters)
+    variance: FloatArray = (groups / np.maximum(groups - 1, 1) * (residuals**2 @ inside)).sum(axis=1)
+    return variance
 
 
 def _half_width(means: ClusterMeans, confidence: float) -> float:
@@ -159,10 +201,15 @@ def _draw_signs(clusters: int) -> FloatArray:
 
 
 def paired_gains(
-    ours: Sequence[FloatArray], theirs: FloatArray, clusters: Sequence[str], *, confidence: float = 0.95
+    ours: Sequence[FloatArray],
+    theirs: FloatArray,
+    clusters: Sequence[str],
+    *,
+    strata: Strata | None = None,
+    confidence: float = 0.95,
 ) -> tuple[Interval, ...]:
     """Return the mean gain of each column of `ours` over `theirs`, with intervals that hold for all of them at once."""
-    return mean_intervals([column - theirs for column in ours], clusters, confidence=confidence)
+    return mean_intervals([column - theirs for column in ours], clusters, strata=strata, confidence=confidence)
 
 
 def bound_gains(

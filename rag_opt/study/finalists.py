@@ -11,7 +11,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BudgetSpent, ServerFailed
 from rag_opt.core.questions import Question
 from rag_opt.data.splits import Split
-from rag_opt.evaluation.decision import Decision, Evidence, decide
+from rag_opt.evaluation.decision import Decision, Evidence, decide, find_strata
 from rag_opt.evaluation.guards import COVERAGE
 from rag_opt.evaluation.interfaces import PricesContext
 from rag_opt.evaluation.intervals import Interval, paired_gain
@@ -151,7 +151,8 @@ def _gather_evidence(
         if one.trial.number not in searched:  # the baseline, where it cannot win
             searched[one.trial.number] = search.load_scores(one.trial)
     held_out = {one.trial.number: sign * one.held_out.optimised for one in compared} if has_held_out else {}
-    return Evidence(searched, held_out, split.search_units, split.held_out_units)
+    strata = find_strata(split, held_out=has_held_out)
+    return Evidence(searched, held_out, split.search_units, split.held_out_units, strata)
 
 
 def _find_outside(search: Search, compared: Sequence[_Compared], baseline: Trial | None) -> dict[int, dict[str, float]]:

@@ -18,7 +18,7 @@ import numpy as np
 from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 from rag_opt.data.splits import Split, split
-from rag_opt.evaluation.decision import Evidence, decide
+from rag_opt.evaluation.decision import Evidence, decide, find_strata
 from rag_opt.evaluation.selection import Finalist, select_distinct
 
 DRAWS, SPLITS, SEARCH_SHARE, FINALISTS = 2000, 20, 0.6, 5
@@ -107,6 +107,7 @@ def _count(tally: Tally, scores: np.ndarray, truth: np.ndarray, parts: Split, co
         {number: held_out[number] for number in asked},
         parts.search_units,
         parts.held_out_units,
+        find_strata(parts, held_out=True),
     )
     candidates = [Finalist(number, evidence.pooled(number), (float(costs[number]),)) for number in asked]
     decision = decide(evidence, candidates, baseline=0)
@@ -152,7 +153,7 @@ def one_document() -> tuple[str, str, str]:
     scores = np.stack([base, base + 0.1 + dice.normal(size=300) * PAIRED])
     search, held_out = scores[:, list(parts.search)], scores[:, list(parts.held_out)]
     by_number = [dict(enumerate(part)) for part in (search, held_out)]
-    evidence = Evidence(*by_number, parts.search_units, parts.held_out_units)
+    evidence = Evidence(*by_number, parts.search_units, parts.held_out_units, find_strata(parts, held_out=True))
     decision = decide(evidence, [Finalist(n, evidence.pooled(n), (0.0,)) for n in (0, 1)], baseline=0)
     assert decision is not None
     gain = decision.gain

@@ -8,6 +8,7 @@ from scipy import stats
 
 from rag_opt.evaluation.intervals import (
     Interval,
+    Strata,
     mean_interval,
     mean_intervals,
     paired_gain,
@@ -100,3 +101,38 @@ def test_one_column_alone_has_its_own_interval_and_a_constant_one_none() -> None
     assert wide == mean_interval(column, units)
     assert (same.mean, same.low, same.high) == (0, 0, 0), "the baseline against itself"
     assert paired_gains([column + 1], column, units)[0].mean == pytest.approx(1)
+
+
+def test_what_differs_between_documents_counts_as_far_as_the_draw_may_miss_them() -> None:
+    generator = np.random.default_rng(5)
+    documents = np.repeat(["a", "b", "c"], 20)
+    units = [f"{document}#{i // 2}" for i, document in enumerate(documents)]
+    column = np.repeat([-1.0, 0.0, 1.0], 20) + generator.normal(size=60) * 0.1
+    total = mean_interval(column, units).error
+    within = [mean_intervals([column], units, strata=Strata(documents, share))[0].error for share in (1e-9, 0.5, 1.0)]
+    assert within[0] == pytest.approx(total, rel=1e-3)
+    assert within[2] < total / 5, "documents that were all asked are no sample of documents"
+    assert within[1] ** 2 == pytest.approx((within[0] ** 2 + within[2] ** 2) / 2)
+
+
+def test_documents_with_one_cluster_each_say_nothing_of_what_differs_within_them() -> None:
+    column, units = np.random.default_rng(6).normal(size=40), [str(i) for i in range(40)]
+    (strict,) = mean_intervals([column], units, strata=Strata(units, 0.4))
+    assert strict.error == pytest.approx(mean_interval(column, units).error)
+
+
+def test_intervals_of_drawn_questions_hold_for_documents_that_were_all_asked() -> None:
+    """Two of five questions are drawn from each of five documents, which differ; 400 draws, 95 % intervals."""
+    generator = np.random.default_rng(7)
+    documents, held, half_widths = np.repeat(list("abcde"), 40), 0, [0.0, 0.0]
+    for _ in range(400):
+        effects = generator.normal(size=5) * 0.5
+        scores = np.repeat(effects, 40) + generator.normal(size=200) * 0.5
+        drawn = np.sort(generator.permutation(200)[:80])
+        units = [str(i) for i in drawn]
+        (interval,) = mean_intervals([scores[drawn]], units, strata=Strata(documents[drawn], 0.4))
+        held += interval.low <= effects.mean() <= interval.high
+        for position, other in enumerate((interval, mean_interval(scores[drawn], units))):
+            half_widths[position] += other.high - other.mean
+    assert 0.92 < held / 400 < 0.98
+    assert half_widths[0] < half_widths[1]
