@@ -75,7 +75,7 @@ class HybridParameters(RetrievalLimits, BM25Parameters):
     """A dense and a lexical list."""
 
     vectors: Annotated[Literal["chroma", "exact"], Doc("Index of the vectors.")] = "chroma"
-    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that Chroma looks at; never fewer than depth.")] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = 100
     lexical_depth: Annotated[Depth | None, Doc("Chunks of the lexical list; null: depth.")] = None
 
     def index_queries(self) -> dict[str, IndexQuery]:

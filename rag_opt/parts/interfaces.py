@@ -275,6 +275,10 @@ class VectorIndex(Part, Protocol):
         """Write an index of `count` vectors, given in blocks of [rows, dimensions], into the folder."""
         ...
 
+    def compares_all(self, count: int) -> bool:
+        """Return whether a search compares each of `count` vectors: then its lists are the same in every build."""
+        ...
+
     def open(self, folder: Path) -> OpenVectorIndex:
         """Return the index that was written into the folder."""
         ...

@@ -34,6 +34,7 @@ from rag_opt.parts.interfaces import (
     PairReranker,
     ProjectingEmbedder,
     TextIndex,
+    VectorIndex,
 )
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable, cut_corpus
@@ -251,6 +252,13 @@ class PipelineBuilder:
         encoder = self.encoder(spec.embedder)
         chunks = self._chunks(spec, chunks_key(spec, encoder, self.corpus), encoder)
         return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())
+
+    def approximate_indexes(self, spec: PipelineSpec) -> int:
+        """Return how many of its indexes do not compare every vector with a query."""
+        encoder = self.encoder(spec.embedder)
+        count = len(self._chunks(spec, chunks_key(spec, encoder, self.corpus), encoder).tokens)
+        parts = [part for part, _ in self.keys(spec).indexes.values()]
+        return sum(isinstance(part, VectorIndex) and not part.compares_all(count) for part in parts)
 
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Return where the artifacts of a pipeline lie, built if need be: `chunks` and `index/<name>`."""

@@ -120,6 +120,8 @@ class LiveDisplay:
         words = Text(describe(trial.spec))
         if trial.truncated_chunks:
             words.append(f"  {trial.truncated_chunks} chunks are longer than the model reads", style="yellow")
+        if trial.approximate_indexes:
+            words.append("  searched approximately, by a graph", style="yellow")
         if trial.failures:
             why, count = next(iter(trial.failures.items()))
             words.append(f"  {sum(trial.failures.values())} not answered or judged; {count} x {why}", style="yellow")

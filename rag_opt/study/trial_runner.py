@@ -90,6 +90,7 @@ def _with_measurements(
         metrics=evaluation.metrics,
         seconds=round(seconds, 3),
         truncated_chunks=search.builder.truncated_chunks(spec),
+        approximate_indexes=search.builder.approximate_indexes(spec),
         stages=before.stages_since(search, seconds),
         made=_stages_when_made(search.builder, spec, evaluation.run.responses),
         computed=_increase(before.computed, _computed(search.builder)),

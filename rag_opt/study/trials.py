@@ -37,6 +37,7 @@ class Trial:
     value that it would have had by what it lost to the best one on those.
     `error`: standard error of the value over questions. `coverage`: share of the questions that the objective could
     score. `metrics`: aggregated numbers by name. `truncated_chunks`: chunks longer than the model reads.
+    `approximate_indexes`: those whose lists another build of the same vectors might change.
 
     `computed` and `reused`: values and artifacts per stage. `stages`: work and seconds per stage of the plan, "rest"
     for all else; `made`: the same of everything that it is made of, as it took when that was first done.
@@ -69,6 +70,7 @@ class Trial:
     used: dict[str, float] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     truncated_chunks: int = 0
+    approximate_indexes: int = 0
     outside: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     started: str = ""

@@ -291,6 +291,7 @@ def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
     metrics |= {f"paid/{name}": value for name, value in trial.paid.items()}
     metrics |= {f"used/{name}": value for name, value in trial.used.items()}
     metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
+    metrics["retrieval/approximate_indexes"] = float(trial.approximate_indexes)
     return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
 
 

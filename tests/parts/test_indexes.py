@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from rag_opt.parts.indexes.bm25 import BM25
 from rag_opt.parts.indexes.chroma import Chroma, in_parts, part_sizes
+from rag_opt.parts.indexes.exact import Exact
+
+GRAPH = Chroma(exact_up_to=0)
 
 TEXTS = [
     "red apples and pears",
@@ -25,9 +28,9 @@ def vectors() -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def test_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build_from_vectors(tmp_path, [vectors], len(vectors))
-    index = Chroma().open(tmp_path)
+def test_the_graph_of_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarray) -> None:
+    GRAPH.build_from_vectors(tmp_path, [vectors], len(vectors))
+    index = GRAPH.open(tmp_path)
     found = index.search(vectors[:50], 10)
     exact = np.argsort(-(vectors[:50] @ vectors.T), axis=1)[:, :10]
     agree = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.chunks.tolist(), exact.tolist(), strict=True)])
@@ -37,26 +40,26 @@ def test_chroma_finds_what_exact_search_finds(tmp_path: Path, vectors: np.ndarra
     index.close()
 
 
-def test_chroma_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: Path, vectors: np.ndarray) -> None:
-    Chroma().build_from_vectors(tmp_path / "a", [vectors], len(vectors))
-    together = Chroma().open(tmp_path / "a").search(vectors[:20], 15)
-    again = Chroma().open(tmp_path / "a")
+def test_the_graph_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: Path, vectors: np.ndarray) -> None:
+    GRAPH.build_from_vectors(tmp_path / "a", [vectors], len(vectors))
+    together = GRAPH.open(tmp_path / "a").search(vectors[:20], 15)
+    again = GRAPH.open(tmp_path / "a")
     alone = np.concatenate([again.search(vectors[i : i + 1], 15).chunks for i in range(20)])
     assert (together.chunks == alone).all()
 
 
 @pytest.mark.parametrize("count", [648, 5_901])  # in one part, and in two that differ by one
-def test_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path, count: int) -> None:
+def test_the_graph_of_chroma_returns_the_same_each_time_it_is_opened(tmp_path: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     centers = generator.normal(size=(40, 64))
     made = [centers[generator.integers(0, 40, n)] + generator.normal(size=(n, 64)) * 0.6 for n in (count, 100)]
     stored, asked = (
         one.astype(np.float32) / np.linalg.norm(one, axis=1, keepdims=True).astype(np.float32) for one in made
     )
-    Chroma().build_from_vectors(tmp_path, [stored[:500], stored[500:]], len(stored))
+    GRAPH.build_from_vectors(tmp_path, [stored[:500], stored[500:]], len(stored))
     found = []
     for _ in range(4):
-        index = Chroma().open(tmp_path)
+        index = GRAPH.open(tmp_path)
         found.append(index.search(asked, 50).chunks)
         index.close()
     assert all((one == found[0]).all() for one in found[1:])
@@ -71,6 +74,23 @@ def test_vectors_come_in_parts_of_nearly_one_size(blocks: list[int], most: int) 
     assert [len(part) for part in parts] == sizes and sum(sizes) == len(rows)
     assert all(0 < size <= most for size in sizes) and (not sizes or max(sizes) - min(sizes) <= 1)
     assert not parts or (np.concatenate(parts) == rows).all()
+
+
+def test_chroma_built_ten_times_answers_the_same_and_as_exact_search_does(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    stored, asked = (
+        one / np.linalg.norm(one, axis=1, keepdims=True)
+        for one in (generator.normal(size=(count, 64)).astype(np.float32) for count in (257, 1000))
+    )
+    (tmp_path / "exact").mkdir()
+    Exact().build_from_vectors(tmp_path / "exact", [stored], len(stored))
+    expected = Exact().open(tmp_path / "exact").search(asked, 20)
+    for turn in range(10):
+        folder = tmp_path / str(turn)
+        Chroma().build_from_vectors(folder, [stored], len(stored))
+        found = Chroma().open(folder).search(asked, 20)
+        assert (found.chunks == expected.chunks).all()
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
 
 
 def test_chroma_leaves_the_stored_folder_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:

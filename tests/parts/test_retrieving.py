@@ -87,8 +87,8 @@ def test_ef_search_decides_how_well_chroma_looks(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     stored = unit(random.normal(size=(4000, 64)))
     asked = unit(random.normal(size=(60, 64)))
-    Chroma().build_from_vectors(tmp_path, [stored], len(stored))
-    index = Chroma().open(tmp_path)
+    Chroma(exact_up_to=0).build_from_vectors(tmp_path, [stored], len(stored))
+    index = Chroma(exact_up_to=0).open(tmp_path)
 
     def recall(ef_search: int) -> float:
         found = index.search(asked, 10, settings={"ef_search": ef_search}).chunks

@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours in an embedded Chroma database."""
+"""Nearest neighbours in an embedded Chroma database: exact while they are few, then by its graph."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.forking import abandon
+from rag_opt.core.nearest import VectorsInMemory
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
@@ -34,14 +35,17 @@ _USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
 @register("index", "chroma")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Chroma:
-    """Approximate nearest neighbours by cosine in an embedded Chroma database (HNSW).
+    """Nearest neighbours by cosine among the vectors of an embedded Chroma database.
 
+    Up to `exact_up_to` vectors every one of the collection is compared: that is as fast as its graph (HNSW), which is
+    another one each time it is built, whatever its settings. Beyond, the graph answers, approximately.
     One index is one folder, written once. Chroma writes into a folder even when it only reads it, so an
     index is opened in a private copy: the stored one stays as its checksum says.
     """
 
     ef_construction: Annotated[int, Ge(10), Le(2000), Doc("Neighbours looked at while the graph is built.")] = 100
     max_neighbors: Annotated[int, Ge(4), Le(128), Doc("Most links of a vector in the graph.")] = 16
+    exact_up_to: Annotated[int, Ge(0), Doc("Vectors up to which all are compared; the graph is not asked.")] = 100_000
 
     libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
 
@@ -67,9 +71,18 @@ class Chroma:
             done += len(part)
         client.close()
 
-    def open(self, folder: Path) -> OpenChroma:
-        """Return the index, opened in a private copy."""
-        return OpenChroma(folder)
+    def compares_all(self, count: int) -> bool:
+        """Return whether so many vectors are compared one by one."""
+        return count <= self.exact_up_to
+
+    def open(self, folder: Path) -> OpenChroma | VectorsInMemory:
+        """Return the index: its vectors in memory while they are few, else a private copy."""
+        index = OpenChroma(folder)
+        if not self.compares_all(len(index)):
+            return index
+        vectors = index.vectors(np.arange(len(index), dtype=np.int32))
+        index.close()
+        return VectorsInMemory(vectors)
 
 
 def part_sizes(count: int, most: int) -> list[int]:
@@ -108,6 +121,9 @@ class OpenChroma:
         self._ef_search = _USUAL_EF_SEARCH
         self._reopen(_USUAL_EF_SEARCH)
         self.close = weakref.finalize(self, _discard, self._clients, self._copy, self._process)
+
+    def __len__(self) -> int:
+        return int(self._collection.count())
 
     def _open_own_copy(self) -> None:
         """Open a copy of its own in a process that was forked since the last one was opened."""

@@ -12,6 +12,7 @@ from annotated_doc import Doc
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from rag_opt.core.nearest import VectorsInMemory, score
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
@@ -48,9 +49,13 @@ class Exact:
         if self.precision == "int8":
             np.savez(folder / "codes.npz", **_quantised(stored))
 
-    def open(self, folder: Path) -> OpenExact:
+    def compares_all(self, count: int) -> bool:
+        """Return whether a search compares each vector itself, not its code."""
+        return self.precision == "float32"
+
+    def open(self, folder: Path) -> VectorsInMemory | OpenQuantised:
         """Return the index that was written into the folder."""
-        return OpenExact(folder)
+        return OpenQuantised(folder) if self.precision == "int8" else VectorsInMemory(np.load(folder / "vectors.npy"))
 
 
 def _quantised(vectors: NDArray[np.float32]) -> dict[str, Any]:
@@ -65,15 +70,13 @@ def _quantised(vectors: NDArray[np.float32]) -> dict[str, Any]:
     return {"codes": codes, "middle": middle, "step": step}
 
 
-class OpenExact:
-    """An exact index in memory, or on disk beside its int8 codes."""
+class OpenQuantised:
+    """Vectors on disk beside their int8 codes in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self._codes: dict[str, Any] | None = None
-        if (folder / "codes.npz").exists():
-            with np.load(folder / "codes.npz") as arrays:
-                self._codes = dict(arrays)
-        self._vectors = np.load(folder / "vectors.npy", mmap_mode="r" if self._codes is not None else None)
+        with np.load(folder / "codes.npz") as arrays:
+            self._codes: dict[str, Any] = dict(arrays)
+        self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
 
     def search(
         self,
@@ -85,22 +88,18 @@ class OpenExact:
     ) -> RankedLists:
         """Return the nearest chunks of each row of `queries`; score = cosine similarity. `allowed`: only these chunks.
 
-        `settings`: `oversample`, how many times `depth` are scored again where vectors are int8.
+        `settings`: `oversample`, how many times `depth` are scored again.
         """
         oversample = settings.get("oversample", 4)
-        rows = []
         able = np.arange(len(self._vectors), dtype=np.int32) if allowed is None else allowed
-        for query in queries:  # one at a time: a product's rounding depends on its shape
-            chunks = able
-            if self._codes is not None:
-                chunks = _best(chunks, self._by_codes(query, chunks), depth * oversample)[0]
-            whole = self._codes is None and allowed is None
-            rows.append(_best(chunks, np.asarray((self._vectors if whole else self._vectors[chunks]) @ query), depth))
+        rows = []
+        for query in queries:
+            chunks = _best(able, self._by_codes(query, able), depth * oversample)[0]
+            rows.append(_best(chunks, score(self._vectors[chunks], query), depth))
         return RankedLists.stack(rows, depth)
 
     def _by_codes(self, query: NDArray[np.float32], chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """Scores of the chunks up to what is the same for all: the product with `middle`."""
-        assert self._codes is not None
         scaled = self._codes["step"] * query
         parts = [chunks[i : i + _ROWS_AT_ONCE] for i in range(0, len(chunks), _ROWS_AT_ONCE)]
         scores = [self._codes["codes"][part].astype(np.float32) @ scaled for part in parts]

@@ -20,9 +20,9 @@ from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 @register("retriever", "dense")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Dense(RetrievalLimits):
-    """Find the nearest chunks by cosine of the embedder's vectors, approximately (Chroma)."""
+    """Find the nearest chunks by cosine of the embedder's vectors (Chroma: beyond 100,000 chunks approximately)."""
 
-    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a search looks at; never fewer than depth.")] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = 100
 
     def index_queries(self) -> dict[str, IndexQuery]:
         """Return the query of its one list."""
