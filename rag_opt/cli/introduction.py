@@ -22,7 +22,7 @@ def introduce(prepared: Prepared, console: Console) -> None:
         f"{len(dataset.questions)} questions: {len(search.questions)} to search on, {held_out} held out until the end"
     )
     say(prepared.split.basis, style="dim")
-    for note in [*prepared.notes, *search.builder.store.notes]:
+    for note in [*prepared.notes, *search.builder.store.take_notes()]:
         say(f"note: {note}", style="yellow")
     say(f"space: {'endless' if size is None else f'{size:,}'} pipelines")
     for line in _space_lines(search.space.to_dict()):

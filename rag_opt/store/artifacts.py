@@ -29,17 +29,17 @@ class Store:
     <root>/locks/                one lock file per key that is being built, and per process that has the store open
     <root>/damaged/              entries that did not match their checksum, set aside
 
-    `built` and `reused` count artifacts by stage; `notes` say what was damaged.
+    `built` and `reused` count artifacts by stage.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.root.mkdir(parents=True, exist_ok=True)
-        self.values = SqliteValues(root / "values", set_aside=root / "damaged")
+        self.values = SqliteValues(root / "values", set_aside=root / "damaged", report=self._note)
         self._verified: set[Path] = set()
         self.built: dict[str, int] = {}
         self.reused: dict[str, int] = {}
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         self._in_use = self._mark_in_use()
 
     def close(self) -> None:
@@ -47,6 +47,14 @@ class Store:
         self.values.close()
         self._in_use.release()
         Path(self._in_use.lock_file).unlink(missing_ok=True)
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+
+    def take_notes(self) -> list[str]:
+        """Return what was found damaged since this was asked last, in words."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def _mark_in_use(self) -> filelock.FileLock:
         """Take a lock of this process's own: whoever wants to make room sees that it is held."""
@@ -105,7 +113,7 @@ class Store:
             aside = self.root / "damaged" / f"{path.parent.name}-{path.name}-{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
-            self.notes.append(f"{path} was damaged ({damage}); set aside as {aside} and built again")
+            self._note(f"{path} was damaged ({damage}); set aside as {aside} and built again")
             return False
         self._verified.add(path)
         (path / MANIFEST).touch()  # its time says when it was used last

@@ -16,7 +16,7 @@ import orjson
 
 from rag_opt.core.errors import BadStore
 from rag_opt.store.artifacts import IN_USE, MANIFEST, find_damage
-from rag_opt.store.values import is_sound
+from rag_opt.store.table import Table
 
 _NO_STAGES = ("values", "locks", "damaged")
 # the order in which values make room: those that are made again soonest first, vectors and what was paid for last
@@ -84,7 +84,7 @@ def list_tables(root: Path) -> list[Entry]:
 
 
 def verify(root: Path) -> Iterator[str]:
-    """Yield what is damaged, in words. Damaged artifacts are set aside, damaged values removed: both are made again."""
+    """Yield what is damaged, in words. What is damaged is set aside, and made again when it is wanted."""
     for entry in list_artifacts(root):
         damage = find_damage(entry.path)
         if damage:
@@ -97,22 +97,12 @@ def verify(root: Path) -> Iterator[str]:
             if folder.name.startswith("."):
                 continue  # being built
             yield f"{folder.parent.name}/{folder.name}: no {MANIFEST}; it counts as not built"
-    for table in list_tables(root):
-        yield from _verify_table(table)
-
-
-def _verify_table(table: Entry) -> Iterator[str]:
-    try:
-        with contextlib.closing(sqlite3.connect(table.path)) as connection:
-            rows = connection.execute("SELECT key, value FROM entry")
-            damaged = [key for key, value in rows if not is_sound(value)]
-            with connection:
-                connection.executemany("DELETE FROM entry WHERE key = ?", [(key,) for key in damaged])
-    except sqlite3.DatabaseError as error:
-        yield f"values/{table.key}: {error}; the next search sets it aside"
-        return
-    if damaged:
-        yield f"values/{table.key}: {len(damaged)} of {table.count:,} values did not match their checksum; removed"
+    for path in sorted((root / "values").glob("*.sqlite")):
+        notes: list[str] = []
+        table = Table(path, set_aside=root / "damaged", report=notes.append)
+        with contextlib.closing(table):
+            table.verify()
+        yield from notes
 
 
 def evict(root: Path, *, to_bytes: int) -> list[str]:

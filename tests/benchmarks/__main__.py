@@ -48,7 +48,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "families": families.measure,
     "large": large.measure,
     "judging": judging.measure,
-    "faults": judging.faults,
+    "judge_faults": judging.faults,
     "kill": killing.measure,
 }
 

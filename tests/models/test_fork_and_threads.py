@@ -78,7 +78,7 @@ def fork(work: Callable[[], None]) -> int:
 
 @needs_fork
 def test_a_forked_process_asks_a_server_and_embeds(tmp_path: Path, folder: Path) -> None:
-    values = SqliteValues(tmp_path / "values", set_aside=tmp_path / "damaged")
+    values = SqliteValues(tmp_path / "values", set_aside=tmp_path / "damaged", report=print)
     encoder = local_encoder(folder, values)
     with serving(ChatModel(lambda text: f"heard {text}")) as server:
         tracker = BudgetTracker(Budget(usd=1.0, calls=10))
@@ -224,7 +224,7 @@ def test_threads_count_exactly_what_a_server_was_asked() -> None:
 def test_threads_count_values_exactly(kind: str, tmp_path: Path) -> None:
     values: MemoryValues | SqliteValues = MemoryValues()
     if kind == "sqlite":
-        values = SqliteValues(tmp_path / "values", set_aside=tmp_path / "damaged")
+        values = SqliteValues(tmp_path / "values", set_aside=tmp_path / "damaged", report=print)
     keys = [[f"{thread} {number}".encode() for number in range(100)] for thread in range(THREADS)]
 
     def work(thread: int) -> None:

@@ -54,7 +54,7 @@ def test_a_damaged_entry_is_noticed_set_aside_and_rebuilt(tmp_path: Path, harm: 
     store = Store(tmp_path)
     assert (store.get_or_build("chunks", "k", write_one) / "data.txt").read_text() == "content"
     assert len(list((tmp_path / "damaged").iterdir())) == 1
-    assert "damaged" in store.notes[0]
+    assert "damaged" in store.take_notes()[0]
 
 
 def test_a_failed_build_leaves_no_entry(tmp_path: Path) -> None:
@@ -132,16 +132,69 @@ def test_fill_computes_what_is_missing_once(
     assert sorted(computed) == sorted(set(wanted) - known)
 
 
-def test_a_damaged_value_is_rebuilt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "value = value || x'00'",
+        "value = 7",
+        "value = 'text'",
+        "value = x''",
+        "value = (SELECT value FROM entry WHERE key = x'62')",  # another key's value is sound, but not ours
+        "key = 7",
+    ],
+)
+def test_a_damaged_value_is_said_and_computed_again(tmp_path: Path, harm: str) -> None:
     store = Store(tmp_path)
     store.values.put("table", {b"a": b"right", b"b": b"other"})
     store.close()
     with sqlite3.connect(tmp_path / "values" / "table.sqlite") as connection:
-        connection.execute("UPDATE entry SET value = value || x'00' WHERE key = ?", (b"a",))
+        connection.execute(f"UPDATE entry SET {harm} WHERE key = ?", (b"a",))
     connection.close()
-    values = Store(tmp_path).values
-    assert values.get("table", [b"a", b"b"]) == {b"b": b"other"}
-    assert values.fill("table", [b"a"], lambda _: [b"right"]) == [b"right"]
+    store = Store(tmp_path)
+    assert store.values.get("table", [b"a", b"b"]) == {b"b": b"other"}
+    assert store.values.fill("table", [b"a"], lambda _: [b"right"]) == [b"right"]
+    if "key" not in harm.partition("=")[0]:  # a key that is gone is as if it had never been there
+        assert "1 of 2 values that were read do not match" in store.take_notes()[0]
+    store.close()
+    assert Store(tmp_path).values.get("table", [b"a", b"b"]) == {b"a": b"right", b"b": b"other"}
+
+
+def test_a_null_is_damage(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.close()
+    (tmp_path / "values").mkdir()
+    with sqlite3.connect(tmp_path / "values" / "table.sqlite") as connection:
+        connection.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB)")
+        connection.execute("INSERT INTO entry VALUES (x'61', NULL)")
+    connection.close()
+    assert Store(tmp_path).values.fill("table", [b"a"], lambda _: [b"made"]) == [b"made"]
+
+
+def test_damage_met_while_writing_is_handled_as_while_reading(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.values.put("table", {bytes([i]): bytes(3000) for i in range(100)})
+    store.close()
+    path = tmp_path / "values" / "table.sqlite"
+    content = bytearray(path.read_bytes())
+    content[100:104] = b"\xff" * 4  # the header of the schema's page
+    path.write_bytes(content)
+    store = Store(tmp_path)
+    store.values.put("table", {b"new": b"value"})
+    assert store.values.get("table", [b"new"]) == {b"new": b"value"}
+    assert "was damaged" in store.take_notes()[0]
+
+
+@pytest.mark.parametrize("harm", ["ALTER TABLE entry RENAME TO other", "DROP TABLE entry"])
+def test_a_table_that_another_process_damages_is_mended_by_both(tmp_path: Path, harm: str) -> None:
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.values.put("table", {b"a": b"right"})
+    assert second.values.get("table", [b"a"]) == {b"a": b"right"}
+    with sqlite3.connect(tmp_path / "values" / "table.sqlite") as connection:
+        connection.execute(harm)
+    connection.close()
+    assert first.values.fill("table", [b"a"], lambda _: [b"right"]) == [b"right"]
+    assert second.values.get("table", [b"a"]) == {b"a": b"right"}, "it found what the first one mended"
+    assert len(first.take_notes()) == 1 and not second.take_notes()
 
 
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
