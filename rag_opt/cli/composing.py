@@ -17,6 +17,7 @@ import yaml
 
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
+from rag_opt.core.faults import explain_fault
 
 if TYPE_CHECKING:
     from rag_opt.core.strict import PlainDict  # Pydantic is loaded after Ctrl-C is handled
@@ -86,11 +87,14 @@ def compose_and_run(main: Main) -> None:
             raise error
     except (HydraException, OmegaConfBaseException) as error:
         fail(BadInput(_explained(error, sys.argv[1:], _config_dirs(sys.argv[1:]))))
-    except RagOptError as error:
-        fail(error)
     except KeyboardInterrupt:
         print("\nStopped before anything was started.", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        told = error if isinstance(error, RagOptError) else explain_fault(error)
+        if told is None:
+            raise
+        fail(told)
 
 
 def flags_first(arguments: list[str]) -> list[str]:

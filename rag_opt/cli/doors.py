@@ -9,6 +9,7 @@ from typing import NamedTuple, NoReturn
 import typer
 
 from rag_opt.core.errors import RagOptError
+from rag_opt.core.faults import explain_fault
 
 
 class Door(NamedTuple):
@@ -74,7 +75,10 @@ def exit_with(main: Callable[[], object]) -> NoReturn:
     """Run `main` and leave with 0, with the code that it leaves with, or with 2 and the message of a RagOptError."""
     try:
         main()
-    except RagOptError as error:
-        print(error, file=sys.stderr)
+    except Exception as error:
+        told = error if isinstance(error, RagOptError) else explain_fault(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
         sys.exit(2)
     sys.exit(0)

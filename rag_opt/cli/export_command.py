@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
 from rag_opt.core.errors import BadBundle
@@ -37,7 +36,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     if not (folder.path / "study.json").exists():
         raise BadBundle(f"{study} is not a study's folder (no study.json)")
     bound = folder.settings()
-    result = _result(folder.path)
+    result = folder.result()
     number = trial if trial is not None else _winner(result, study)
     chosen = next((t for t in load_trials(folder.database, bound["name"]) if t.number == number), None)
     if chosen is None or chosen.state != "COMPLETE":
@@ -80,12 +79,6 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         f"trial {number} of {folder.name} -> {out} ({size / 1e6:.1f} MB); it returns what the search saw on all "
         f'{len(rows)} questions\n  import rag_opt; rag_opt.load("{out}").ask("…")'
     )
-
-
-def _result(folder: Path) -> PlainDict | None:
-    path = folder / "result.json"
-    found: PlainDict | None = orjson.loads(path.read_bytes()) if path.exists() else None
-    return found
 
 
 def _winner(result: PlainDict | None, study: Path) -> int:

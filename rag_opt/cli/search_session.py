@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from rag_opt.cli.composing import fail, say_download
 from rag_opt.cli.introduction import introduce
 from rag_opt.cli.signals import Stop, stoppable
 from rag_opt.core import strict
-from rag_opt.core.errors import BadInput, ModelUnusable, RagOptError
+from rag_opt.core.errors import BadInput, MachineFault, ModelUnusable, RagOptError
+from rag_opt.core.faults import explain_fault
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.question_lines import describe_origins
 from rag_opt.pipeline.spec import SpecDict
@@ -23,9 +25,11 @@ from rag_opt.report.live_display import LiveDisplay
 from rag_opt.report.summary import build_summary
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.store.artifacts import write_atomically
+from rag_opt.store.upkeep import total_bytes
 from rag_opt.study.ask_tell import run_ask_tell_loop
 from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
+from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
@@ -35,7 +39,13 @@ from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
 def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
     """Search as the terminal asks. Exits with 2 for input that cannot be used, 1 without a winner, 130 when stopped."""
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
+    try:
+        prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
+    except Exception as error:
+        fault = explain_fault(error, [Path(str(composed.get("outputs"))), Path(tempfile.gettempdir())])
+        if fault is None:
+            raise
+        fail(fault)
     console = Console(file=sys.stdout, highlight=False)
     try:
         with stoppable() as stop:
@@ -66,11 +76,29 @@ def run_session(
     Raises RagOptError where the search cannot go on, KeyboardInterrupt where it was stopped.
     """
     folder = prepared.search.folder
-    with folder.lock():
-        stored = _stored_settings(prepared, composed, conf_folders)
-        before = folder.bind(prepared.digests, stored)
-        changes = sampler_changes(before, stored) if before else None
-        return _run(prepared, changes, console=console, stop=stop)
+    try:
+        with folder.lock():
+            stored = _stored_settings(prepared, composed, conf_folders)
+            before = folder.bind(prepared.digests, stored)
+            changes = sampler_changes(before, stored) if before else None
+            return _run(prepared, changes, console=console, stop=stop)
+    except Exception as error:
+        fault = _explain_fault(error, prepared)
+        if fault is None or fault is error:
+            raise
+        raise fault from error
+
+
+def _explain_fault(error: Exception, prepared: Prepared) -> MachineFault | None:
+    """Return what a fault of the machine means for the search, with the room that it needs; None for other errors."""
+    store, folder = prepared.search.builder.store, prepared.search.folder
+    done, megabytes = len(list(folder.path.glob("rows/*.parquet"))), total_bytes(store.root) / 1e6
+    left = max(prepared.search.trials - done, 0)
+    if done:
+        needs = f"about {megabytes / done * left:,.0f} MB, as the store has {megabytes:,.0f} MB after {done} trials"
+    else:
+        needs = f"at least {prepared.dataset.corpus.characters * 2 / 1e6:,.1f} MB, twice the documents"
+    return explain_fault(error, [store.root, folder.path, Path(tempfile.gettempdir())], needs=f"needed: {needs}")
 
 
 def sampler_changes(before: PlainMapping, now: PlainMapping) -> list[str]:
@@ -93,6 +121,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
         directions=directions,
         guards=search.guards,
     )
+    log.keep_binding(search.folder.binding)
     outbox = Outbox(search.folder, enabled=tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     search.builder.budget_tracker.open(search.folder.spending_database)
@@ -101,6 +130,9 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
     status, patience_s = "FAILED", 5.0
     try:
         with display:
+            search.folder.damage += (*log.take_damage(), *recover_rows(search, log.trials))
+            for text in search.folder.damage:
+                display.note(text)
             display.note_best(log.trials)
             search.builder.progress = stop.before(display.show_embedding)
             run_ask_tell_loop(search, log, _Watchers(stop, display, outbox))
@@ -124,7 +156,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
 def _new_display(prepared: Prepared, log: TrialLog, changes: list[str] | None, console: Console) -> LiveDisplay:
     """Return the display of a search, with its introduction printed."""
     search = prepared.search
-    done = sum(trial.is_counted for trial in log.trials)
+    done = search.count_tried(log.trials)
     introduce(prepared, console)
     if changes is not None:
         console.print(f"resuming: {done} of {search.trials} pipelines are already done")

@@ -13,6 +13,8 @@ RagOptError
 ├── BudgetSpent         a language model may not be asked any more
 ├── StudyMismatch       the study on disk was made for other documents, questions, space or objective
 ├── StudyBusy           another search drives this study right now
+├── MachineFault        the machine cannot go on: no room, no memory, a disk that fails
+├── BadStudy            a file of a study that is not what was written
 ├── BadStore            a store that is not there, or is in use
 ├── BadBundle           a bundle that is not whole, or does not answer as the search saw
 └── TooManyFailures     trials keep crashing; the search stops and says why
@@ -103,12 +105,27 @@ class StudyBusy(RagOptError):
         self.host = host
 
 
+class BadStudy(RagOptError):
+    """A file of a study is missing or damaged. Give the search's command again: it makes what it can anew."""
+
+
 class BadStore(RagOptError):
     """A store that is not there, or that the process `pid` uses while nobody may."""
 
     def __init__(self, message: str, *, pid: int | None = None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class MachineFault(RagOptError):
+    """The machine cannot go on: no room, no memory, a disk that fails. Nothing finished is lost; repair it and resume.
+
+    `kind`: room, memory, disk, read-only, files or locked.
+    """
+
+    def __init__(self, message: str, *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class BadBundle(RagOptError):

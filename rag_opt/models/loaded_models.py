@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rag_opt.core.faults import find_fault
 from rag_opt.core.forking import ThreadLock, abandon
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.remote_code import refuse_unsafe
@@ -160,7 +161,9 @@ def _compile(model: SentenceTransformer, precision: Precision) -> bool:
             first.model = OpenVinoModel(plain, example, precision)
         compiled = model.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
         agrees = bool((np.sum(expected * compiled, axis=1) > _SAME_COSINE).all())
-    except Exception:  # whatever an export stumbles over: plain torch runs every model
+    except Exception as error:  # whatever an export stumbles over: plain torch runs every model
+        if find_fault(error) is not None:  # but a full disk decides no vector
+            raise
         agrees = False
     if not agrees:
         first.model = plain
@@ -173,15 +176,7 @@ def run_in_halves(run: Callable[[Sequence[Item]], Sequence[Output]], items: Sequ
         with one_at_a_time:
             return list(run(items))
     except Exception as error:  # memory that does not suffice: Python, torch and OpenVINO each raise another class
-        if len(items) == 1 or not _is_out_of_memory(error):
+        if len(items) == 1 or find_fault(error) != "memory":
             raise
     middle = len(items) // 2
     return run_in_halves(run, items[:middle]) + run_in_halves(run, items[middle:])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        words in str(error) for words in ("can't allocate memory", "out of memory")
-    )

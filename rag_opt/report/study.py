@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import orjson
-
 from rag_opt.core.errors import BadInput
 from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
@@ -41,9 +39,7 @@ class Study:
     @functools.cached_property
     def result(self) -> PlainMapping | None:
         """Content of `result.json`: winner, baseline, gain with its interval; None before the search has ended."""
-        path = self.path / "result.json"
-        found: PlainDict | None = orjson.loads(path.read_bytes()) if path.exists() else None
-        return found
+        return self._folder.result()
 
     @property
     def best(self) -> Trial | None:

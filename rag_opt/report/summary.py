@@ -115,6 +115,8 @@ def _notes(result: Result, questions: Sequence[str]) -> Iterator[tuple[str, str]
         yield "questions", note
     if result.unfinished:
         yield "unfinished", result.unfinished
+    for text in result.damage:
+        yield "damage", text
 
 
 def describe_gain(result: Result) -> str:

@@ -146,6 +146,7 @@ def _bound(
         trials=study.trials,
         seed=study.seed,
         max_failures=study.max_failures,
+        retry_failed=study.retry_failed,
         races=inputs.races,
         guards=_read_guards(settings.objective, inputs.objective_set.optimised),
         labels=_read_labels(settings, inputs.objective_set.optimised),

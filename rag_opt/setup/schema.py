@@ -38,6 +38,7 @@ class StudySettings:
         Doc("Stop asking a pipeline that surely loses; auto: where answering calls a language model."),
     ] = "auto"
     max_failures: Annotated[int, Ge(1), Doc("Crashed trials in a row that stop the search.")] = 5
+    retry_failed: Annotated[bool, Doc("Try the crashed trials of an earlier run again.")] = False
     learn_from: Annotated[
         str,
         Doc(

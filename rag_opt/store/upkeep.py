@@ -153,7 +153,11 @@ def _remove_oldest(table: Entry, excess: int) -> None:
 
 def total_bytes(root: Path) -> int:
     """Return the bytes of everything under a folder."""
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    total = 0
+    for path in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # others may be at work
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _refuse_in_use(root: Path) -> None:

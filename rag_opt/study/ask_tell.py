@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, BudgetSpent, ModelUnusable, TooManyFailures
+from rag_opt.core.faults import find_fault
 from rag_opt.evaluation.interfaces import PricesContext
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.latency import LATENCY_METRICS
 from rag_opt.study.racing_evaluator import RacingEvaluator
-from rag_opt.study.references import reference_pipelines
+from rag_opt.study.references import REFERENCES, reference_pipelines
 from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
 from rag_opt.study.samplers.proposals import propose_new, spec_digest
 from rag_opt.study.search import Search
@@ -33,6 +35,12 @@ def run_ask_tell_loop(search: Search, log: TrialLog, watcher: Watcher) -> None:
     _Loop(search, log, watcher).run()
 
 
+def _find_retried(trials: Sequence[Trial], *, crashed: bool) -> list[Trial]:
+    """Return failed trials to try again: those that the machine failed, and with `crashed` all; each pipeline once."""
+    last = {spec_digest(trial.spec): trial for trial in trials}
+    return [trial for trial in last.values() if trial.met_a_fault or (crashed and trial.state == "FAIL")]
+
+
 class _Loop:
     """State of one run of the loop; all of it follows from the finished trials, so it does not matter where it was cut.
 
@@ -41,13 +49,14 @@ class _Loop:
 
     def __init__(self, search: Search, log: TrialLog, watcher: Watcher) -> None:
         self._search, self._log, self._watcher = search, log, watcher
+        self._retried = _find_retried(log.trials, crashed=search.retry_failed)
         self._tried_digests = {spec_digest(trial.spec) for trial in log.trials}
         self._sweeps: dict[str, tuple[SpecDict, ...]] = {}
         self._budget_tracker = search.builder.budget_tracker
 
     @property
     def _done(self) -> int:
-        return sum(trial.is_counted for trial in self._log.trials)
+        return self._search.count_tried(self._log.trials)
 
     def run(self) -> None:
         search, log = self._search, self._log
@@ -68,8 +77,15 @@ class _Loop:
                 unfinished = f"trial {number} was not finished, what it paid for is kept"
                 self._watcher.note(f"{error}. {self._describe_progress()}; {unfinished}")
                 return
+            in_space = origin not in REFERENCES or proposal.spec in search.space
+            trial = dataclasses.replace(trial, in_space=in_space, damage=tuple(search.builder.store.take_notes()))
             log.commit(trial, proposal.trial)
             self._watcher.trial_finished(trial, self._done)
+            search.folder.damage += (damaged := log.take_damage())
+            for text in (*trial.damage, *damaged):
+                self._watcher.note(text)
+            if not in_space:
+                self._watcher.note(self._describe_outside(trial))
             if origin == "baseline":
                 self._validate_guards(trial)
             self._budget_tracker.share = search.share_for_trials(log.trials)
@@ -91,25 +107,39 @@ class _Loop:
         for name in self._search.guards.validate_names(known):
             self._watcher.note(f"objective.guards.{name}: trials have no such metric; it can hold for finalists alone")
 
+    def _describe_outside(self, trial: Trial) -> str:
+        may_win = "stands for keeping what you have" if trial.origin == "baseline" else "cannot win"
+        compared = f"it is compared with, is not one of the {self._search.trials}, {may_win}"
+        return f"trial {trial.number} ({trial.origin}) is outside the space: {compared}"
+
     def _describe_progress(self) -> str:
         share = self._budget_tracker.share
         kept = f" ({1 - share:.0%} of it is kept for the end)" if share < 1 else ""
         return f"{self._done} of {self._search.trials} pipelines were tried{kept}; a higher cap goes on from here"
 
-    def _proposals(self) -> Iterator[tuple[Proposal, str]]:
-        """Yield every pipeline to try with its origin: reference pipelines, enqueued ones, sweeps, the sampler's."""
+    def _first_proposals(self) -> Iterator[tuple[Proposal, str]]:
+        """Yield what is tried before the sampler is asked, with its origin.
+
+        Failed trials that are tried again, reference pipelines, enqueued ones, those of earlier studies.
+        """
         search = self._search
+        for trial in self._retried:
+            yield Proposal(trial.spec), trial.origin
         enqueued = [("enqueued", spec) for spec in search.enqueued]
         for origin, spec in [*reference_pipelines(search.baseline).items(), *enqueued]:
-            if self._is_over():
-                return
             if spec.digest not in self._tried_digests:
                 yield Proposal(spec.to_dict()), origin
         for earlier in search.portfolio:
-            if self._is_over():
-                return
             if spec_digest(earlier) not in self._tried_digests:
                 yield Proposal(earlier), PORTFOLIO
+
+    def _proposals(self) -> Iterator[tuple[Proposal, str]]:
+        """Yield every pipeline to try with its origin: the first ones, then those of sweeps and of the sampler."""
+        search = self._search
+        for first in self._first_proposals():
+            if self._is_over():
+                return
+            yield first
         while not self._is_over():
             if search.sweep:
                 self._sweep_new_indexes()
@@ -165,7 +195,10 @@ class _Loop:
             result = sweep(search.builder, spec, search.space, search.questions, price_per_1000_tokens=price)
         except (BadInput, ModelUnusable, BudgetSpent):
             raise
-        except Exception as error:  # a sweep only proposes; the search goes on without it
+        except Exception as error:
+            if find_fault(error) is not None:
+                raise
+            # a sweep only proposes; the search goes on without it
             failed = f"the lists of trial {trial.number} could not be swept"
             self._watcher.note(f"{failed}: {type(error).__name__}: {error}")
             return ()

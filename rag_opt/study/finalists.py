@@ -94,7 +94,9 @@ def choose_winner(
     if decision is None:
         return None
     result = _build_result(search, compared, decision, evidence, split, outside, has_held_out=bool(held_out))
-    return _with_extras(search, result, held_out or search.questions, front, unfinished)
+    result = _with_extras(search, result, held_out or search.questions, front, unfinished)
+    in_trials = (text for trial in trials for text in trial.damage)
+    return replace(result, damage=(*search.folder.damage, *in_trials, *search.builder.store.take_notes()))
 
 
 def _order_finalists(best: Sequence[Trial], baseline: Trial | None) -> list[Trial]:

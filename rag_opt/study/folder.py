@@ -8,18 +8,20 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import filelock
 import numpy as np
 import orjson
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.errors import StudyBusy, StudyMismatch
+from rag_opt.core.digests import checksum
+from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
 from rag_opt.store.artifacts import write_atomically
 
+_AGAIN = "give the search's command again: it writes the file anew"
 Row = PlainDict  # column -> value of one question
 
 
@@ -43,11 +45,14 @@ class StudyFolder:
     sweeps/0002.json      every rearrangement of the lists of trial 2's index, scored on evidence
     result.json           winner, baseline, gain with its interval
     outbox/               trials that tracking has not delivered yet
+
+    `damage`: what was found damaged and written again, in words.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self.damage: list[str] = []
 
     @property
     def database(self) -> Path:
@@ -104,7 +109,7 @@ class StudyFolder:
         Return the settings that it had before, None for a new study. Raises StudyMismatch naming what differs, and a
         name that is free.
         """
-        known = self.settings() if self._settings_path.exists() else None
+        known = self._recover_settings()
         if known is not None:
             changed = [name for name in digests if known["digests"].get(name) != digests[name]]
             if changed:
@@ -121,7 +126,8 @@ class StudyFolder:
             digests=dict(digests),
             settings=dict(settings),
         )
-        write_atomically(self._settings_path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        whole = {**content, "checksum": _checksum(content)}
+        write_atomically(self._settings_path, orjson.dumps(whole, option=orjson.OPT_INDENT_2))
         return dict(known["settings"]) if known else None
 
     @property
@@ -140,16 +146,49 @@ class StudyFolder:
         return self.settings()["name"]
 
     def settings(self) -> StudySettings:
-        """Return the content of `study.json`."""
-        stored: StudySettings = orjson.loads(self._settings_path.read_bytes())
-        return stored
+        """Return the content of `study.json`. Raises BadStudy where it is missing or damaged."""
+        stored = read_json(self._settings_path)
+        written = stored.pop("checksum", None)  # older versions wrote none
+        bound: StudySettings = cast("StudySettings", stored)
+        if written is not None and written != _checksum(bound):
+            raise BadStudy(f"{self._settings_path} is not what was written; {_AGAIN}")
+        return bound
+
+    @property
+    def binding(self) -> PlainDict:
+        """What identifies the study and its inputs: a part of its settings."""
+        bound = self.settings()
+        return {"name": bound["name"], "uid": bound["uid"], "digests": bound["digests"]}
+
+    def _recover_settings(self) -> StudySettings | None:
+        """Return the settings that the study had, without them those that its database kept; None for a new study."""
+        if self._settings_path.exists():
+            with contextlib.suppress(BadStudy):
+                return self.settings()
+        if not self.database.exists():
+            return None
+        from rag_opt.study.trials import load_binding
+
+        bound = load_binding(self.database)
+        if bound is None:
+            return None  # the database is damaged too, or of an earlier version: nothing is known of it
+        self.damage.append(f"{self._settings_path} was missing or damaged; it was written again from {self.database}")
+        return StudySettings(name=bound["name"], uid=bound["uid"], digests=bound["digests"], settings={})
+
+    def result(self) -> PlainDict | None:
+        """Return the content of `result.json`, None before the end of the search. Raises BadStudy for a damaged one."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else None
 
     def rows_path(self, number: int, part: str = "rows") -> Path:
         """Return the file of a trial's rows. `part`: rows, or held_out."""
         return self.path / part / f"{number:04d}.parquet"
 
-    def save_rows(self, number: int, run: Run, scores: Scores, *, part: str = "rows") -> None:
-        """Write a row per question, whole, before the trial is committed: a trial on disk always has its rows."""
+    def save_rows(self, number: int, run: Run, scores: Scores, *, part: str = "rows") -> str:
+        """Write a row per question, whole, before the trial is committed: a trial on disk always has its rows.
+
+        Return the hash of the file.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -157,7 +196,31 @@ class StudyFolder:
         path.parent.mkdir(exist_ok=True)
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.table(_columns(run, scores)), buffer, compression="zstd")
-        write_atomically(path, buffer.getvalue().to_pybytes())
+        content = buffer.getvalue().to_pybytes()
+        write_atomically(path, content)
+        return checksum(content).hex()
+
+    def find_damaged_rows(self, number: int, expected: str) -> str:
+        """Return what is wrong with the file of a trial's rows, whose hash is `expected`, in words; empty: nothing."""
+        path = self.rows_path(number)
+        if not path.exists():
+            return "is missing"
+        written = self._recovered().get(str(number), expected)
+        return "" if not written or checksum(path.read_bytes()).hex() == written else "is not what was written"
+
+    def note_recovered(self, number: int, rows_digest: str) -> None:
+        """Remember the hash of rows that were made again."""
+        write_atomically(self._recovered_path, orjson.dumps({**self._recovered(), str(number): rows_digest}))
+
+    def _recovered(self) -> PlainDict:
+        try:
+            return read_json(self._recovered_path)
+        except BadStudy:
+            return {}
+
+    @property
+    def _recovered_path(self) -> Path:
+        return self.path / "rows" / "recovered.json"
 
     def load_column(self, number: int, name: str) -> FloatArray:
         """Return one column of numbers of a trial's rows, NaN where a question has none."""
@@ -189,6 +252,23 @@ class StudyFolder:
 
         rows: list[Row] = pq.read_table(self.rows_path(number, part)).to_pylist()
         return rows
+
+
+def read_json(path: Path) -> PlainDict:
+    """Return the content of a study's JSON file. Raises BadStudy where it is missing or cut."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadStudy(f"{path} is missing; {_AGAIN}") from None
+    except ValueError as error:
+        raise BadStudy(f"{path} is damaged ({error}); {_AGAIN}") from None
+    if not isinstance(content, dict):
+        raise BadStudy(f"{path} is damaged (no mapping); {_AGAIN}")
+    return content
+
+
+def _checksum(bound: StudySettings) -> str:
+    return checksum(orjson.dumps(bound, option=orjson.OPT_SORT_KEYS)).hex()
 
 
 def _columns(run: Run, scores: Scores) -> dict[str, object]:

@@ -6,6 +6,8 @@ from rag_opt.core import strict
 from rag_opt.core.registry import lookup
 from rag_opt.pipeline.spec import PipelineSpec
 
+REFERENCES = ("baseline", "BM25 alone", "dense alone")  # origins of the reference trials
+
 
 def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
     """Return the reference pipelines by the origin of their trials, in the order of these."""
@@ -16,4 +18,4 @@ def reference_pipelines(baseline: PipelineSpec) -> dict[str, PipelineSpec]:
         plain = {"query": {"none": {}}, "reranker": {"none": {}}, "retriever": {kind: kept}}
         return PipelineSpec.from_dict({**baseline.to_dict(), **plain})
 
-    return {"baseline": baseline, "BM25 alone": retrieve_by("lexical"), "dense alone": retrieve_by("dense")}
+    return dict(zip(REFERENCES, (baseline, retrieve_by("lexical"), retrieve_by("dense")), strict=True))

@@ -48,7 +48,8 @@ class Result:
     decided at all, with the ends of its interval. `inputs_encoded`: texts that the process which finished the search
     ran through a model. `front`: with several objectives the Pareto front of the trials, on the search questions.
     `bounds`: means of the winner's generator without any context (closed book) and with the evidence itself (gold
-    context). `unfinished`: why not all finalists were asked. `spent`: on language models by the whole study, by who
+    context). `unfinished`: why not all finalists were asked. `damage`: what was
+    found damaged during the study, and was made again. `spent`: on language models by the whole study, by who
     asked and what.
     """
 
@@ -80,6 +81,7 @@ class Result:
     bounds: dict[str, float] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     unfinished: str = ""
+    damage: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON; numbers that are not finite are null."""

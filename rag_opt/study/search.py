@@ -17,6 +17,7 @@ from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.interfaces import Sampler
+from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog, find_baseline_metrics
 
@@ -26,11 +27,11 @@ class Search:
     """Everything that a search needs, checked and ready.
 
     `questions`: the search questions, with the cluster of each in `clusters`. `trials` and `minutes` are its limits;
-    `max_failures`: crashed trials in a row that stop it. `portfolio`: pipelines that
-    earlier studies propose, tried after these; `expected`: what they expect of others, for samplers that ask.
-    `share_for_trials`: which share of a cap trials may spend, after some trials. `enqueued`: pipelines tried first,
-    after the reference pipelines. `guards`: what a winner may not be worse in than the baseline.
-    `labels`: people's scores of judged answers.
+    `max_failures`: crashed trials in a row that stop it; with `retry_failed` those of an earlier run are tried again.
+    `portfolio`: pipelines that earlier studies propose, tried after the enqueued ones; `expected`: what they expect of
+    others, for samplers that ask. `share_for_trials`: which share of a cap trials may spend, after some trials.
+    `enqueued`: pipelines tried first, after the reference pipelines. `guards`: what a winner may not be worse in than
+    the baseline. `labels`: people's scores of judged answers.
     """
 
     folder: StudyFolder
@@ -44,6 +45,7 @@ class Search:
     trials: int
     seed: int
     max_failures: int = 5
+    retry_failed: bool = False
     sweep: bool = False
     minutes: float | None = None
     stop: Literal["trials", "auto"] = "trials"
@@ -57,9 +59,22 @@ class Search:
 
     def share_spent(self, log: TrialLog) -> float:
         """Return the share of the limits that finished trials have used, in [0, 1]."""
-        trials = sum(trial.is_counted for trial in log.trials) / self.trials
+        trials = self.count_tried(log.trials) / self.trials
         minutes = sum(trial.seconds for trial in log.trials) / 60 / self.minutes if self.minutes else 0.0
         return min(max(trials, minutes), 1.0)
+
+    def count_tried(self, trials: Sequence[Trial]) -> int:
+        """Return how many of the `trials` pipelines of the search were tried.
+
+        A reference pipeline that the space leaves out does not count; a crashed one that was tried again counts once.
+        """
+        last = {spec_digest(trial.spec): trial.number for trial in trials}
+        return sum(
+            trial.is_counted
+            and trial.in_space
+            and (trial.state != "FAIL" or last[spec_digest(trial.spec)] == trial.number)
+            for trial in trials
+        )
 
     def share_of_everything(self, log: TrialLog) -> float:
         """Return the share of the scarcest of all limits and caps (dollars, calls, minutes) that is used, in [0, 1]."""

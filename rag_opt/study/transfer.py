@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import orjson
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.errors import BadInput, Problem, suggest_names
+from rag_opt.core.errors import BadInput, BadStudy, Problem, suggest_names
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.surrogate import Features, Surrogate
@@ -74,7 +73,7 @@ def count_comparable(folder: StudyFolder, digests: Mapping[str, str]) -> tuple[i
             continue
         try:
             stored = StudyFolder(path.parent).settings()["digests"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, BadStudy):
             continue
         if stored.get("objective") == digests["objective"]:
             on_same = all(stored.get(name) == digests[name] for name in _SAME_DATA)
@@ -103,10 +102,9 @@ def _read(folder: StudyFolder, digests: Mapping[str, str], *, is_named: bool) ->
 
 def _finalists(folder: StudyFolder) -> list[int]:
     """Return the finalists of a finished study, the winner first; none of an unfinished one."""
-    path = folder.path / "result.json"
-    if not path.exists():
+    result = folder.result()
+    if result is None:
         return []
-    result = orjson.loads(path.read_bytes())
     others = [int(number) for number in result["pooled_means"] if int(number) != result["winner"]]
     return [int(result["winner"]), *others]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rag_opt.core.errors import BadInput, BudgetSpent, ImpossiblePipeline, ModelUnusable
+from rag_opt.core.faults import find_fault
 from rag_opt.evaluation.guards import find_metric
 from rag_opt.evaluation.intervals import mean_interval
 from rag_opt.pipeline.ask import Responses
@@ -42,7 +43,8 @@ def run_trial(
 ) -> Trial:
     """Evaluate one proposal, and return the finished trial; whatever goes wrong with it is its reason.
 
-    Raises BadInput, ModelUnusable and BudgetSpent where the search itself is at fault, not this pipeline.
+    Raises BadInput, ModelUnusable, BudgetSpent where the search itself is at fault, and errors of the machine
+    (`find_fault`): then there is no trial.
     """
     started = time.perf_counter()
     before = _Before(search.builder)
@@ -58,7 +60,9 @@ def run_trial(
             raise ImpossiblePipeline(reason)
         raced = racing_evaluator.evaluate(spec, trials)
         evaluation = raced.evaluation
-        search.folder.save_rows(number, evaluation.run, evaluation.columns)
+        trial = dataclasses.replace(
+            trial, rows_digest=search.folder.save_rows(number, evaluation.run, evaluation.columns)
+        )
         latency = _latency(search, spec)
     except ImpossiblePipeline as error:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
@@ -69,7 +73,10 @@ def run_trial(
         return dataclasses.replace(trial, state="PRUNED", raced=True, reason=str(error))
     except (BadInput, ModelUnusable, BudgetSpent):
         raise
-    except Exception as error:  # a crash is a finished trial with its reason; too many in a row stop the search
+    except Exception as error:
+        if find_fault(error) is not None:  # of the machine, not of this pipeline
+            raise
+        # a crash is a finished trial with its reason; too many in a row stop the search
         reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}"
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started

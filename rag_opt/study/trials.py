@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import optuna
+import orjson
 from optuna.trial import FrozenTrial, TrialState
 
+from rag_opt.core.digests import checksum
+from rag_opt.core.errors import BadStudy
+from rag_opt.core.faults import find_fault, tells_of_fault
+from rag_opt.core.sqlite_errors import is_damage
+from rag_opt.core.strict import PlainDict
 from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.interfaces import Direction
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.samplers.proposals import to_distribution
 from rag_opt.study.space.space import Space
 
+T = TypeVar("T")
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
+_BINDING = "binding"
 _ATTRIBUTES = ("spec", "origin", "reason")
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -41,6 +51,9 @@ class Trial:
 
     `computed` and `reused`: values and artifacts per stage. `stages`: work and seconds per stage of the plan, "rest"
     for all else; `made`: the same of everything that it is made of, as it took when that was first done.
+
+    `in_space`: False for a reference pipeline that the space leaves out. `damage`: what was found damaged in the store
+    while it was evaluated, and was made again. `rows_digest`: hash of the file of its rows.
 
     `outside`: guards that it broke when it was finished, with how far it was outside.
 
@@ -72,13 +85,21 @@ class Trial:
     truncated_chunks: int = 0
     approximate_indexes: int = 0
     outside: dict[str, float] = field(default_factory=dict)
+    in_space: bool = True
+    damage: tuple[str, ...] = ()
+    rows_digest: str = ""
     reason: str = ""
     started: str = ""
 
     @property
     def is_counted(self) -> bool:
-        """True for one of the `study.trials` pipelines: one that cannot exist is not counted."""
-        return self.state != "PRUNED" or self.raced
+        """True unless it cannot exist, or the machine failed it."""
+        return (self.state != "PRUNED" or self.raced) and not self.met_a_fault
+
+    @property
+    def met_a_fault(self) -> bool:
+        """True for a trial that the machine failed, as earlier versions kept them: it is tried again."""
+        return self.state == "FAIL" and tells_of_fault(self.reason)
 
     @property
     def values(self) -> list[float] | None:
@@ -96,6 +117,7 @@ def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float]
     # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
     attributes = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}
     attributes["record"] = {name: value for name, value in record.items() if name not in ("number", "state", "value")}
+    attributes["checksum"] = _checksum(trial)
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
         values=trial.values,
@@ -112,14 +134,24 @@ def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float]
 
 
 def from_frozen_trial(frozen: FrozenTrial) -> Trial:
-    """Return the trial that `to_frozen_trial` wrote."""
+    """Return the trial that `to_frozen_trial` wrote. Raises BadStudy where it is not what was written."""
     attributes = dict(frozen.user_attrs)
+    written = attributes.pop("checksum", None)  # older versions wrote none
     attributes |= attributes.pop("record")
     value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
-    attributes["others"] = tuple(attributes.get("others", ()))
+    for name in ("others", "damage"):
+        attributes[name] = tuple(attributes.get(name, ()))
     for name in ("stages", "made"):
         attributes[name] = {stage: tuple(pair) for stage, pair in attributes.get(name, {}).items()}
-    return Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
+    trial = Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
+    if written is not None and written != _checksum(trial):
+        raise BadStudy(f"trial {trial.number} is not what was written: it does not match its checksum")
+    return trial
+
+
+def _checksum(trial: Trial) -> str:
+    content = orjson.dumps(dataclasses.asdict(trial), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return checksum(content).hex()
 
 
 class TrialLog:
@@ -127,6 +159,7 @@ class TrialLog:
 
     `sampling`: the Optuna study in memory that samplers read, with the guards that hold now as constraints; on disk are
     those that held when a trial was finished. `trials`: all of them, in the order of their numbers.
+    A damaged database is set aside: without its trials the search evaluates them again, from what is stored.
     """
 
     def __init__(
@@ -140,15 +173,30 @@ class TrialLog:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._guards = space, guards or Guards()
-        self._disk = optuna.create_study(
-            storage=open_storage(database), study_name=name, directions=directions, load_if_exists=True
-        )
+        self._database, self._name, self._directions = database, name, tuple(directions)
+        self._damage: list[str] = []
+        self._disk, self.trials = self._open_disk()
         self.sampling = optuna.create_study(directions=directions)
-        self.trials: list[Trial] = []
-        for frozen in self._disk.get_trials(deepcopy=False):
-            self.trials.append(from_frozen_trial(frozen))
         for trial in self.trials:
             self.sampling.add_trial(self._freeze(trial))
+
+    def _new_disk(self) -> optuna.Study:
+        storage = open_storage(self._database)
+        return optuna.create_study(
+            storage=storage, study_name=self._name, directions=self._directions, load_if_exists=True
+        )
+
+    def _open_disk(self) -> tuple[optuna.Study, list[Trial]]:
+        """Return the study on disk and its trials; a damaged database is set aside, and a new one begun."""
+        there = self._database.exists()
+        try:
+            disk = self._new_disk()
+            return disk, [from_frozen_trial(frozen) for frozen in disk.get_trials(deepcopy=False)]
+        except Exception as error:  # whatever Optuna and SQLAlchemy make of a damaged file
+            if not there or find_fault(error) is not None:
+                raise
+            self._damage.append(set_aside(self._database, str(error).splitlines()[0]))
+        return self._new_disk(), []
 
     def _freeze(self, trial: Trial) -> FrozenTrial:
         return to_frozen_trial(trial, self._space, self.excesses(trial))
@@ -162,10 +210,28 @@ class TrialLog:
             return {}
         return self._guards.excesses(trial.metrics, find_baseline_metrics([*self.trials, trial]))
 
+    def take_damage(self) -> list[str]:
+        """Return what was found damaged on disk since this was asked last, in words."""
+        damage, self._damage = self._damage, []
+        return damage
+
+    def keep_binding(self, binding: PlainDict) -> None:
+        """Keep a copy of what the study is bound to, for the day that `study.json` is lost."""
+        if self._disk.user_attrs.get(_BINDING) != binding:
+            self._disk.set_user_attr(_BINDING, binding)
+
     def commit(self, trial: Trial, proposed: optuna.Trial | None) -> None:
         """Write a finished trial, and tell the open Optuna trial that it was proposed as, if there is one."""
         frozen = self._freeze(trial)
-        self._disk.add_trial(frozen)
+        try:
+            self._disk.add_trial(frozen)
+        except Exception as error:
+            if not tells_of_damage(error, self._database):
+                raise
+            self._damage.append(set_aside(self._database, str(error)))
+            self._disk = self._new_disk()
+            for known in (*self.trials, trial):
+                self._disk.add_trial(self._freeze(known))
         if proposed is None:
             self.sampling.add_trial(frozen)
         else:
@@ -182,6 +248,21 @@ def find_baseline_metrics(trials: Sequence[Trial]) -> dict[str, float] | None:
     return next((t.metrics for t in trials if t.origin == "baseline" and t.state == "COMPLETE"), None)
 
 
+def tells_of_damage(error: BaseException, database: Path) -> bool:
+    """Return whether an error of SQLAlchemy says that the database is damaged."""
+    original = getattr(error, "orig", None) or error.__cause__
+    return isinstance(original, sqlite3.Error) and is_damage(original, database)
+
+
+def set_aside(database: Path, damage: str) -> str:
+    """Move a damaged database away, and return what was done in words."""
+    aside = database.with_name(f"{database.name}.damaged-{time.time_ns()}")
+    for path in (Path(f"{database}-wal"), Path(f"{database}-shm"), Path(f"{database}-journal"), database):
+        if path.exists():
+            path.replace(aside.with_name(aside.name + path.name.removeprefix(database.name)))
+    return f"{database} was damaged ({damage}); set aside as {aside}, and its trials are evaluated again from the store"
+
+
 def open_storage(database: Path) -> optuna.storages.RDBStorage:
     """Return Optuna's storage in a SQLite file."""
     return optuna.storages.RDBStorage(f"sqlite:///{database.resolve().as_posix()}")
@@ -189,11 +270,36 @@ def open_storage(database: Path) -> optuna.storages.RDBStorage:
 
 def load_direction(database: Path, name: str) -> int:
     """Return +1 for a study on disk whose (first) objective is maximised, else -1."""
-    study = optuna.load_study(study_name=name, storage=open_storage(database))
-    return 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
+    return _read(database, name, lambda study: 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1)
 
 
 def load_trials(database: Path, name: str) -> list[Trial]:
     """Return all finished trials of a study on disk, in the order of their numbers."""
-    study = optuna.load_study(study_name=name, storage=open_storage(database))
-    return [from_frozen_trial(frozen) for frozen in study.get_trials(deepcopy=False)]
+    return _read(database, name, lambda study: [from_frozen_trial(one) for one in study.get_trials(deepcopy=False)])
+
+
+def load_binding(database: Path) -> PlainDict | None:
+    """Return what a database says that its study is bound to (`keep_binding`); None where it cannot be read."""
+    try:
+        storage = open_storage(database)
+        (name,) = optuna.get_all_study_names(storage)
+        bound: PlainDict | None = optuna.load_study(study_name=name, storage=storage).user_attrs.get(_BINDING)
+    except Exception as error:  # whatever Optuna and SQLAlchemy make of a damaged file
+        if find_fault(error) is not None:
+            raise
+        return None
+    return bound
+
+
+def _read(database: Path, name: str, read: Callable[[optuna.Study], T]) -> T:
+    """Return what `read` finds in a study. Raises BadStudy where it cannot be read."""
+    try:
+        return read(optuna.load_study(study_name=name, storage=open_storage(database)))
+    except Exception as error:  # whatever Optuna and SQLAlchemy make of a damaged file
+        if find_fault(error) is not None:
+            raise
+        first = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise BadStudy(
+            f"{database} cannot be read ({first}); give the search's command again: it evaluates the trials anew, from "
+            "what is stored"
+        ) from error

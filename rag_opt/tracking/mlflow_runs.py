@@ -155,6 +155,10 @@ class MlflowStudy:
                 tags["rag_opt.failures"] = "; ".join(f"{n} x {why}" for why, n in trial.failures.items())[:5000]
             if trial.outside:
                 tags["rag_opt.outside_guards"] = ", ".join(sorted(trial.outside))
+            if not trial.in_space:
+                tags["rag_opt.outside_space"] = "true"
+            if trial.damage:
+                tags["rag_opt.damage"] = "; ".join(trial.damage)[:5000]
             if trial.reason:
                 tags["rag_opt.reason"] = trial.reason[:5000]
             run_name = f"trial-{trial.number:04d}"
@@ -196,6 +200,8 @@ class MlflowStudy:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
             for key in ("verdict", "why", "claim"):
                 self._client.set_tag(self.parent, f"rag_opt.{key}", result[key])
+            if result.get("damage"):
+                self._client.set_tag(self.parent, "rag_opt.damage", "; ".join(result["damage"])[:5000])
             self._mark_front(result.get("front", ()))
             self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
             self._artifact(self.parent, "result.json", result)

@@ -47,8 +47,7 @@ class Delivery:
             self._runs = MlflowStudy(self._folder)
             if self._live:
                 self._runs.mark_running()
-        result_path = self._folder.path / "result.json"
-        result = orjson.loads(result_path.read_bytes()) if result_path.exists() else None
+        result = self._folder.result()
         if "trial" in content:
             number = int(content["trial"])
             held_out = (result or {}).get("metrics", {}).get(str(number), {})

@@ -62,8 +62,13 @@ def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(
     finished: Path, command: Command, tiny: list[str]
 ) -> None:
     outside = ["only.retriever=dense", "space.retriever.dense.top_k=1", "space.retriever.dense.depth=1"]
-    done = command("search", *tiny, *outside, "study.name=left-out", "study.trials=5", "study.finalists=5")
+    done = command("search", *tiny, *outside, "study.name=left-out", "study.trials=2", "study.finalists=5")
     assert done.returncode == 0, done.stderr
+    assert (
+        "trial 1 (BM25 alone) is outside the space: it is compared with, is not one of the 2, cannot win" in done.stdout
+    )
+    study = finished.parent / "left-out"
+    assert [trial.number for trial in trials_of(study) if trial.in_space] == [3, 4], "the three before do not count"
     result = orjson.loads((finished.parent / "left-out" / "result.json").read_bytes())
     assert {"0"} < set(result["metrics"]) <= {"0", "3", "4"}, "BM25 alone and dense alone are only compared with"
 

@@ -65,5 +65,7 @@ def _read(folder: Path, aside: Path, stored: dict[bytes, bytes], where: str, out
         outcome.examples.append(f"{where}: a value is wrong")
     if len(second) < len(stored):
         outcome.lost += 1
-        outcome.examples.append(f"{where}: {len(stored) - len(second)} values are missing after they were computed again")
+        outcome.examples.append(
+            f"{where}: {len(stored) - len(second)} values are missing after they were computed again"
+        )
     shutil.rmtree(aside, ignore_errors=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from objectives.cost import ContextTokens
 from objectives.retrieval import EvidenceRecall
+from rag_opt.core.errors import BadStudy
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.pipeline.builder import PipelineBuilder
@@ -63,7 +64,11 @@ def test_a_lost_race_survives_optuna() -> None:
     lost = Trial(3, "PRUNED", space.at(1), "sampler", partial=0.25, asked=10, raced=True, reason="lost", error=0.1)
     frozen = to_frozen_trial(lost, space)
     assert frozen.intermediate_values == {10: 0.25}
-    assert from_frozen_trial(frozen) == Trial(**{**lost.__dict__, "number": frozen.number})
+    frozen.number = 3
+    assert from_frozen_trial(frozen) == lost
+    frozen.user_attrs["record"]["error"] = 0.2
+    with pytest.raises(BadStudy, match="trial 3 is not what was written"):
+        from_frozen_trial(frozen)
     assert lost.is_counted and not Trial(0, "PRUNED", space.at(0), "sampler", reason="impossible").is_counted
 
 
