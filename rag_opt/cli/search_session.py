@@ -27,6 +27,7 @@ from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.store.artifacts import write_atomically
 from rag_opt.store.upkeep import total_bytes
 from rag_opt.study.ask_tell import run_ask_tell_loop
+from rag_opt.study.cost.model import UNIT_SECONDS
 from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
@@ -252,6 +253,7 @@ def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: S
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
         "questions": describe_origins(prepared.dataset.questions),
+        "unit_costs": dict(UNIT_SECONDS),  # what proposals weigh work by, beside the sizes of models
         "conf_folders": [str(folder) for folder in conf_folders],
         "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
     }

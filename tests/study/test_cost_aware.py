@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from rag_opt.pipeline.spec import SpecDict
-from rag_opt.study.cost.model import CostForecast, CostModel, Prior
+from rag_opt.study.cost.model import CostForecast, CostModel, Prior, UnitCosts
 from rag_opt.study.samplers.cost_aware import CostAware, CostAwareSampler
 from rag_opt.study.samplers.proposals import spec_digest, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
@@ -267,3 +267,12 @@ def test_rounding_noise_is_removed_from_a_parameter(space: Space) -> None:
     spec["retriever"] = {"weighted": {"top_k": 3, "weight": 0.3}}
     chosen = {path: value for path, (value, _) in (space.parameters(spec) or {}).items()}
     assert space.spec_from_parameters({**chosen, "retriever.weighted.weight": 0.1 + 0.2}) == spec
+
+
+def test_unit_costs_grow_with_the_model_and_with_who_answers() -> None:
+    costs = UnitCosts({"small": 22.7, "large": 227.0, "static": 0.0}, by_llm={"answer llm"})
+    assert costs.seconds("embed large", 100) == pytest.approx(10 * costs.seconds("embed small", 100))
+    assert costs.seconds("embed unknown", 100) == costs.seconds("embed small", 100)
+    assert 0 < costs.seconds("embed static", 100) < costs.seconds("embed small", 100)
+    assert costs.seconds("answer llm", 10) > costs.seconds("answer extractive", 10) > 0
+    assert costs.seconds("embed small", 0) == 0 and costs.seconds("rest", 5) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from rag_opt.study.samplers.surrogate import Features
 from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.search import Search
 from rag_opt.study.space.space import Space
-from rag_opt.study.trials import TrialLog
+from rag_opt.study.trials import Trial, TrialLog
 from tests.study.test_racing import REST, Quiet
 
 SPACE = Space.from_dict(
@@ -81,8 +82,23 @@ def test_nobody_outside_a_guard_wins_and_few_are_proposed(
     assert result is not None and result.winner not in {t.number for t in outside}
     best = max(t.value or 0.0 for t in log.trials if t not in outside)
     assert result.searched_means[result.winner] == pytest.approx(best, abs=0.05)
+    assert_a_busy_machine_changes_no_proposal(search, log.trials)
     search.builder.close()
     search.builder.store.close()
+
+
+def assert_a_busy_machine_changes_no_proposal(search: Search, trials: list[Trial]) -> None:
+    specs = [trial.spec for trial in trials]
+    busy = [replace(t, made={name: (work, 100 * s) for name, (work, s) in t.made.items()}) for t in trials[:9]]
+    quick, slow = (
+        [
+            search.new_cost_forecaster().cost_forecast(some, spent=0.5, paid=paid).seconds(specs)
+            for paid in ("study", "store")
+        ]
+        for some in (trials[:9], busy)
+    )
+    assert (quick[0] == slow[0]).all() and len(set(quick[0].tolist())) > 2
+    assert (quick[1] != slow[1]).any(), "what is forecast for people is measured"
 
 
 def test_a_misspelt_guard_stops_the_search_after_the_baseline(

@@ -11,11 +11,11 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.questions import Question
-from rag_opt.core.registry import lookup
+from rag_opt.core.registry import kinds, lookup
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import Plan, Planner, Stage, expected_context_tokens
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict, part_from
-from rag_opt.study.cost.model import TRIAL, CostForecast, CostModel, Prior, StageCosts
+from rag_opt.study.cost.model import TRIAL, CostForecast, CostModel, Costs, Prior, StageCosts, UnitCosts
 from rag_opt.study.space.domains import Choice, Scalar
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial
@@ -47,7 +47,7 @@ def time_model(builder: PipelineBuilder, spec: PipelineSpec, name: str) -> Stage
 
 
 class CostForecaster:
-    """Makes the cost forecast of every ask. Models of the space that were never run are timed on the first.
+    """Makes the cost forecast of every ask.
 
     `expected`: what earlier studies expect of pipelines (`transfer.Expectations.mean`).
     """
@@ -73,18 +73,23 @@ class CostForecaster:
         self.priors = {
             name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
         }
+        by_llm = {f"{_ANSWER}{kind}" for kind in kinds("generator") if lookup("generator", kind).uses_llm}
+        self._unit_costs = UnitCosts({card.id: card.parameters_millions for card in cards.values()}, by_llm=by_llm)
 
     def cost_forecast(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> CostForecast:
         """Return the forecast after some trials.
 
-        `spent`: share of the budget. `paid`: whose work costs nothing any more, this study's or all that is stored.
+        `spent`: share of the budget. `paid`: whose work costs nothing any more, this study's (then seconds are those of
+        a table, so that the same seed finds the same on every machine) or all that is stored (then measured seconds).
         """
-        if self._model_costs is None:
-            self._model_costs = [self._time_model(name) for name in self.priors]
         for cache in (self._lists, self._outlines):
             if len(cache) > _PLANS_KEPT:  # a long study over continuous settings
                 cache.clear()
-        costs = CostModel([*self._model_costs, *(trial.made for trial in trials)])
+        costs: Costs = self._unit_costs
+        if paid == "store":
+            if self._model_costs is None:
+                self._model_costs = [self._time_model(name) for name in self.priors]
+            costs = CostModel([*self._model_costs, *(trial.made for trial in trials)])
         for trial in trials[self._trials_counted :]:
             if trial.made:
                 outline = self._planner.outline(PipelineSpec.from_dict(trial.spec))

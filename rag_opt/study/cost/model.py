@@ -1,10 +1,12 @@
-"""Costs of trials: seconds per stage, learned from the trials that were run."""
+"""Costs of trials in seconds per stage: from a table for proposals, learned from trials for forecasts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +34,60 @@ _PRIOR_SECONDS = {
     "rest": 1e-3,
 }
 _OTHER_PRIOR_SECONDS = 1e-3
+
+
+# the table that proposals are made by; models of UNIT_MILLIONS parameters, rounded from searches on two cores
+UNIT_SECONDS: Mapping[str, float] = MappingProxyType(
+    {
+        "chunk": 1e-6,  # a character
+        "distil": 20.0,  # a model
+        "embed": 1e-4,  # a token
+        "compare": 1e-4,  # a token of a question or an answer
+        "index": 5e-4,  # a chunk
+        "search": 1e-4,  # a question
+        "rewrite": 1.0,  # a question, by a language model
+        "rerank": 5e-3,  # a pair of question and text, or a question
+        "answer": 5e-5,  # a token of context, by extraction
+        "answer by a language model": 1e-3,  # the same
+    }
+)
+UNIT_MILLIONS = 22.7
+_BY_SIZE = ("embed", "compare", "distil", "rerank")  # their time grows with their model
+_LEAST_SIZE = 0.05  # a static model reads its tokens too
+
+
+class Costs(Protocol):
+    """Seconds that work takes."""
+
+    def seconds(self, name: str, work: float) -> float:
+        """Return the expected seconds of so much work of a stage."""
+        ...
+
+
+class UnitCosts:
+    """Seconds by a table: kind and size of the model, times the amount of work. No clock decides what is tried.
+
+    `millions` of parameters by the name of a model, where they are known; `by_llm`: stages whose answers a language
+    model writes.
+    """
+
+    def __init__(self, millions: Mapping[str, float | None], *, by_llm: Collection[str] = ()) -> None:
+        self._millions, self._by_llm = millions, by_llm
+
+    def seconds(self, name: str, work: float) -> float:
+        """Return the nominal seconds of so much work of a stage."""
+        if work <= 0:
+            return 0.0
+        if name == TRIAL:
+            return _TRIAL_SECONDS
+        if name in self._by_llm:
+            return work * UNIT_SECONDS["answer by a language model"]
+        family, _, rest = name.partition(" ")
+        return work * UNIT_SECONDS.get(family, _OTHER_PRIOR_SECONDS) * self._size(family, rest)
+
+    def _size(self, family: str, rest: str) -> float:
+        millions = self._millions.get(rest) if family in _BY_SIZE else None
+        return 1.0 if millions is None else max(millions / UNIT_MILLIONS, _LEAST_SIZE)
 
 
 class CostModel:
@@ -102,7 +158,7 @@ class CostForecast:
     """
 
     work: Callable[[SpecDict], Iterable[tuple[str, float]]] = lambda _: ()
-    costs: CostModel = field(default_factory=CostModel)
+    costs: Costs = field(default_factory=CostModel)
     spent: float = 0.0
     priors: Mapping[str, Prior] = field(default_factory=dict)
     expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None

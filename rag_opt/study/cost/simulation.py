@@ -107,7 +107,8 @@ def _forecast(
     """Return what the sampler is told of costs: the missing work as it is, priced by the probe."""
     if not isinstance(search.sampler, ReadsCosts):
         return CostForecast()
-    return replace(forecaster.cost_forecast(trials, spent=spent, paid=search.sampler.paid), costs=costs)
+    forecast = forecaster.cost_forecast(trials, spent=spent, paid=search.sampler.paid)
+    return replace(forecast, costs=costs) if search.sampler.paid == "store" else forecast
 
 
 def _simulated_trial(number: int, spec: SpecDict, score: Callable[[SpecDict], float]) -> Trial:

@@ -40,7 +40,9 @@ _LEVELS = 3  # settings of a slot that must be tried before the model is trusted
 @register("sampler", "cost_aware")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CostAware:
-    """Maximises log expected improvement - `eta` * log(predicted seconds); `eta` cools as the budget is spent.
+    """Maximises log expected improvement - `eta` * log(seconds); `eta` cools as the budget is spent.
+
+    Seconds are work times a table of unit costs, not a clock's: the same seed tries the same on a busy machine.
 
     Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. TPE
     proposes where its model cannot be fitted, where there is but one index, and for several objectives.
@@ -56,7 +58,7 @@ class CostAware:
         Literal["study", "store"],
         Doc(
             "What counts as built already: study: by its own trials, so that the same seed finds the same whatever is "
-            "stored; store: everything that is stored."
+            "stored; store: everything that is stored, with seconds as they were measured."
         ),
     ] = "study"
 
