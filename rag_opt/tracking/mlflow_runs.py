@@ -17,6 +17,8 @@ from rag_opt.core.strict import PlainDict, PlainMapping, flatten
 from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial
+from rag_opt.tracking.database import ensure_database
+from rag_opt.tracking.names import legal_metrics, legal_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -76,7 +78,10 @@ _REFUSAL_AUC = ("refusals/auc", "refusals/auc_low", "refusals/auc_high")
 
 
 class MlflowStudy:
-    """The runs of one study. Everything is found by tags, so writing it again finds what is there."""
+    """The runs of one study. Everything is found by tags, so writing it again finds what is there.
+
+    `is_new`: there was no database of runs yet.
+    """
 
     def __init__(self, folder: StudyFolder) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -88,6 +93,7 @@ class MlflowStudy:
         tracking = self._settings["tracking"]
         outputs = folder.path.parent
         self.uri = tracking_uri(tracking, outputs)
+        self.is_new = ensure_database(self.uri)
         self.content = allowed_content(tracking, self.uri)
         self._uid = str(bound["uid"])
         self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -232,8 +238,9 @@ class MlflowStudy:
         from mlflow.entities import Metric, Param
 
         now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-        written = [Param(name, str(value)[:_MOST_PARAM_CHARACTERS]) for name, value in (params or {}).items()]
-        numbers = [Metric(name.replace("@", "_at_"), float(value), now, 0) for name, value in (metrics or {}).items()]
+        legal = {legal_name(name): str(value)[:_MOST_PARAM_CHARACTERS] for name, value in (params or {}).items()}
+        written = [Param(name, value) for name, value in legal.items()]
+        numbers = [Metric(name, value, now, 0) for name, value in legal_metrics(metrics or {}).items()]
         for start in range(0, max(len(written), 1), 100):  # the REST API takes at most 100 params a call
             batch = numbers if start == 0 else []
             self._client.log_batch(run_id, metrics=batch, params=written[start : start + 100])

@@ -10,11 +10,14 @@ from pathlib import Path
 import filelock
 import orjson
 
+from rag_opt.core.errors import BadStudy
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial, load_trials
 from rag_opt.tracking.mlflow_runs import MlflowStudy
+from rag_opt.tracking.outbox import Outbox
 
 _LONGEST_PAUSE_S = 30.0
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")  # of what was sent, not of the server
 
 
 class Delivery:
@@ -34,19 +37,47 @@ class Delivery:
         """Deliver all that waits now, and return the number of runs written. Raises what MLflow raises."""
         with filelock.FileLock(self._folder.path / "tracking.lock"):
             notes = sorted(self._folder.outbox.glob("*.json"))
-            for note in notes:
-                self._deliver(note)
+            if notes and self._runs is None:
+                self._runs = self._connect()
+                notes = sorted(self._folder.outbox.glob("*.json"))
+            refusals = [error for note in notes if (error := self._try_to_deliver(note)) is not None]
+            if refusals:
+                raise refusals[0]
             return len(notes)
+
+    def _connect(self) -> MlflowStudy:
+        """Return the study's runs; where MLflow's database had to be made anew, all trials are delivered again."""
+        runs = MlflowStudy(self._folder)
+        if runs.is_new:
+            (self._folder.path / "delivered").unlink(missing_ok=True)
+            outbox = Outbox(self._folder)
+            for trial in load_trials(self._folder.database, self._folder.study_name):
+                outbox.trial_finished(trial, 0)
+        if self._live:
+            runs.mark_running()
+        return runs
+
+    def _try_to_deliver(self, note: Path) -> Exception | None:
+        """Deliver a note, or return why it cannot be: that keeps no other note. Raises what no other would survive."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._deliver(note)
+        except MlflowException as error:
+            if error.error_code not in _REFUSALS:
+                raise
+            refusal: Exception = error
+            return refusal
+        except (BadStudy, ValueError, KeyError, FileNotFoundError) as error:  # of this trial's own files
+            return error
+        return None
 
     def _deliver(self, note: Path) -> None:
         try:
             content = orjson.loads(note.read_bytes())
         except FileNotFoundError:  # another worker took it while we waited for the lock
             return
-        if self._runs is None:
-            self._runs = MlflowStudy(self._folder)
-            if self._live:
-                self._runs.mark_running()
+        assert self._runs is not None
         result = self._folder.result()
         if "trial" in content:
             number = int(content["trial"])

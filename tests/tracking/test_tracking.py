@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
+from rag_opt.tracking.database import ensure_database
 from rag_opt.tracking.mlflow_runs import allowed_content, is_local, tracking_uri, without_password
 from rag_opt.tracking.outbox import Outbox
 from rag_opt.tracking.worker import Delivery, follow
@@ -288,3 +291,58 @@ def test_track_knows_whether_a_search_still_lives(
         assert status() == "RUNNING"
     track()
     assert status() == "KILLED", "both the search and its courier are gone"
+
+
+@pytest.mark.usefixtures("with_database")
+def test_a_database_that_was_half_made_is_set_aside_and_everything_is_delivered_again(
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    """A kill between two migrations leaves columns that the next one adds again: "duplicate column name"."""
+    import mlflow
+
+    folder, outbox = make_study(tmp_path, builder, spec, dataset, default_pipeline)
+    (folder.path / "delivered").write_text("0\n1\n")
+    (folder.outbox / "trial-00000.json").unlink()
+    database = folder.path.parent / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+    assert Delivery(folder).deliver_waiting() == 3 and outbox.waiting() == 0
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None and len(client.search_runs([experiment.experiment_id])) == 4
+    assert list(database.parent.glob("mlflow.db.half-made-*"))
+    made = database.stat().st_ino
+    assert ensure_database(f"sqlite:///{database}") is False and database.stat().st_ino == made, "it has runs"
+
+
+@pytest.mark.usefixtures("with_database")
+def test_one_bad_number_or_name_keeps_nothing_else_from_mlflow(
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset, default_pipeline: dict[str, object]
+) -> None:
+    import mlflow
+
+    folder, outbox = make_study(tmp_path, builder, spec, dataset, default_pipeline)
+    log = TrialLog(
+        folder.database, folder.name, Space.from_dict({}, rest=default_pipeline, only={}), directions=["maximize"]
+    )
+    metrics = {
+        "quality/my score?": 0.5,
+        "quality//é%": 0.25,
+        "bad": float("inf"),
+        "worse": float("nan"),
+        "x" * 400: 1.0,
+    }
+    trial = Trial(3, "COMPLETE", spec.to_dict(), "sampler", value=0.5, metrics=metrics, started=log.trials[0].started)
+    log.commit(trial, None)
+    outbox.trial_finished(trial, 4)
+    folder.rows_path(0).write_bytes(b"PAR1")  # cut: only its own trial waits for the search to mend it
+    with pytest.raises(Exception, match=r"[Pp]arquet"):
+        Delivery(folder).deliver_waiting()
+    assert [note.name for note in folder.outbox.glob("*.json")] == ["trial-00000.json"]
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.mlflow.runName = 'trial-0003'")
+    written = run.data.metrics
+    assert written["quality/my score_"] == 0.5 and written["quality/é_"] == 0.25 and written["x" * 250] == 1.0
+    assert written["tracking/not_finite"] == 2 and not {"bad", "worse"} & set(written)
