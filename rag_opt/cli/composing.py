@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from rag_opt.cli.signals import describe_stop, stop_at_once
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
 from rag_opt.core.faults import explain_fault
@@ -48,7 +48,7 @@ def compose_and_run(main: Main) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and we say them better
     _offline_quiet()
     collect_seldom()
-    signal.signal(signal.SIGINT, _stopped_early)
+    stop_at_once()
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -88,7 +88,7 @@ def compose_and_run(main: Main) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         fail(BadInput(_explained(error, sys.argv[1:], _config_dirs(sys.argv[1:]))))
     except KeyboardInterrupt:
-        print("\nStopped before anything was started.", file=sys.stderr)
+        print(describe_stop())
         raise SystemExit(130) from None
     except Exception as error:
         told = error if isinstance(error, RagOptError) else explain_fault(error)
@@ -213,12 +213,6 @@ def _bad_key(key: str, whole: PlainDict) -> Problem | None:
             return Problem(key, f"there is no setting {step!r}{new or suggest_names(step, names)}")
         inside = inside[step]
     return None
-
-
-def _stopped_early(number: int, frame: object) -> None:
-    """End at once while nothing is begun: an exception raised inside an import may be swallowed there."""
-    print("\nStopped before anything was started.", file=sys.stderr, flush=True)
-    os._exit(130)
 
 
 def _offline_quiet() -> None:

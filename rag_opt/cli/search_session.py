@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from rag_opt.cli.composing import fail, say_download
 from rag_opt.cli.introduction import introduce
-from rag_opt.cli.signals import Stop, stoppable
+from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, MachineFault, ModelUnusable, RagOptError
 from rag_opt.core.faults import explain_fault
@@ -39,7 +38,10 @@ from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
 
 def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
-    """Search as the terminal asks. Exits with 2 for input that cannot be used, 1 without a winner, 130 when stopped."""
+    """Search as the terminal asks.
+
+    Exits with 2 for input that cannot be used, 1 without a winner, 130 or 143 when stopped.
+    """
     try:
         prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
     except Exception as error:
@@ -48,12 +50,13 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
             raise
         fail(fault)
     console = Console(file=sys.stdout, highlight=False)
+    stop = Stop()
     try:
-        with stoppable() as stop:
+        with stoppable(stop):
             result = run_session(prepared, composed, conf_folders, console=console, stop=stop)
     except KeyboardInterrupt:
-        print(f"\nStopped. Every finished trial is kept; the same command resumes:\n  {resume_command()}")
-        sys.exit(130)
+        print(describe_stop())
+        sys.exit(stop.exit_code)
     except BadInput:
         raise
     except ModelUnusable as error:
@@ -62,11 +65,6 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
         fail(error)
     if result is None:
         sys.exit(1)
-
-
-def resume_command() -> str:
-    """Return the command line that goes on with this search."""
-    return shlex.join(["python", "-m", "rag_opt.search", *sys.argv[1:]])
 
 
 def run_session(

@@ -1,12 +1,14 @@
-"""Stopping cleanly: Ctrl-C and SIGTERM end a search between two pieces of work, with everything finished kept."""
+"""Stopping cleanly: Ctrl-C and SIGTERM end a command with 130 or 143 and one line, with everything finished kept."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,14 +17,47 @@ if TYPE_CHECKING:
     from rag_opt.study.trials import Trial
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def this_command() -> str:
+    """Return the command line of this process, as a person gives it."""
+    program = Path(sys.argv[0])
+    if program.parent.name == "rag_opt" and program.suffix == ".py":
+        return shlex.join(["python", "-m", f"rag_opt.{program.stem}", *sys.argv[1:]])
+    return shlex.join([*shlex.split(sys.argv[0]), *sys.argv[1:]])  # `rag-opt search`
+
+
+def describe_stop() -> str:
+    """Return what a person is told whose command was stopped."""
+    return f"\nStopped. What is finished is kept; the same command resumes:\n  {this_command()}"
+
+
+def stop_at_once() -> None:
+    """From now on a signal ends this process with 130 or 143 and the line that resumes.
+
+    For while nothing is half done: an exception that is raised inside an import may be swallowed there.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        os.write(1, f"{describe_stop()}\n".encode())  # what was printed and not flushed may be locked
+        os._exit(128 + number)
+
+    for number in SIGNALS:
+        signal.signal(number, leave)
+
+
 class Stop:
     """Remembers that a stop was asked for. As a watcher of the search it lets no trial and no batch begin after that.
+
+    `exit_code`: 130 for Ctrl-C, 143 for SIGTERM.
 
     An interrupt that comes while Python runs a finalizer is swallowed by it; this one is not forgotten.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self.exit_code = 130
 
     def check(self) -> None:
         """Raise KeyboardInterrupt where a stop was asked for."""
@@ -53,14 +88,12 @@ class Stop:
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Give a Stop that SIGTERM and Ctrl-C set. A second signal ends the process at once."""
-    stop = Stop()
+def stoppable(stop: Stop) -> Iterator[None]:
+    """Have SIGTERM and Ctrl-C set a Stop and raise KeyboardInterrupt. A second signal ends the process at once."""
 
     def ask(number: int, frame: object) -> None:
-        stop.asked = True
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, lambda *_: os._exit(130))
+        stop.asked, stop.exit_code = True, 128 + number
+        stop_at_once()
         raise KeyboardInterrupt
 
     def unraisable(what: sys.UnraisableHookArgs) -> None:
@@ -68,9 +101,9 @@ def stoppable() -> Iterator[Stop]:
             shown(what)
 
     shown, sys.unraisablehook = sys.unraisablehook, unraisable
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:
-        yield stop
+        yield
     finally:
         sys.unraisablehook = shown
         for number, handler in before.items():

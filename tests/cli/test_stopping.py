@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_opt.cli.signals import stoppable
+from rag_opt.cli.signals import Stop, stoppable
 from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.trials import Trial
 from tests.cli.conftest import Command, environment, trials_of
@@ -35,7 +35,8 @@ def alive(group: int) -> bool:
     return True
 
 
-def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_anything_was_started(workplace: Path, tiny: list[str], number: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "rag_opt.search", *tiny, "study.name=early", "study.trials=500"],
         cwd=workplace,
@@ -48,9 +49,10 @@ def test_an_interrupt_before_anything_was_started(workplace: Path, tiny: list[st
     maps = Path(f"/proc/{process.pid}/maps")
     while time.monotonic() < deadline and "antlr" not in maps.read_text() and "_pydantic_core" not in maps.read_text():
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said, _ = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Stopped" in said and "Traceback" not in said, said
+    assert process.returncode == 128 + number and "Traceback" not in said, said
+    assert "Stopped" in said and "python -m rag_opt.search dataset=folder" in said, "how to go on"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -65,7 +67,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_resume(
     process.send_signal(number)
     done = process.finish(30)
     assert time.monotonic() - asked < 10
-    assert done.returncode == 130, done
+    assert done.returncode == 128 + number, done
     assert "the same command resumes" in done.stdout and f"study.name={name}" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not alive(process.pid)
@@ -77,7 +79,8 @@ def test_an_interrupt_inside_a_finalizer_is_not_forgotten(capsys: pytest.Capture
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with stoppable() as stop:
+    stop = Stop()
+    with stoppable(stop):
         Finalized()  # Python swallows what is raised in here
         with pytest.raises(KeyboardInterrupt):
             stop.trial_started(7, {}, "sampler")
