@@ -31,7 +31,7 @@ OWNERS = {
     "hydra": ("rag_opt/cli/",),
     "omegaconf": ("rag_opt/cli/",),
     "typer": ("rag_opt/cli/",),
-    "mlflow": ("rag_opt/tracking/mlflow_runs.py",),
+    "mlflow": ("rag_opt/tracking/",),
     "chromadb": ("rag_opt/parts/indexes/chroma.py",),
     "ragas": ("objectives/",),
     "openvino": ("rag_opt/models/openvino_model.py",),

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from rag_opt.cli.override_errors import describe_merged_slots, refuse_unreadable
 from rag_opt.cli.signals import describe_stop, stop_at_once
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
 from rag_opt.core.faults import explain_fault
+from rag_opt.core.yaml_files import explain_yaml_error
 
 if TYPE_CHECKING:
     from rag_opt.core.strict import PlainDict  # Pydantic is loaded after Ctrl-C is handled
@@ -66,6 +68,8 @@ def compose_and_run(main: Main) -> None:
         suffix = _job_suffix(list(job.overrides.task), [*sys.argv[1:], *params]) if swept else ""
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
+        for note in describe_merged_slots(list(job.overrides.task), plain):
+            print(f"note: {note}", file=sys.stderr)
         # the folder given first on the search path wins in Hydra; ours are read last-wins
         if caught:  # an earlier job of a multirun
             return
@@ -75,18 +79,22 @@ def compose_and_run(main: Main) -> None:
             caught.append(error)
 
     sys.argv[1:] = flags_first(sys.argv[1:])
+    config_dirs = _config_dirs(sys.argv[1:])
     if {"--help", "-h"} & set(sys.argv[1:]):
         from rag_opt.cli.settings_reference import help_text
 
         command = main.__name__
-        print(help_text(command, [conf_folder(), *_config_dirs(sys.argv[1:])]))
+        print(help_text(command, [conf_folder(), *config_dirs]))
         return
     try:
+        refuse_unreadable(sys.argv[1:], config_dirs)
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
         for error in caught:
             raise error
     except (HydraException, OmegaConfBaseException) as error:
-        fail(BadInput(_explained(error, sys.argv[1:], _config_dirs(sys.argv[1:]))))
+        fail(BadInput(_explained(error, sys.argv[1:], config_dirs)))
+    except yaml.YAMLError as error:
+        fail(BadInput([explain_yaml_error(error)]))
     except KeyboardInterrupt:
         print(describe_stop())
         raise SystemExit(130) from None
@@ -166,6 +174,11 @@ def _groups() -> set[str]:
 
 def _bad_choice(key: str, value: str, folders: list[Path]) -> Problem | None:
     known = _choices(key, folders)
+    if key.startswith("hydra/"):
+        plugin = f"pip install hydra-{value}-{key.partition('/')[2]}"
+        return Problem(
+            key, f"Hydra has no {value!r} here; its plug-ins are packages of their own ({plugin}, if it exists)"
+        )
     if not known:
         return None
     if key not in _groups():
@@ -187,6 +200,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, resol
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    refuse_unreadable(overrides, config_dirs)
     GlobalHydra.instance().clear()
     paths = ",".join(f"file://{folder.resolve()}" for folder in reversed(config_dirs))
     try:
@@ -208,11 +222,32 @@ def _bad_key(key: str, whole: PlainDict) -> Problem | None:
             if key.startswith("judge.") and "base_url" not in whole.get("judge", {}):
                 what = f"there is no setting {step!r} while the model that answers judges too"
                 return Problem(key, f"{what}; llm@judge=openai_compatible names another")
+            if (addable := _describe_addable(key)) is not None:
+                return Problem(key, addable)
             names = list(inside) if isinstance(inside, dict) else []
             new = "" if names else f"; a name of your own is added with a plus: +{key}=…"
             return Problem(key, f"there is no setting {step!r}{new or suggest_names(step, names)}")
         inside = inside[step]
     return None
+
+
+def _describe_addable(key: str) -> str | None:
+    """Return how a setting is added that its part has, and the config does not name; its nearest name otherwise."""
+    match = re.fullmatch(r"(space|pipeline)\.(\w+)\.(\w+)\.(\w+)", key)
+    if match is None:
+        return None
+    from rag_opt.core.registry import kinds, load_parts
+    from rag_opt.core.strict import field_names
+
+    load_parts()
+    group, slot, kind, name = match.groups()
+    part = kinds(slot).get(kind)
+    if part is None:
+        return None
+    names = field_names(part)
+    if name in names:
+        return f"{group} does not name this setting of {kind} yet; a plus adds it: +{key}=…"
+    return f"{kind} has no setting {name!r}{suggest_names(name, names)}"
 
 
 def _offline_quiet() -> None:

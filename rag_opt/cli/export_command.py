@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rag_opt.core.errors import BadBundle
-from rag_opt.core.strict import PlainDict
+from rag_opt.core.strict import PlainDict, PlainMapping
 
 
 def export_command(
@@ -65,7 +65,12 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     filters = {question.id: question.filters for question in prepared.dataset.questions}
     rows = folder.load_rows(number)
     # what a language model answered in the search is not asked again: the bundle is held against the same answers
-    bundle = load_bundle(out, allow_code=prepared.settings.embedder.allow_code, completions=builder.store.values)
+    bundle = load_bundle(
+        out,
+        plugins=prepared.settings.plugins,
+        allow_code=prepared.settings.embedder.allow_code,
+        completions=builder.store.values,
+    )
     different = find_differences(bundle, rows, [filters[row["question_id"]] for row in rows])
     builder.close()
     if different:
@@ -77,8 +82,12 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return (
         f"trial {number} of {folder.name} -> {out} ({size / 1e6:.1f} MB); it returns what the search saw on all "
-        f'{len(rows)} questions\n  import rag_opt; rag_opt.load("{out}").ask("…")'
+        f'{len(rows)} questions\n  import rag_opt; rag_opt.load("{out}"{_allowing(bundle.manifest)}).ask("…")'
     )
+
+
+def _allowing(manifest: PlainMapping) -> str:
+    return f", plugins={manifest['plugins']!r}" if manifest["plugins"] else ""
 
 
 def _winner(result: PlainDict | None, study: Path) -> int:

@@ -35,7 +35,9 @@ def introduce(prepared: Prepared, console: Console) -> None:
 
 def describe_detectable(prepared: Prepared) -> str:
     """Return in words the smallest gain that the held-out questions can show, and what it would be about."""
-    units = prepared.split.held_out_units or prepared.split.search_units
+    if not prepared.split.held_out_units:
+        return "no question is held out, so no gain can be called clear: the search chooses by the same questions"
+    units = prepared.split.held_out_units
     detectable = describe_smallest_gains(units, finalists=prepared.settings.study.finalists)
     return f"{detectable}; about {prepared.split.claim}"
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.machinery
 import inspect
 import pkgutil
+import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
 from annotated_doc import Doc
@@ -163,22 +166,44 @@ def lookup(slot: str, kind: str, *, where: str = "") -> type[Any]:
         raise UnknownPart([problem]) from None
 
 
+_OURS = "rag_opt.parts"
+
+
 def import_tree(package: str) -> None:
-    """Import a package and every module in it, so that its parts register. Raises BadInput if it is missing."""
-    try:
-        module = importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package.partition(".")[0]:
-            raise
-        raise BadInput([Problem("plugins", f"there is no importable package {package!r}")]) from None
+    """Import a package and every module in it, so that its parts register.
+
+    Raises BadInput, naming the place, where it is missing, or raises or leaves while it is imported.
+    """
+    if not all(step.isidentifier() for step in package.split(".")):
+        what = f"{package!r} is not the name of a package (letters, digits and _, with dots between)"
+        raise BadInput([Problem("plugins", what)])
+    module = _import(package, package)
     folders = module.__spec__.submodule_search_locations if module.__spec__ else None  # None for a single file
     for found in pkgutil.walk_packages(folders, prefix=f"{package}.") if folders is not None else ():
         if not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
+            _import(found.name, package)
+
+
+def _import(name: str, package: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except BadInput:  # a part that does not fit its slot says what is missing
+        raise
+    except (Exception, SystemExit) as error:
+        if package == _OURS:
+            raise
+        if isinstance(error, ModuleNotFoundError) and error.name == package.partition(".")[0]:
+            looked = ", ".join(dict.fromkeys(place or "." for place in sys.path))
+            what = f"there is no importable package {package!r}; it was looked for in {looked}"
+        else:
+            place = getattr(importlib.machinery.PathFinder.find_spec(package.partition(".")[0]), "origin", None)
+            kind = "leaves the program" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+            what = f"{name!r} cannot be imported ({kind}); it was found in {place or 'a namespace package'}"
+        raise BadInput([Problem("plugins", what)]) from error
 
 
 def load_parts(plugins: Iterable[str] = ()) -> None:
     """Make the built-in parts and those of the named packages known. Raises BadInput for a package that is missing."""
-    import_tree("rag_opt.parts")
+    import_tree(_OURS)
     for package in plugins:
         import_tree(package)

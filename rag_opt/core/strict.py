@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -29,7 +29,11 @@ Settings = TypeVar("Settings")
 def load(cls: type[Settings], data: object, *, path: str = "") -> Settings:
     """Build `cls` from plain data (dicts, lists, scalars). Raises BadInput listing all problems under `path`."""
     try:
-        settings: Settings = _adapter(cls).validate_json(orjson.dumps(data), strict=True)  # type: ignore[arg-type] # mypy takes type[T] for unhashable
+        encoded = orjson.dumps(data)
+    except TypeError as error:
+        raise BadInput(list(_find_unencodable(data, path)) or [Problem(path, str(error))]) from None
+    try:
+        settings: Settings = _adapter(cls).validate_json(encoded, strict=True)  # type: ignore[arg-type] # mypy takes type[T] for unhashable
         return settings
     except ValidationError as error:
         problems = [_problem(cls, detail, path) for detail in error.errors(include_url=False)]
@@ -78,6 +82,25 @@ def flatten(data: PlainMapping, prefix: str = "") -> PlainDict:
     return flat
 
 
+def _find_unencodable(data: object, path: str) -> Iterator[Problem]:
+    """Yield the values that JSON cannot hold: numbers beyond 64 bits, halves of characters, keys that are no text."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if not isinstance(key, str):
+                yield Problem(path, f"has the key {key!r}; keys are text")
+            yield from _find_unencodable(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(data, (list, tuple)):
+        for number, value in enumerate(data):
+            yield from _find_unencodable(value, f"{path}[{number}]")
+    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
+        yield Problem(path, f"is {data:.3g}; whole numbers have at most 64 bits")
+    elif isinstance(data, str) and not data.isascii():
+        try:
+            data.encode()
+        except UnicodeEncodeError:
+            yield Problem(path, f"is {ascii(data)[:80]}, which is not Unicode text")
+
+
 def _problem(cls: type, detail: ErrorDetails, path: str) -> Problem:
     where = ".".join([path, *map(str, detail["loc"])]) if path else ".".join(map(str, detail["loc"]))
     if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -87,6 +110,8 @@ def _problem(cls: type, detail: ErrorDetails, path: str) -> Problem:
         return Problem(where, f"there is no setting {name!r}{suggest_names(name, known)}")
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return Problem(where, "must be given")
+    if detail["type"] == "value_error":  # a rule between settings, in the part's own words
+        return Problem(where, str(detail["ctx"]["error"]))
     message = detail["msg"].removeprefix("Input should be ")
     return Problem(where, f"is {detail['input']!r}; should be {message}")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
-import yaml
 from annotated_doc import Doc
 from annotated_types import Ge
 from pydantic.dataclasses import dataclass
@@ -20,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.strict import STRICT, PlainDict, PlainMapping
+from rag_opt.core.yaml_files import read_yaml
 from rag_opt.text.tokens import find_package_folder
 
 _LEFT_OUT = ["*.bin", "*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf"]  # forms never loaded
@@ -231,8 +231,7 @@ class CardLibrary(Generic[Kind]):
         for folder in reversed(self.folders):
             path = folder / f"{name.replace('/', '--')}.yaml"
             if path.is_file():
-                data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-                return strict.load(self.kind, data, path=str(path))
+                return strict.load(self.kind, read_yaml(path), path=str(path))
         if self.infer is not None and name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
             raise BadInput([Problem(where, f"there is no folder {name!r}")])
         if self.infer is not None and ("/" in name or Path(name).is_dir()):

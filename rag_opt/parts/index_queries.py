@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.strict import STRICT
@@ -50,6 +51,12 @@ class RetrievalLimits:
     per_document: Annotated[
         Annotated[int, Ge(1), Le(200)] | None, Doc("Most hits of one document; null: no limit.")
     ] = None
+
+    @model_validator(mode="after")
+    def _refuse_hits_that_no_list_holds(self) -> Self:
+        if self.top_k > self.depth:
+            raise ValueError(f"top_k={self.top_k} is more than depth={self.depth}, the chunks that are fetched")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -171,14 +171,21 @@ class PipelineBuilder:
         if written not in self._reasons:
             if len(self._reasons) > _REASONS_KEPT:  # a long study over continuous settings
                 self._reasons.clear()
-            self._reasons[written] = ""
-            try:
-                self.check(PipelineSpec.from_dict(spec))
-            except ImpossiblePipeline as error:
-                self._reasons[written] = str(error)
-            except BadInput:  # it is reported where the pipeline is built
-                pass
+            self._reasons[written] = self._find_reason(spec)
         return self._reasons[written]
+
+    def _find_reason(self, spec: SpecDict) -> str:
+        try:
+            pipeline = PipelineSpec.from_dict(spec)
+        except BadInput as error:  # a rule between settings
+            return str(error)
+        try:
+            self.check(pipeline)
+        except ImpossiblePipeline as error:
+            return str(error)
+        except BadInput:  # a card or a prompt that is not there: reported where the pipeline is built
+            pass
+        return ""
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         """Return the pipeline, its chunks cut. Raises ImpossiblePipeline."""

@@ -14,10 +14,11 @@ manifest.json      every file with its size and hash; what it was measured at, o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ from rag_opt import __version__
 from rag_opt.core import strict
 from rag_opt.core.digests import versions
 from rag_opt.core.documents import Corpus, Document
-from rag_opt.core.errors import BadBundle
+from rag_opt.core.errors import BadBundle, BadInput
 from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.document_file import collect_documents
@@ -55,6 +56,7 @@ from rag_opt.store.artifacts import MANIFEST, find_damage, write_manifest
 from rag_opt.store.values import MemoryValues, Values
 
 _MODEL, _TOKENIZER, _CARDS, _LLM, _PROMPT = "model", "tokenizer", "cards", "llm.json", "prompt"
+FORMAT = 1
 _LIBRARIES = ("chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
 
 Card = TypeVar("Card", bound=ModelCard)
@@ -85,7 +87,7 @@ def write_bundle(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fac
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
     plugins = sorted({type(part).__module__.partition(".")[0] for _, part in spec.parts()} - {"rag_opt"})
     manifest = {
-        "format": 1,
+        "format": FORMAT,
         "versions": {"rag_opt": __version__, **versions(*_LIBRARIES)},
         **facts,
         "plugins": plugins,
@@ -135,19 +137,27 @@ def _write_prompt(folder: Path, name: str, prompt: Prompt) -> None:
 
 
 def load_bundle(
-    path: str | Path, *, check: bool = True, allow_code: Sequence[str] = (), completions: Values | None = None
+    path: str | Path,
+    *,
+    check: bool = True,
+    plugins: Sequence[str] = (),
+    allow_code: Sequence[str] = (),
+    completions: Values | None = None,
 ) -> Bundle:
     """Open a bundle made by `python -m rag_opt.export`; `.ask("…")` answers from it.
 
-    `check` compares every file with the manifest. `allow_code`: models whose custom code may run here, as
-    `id@revision`; a bundle cannot allow it itself. `completions`: where a language model's answers are kept, instead of
-    with everything else in memory. Raises BadBundle when it is not one, or a file is missing or changed.
+    `check` compares every file with the manifest, and refuses one that it does not list. `plugins`: packages that may
+    be imported for its parts, and `allow_code`: models whose custom code may run here, as `id@revision`; a bundle
+    cannot allow either itself. `completions`: where a language model's answers are kept, instead of with everything
+    else in memory. Raises BadBundle when it is not one, or a file is missing, changed, unknown or cannot be read.
     """
     folder = Path(path)
     manifest = _read_manifest(folder, check=check)
-    load_parts(manifest.get("plugins", ()))
-    spec = PipelineSpec.from_dict(orjson.loads((folder / "spec.json").read_bytes()), where="spec.json")
-    card = strict.load(EmbedderCard, orjson.loads((folder / "card.json").read_bytes()), path="card.json")
+    _load_plugins(folder, manifest, plugins)
+    with _reading(folder, "spec.json") as content:
+        spec = PipelineSpec.from_dict(orjson.loads(content), where="spec.json")
+    with _reading(folder, "card.json") as content:
+        card = strict.load(EmbedderCard, orjson.loads(content), path="card.json")
     values, machine = MemoryValues(), Machine(allow_code=tuple(allow_code))
     encoder = _open_encoder(folder, card, values, manifest, machine)
     if check and encoder.files_digest != manifest["model_files"]:
@@ -163,7 +173,7 @@ def load_bundle(
     pipeline = Pipeline(
         spec=spec,
         texts=CorpusText(corpus),
-        chunks=ChunkTable.load(folder / "chunks"),
+        chunks=_read_chunks(folder),
         encoder=encoder,
         values=values,
         index_keys={name: f"bundle {name}" for name in parts},
@@ -183,14 +193,46 @@ def _read_manifest(folder: Path, *, check: bool) -> PlainDict:
     damage = find_damage(folder) if check else ""
     if damage:
         raise BadBundle(f"{folder}: {damage}")
-    manifest: PlainDict = orjson.loads((folder / MANIFEST).read_bytes())
+    with _reading(folder, MANIFEST) as content:
+        manifest: PlainDict = orjson.loads(content)
+        if manifest["format"] != FORMAT or not isinstance(manifest["model_files"], str):
+            raise ValueError(f"format {manifest['format']!r}, where this version reads {FORMAT}")
     return manifest
 
 
+def _load_plugins(folder: Path, manifest: PlainMapping, allowed: Sequence[str]) -> None:
+    """Import the packages that the bundle's parts come from, if all of them are allowed."""
+    named = manifest.get("plugins", ())
+    refused = [str(name) for name in (named if isinstance(named, list) else [named]) if name not in allowed]
+    if refused:
+        together = [*allowed, *refused]
+        raise BadBundle(
+            f"{folder}: {MANIFEST} names the plugin {refused[0]!r}, which would be imported and run; if you trust it, "
+            f"load({str(folder)!r}, plugins={together!r})"
+        )
+    load_parts(allowed)
+
+
+@contextlib.contextmanager
+def _reading(folder: Path, name: str) -> Iterator[bytes]:
+    """Give the content of a file; whatever is wrong with it is BadBundle with its name."""
+    try:
+        yield (folder / name).read_bytes()
+    except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
+        raise BadBundle(f"{folder}: {name} cannot be read: {error}") from error
+
+
 def _read_corpus(folder: Path, language: str) -> Corpus:
-    with (folder / "documents.jsonl").open("rb") as lines:
-        documents = collect_documents((Document(**orjson.loads(line)) for line in lines), by_id=False)
-    return Corpus(documents, language)
+    with _reading(folder, "documents.jsonl") as content:
+        lines = content.splitlines()
+        return Corpus(collect_documents((Document(**orjson.loads(one)) for one in lines), by_id=False), language)
+
+
+def _read_chunks(folder: Path) -> ChunkTable:
+    try:
+        return ChunkTable.load(folder / "chunks")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadBundle(f"{folder}: chunks cannot be read: {error}") from error
 
 
 def _open_encoder(
@@ -229,4 +271,5 @@ def _open_client(folder: Path, values: Values) -> LLMClient | None:
     path = folder / _LLM
     if not path.exists():
         return None
-    return LLMClient(strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=_LLM), values)
+    with _reading(folder, _LLM) as content:
+        return LLMClient(strict.load(LanguageModel, orjson.loads(content), path=_LLM), values)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import yaml
-
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset
-from rag_opt.core.registry import load_parts, lookup
+from rag_opt.core.registry import kinds, load_parts, lookup
 from rag_opt.core.strict import PlainMapping
+from rag_opt.core.yaml_files import read_yaml
 from rag_opt.data.question_lines import describe_origins
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
@@ -78,6 +77,7 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         attempt(read_dataset, composed.get("dataset") or {})
         raise BadInput(attempt.problems)
     attempt(load_parts, settings.plugins)
+    attempt(_refuse_without_objectives, settings.plugins)
     cards = embedder_card_library(conf_folders).with_changes(settings.embedder.cards)
     rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
     dataset = attempt(read_dataset, settings.dataset)
@@ -89,7 +89,7 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers)
     sampler = attempt(_read_sampler, settings.sampler, space)
     sweep = attempt(_read_sweep, settings.sampler)
-    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None else None
+    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None and kinds("objective") else None
     races = attempt(_read_racing, settings, space, objectives[0]) if objectives and space else None
     attempt.problems += find_tracking_problems(strict.dump(settings.tracking))
     attempt.problems += find_llm_problems(settings.llm, settings.judge, settings.budget)
@@ -171,10 +171,27 @@ def _read_racing(settings: Settings, space: Space, objective_set: ObjectiveSet) 
     return (calls and not objective_set.against) if wanted == "auto" else bool(wanted)
 
 
+_RESERVED = ("store", "mlartifacts", "mlflow.db")
+_MOST_NAME_BYTES = 200  # files made from it have longer names
+
+
+def _refuse_without_objectives(plugins: Sequence[str]) -> None:
+    """Raise BadInput where no package brings an objective: a list replaces the one that had ours."""
+    if not kinds("objective"):
+        whole = ", ".join(["objectives", *plugins])
+        what = f"is {list(plugins)}, and brings no objective; ours are in the package objectives: plugins=[{whole}]"
+        raise BadInput([Problem("plugins", what)])
+
+
 def _study_name_problems(settings: Settings, dataset: Dataset | None) -> list[Problem]:
     name = settings.study.name or (dataset.name if dataset is not None else "unread")
-    if not name or name != Path(name).name or name.startswith("."):
-        return [Problem("study.name", f"is {name!r}; should be usable as the name of a folder")]
+    if name.casefold() in _RESERVED:
+        return [Problem("study.name", f"is {name!r}, which names something else in the folder of outputs")]
+    usable = name == Path(name).name and name.isprintable() and len(name.encode()) <= _MOST_NAME_BYTES
+    if not name or not usable or name.startswith("."):
+        shown = repr(name if len(name) <= 80 else f"{name[:60]}…")
+        what = f"should be usable as the name of a folder: at most {_MOST_NAME_BYTES} bytes, no / and no . before it"
+        return [Problem("study.name", f"is {shown}; {what}")]
     return []
 
 
@@ -194,6 +211,6 @@ def read_pipeline(name: str, conf_folders: Sequence[Path], *, where: str) -> Pip
     named = [folder / "pipeline" / f"{name}.yaml" for folder in reversed(conf_folders)]
     for path in (Path(name), *named):
         if path.is_file():
-            return PipelineSpec.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, where=where)
+            return PipelineSpec.from_dict(read_yaml(path), where=where)
     known = sorted({path.stem for folder in conf_folders for path in (folder / "pipeline").glob("*.yaml")})
     raise BadInput([Problem(where, f"is neither a file nor a pipeline: {name!r}{suggest_names(name, known)}")])

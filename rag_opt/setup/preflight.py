@@ -30,6 +30,7 @@ from rag_opt.study.space.domains import Choice, Scalar
 from rag_opt.study.space.space import Space
 
 _DRAWN_PIPELINES = 300  # of a space that are looked at
+_DRAWN_FOR_A_VALUE = 20
 
 
 def find_problems(space: Space, baseline: PipelineSpec, models: SpaceModels, builder: PipelineBuilder) -> list[Problem]:
@@ -116,6 +117,35 @@ def _nothing_possible(space: Space, builder: PipelineBuilder) -> list[Problem]:
             return []
         reasons[reason] += 1
     return [Problem("space", f"no pipeline of it can exist: {reason}") for reason, _ in reasons.most_common(3)]
+
+
+def describe_impossible_values(space: Space, builder: PipelineBuilder) -> list[str]:
+    """Return the values of the space that no pipeline can have, each with the reason: they are never tried."""
+    random, found = np.random.default_rng(0), dict[tuple[str, str, str], str]()
+    for slot, by_kind in space.tree.items():
+        for kind, parameters in by_kind.items():
+            for name, domain in parameters.items():
+                for value in domain.values if isinstance(domain, Choice) else (domain.low, domain.high):
+                    reason = _find_reason(space, builder, slot, kind, {name: value}, random)
+                    if reason:  # one of a kind's fixed settings may rule out all values of the others
+                        found.setdefault((slot, kind, reason), f"space.{slot}.{kind}.{name}={value}")
+    return [f"{where} is never tried: {reason}" for (_, _, reason), where in found.items()]
+
+
+def _find_reason(
+    space: Space, builder: PipelineBuilder, slot: str, kind: str, fixed: dict[str, Scalar], random: np.random.Generator
+) -> str:
+    """Return why no pipeline with these settings of a kind can exist; empty where one of some drawn ones can."""
+    reasons = Counter[str]()
+    for _ in range(_DRAWN_FOR_A_VALUE):
+        settings = {**space.draw_settings(slot, kind, random), **fixed}
+        try:
+            builder.check(PipelineSpec.from_dict({**space.draw(random), slot: {kind: settings}}))
+        except (ImpossiblePipeline, BadInput) as error:
+            reasons[str(error)] += 1
+        else:
+            return ""
+    return reasons.most_common(1)[0][0]
 
 
 def _too_long_chunks(space: Space, models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from rag_opt.setup.inputs import Inputs, read_inputs
 from rag_opt.setup.preflight import (
     describe_cut_questions,
     describe_downloads,
+    describe_impossible_values,
     describe_unpriced_models,
     find_problems,
 )
@@ -98,7 +99,7 @@ def _checked_builder(
         problems += [problem for problem in error.problems if problem not in problems]
     if problems:
         raise BadInput(problems)
-    return builder, notes
+    return builder, [*notes, *describe_impossible_values(inputs.space, builder)]
 
 
 def _notes_of_settings(inputs: Inputs) -> list[str]:

@@ -137,17 +137,28 @@ def write_manifest(folder: Path, extra: dict[str, object] | None = None) -> None
 def find_damage(folder: Path) -> str:
     """Return what differs from the manifest, in words; empty when nothing does."""
     try:
-        manifest = orjson.loads((folder / MANIFEST).read_bytes())
-        files = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = {
+            str(n): (f["bytes"], f["blake2b"])
+            for n, f in orjson.loads((folder / MANIFEST).read_bytes())["files"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"no readable {MANIFEST}"
-    for name, facts in files.items():
-        path = folder / name
-        if not path.is_file():
+    there = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
+    there.pop(MANIFEST, None)
+    for name, (size, blake2b) in files.items():
+        path = there.get(name)
+        if path is None:
             return f"{name} is missing"
-        if path.stat().st_size != facts["bytes"] or file_digest(path) != facts["blake2b"]:
+        if path.is_symlink():
+            return f"{name} is a link"
+        if path.stat().st_size != size or file_digest(path) != blake2b:
             return f"{name} has changed"
-    return ""
+    unknown = sorted(there.keys() - files.keys())
+    return f"{unknown[0]} is not in {MANIFEST}" if unknown else ""
 
 
 def write_atomically(path: Path, content: bytes) -> None:

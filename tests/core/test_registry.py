@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pytest
@@ -9,7 +10,7 @@ from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import BadInput, UnknownPart, UnknownSlot
-from rag_opt.core.registry import lookup, register
+from rag_opt.core.registry import load_parts, lookup, register
 from rag_opt.core.strict import STRICT
 
 
@@ -69,3 +70,31 @@ def test_a_name_cannot_be_taken_twice() -> None:
 
     with pytest.raises(BadInput, match=r"the name is taken by rag_opt\.parts\.queries\.none"):
         register("query", "none")(Mine)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "raise RuntimeError('no')",
+            r"'planted_{n}' cannot be imported \(RuntimeError: no\); it was found in .*planted",
+        ),
+        ("def (", r"cannot be imported \(SyntaxError"),
+        ("import sys; sys.exit(0)", r"cannot be imported \(leaves the program\)"),
+        ("import missing_of_theirs", r"cannot be imported \(ModuleNotFoundError: No module named 'missing_of_theirs'"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    name = f"planted_{abs(hash(content))}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BadInput, match=said.replace("{n}", name.removeprefix("planted_"))):
+        load_parts([name])
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "no_such_package", ".x"])
+def test_a_name_that_is_no_package_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match=r"is not the name of a package|was looked for in"):
+        load_parts([name])

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 import rag_opt
@@ -82,3 +85,51 @@ def test_a_bundle_that_was_touched_is_refused(tmp_path: Path, builder: PipelineB
         rag_opt.load(tmp_path / "bundle")
     with pytest.raises(BadBundle, match="is not a bundle"):
         rag_opt.load(tmp_path)
+
+
+def test_every_file_of_a_bundle_is_accounted_for(tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec) -> None:
+    def refused(harm: Callable[[Path], object], said: str, **options: bool) -> None:
+        bundle = tmp_path / "harmed"
+        shutil.rmtree(bundle, ignore_errors=True)
+        shutil.copytree(tmp_path / "bundle", bundle)
+        harm(bundle)
+        with pytest.raises(BadBundle, match=said):
+            rag_opt.load(bundle, **options)
+
+    def with_manifest(**changes: object) -> Callable[[Path], object]:
+        def change(bundle: Path) -> None:
+            manifest = orjson.loads((bundle / "manifest.json").read_bytes())
+            (bundle / "manifest.json").write_bytes(orjson.dumps({**manifest, **changes}))
+
+        return change
+
+    def link(bundle: Path) -> None:
+        (bundle / "spec.json").replace(tmp_path / "elsewhere.json")
+        (bundle / "spec.json").symlink_to(tmp_path / "elsewhere.json")
+
+    write_bundle(tmp_path / "bundle", builder, spec, {})
+    refused(lambda bundle: (bundle / "extra.py").write_text("print()"), r"extra\.py is not in manifest\.json")
+    refused(lambda bundle: (bundle / "index" / "x").symlink_to("/etc"), r"index/x is not in manifest\.json")
+    refused(with_manifest(files={}), r"is not in manifest\.json")
+    refused(with_manifest(files={"../x": {"bytes": 1, "blake2b": "0"}}), r"\.\./x is missing")
+    refused(with_manifest(files=7), r"no readable manifest\.json")
+    refused(link, r"spec\.json is a link")
+    refused(with_manifest(format=9), r"manifest\.json cannot be read: format 9")
+    for name in ("spec.json", "card.json", "documents.jsonl", "manifest.json"):
+        refused(lambda bundle, name=name: (bundle / name).write_bytes(b"{\xff"), name.replace(".", r"\."), check=False)  # type: ignore[misc]
+    refused(lambda bundle: shutil.rmtree(bundle / "chunks"), "chunks", check=False)
+
+
+def test_loading_imports_nothing_that_the_caller_did_not_allow(
+    tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_bundle(tmp_path / "bundle", builder, spec, {})
+    manifest = orjson.loads((tmp_path / "bundle" / "manifest.json").read_bytes())
+    (tmp_path / "bundle" / "manifest.json").write_bytes(orjson.dumps({**manifest, "plugins": ["planted"]}))
+    with pytest.raises(BadBundle, match=r"the plugin 'planted', which would be imported.*plugins=\['planted'\]"):
+        rag_opt.load(tmp_path / "bundle")
+    assert not (tmp_path / "mark").exists()
+    rag_opt.load(tmp_path / "bundle", plugins=["planted"])
+    assert (tmp_path / "mark").exists()

@@ -104,7 +104,9 @@ spaces = st.fixed_dictionaries(
             st.sampled_from(["fixed", "sentence", "recursive"]), st.fixed_dictionaries({"size": domains}), min_size=1
         ),
         "retriever": st.dictionaries(
-            st.sampled_from(["dense", "lexical"]), st.fixed_dictionaries({"top_k": domains}), min_size=1
+            st.sampled_from(["dense", "lexical"]),
+            st.fixed_dictionaries({"top_k": domains, "depth": st.just(200)}),
+            min_size=1,
         ),
     }
 )

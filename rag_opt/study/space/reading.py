@@ -63,11 +63,12 @@ def _read_parameters(slot: str, kind: str, parameters: object) -> dict[str, Doma
             problems += error.problems
     examples = {name: example_values(domain)[0] for name, domain in domains.items()}
     if not problems:  # what must be given and is not
-        problems += _load_problems(part, examples, where)
+        problems += [problem for problem in _load_problems(part, examples, where) if problem.where != where]
     for name, domain in domains.items():
         for value in example_values(domain):
             new = _load_problems(part, {**examples, name: value}, where)
-            problems += [problem for problem in new if problem not in problems]
+            # a rule between settings, told of the part as a whole, rules out some combinations, not the value
+            problems += [problem for problem in new if problem not in problems and problem.where != where]
     if problems:
         raise BadInput(problems)
     return domains

@@ -105,7 +105,11 @@ class Space:
         """Return a random kind of a slot with random settings."""
         kinds = self.tree[slot]
         kind = next(iter(kinds)) if len(kinds) == 1 else list(kinds)[draw_below(random, len(kinds))]
-        return {kind: {name: draw_value(domain, random) for name, domain in kinds[kind].items()}}
+        return {kind: self.draw_settings(slot, kind, random)}
+
+    def draw_settings(self, slot: str, kind: str, random: np.random.Generator) -> dict[str, Scalar]:
+        """Return random settings of a kind."""
+        return {name: draw_value(domain, random) for name, domain in self.tree[slot][kind].items()}
 
     def parameters(self, spec: SpecDict) -> dict[str, tuple[Scalar, Domain]] | None:
         """Return path -> (value, domain) of everything that was chosen for a pipeline; None if it is not of this space.
