@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rag_opt.core.strict import PlainDict
 
 _ENOUGH_DISK_BYTES = 2_000_000_000
+_CHECK_TOKENS = 8
+_SLOW_S = 10.0
 
 
 def main() -> None:
@@ -110,7 +113,7 @@ def _models(composed: PlainDict) -> list[tuple[str, str]]:
     import time
 
     from rag_opt.core import strict
-    from rag_opt.models.llm.client import LLMClient
+    from rag_opt.models.llm.client import LLMClient, NoMessage
     from rag_opt.models.llm.settings import Judge, LanguageModel, Request, resolve_judge
     from rag_opt.store.values import MemoryValues
 
@@ -121,12 +124,17 @@ def _models(composed: PlainDict) -> list[tuple[str, str]]:
         if not model.configured:
             continue
         started = time.perf_counter()
+        client = LLMClient(dataclasses.replace(model, max_tokens=_CHECK_TOKENS), MemoryValues(), who=name)
         try:
-            LLMClient(model, MemoryValues(), who=name).complete([Request([{"role": "user", "content": "Say yes."}])])
-            took_s = time.perf_counter() - started
-            lines.append(("ok", f"{name}: {model.model} at {model.base_url} answered in {took_s:.1f} s"))
+            client.complete([Request([{"role": "user", "content": "Say yes."}])])
+        except NoMessage:  # it lives: so few tokens may all have gone into thinking
+            pass
         except RagOptError as error:
             lines.append(("PROBLEM", f"{name}: {error}"))
+            continue
+        took_s = time.perf_counter() - started
+        slow = f"; slow: llm.timeout_s={model.timeout_s:g} is the limit" if took_s > _SLOW_S else ""
+        lines.append(("ok", f"{name}: {model.model} at {model.base_url} answered in {took_s:.1f} s{slow}"))
     return lines
 
 

@@ -109,7 +109,7 @@ def _describe_room(places: Iterable[Path]) -> Iterator[str]:
 
 
 def _classify(error: BaseException) -> Kind | None:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's is no MemoryError
         return "memory"
     if isinstance(error, OSError) and error.errno in _ERRNO:
         return _ERRNO[error.errno]

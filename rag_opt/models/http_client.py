@@ -12,17 +12,17 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rag_opt.core.errors import ServerDown, ServerFailed
 from rag_opt.models.circuit_breaker import CircuitBreaker
 from rag_opt.models.event_loop import PerLoop, wait_for
-from rag_opt.models.http_replies import error_message, is_json, retry_after_s
+from rag_opt.models.http_replies import MOST_BYTES, Json, Reply, TooLarge, read_reply
 
 if TYPE_CHECKING:
     import httpx
 
-    Observe = Callable[[httpx.Response], None]
+Observe = Callable[[Reply], None]
 
 MOST_IN_FLIGHT = 16
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 424}
@@ -33,7 +33,6 @@ _CONNECT_S = 10.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Json = Any  # a reply: whoever reads it checks what it holds
 
 
 class TooMuch(Exception):
@@ -60,7 +59,7 @@ class HttpClient:
 
     A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after the pause
     that Retry-After asks for, or a growing one, for `patience_s` seconds of trying. A server that answers nothing for
-    `give_up_s` seconds is down (`CircuitBreaker`).
+    `give_up_s` seconds is down (`CircuitBreaker`). A reply of more than `most_bytes` is not read.
 
     Any thread may use it. Connections, queue and counters are touched only in the event loop; a forked process has
     another loop, and there opens connections of its own.
@@ -78,12 +77,13 @@ class HttpClient:
         patience_s: float = 120.0,
         give_up_s: float = 100.0,
         most_in_flight: int = MOST_IN_FLIGHT,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.url = url.rstrip("/")
         self.most_in_flight = most_in_flight
         self.requests = self.retries = 0
         self._variables = {**(header_variables or {}), **({"Authorization": key_variable} if key_variable else {})}
-        self._timeout_s, self._patience_s = timeout_s, patience_s
+        self._timeout_s, self._patience_s, self._most_bytes = timeout_s, patience_s, most_bytes
         self._random = random.Random()
         new_session = functools.partial(
             _Session,
@@ -170,9 +170,10 @@ class HttpClient:
         headers, started = self._secret_headers(), time.monotonic()
         self.requests += 1
 
-        async def send() -> httpx.Response:
+        async def send() -> Reply:
             async with asyncio.timeout(self._timeout_s + 1):  # however slowly it drips
-                return await session.client.request(method, url, json=body, headers=headers)
+                async with session.client.stream(method, url, json=body, headers=headers) as streamed:
+                    return await read_reply(streamed, self._most_bytes)
 
         try:
             async with each() as observe:
@@ -180,36 +181,39 @@ class HttpClient:
                 observe(reply)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ServerDown(f"{url}: {error} (an address begins with http:// or https://)") from None
-        except (httpx.TransportError, TimeoutError) as error:
-            breaker.record_failure(started)
-            raise _Unanswered(f"the last was {type(error).__name__}: {self._without_secrets(str(error))}") from None
-        breaker.reached = True
-        if reply.status_code == 200 and is_json(reply):
+        except TooLarge as error:
             breaker.record_success()
-            return reply.json()
-        if reply.status_code != 200 and reply.status_code not in _BUSY:
+            raise ServerFailed(f"{url} {error}") from None
+        except (httpx.RequestError, TimeoutError) as error:
+            breaker.record_failure(started)
+            raise _Unanswered(f"the last was {type(error).__name__}: {self.without_secrets(str(error))}") from None
+        breaker.reached = True
+        if reply.status == 200 and reply.is_json:
+            breaker.record_success()
+            return reply.json
+        if reply.status != 200 and reply.status not in _BUSY:
             breaker.record_success()
             raise self._refusal(url, reply)
         breaker.record_failure(started)
         raise self._busy(breaker, reply)
 
-    def _busy(self, breaker: CircuitBreaker, reply: httpx.Response) -> _Unanswered:
-        if reply.status_code == 200:
-            return _Unanswered(f"the last was no JSON: {self._without_secrets(reply.text[:100])!r}")
-        pause_s = retry_after_s(reply)
-        if reply.status_code == 429 and pause_s <= self._patience_s:
+    def _busy(self, breaker: CircuitBreaker, reply: Reply) -> _Unanswered:
+        if reply.status == 200:
+            return _Unanswered(f"the last was no JSON: {self.without_secrets(reply.text[:100])!r}")
+        pause_s = reply.retry_after_s
+        if reply.status == 429 and pause_s <= self._patience_s:
             breaker.hold_back(pause_s)
         asked = f" (Retry-After: {pause_s:.0f} seconds)" if pause_s else ""
-        message = self._without_secrets(error_message(reply))
-        return _Unanswered(f"the last was {reply.status_code}: {message}{asked}", pause_s)
+        message = self.without_secrets(reply.error_message)
+        return _Unanswered(f"the last was {reply.status}: {message}{asked}", pause_s)
 
-    def _refusal(self, url: str, reply: httpx.Response) -> Exception:
+    def _refusal(self, url: str, reply: Reply) -> Exception:
         """Return the error of a request that is not sent again."""
-        message = self._without_secrets(error_message(reply))
-        if reply.status_code in _TOO_MUCH:
-            return TooMuch(reply.status_code, message)
-        error = ServerDown if reply.status_code in _UNUSABLE else ServerFailed
-        return error(f"{url} answered {reply.status_code}: {message}")
+        message = self.without_secrets(reply.error_message)
+        if reply.status in _TOO_MUCH:
+            return TooMuch(reply.status, message)
+        error = ServerDown if reply.status in _UNUSABLE else ServerFailed
+        return error(f"{url} answered {reply.status}: {message}")
 
     def _secret_headers(self) -> dict[str, str]:
         """Return the headers whose values stand in environment variables. Raises ServerDown where one is empty."""
@@ -224,7 +228,8 @@ class HttpClient:
             headers[header] = f"Bearer {value}" if header == "Authorization" else value
         return headers
 
-    def _without_secrets(self, text: str) -> str:
+    def without_secrets(self, text: str) -> str:
+        """Return the text without the keys that were sent: a server may repeat them."""
         for variable in self._variables.values():
             value = os.environ.get(variable)
             if value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import re
@@ -15,7 +16,8 @@ from rag_opt.core.errors import BadInput, ModelRefused, Problem, ServerFailed
 from rag_opt.core.forking import ThreadLock
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.embedder_cards import EmbedderCard
-from rag_opt.models.http_client import MOST_IN_FLIGHT, HttpClient, Json, TooMuch
+from rag_opt.models.http_client import MOST_IN_FLIGHT, HttpClient, TooMuch
+from rag_opt.models.http_replies import Json, find_error
 from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.text.tokens import Tokenizer
 
@@ -23,6 +25,7 @@ from rag_opt.text.tokens import Tokenizer
 _BATCH_TOKENS, _BATCH_TEXTS = 16_384, 32
 _OPENAI_TOKENS, _OPENAI_TEXTS = 100_000, 256
 _PERMITS = 512
+_MOST_BYTES = 200_000_000  # of a reply: 256 vectors of 8,192 numbers as text are 40 MB
 _SHORTER = 0.9  # of a text that the server still finds too long, whatever our tokenizer says
 _TOO_LONG = re.compile(r"(?:token|length|context|long|batch|size|character)", re.IGNORECASE)
 
@@ -43,7 +46,7 @@ class ServedEncoder:
         if card.url is None:
             problem = f"backend {card.backend} needs the address of its server: +embedder.cards.<name>.url=…"
             raise BadInput([Problem(card.where, problem)])
-        self.http_client = HttpClient(card.url, key_variable=card.key_variable)
+        self.http_client = HttpClient(card.url, key_variable=card.key_variable, most_bytes=_MOST_BYTES)
 
     @property
     def batch(self) -> tuple[int, int]:
@@ -128,6 +131,8 @@ class ServedEncoder:
             raise ServerFailed(
                 f"{self.http_client.url} gave an array of {vectors.shape} for {count} texts, or values not finite"
             )
+        if not (np.abs(vectors).sum(axis=1) > 0).all():
+            raise ServerFailed(f"{self.http_client.url} gave a vector of zeros, which is near to nothing")
         return vectors
 
     def _request(self, texts: list[str]) -> Json:
@@ -184,11 +189,16 @@ class Tei(ServedEncoder):
         return min(self.card.reads_tokens, int(self.info.get("max_input_length") or self.card.reads_tokens))
 
     def _request(self, texts: list[str]) -> Json:
-        return self.http_client.post("/embed", {"inputs": texts, "truncate": False, "normalize": True})
+        rows = self.http_client.post("/embed", {"inputs": texts, "truncate": False, "normalize": True})
+        if find_error(rows):  # inside a 200
+            raise ServerFailed(f"{self.http_client.url}/embed answered: {find_error(rows)}")
+        return rows
 
 
 class OpenAI(ServedEncoder):
     """A server with OpenAI's /v1/embeddings. `url` ends before `/embeddings`, as in `https://host/v1`."""
+
+    _names_encoding = True
 
     @property
     def batch(self) -> tuple[int, int]:
@@ -202,16 +212,43 @@ class OpenAI(ServedEncoder):
         return {"backend": "openai", "url": self.http_client.url, "model": model, "tokens": self.most_tokens}
 
     def _request(self, texts: list[str]) -> Json:
-        model = self.card.served_as or self.card.id
-        reply = self.http_client.post("/embeddings", {"model": model, "input": texts, "encoding_format": "float"})
+        reply = self._post(texts)
         rows = reply.get("data") if isinstance(reply, dict) else None
         try:
-            placed = {int(row["index"]): row["embedding"] for row in rows or ()}
-            return [placed[number] for number in range(len(texts))]
+            return _in_order(rows, len(texts))
         except (KeyError, TypeError, ValueError):
-            raise ServerFailed(
-                f"{self.http_client.url}/embeddings answered no vector for each of {len(texts)} texts"
-            ) from None
+            said = find_error(reply) or f"no vector for each of {len(texts)} texts"
+            raise ServerFailed(f"{self.http_client.url}/embeddings answered: {said}") from None
+
+    def _post(self, texts: list[str]) -> Json:
+        body: PlainDict = {"model": self.card.served_as or self.card.id, "input": texts}
+        if self._names_encoding:
+            try:
+                return self.http_client.post("/embeddings", {**body, "encoding_format": "float"})
+            except TooMuch as error:
+                if "encoding_format" not in error.message:
+                    raise
+                self._names_encoding = False  # some servers refuse what they do not know
+        return self.http_client.post("/embeddings", body)
+
+
+def _in_order(rows: Json, count: int) -> list[Json]:
+    """Return the vectors in the order of their texts: by index where every row has one, else by position.
+
+    Some servers leave the index out, or leave out that of 0. Base64 is of little-endian float32, as OpenAI's.
+    """
+    vectors = [_decoded(row["embedding"]) for row in rows]
+    indexes = [row.get("index") for row in rows]
+    if all(isinstance(index, int) for index in indexes):
+        placed = dict(zip(indexes, vectors, strict=True))
+        return [placed[number] for number in range(count)]
+    if len(vectors) != count:
+        raise ValueError("not one for each")
+    return vectors
+
+
+def _decoded(vector: Json) -> Json:
+    return np.frombuffer(base64.b64decode(vector, validate=True), "<f4") if isinstance(vector, str) else vector
 
 
 SERVED: dict[str, type[ServedEncoder]] = {"tei": Tei, "openai": OpenAI}  # by the backend that a card names

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TypeGuard
 
 import orjson
 
@@ -15,21 +17,25 @@ from rag_opt.core.digests import item_key
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.event_loop import PerLoop, wait_for
-from rag_opt.models.http_client import HttpClient, Json, TooMuch
+from rag_opt.models.http_client import HttpClient, Observe, TooMuch
+from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
 from rag_opt.store.values import Values
-
-if TYPE_CHECKING:
-    import httpx
-
-    from rag_opt.models.http_client import Observe
 
 _TABLE = "replies"
 _TRIES = 2  # for a reply without a message
 _MOST_FAILURES = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
+_MOST_TOKENS = 100_000_000  # of one answer: a server that counts more does not count
+_FORM = "structured"  # in what is stored: how JSON is asked for, whatever the server was found to take
+_FORMAT_REFUSED = re.compile(r"response_format|json_schema|json_object|schema|guided|grammar|structured", re.IGNORECASE)
 _KEPT = "Everything that was answered is kept"
+
+
+class NoMessage(ServerFailed):
+    """A server that answers, but nothing that can be used; as one that is still thinking at `max_tokens`."""
+
 
 _Asking = dict[bytes, "asyncio.Future[Completion]"]
 
@@ -59,6 +65,8 @@ class LLMClient:
         self._asking: PerLoop[_Asking] = PerLoop(dict)  # requests in flight by key
         self._useless = self._unanswered = 0  # in a row
         self._given_up: ModelUnusable | None = None
+        self._forms: tuple[str, ...] = ("json_schema", "json_object", "none")  # that the server has not refused
+        self._sends_seed = True
         self._http_client = HttpClient(
             str(settings.base_url),
             key_variable=settings.key_variable,
@@ -83,7 +91,7 @@ class LLMClient:
     def keys(self, requests: Sequence[Request]) -> list[bytes]:
         """Return the keys of the answers: all of the request, which attempt at it, and the model's revision."""
         revision = self.settings.revision
-        return [item_key("chat", [self._body(request), revision, request.attempt]) for request in requests]
+        return [item_key("chat", [self._key_body(request), revision, request.attempt]) for request in requests]
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Return the answer to each request, as it was first given. Raises ServerFailed where one has none."""
@@ -149,41 +157,80 @@ class LLMClient:
         return completion
 
     def _body(self, request: Request) -> PlainDict:
+        """Return what is sent now: without what this server was found to refuse."""
+        body = self._key_body(request)
+        if not self._sends_seed:
+            body.pop("seed", None)
+        form = body.pop(_FORM, None)
+        if form is not None and request.schema is not None:
+            form = self._forms[0] if form == "auto" else form
+            named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
+            formats = {
+                "json_schema": {"type": "json_schema", "json_schema": named},
+                "json_object": {"type": "json_object"},
+            }
+            body |= {"response_format": formats[form]} if form in formats else {}
+        return body | self.settings.extra_body
+
+    def _key_body(self, request: Request) -> PlainDict:
+        """Return what determines the answer: the same whatever a server refuses of it."""
         settings = self.settings
         temperature = settings.temperature if request.temperature is None else request.temperature
         body: PlainDict = {"model": settings.model, "messages": request.messages, "stream": False}
         limits = {"temperature": temperature, "max_tokens": settings.max_tokens, "seed": request.attempt or None}
         body |= {name: value for name, value in limits.items() if value is not None}
-        if request.schema is not None and settings.structured == "json_schema":
-            named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif request.schema is not None and settings.structured == "json_object":
-            body["response_format"] = {"type": "json_object"}
+        body |= {_FORM: settings.structured} if request.schema is not None else {}
         return body | settings.extra_body
 
     async def _send(self, request: Request) -> Completion:
-        body, why, took_s = self._body(request), "", list[float]()
+        why, took_s = "", list[float]()
         for _ in range(_TRIES):
-            try:
-                reply = await self._http_client.ask(
-                    "POST", "/chat/completions", body, each=lambda: self._book(body, took_s)
-                )
-            except ModelUnusable:
-                raise
-            except ServerDown as error:
-                raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
-            except TooMuch as error:
-                # a matter of this request: too long a context, a filter
-                raise ServerFailed(f"{self._http_client.url}/chat/completions refuses the request: {error}") from None
-            except ServerFailed as error:
-                raise self._count_unanswered(error) from None
+            body, reply = await self._post(request, took_s)
             text, why = _message(reply)
             if text:
                 self._unanswered = 0
                 input_tokens, output_tokens = _count_tokens(reply, body)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
-                return Completion(text, took_s[-1] * 1000, input_tokens, output_tokens, finish)
-        raise self._count_unanswered(ServerFailed(f"{self._http_client.url}/chat/completions {why}"))
+                clean = self._http_client.without_secrets(text)
+                return Completion(clean, took_s[-1] * 1000, input_tokens, output_tokens, finish)
+        why = self._http_client.without_secrets(why)
+        raise self._count_unanswered(NoMessage(f"{self._http_client.url}/chat/completions {why}"))
+
+    async def _post(self, request: Request, took_s: list[float]) -> tuple[PlainDict, Json]:
+        """Return what was sent and the reply; a field that the server refuses is left out from then on."""
+        url = f"{self._http_client.url}/chat/completions"
+        while True:
+            body = self._body(request)
+            try:
+                reply = await self._http_client.ask(
+                    "POST", "/chat/completions", body, each=functools.partial(self._book, body, took_s)
+                )
+            except (ModelUnusable, BudgetSpent):
+                raise
+            except ServerDown as error:
+                raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
+            except TooMuch as error:
+                if self._learn_refusal(body, error.message):
+                    continue
+                # a matter of this request: too long a context, a filter
+                raise ServerFailed(f"{url} refuses the request: {error}") from None
+            except ServerFailed as error:
+                raise self._count_unanswered(error) from None
+            except Exception as error:  # whatever a reply may bring about: a failure of this one request
+                raise self._count_unanswered(ServerFailed(f"{url}: {type(error).__name__}: {error}")) from error
+            return body, reply
+
+    def _learn_refusal(self, body: PlainDict, message: str) -> bool:
+        """Leave out what a server refused, if it was that; return whether there is something else to send."""
+        sent = body.get("response_format", {}).get("type")
+        if sent and self.settings.structured == "auto" and _FORMAT_REFUSED.search(message) and len(self._forms) > 1:
+            if self._forms[0] == sent:  # else another request has learnt it meanwhile
+                self._forms = self._forms[1:]
+            return True
+        if "seed" in body and re.search(r"\bseed\b", message):
+            self._sends_seed = False
+            return True
+        return False
 
     def count_useless(self, reason: str) -> None:
         """Note that an answer was of no use. Raises ModelUnusable where that goes on."""
@@ -232,11 +279,12 @@ class LLMClient:
         async with self.budget_tracker.call(self.who, str(settings.model), most_usd=most_usd) as end:
             started = time.perf_counter()
 
-            def observe(reply: httpx.Response) -> None:
+            def observe(reply: Reply) -> None:
                 took_s = time.perf_counter() - started
                 times_s.append(took_s)
-                tokens = _count_tokens(_to_json(reply), body) if reply.status_code == 200 else (0, 0)
-                end(str(reply.status_code), Usage(0, *tokens, settings.usd(*tokens, took_s)))
+                said = reply.json if reply.status == 200 and reply.is_json else None
+                tokens = _count_tokens(said, body) if reply.status == 200 else (0, 0)
+                end(str(reply.status), Usage(0, *tokens, settings.usd(*tokens, took_s)))
 
             try:
                 yield observe
@@ -253,10 +301,14 @@ def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:
     usage = reply.get("usage") if isinstance(reply, dict) else None
     counted = usage if isinstance(usage, dict) else {}
     input_tokens, output_tokens = counted.get("prompt_tokens"), counted.get("completion_tokens")
-    if isinstance(input_tokens, int) and isinstance(output_tokens, int) and input_tokens > 0 and output_tokens >= 0:
+    if _is_count(input_tokens) and _is_count(output_tokens) and input_tokens > 0:
         return input_tokens, output_tokens
     sent = sum(len(message["content"]) for message in body["messages"])
     return -(-sent // _CHARACTERS_PER_TOKEN), -(-len(_message(reply)[0]) // _CHARACTERS_PER_TOKEN)
+
+
+def _is_count(tokens: Json) -> TypeGuard[int]:
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS
 
 
 def _section(who: str) -> str:
@@ -272,19 +324,12 @@ def _remedy(who: str, reason: str) -> str:
     return f"Start the server, or correct its address and key ({section})"
 
 
-def _to_json(reply: httpx.Response) -> Json:
-    try:
-        return reply.json()
-    except ValueError:
-        return None
-
-
 def _message(reply: Json) -> tuple[str, str]:
     """Return the message of a reply, or the reason why there is none."""
     try:
         text = reply["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
-        return "", f"answered no message: {str(reply)[:200]}"
+        return "", f"answered no message: {find_error(reply) or str(reply)[:200]}"
     if not isinstance(text, str) or not text.strip():
         return "", "answered an empty message"
     return text, ""

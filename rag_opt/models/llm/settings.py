@@ -52,9 +52,10 @@ class LanguageModel:
     max_tokens: Annotated[
         Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Most tokens of an answer; null: none is sent.")
     ] = 512
-    structured: Annotated[Literal["json_object", "json_schema", "none"], Doc("How an answer as JSON is asked for.")] = (
-        "json_object"
-    )
+    structured: Annotated[
+        Literal["auto", "json_schema", "json_object", "none"],
+        Doc("How an answer as JSON is asked for; auto: json_schema, and what is weaker where the server refuses it."),
+    ] = "auto"
     headers: Annotated[dict[str, str], Doc("Headers of every request; no secrets.")] = field(default_factory=dict)
     header_variables: Annotated[
         dict[str, str], Doc("Headers whose values stand in environment variables: header -> variable.")
@@ -128,6 +129,8 @@ def resolve_judge(judge: Judge, generator: LanguageModel) -> Judge:
     if not judge.is_generator or not generator.configured:
         return judge
     own = {"kind", *_JUDGES_OWN}
+    if judge.structured == "auto":  # nobody said it: as the model is asked for its answers
+        own -= {"structured"}
     shared = {name: getattr(generator, name) for name in field_names(LanguageModel) if name not in own}
     return replace(judge, kind="openai_compatible", **shared)
 

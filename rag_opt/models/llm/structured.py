@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import orjson
 from pydantic import BaseModel, ValidationError
 
 from rag_opt.core.strict import PlainDict
@@ -15,6 +15,8 @@ from rag_opt.models.llm.settings import Completion, Messages, Request
 
 Form = TypeVar("Form", bound=BaseModel)
 _TRIES = 3
+_SHOWN = 200  # characters of an answer that is of no use
+_MOST_BRACES = 200  # that may begin an object
 _BINARY = {"verdict", "noncommittal", "attributed"}  # what ragas' forms declare as any whole number
 _AGAIN = "That cannot be used: {why}. Answer again, with nothing but one JSON object that complies with the schema."
 
@@ -46,7 +48,7 @@ async def ask_structured(
             why = f"{error} (cut off at max_tokens)" if reply.finish == "length" else str(error)
             again = {"role": "user", "content": _AGAIN.format(why=why)}
             messages = [*messages, {"role": "assistant", "content": reply.text}, again]
-    raise Unusable(f"{form.__name__}: {why}")
+    raise Unusable(f"{form.__name__}: {why}; the last answer was {reply.text[:_SHOWN]!r}")
 
 
 @functools.cache
@@ -55,12 +57,47 @@ def _schema(form: type[BaseModel]) -> PlainDict:
 
 
 def parse_answer(text: str, form: type[Form]) -> Form:
-    """Return the object in a model's answer. Raises ValueError in words that tell a model what is wrong."""
-    first, last = text.find("{"), text.rfind("}")
-    try:
-        data = orjson.loads(text[first : last + 1] if 0 <= first < last else text)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error}") from None
+    """Return the object in a model's answer: the first complete one of the form, whatever stands around it.
+
+    Raises ValueError in words that tell a model what is wrong, and for two objects of the form that differ.
+    """
+    found, problem = list[tuple[object, Form]](), "it is not JSON: there is no object in it"
+    for data in _find_objects(text):
+        try:
+            found.append((data, _validate(data, form)))
+        except ValueError as error:
+            problem = str(error) if not found else problem
+    if not found:
+        raise ValueError(problem)
+    if any(data != found[0][0] for data, _ in found):
+        raise ValueError(f"it holds {len(found)} answers that differ")
+    return found[0][1]
+
+
+def _find_objects(text: str) -> Iterator[object]:
+    """Yield the complete JSON objects in a text, one after another. Raises ValueError where what begins one is none."""
+    decoder, place, looked = json.JSONDecoder(parse_constant=_refuse), text.find("{"), 0
+    problem: ValueError | None = None
+    any_found = False
+    while place >= 0 and looked < _MOST_BRACES:
+        looked += 1
+        try:
+            data, end = decoder.raw_decode(text, place)
+            yield data
+            any_found, place = True, text.find("{", end)
+        except ValueError as error:
+            problem, place = problem or ValueError(f"it is not JSON: {error}"), text.find("{", place + 1)
+        except RecursionError:
+            raise ValueError("it is not JSON: it is nested too deeply") from None
+    if problem is not None and not any_found:
+        raise problem
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _validate(data: object, form: type[Form]) -> Form:
     try:
         answer = form.model_validate(data)
     except ValidationError as error:
