@@ -79,7 +79,13 @@ def serving(server: Server, *, tls: ssl.SSLContext | None = None) -> Iterator[An
                 self.connection.close()
                 return
             status, found, headers = reply
-            raw = found.encode() if isinstance(found, str) else json.dumps(found).encode()
+            raw = (
+                found
+                if isinstance(found, bytes)
+                else found.encode()
+                if isinstance(found, str)
+                else json.dumps(found).encode()
+            )
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **headers}.items():
                 self.send_header(name, value)

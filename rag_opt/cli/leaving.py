@@ -6,7 +6,9 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
+
+from rag_opt.core.secrets import MaskedStream
 
 
 def run_program(main: Callable[[], object]) -> NoReturn:
@@ -14,9 +16,12 @@ def run_program(main: Callable[[], object]) -> NoReturn:
 
     Python would first take apart all that was imported, which takes torch, Transformers and ragas 3 to 5 seconds; a
     person would wait for them, and a Ctrl-C in between would end the process with another code. What libraries have
-    registered for the end (`atexit`) is run; an exception that nobody caught is left to Python.
+    registered for the end (`atexit`) is run; an exception that nobody caught is left to Python. Secrets are taken out
+    of all that is printed.
     """
     code: object = 0
+    # libraries print addresses and headers too
+    sys.stdout, sys.stderr = (cast("TextIO", MaskedStream(stream)) for stream in (sys.stdout, sys.stderr))
     try:
         main()
     except SystemExit as left:

@@ -17,6 +17,7 @@ from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, MachineFault, ModelUnusable, RagOptError
 from rag_opt.core.faults import explain_fault
+from rag_opt.core.secrets import is_secret, mask
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.question_lines import describe_origins
 from rag_opt.pipeline.spec import SpecDict
@@ -33,7 +34,7 @@ from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
-from rag_opt.tracking.mlflow_runs import is_local, tracking_uri, without_password
+from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
 from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
 
@@ -230,7 +231,7 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
     ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ
     short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
-    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else without_password(uri)
+    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
     places = {"look": look if settings.tracking.enabled else "tracking is off"}
     places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     display.console.print()
@@ -245,7 +246,7 @@ def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: S
     # where results go is decided now, not by the shell that delivers what was left
     tracking = strict.dump(prepared.settings.tracking)
     place = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI")
-    tracking["uri"] = place if place is None or place == without_password(place) else None  # then that shell has to say
+    tracking["uri"] = None if place is None or is_secret(place) else place  # then that shell has to say
     return {
         "composed": {key: value for key, value in composed.items() if key != "tracking"},
         "tracking": tracking,

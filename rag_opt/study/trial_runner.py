@@ -12,6 +12,7 @@ import numpy as np
 
 from rag_opt.core.errors import BadInput, BudgetSpent, ImpossiblePipeline, ModelUnusable
 from rag_opt.core.faults import find_fault
+from rag_opt.core.secrets import mask
 from rag_opt.evaluation.guards import find_metric
 from rag_opt.evaluation.intervals import mean_interval
 from rag_opt.pipeline.ask import Responses
@@ -77,7 +78,7 @@ def run_trial(
         if find_fault(error) is not None:  # of the machine, not of this pipeline
             raise
         # a crash is a finished trial with its reason; too many in a row stop the search
-        reason = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}"
+        reason = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}")
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
     trial = _with_value(search, _with_measurements(search, trial, spec, evaluation, before, seconds), raced)

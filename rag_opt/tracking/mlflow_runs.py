@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from rag_opt.core.errors import Problem
+from rag_opt.core.secrets import is_secret, mask
 from rag_opt.core.strict import PlainDict, PlainMapping, flatten
 from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.folder import StudyFolder
@@ -46,7 +47,7 @@ def find_tracking_problems(settings: PlainMapping) -> list[Problem]:
         where, uri = "MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")
     if not settings.get("enabled", True) or not uri or uri == "databricks":
         return []
-    if settings.get("uri") and without_password(str(uri)) != str(uri):
+    if settings.get("uri") and is_secret(str(uri)):
         what = (
             "holds a password, which would be written down; the variable MLFLOW_TRACKING_URI is read and never written"
         )
@@ -60,11 +61,6 @@ def find_tracking_problems(settings: PlainMapping) -> list[Problem]:
 def is_local(uri: str) -> bool:
     """Return whether runs stay on this machine: in a database file or a path, not at `databricks` or a server."""
     return uri.startswith(("sqlite:", "file:", "/", "./", "../"))
-
-
-def without_password(uri: str) -> str:
-    """Return the URI as it may be shown."""
-    return re.sub(r"://[^/@]*@", "://…@", uri)
 
 
 def allowed_content(settings: PlainMapping, uri: str) -> str:
@@ -166,7 +162,7 @@ class MlflowStudy:
             if trial.damage:
                 tags["rag_opt.damage"] = "; ".join(trial.damage)[:5000]
             if trial.reason:
-                tags["rag_opt.reason"] = trial.reason[:5000]
+                tags["rag_opt.reason"] = mask(trial.reason[:5000])
             run_name = f"trial-{trial.number:04d}"
             known = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run_name)
         run_id = known.info.run_id

@@ -156,13 +156,15 @@ PLACES = {
     "llm.base_url": f"http://user:{SECRET}@127.0.0.1:9/v1",
     "+llm.headers.Authorization": SECRET,
     "+llm.headers.X-Api-Key": SECRET,
+    "+llm.headers.X-Team": f"'Bearer {SECRET}'",
+    "+judge.headers.X-Trace": f"sk-{SECRET}",
     "+llm.extra_body.api_key": SECRET,
     "+llm.extra_body.tools": f"[{{secret: {SECRET}}}]",
     "+llm.header_variables.X-Tenant": SECRET,
     "judge.key_variable": SECRET,
     "judge.base_url": f"'http://127.0.0.1:9/v1?key={SECRET}'",
     "+judge.headers.Cookie": SECRET,
-    "tracking.uri": f"postgresql://user:{SECRET}@127.0.0.1:9/mlflow",
+    "tracking.uri": f"'postgresql://127.0.0.1:9/mlflow?user=me&password={SECRET}'",
     "+embedder.cards.minilm.url": f"http://user:{SECRET}@127.0.0.1:9",
 }
 
@@ -214,3 +216,26 @@ def test_secrets_are_in_nothing_that_was_written(
     for secret in (SECRET, OTHER_SECRET):
         assert secret not in said
         assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"http://me:{SECRET}@127.0.0.1:9/",
+        f"postgresql://127.0.0.1:9/mlflow?user=me&password={SECRET}",
+    ],
+)
+def test_the_password_of_a_tracking_server_is_in_nothing_that_was_written_or_printed(
+    command: Command, tiny: list[str], workplace: Path, uri: str
+) -> None:
+    given = [one for one in tiny if not one.startswith("tracking")]
+    variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "RAG_OPT_TRACKING_PATIENCE_S": "6"}
+    more = ["tracking=mlflow", "study.trials=3", f"study.name=tracked-{len(uri)}"]
+    done = command("search", *given, *more, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = workplace / "outputs" / f"tracked-{len(uri)}"
+    tracked = command("track", str(study), **variables)
+    assert tracked.returncode == 1, "nobody answers there"
+    for text in (done.stdout, done.stderr, tracked.stdout, tracked.stderr):
+        assert SECRET not in text
+    assert [path for path in study.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []

@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from rag_opt.core.questions import Dataset
+from rag_opt.core.secrets import mask
 from rag_opt.evaluation.run import ask
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
@@ -22,7 +23,7 @@ from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.database import ensure_database
-from rag_opt.tracking.mlflow_runs import allowed_content, is_local, tracking_uri, without_password
+from rag_opt.tracking.mlflow_runs import allowed_content, is_local, tracking_uri
 from rag_opt.tracking.outbox import Outbox
 from rag_opt.tracking.worker import Delivery, follow
 
@@ -189,7 +190,7 @@ def test_where_and_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert allowed_content({"content": "auto"}, "https://elsewhere") == "ids"
     assert allowed_content({"content": "auto"}, "databricks") == "ids"
     assert allowed_content({"content": "auto", "artifact_location": "s3://bucket"}, "sqlite:///x") == "ids"
-    assert without_password("http://me:secret@host/x") == "http://…@host/x"
+    assert mask("http://me:secret@host/x") == "http://…@host/x"
     assert (
         allowed_content({"content": "auto"}, "sqlite:///x")
         == allowed_content({"content": "full"}, "https://elsewhere")

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import Problem
+from rag_opt.core.secrets import is_secret
 from rag_opt.core.strict import STRICT, PlainDict, field_names
 
 Messages = list[dict[str, str]]
@@ -186,22 +187,23 @@ def _secrets(model: LanguageModel, where: str) -> Iterator[Problem]:
         if variable is not None and not _VARIABLE.match(variable):
             problem = "should be the NAME of an environment variable, in capitals, not a key (it is not repeated here)"
             yield Problem(f"{where}.{name}", problem)
-    for name in model.headers:
-        if _SECRET.search(name):
+    for name, value in model.headers.items():
+        if _SECRET.search(name) or is_secret(value):
             problem = f"holds a secret: +{where}.header_variables.{name}=VARIABLE names the variable with its value"
             yield Problem(f"{where}.headers.{name}", problem)
-    for name in _field_paths(model.extra_body):
-        if _SECRET.search(name) and not _NO_SECRET.search(name):
+    for name, content in _fields(model.extra_body):
+        named = _SECRET.search(name) and not _NO_SECRET.search(name)
+        if named or (isinstance(content, str) and is_secret(content)):
             yield Problem(f"{where}.extra_body.{name}", "looks like a secret, and would be written down")
 
 
-def _field_paths(data: object, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths of all fields, in lists too."""
+def _fields(data: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield all fields by their dotted paths, in lists too."""
     pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
     for name, value in pairs:
         inside = f"{path}.{name}" if path else str(name)
-        yield inside
-        yield from _field_paths(value, inside)
+        yield inside, value
+        yield from _fields(value, inside)
 
 
 def find_address_problems(url: str, where: str) -> Iterator[Problem]:
