@@ -15,6 +15,7 @@ import filelock
 import orjson
 
 from rag_opt.core.digests import file_digest
+from rag_opt.core.processes import is_alive
 from rag_opt.store.values import SqliteValues
 
 MANIFEST = "manifest.json"
@@ -40,6 +41,7 @@ class Store:
         self.built: dict[str, int] = {}
         self.reused: dict[str, int] = {}
         self._notes: list[str] = []
+        sweep_leftovers(root)
         self._in_use = self._mark_in_use()
 
     def close(self) -> None:
@@ -170,6 +172,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     aside.replace(path)
     _sync_folder(path.parent)
+
+
+def sweep_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in a folder of the store or of a study: files aside, artifacts half built."""
+    for aside in (*folder.glob(".*.aside"), *folder.glob("*/.*.aside")):
+        process = aside.name.rpartition(".aside")[0].rpartition(".")[2]
+        if process.isdigit() and not is_alive(int(process)):
+            aside.unlink(missing_ok=True)
+    for half in folder.glob("*/.building-*"):
+        lock = filelock.FileLock(folder / "locks" / f"{half.parent.name}-{half.name.removeprefix('.building-')}.lock")
+        try:
+            with lock.acquire(timeout=0):  # else somebody builds it now
+                shutil.rmtree(half, ignore_errors=True)
+        except (filelock.Timeout, OSError):
+            continue
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from rag_opt.core.digests import checksum
 from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
-from rag_opt.store.artifacts import write_atomically
+from rag_opt.store.artifacts import sweep_leftovers, write_atomically
 
 _AGAIN = "give the search's command again: it writes the file anew"
 Row = PlainDict  # column -> value of one question
@@ -81,7 +81,9 @@ class StudyFolder:
         try:
             lock.acquire()
         except filelock.Timeout:
-            driver = orjson.loads(holder.read_bytes()) if holder.exists() else {}
+            driver = {}
+            with contextlib.suppress(BadStudy):
+                driver = read_json(holder)
             raise StudyBusy(
                 f"{self.path} is being searched by process {driver.get('pid', '?')} on {driver.get('host', '?')}; "
                 "wait for it, or give this search another study.name",
@@ -89,6 +91,7 @@ class StudyFolder:
                 host=driver.get("host"),
             ) from None
         try:
+            sweep_leftovers(self.path)
             write_atomically(holder, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
             yield
         finally:

@@ -216,3 +216,17 @@ def test_a_folder_of_all_formats_is_read(tmp_path: Path) -> None:
     (docs / "f.pdf").write_bytes(b"%PDF-1.4 and nothing more")
     with pytest.raises(BadInput, match=r"f\.pdf: is no sound PDF"):
         Folder(**reader).read()
+
+
+def test_a_link_out_of_the_folder_is_named_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("not for anybody")
+    documents = tmp_path / "docs"
+    documents.mkdir()
+    (documents / "inside.txt").write_text("Bees make honey.")
+    (documents / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (documents / "up").symlink_to(tmp_path)
+    (documents / "same.txt").symlink_to(documents / "inside.txt")
+    (tmp_path / "questions.jsonl").write_text('{"id": "1", "question": "What do bees make?"}\n')
+    data = Folder(documents=str(documents), questions=str(tmp_path / "questions.jsonl")).read()
+    assert [document.id for document in data.corpus.documents] == ["inside.txt", "same.txt"]
+    assert any("2 links" in note and "link.txt, up" in note for note in data.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -195,3 +196,52 @@ def test_openai_vectors_come_by_index_and_long_texts_are_cut() -> None:
         server.faults.append((200, {"data": [{"index": 4, "embedding": [1.0] * 8}]}, {}))
         with pytest.raises(ServerFailed, match="no vector for each of 1 texts"):
             encoder.vectors(["other"], "query")
+
+
+def _rows(**changes: Any) -> list[dict[str, Any]]:
+    """Return three rows as OpenAI's servers send them, last first, with fields left out or put in other words."""
+    made = [
+        {"index": number, "embedding": [float(value) for value in row]} for number, row in enumerate(embed(TEXTS[:3]))
+    ]
+    return [{name: value for name, value in {**row, **changes}.items() if value is not None} for row in made]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (lambda: _rows()[::-1], ""),
+        (lambda: _rows(index=None), ""),
+        (lambda: [{k: v for k, v in row.items() if v != 0 or k != "index"} for row in _rows()], ""),
+        (
+            lambda: [
+                {**r, "embedding": b64encode(np.array(r["embedding"], "<f4").tobytes()).decode()} for r in _rows()
+            ],
+            "",
+        ),
+        (lambda: _rows(embedding=[0.0] * 8), "vector of zeros"),
+        (lambda: _rows(index=None)[:2], "no vector for each of 3"),
+        (lambda: _rows(index=1), "no vector for each of 3"),
+        (lambda: _rows(embedding="%%%"), "no vector for each of 3"),
+    ],
+)
+def test_vectors_count_by_position_where_they_have_no_index(rows: Any, said: str) -> None:
+    with serving(OpenAI(embed, tokens)) as server:
+        encoder = Encoder(card(f"{server.url}/v1", backend="openai"), values=MemoryValues())
+        server.faults.append((200, {"data": rows()}, {}))
+        if said:
+            with pytest.raises(ServerFailed, match=said):
+                encoder.backend.embed(TEXTS[:3], "query")
+        else:
+            np.testing.assert_allclose(encoder.backend.embed(TEXTS[:3], "query"), embed(TEXTS[:3]), atol=1e-6)
+
+
+def test_an_error_inside_a_200_passes_on_its_words_and_a_refused_field_is_left_out() -> None:
+    with serving(OpenAI(embed, tokens)) as server:
+        encoder = Encoder(card(f"{server.url}/v1", backend="openai"), values=MemoryValues())
+        server.faults.append((200, {"error": {"message": "out of credits"}}, {}))
+        with pytest.raises(ServerFailed, match="out of credits"):
+            encoder.backend.embed(TEXTS[:3], "query")
+        server.faults.append((400, {"error": {"message": "unknown field encoding_format"}}, {}))
+        for _ in range(2):
+            assert encoder.backend.embed(TEXTS[:3], "query").shape == (3, 8)
+        assert ["encoding_format" in body for _, body in server.seen] == [True, True, False, False]

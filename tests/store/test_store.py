@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_opt.core.digests import digest, item_key
-from rag_opt.store.artifacts import Store
+from rag_opt.store.artifacts import Store, sweep_leftovers
 from rag_opt.store.values import MemoryValues
 
 json_values = st.recursive(
@@ -95,7 +95,7 @@ def test_several_processes_build_an_entry_once(tmp_path: Path) -> None:
 _KILLED = """
 import sys, time
 from pathlib import Path
-from rag_opt.store.artifacts import Store
+from rag_opt.store.artifacts import Store, sweep_leftovers
 def build(folder):
     (folder / "data.txt").write_text("half")
     print("building", flush=True)
@@ -210,3 +210,18 @@ def test_values_in_memory_forget_the_oldest() -> None:
     for key in (b"a", b"b", b"c"):
         values.put("table", {key: key})
     assert values.get("table", [b"a", b"b", b"c"]) == {b"b": b"b", b"c": b"c"}
+
+
+def test_what_killed_writers_left_is_swept_and_what_others_build_is_not(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    store = Store(tmp_path)
+    for left in (f".x.json.{dead.pid}.aside", f"chunks/.x.{dead.pid}.aside", f"chunks/.y.{os.getpid()}.aside"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_text("half")
+    (tmp_path / "chunks" / ".building-gone").mkdir()
+    (tmp_path / "chunks" / ".building-now").mkdir()
+    with store.lock("chunks-now"):
+        sweep_leftovers(tmp_path)
+    left = {path.name for path in (tmp_path / "chunks").iterdir()}
+    assert left == {f".y.{os.getpid()}.aside", ".building-now"} and not list(tmp_path.glob(".*.aside"))

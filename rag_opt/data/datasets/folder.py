@@ -72,10 +72,15 @@ def read_documents(
         return
     readers = {suffix: reader.read for suffix, reader in readers_by_suffix().items()}
     readers = {**{suffix.lower(): read_utf8 for suffix in also}, **readers}
-    others, empty = 0, list[str]()
+    others, empty, links = 0, list[str](), list[str]()
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
+            links.append(name.as_posix())
+            continue
+        if not path.is_file():
             continue
         read = readers.get(path.suffix.lower())
         if read is None:
@@ -94,8 +99,14 @@ def read_documents(
     if others:
         notes.append(f"{others} files of {source} are none of {', '.join(sorted(readers))} and were left out")
     if empty:
-        names = ", ".join(empty[:_MAX_NAMES_SHOWN]) + (" …" if len(empty) > _MAX_NAMES_SHOWN else "")
-        notes.append(f"{len(empty)} files of {source} hold no text and were left out (a scan has none): {names}")
+        what = "hold no text and were left out (a scan has none)"
+        notes.append(f"{len(empty)} files of {source} {what}: {_listed(empty)}")
+    if links:
+        notes.append(f"{len(links)} links of {source} lead out of it and were not followed: {_listed(links)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES_SHOWN]) + (" …" if len(names) > _MAX_NAMES_SHOWN else "")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

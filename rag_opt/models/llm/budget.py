@@ -16,8 +16,9 @@ import pydantic.dataclasses
 from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
-from rag_opt.core.errors import BudgetSpent
+from rag_opt.core.errors import BadStudy, BudgetSpent
 from rag_opt.core.forking import ThreadLock
+from rag_opt.core.sqlite_errors import is_damage
 from rag_opt.core.strict import STRICT
 from rag_opt.models.event_loop import PerLoop
 
@@ -72,6 +73,21 @@ class _InFlight:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise BadStudy for a file that does not say any more what was spent."""
+    try:
+        ((said,),) = connection.execute("PRAGMA integrity_check(1)")
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error, path):
+            raise
+        said = str(error)
+    if said != "ok":
+        raise BadStudy(
+            f"{path} is damaged ({said}): what was spent is not known. Put a copy in its place, or move it away to "
+            "count from nothing"
+        )
+
+
 class BudgetTracker:
     """Calls of one study, in memory until a file is opened for them.
 
@@ -102,6 +118,7 @@ class BudgetTracker:
             self._path = path
             connection = self._connection()
             assert connection is not None
+            _refuse_damaged(connection, path)
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _TABLES)
             for who, *numbers in connection.execute(_SUMS):
                 self.by_who[who] = Usage(*numbers)

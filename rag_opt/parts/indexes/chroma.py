@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.core.forking import abandon
 from rag_opt.core.nearest import VectorsInMemory
+from rag_opt.core.processes import is_alive
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
@@ -194,20 +195,8 @@ def _sweep_copies() -> None:
     """Remove what processes that were killed left behind."""
     for copy in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         owner = copy.name.removeprefix(_PREFIX).partition("_")[0]
-        if owner.isdigit() and not _lives(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             shutil.rmtree(copy, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    if os.name == "nt":  # there a signal of 0 would end the process; copies stay until the folder is cleaned
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _client(folder: Path) -> Any:

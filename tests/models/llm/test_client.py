@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerFailed
+from rag_opt.core.errors import BadStudy, BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.models.llm.budget import Budget, BudgetTracker
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import LanguageModel, Request
+from rag_opt.models.llm.structured import parse_answer
 from rag_opt.store.values import MemoryValues
 from tests.servers import ChatModel, serving
 
@@ -291,3 +293,66 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
     ):
         LLMClient(settings(server.url, key_variable="THE_KEY"), MemoryValues()).complete([request("a")])
     assert "secret" not in str(said.value)
+
+
+def test_a_damaged_record_of_what_was_spent_is_refused(tmp_path: Path) -> None:
+    tracker = BudgetTracker()
+    tracker.open(tmp_path / "spending.sqlite")
+    tracker.close()
+    content = bytearray((tmp_path / "spending.sqlite").read_bytes())
+    content[100:140] = b"\xff" * 40
+    (tmp_path / "spending.sqlite").write_bytes(content)
+    with pytest.raises(BadStudy, match=r"is damaged .* what was spent is not known"):
+        BudgetTracker().open(tmp_path / "spending.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('```json\n{"verdict": 1, "reason": "so"}\n``` } and more {', 1),
+        ('{"verdict": 1, "reason": "so"} {"verdict": 1, "reason": "so"}', 1),
+        ('I think {maybe} that {"verdict": 0, "reason": "no"}', 0),
+        ('{"other": 3} {"verdict": 1, "reason": "so"}', 1),
+        ('{"verdict": 1, "reason": "so"} {"verdict": 0, "reason": "no"}', "2 answers that differ"),
+        ("{" * 100_000, "not JSON"),
+        ('{"a": ' * 5000, "not JSON"),
+    ],
+)
+def test_the_first_whole_object_of_the_form_is_the_answer(text: str, said: object) -> None:
+    if isinstance(said, int):
+        assert parse_answer(text, Verdict).verdict == said
+    else:
+        with pytest.raises(ValueError, match=str(said)):
+            parse_answer(text, Verdict)
+
+
+class Verdict(BaseModel):
+    verdict: int
+    reason: str
+
+
+def test_what_a_server_refuses_is_left_out_from_then_on(tmp_path: Path) -> None:
+    refusals = ["json_schema", "json_object", "seed"]
+
+    def refuse(body: dict[str, Any]) -> str:
+        form = body.get("response_format", {}).get("type")
+        return form if form in refusals else "seed" if "seed" in body else ""
+
+    class Picky(ChatModel):
+        def answer(self, path: str, body: Any) -> Any:
+            refused = refuse(body)
+            named = f"response_format.type {refused} is not supported" if refused != "seed" else "unknown field seed"
+            return (400, {"error": {"message": named}}, {}) if refused else super().answer(path, body)
+
+    with serving(Picky(lambda question: "yes")) as server:
+        model = LanguageModel(kind="openai_compatible", base_url=f"{server.url}/v1", model="m")
+        client = LLMClient(model, MemoryValues())
+        asked = [
+            Request([{"role": "user", "content": str(n)}], 1, schema=Verdict.model_json_schema()) for n in range(3)
+        ]
+        first = client.complete(asked[:1])
+        assert [completion.text for completion in [*first, *client.complete(asked[1:])]] == ["yes"] * 3
+        assert len(server.seen) == 4 + 2, "each refusal was met once"
+        assert "response_format" not in server.seen[-1][1] and "seed" not in server.seen[-1][1]
+        again = LLMClient(model, client._values)
+        assert again.complete(asked)[0].text == "yes" and len(server.seen) == 6, "stored, whatever was left out"
