@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import logging
 import os
 import re
@@ -154,7 +155,7 @@ _OVERRIDE = re.compile(r"^([A-Za-z_][\w./@]*)=(.*)$", re.DOTALL)  # not +key=…
 def _config_dirs(arguments: list[str]) -> list[Path]:
     """Return the folders that `--config-dir` (`-cd`) names."""
     found = []
-    for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
         name, _, value = flag.partition("=")
         if name in ("--config-dir", "-cd"):
             found.append(Path(value or following))

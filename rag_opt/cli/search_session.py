@@ -37,6 +37,8 @@ from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
 from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
+_LEAST_MB = 5  # databases and one index
+
 
 def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
     """Search as the terminal asks.
@@ -97,8 +99,8 @@ def _explain_fault(error: Exception, prepared: Prepared) -> MachineFault | None:
     if done:
         needs = f"about {megabytes / done * left:,.0f} MB, as the store has {megabytes:,.0f} MB after {done} trials"
     else:
-        needs = f"at least {prepared.dataset.corpus.characters * 2 / 1e6:,.1f} MB, twice the documents"
-    return explain_fault(error, [store.root, folder.path, Path(tempfile.gettempdir())], needs=f"needed: {needs}")
+        needs = f"at least {max(prepared.dataset.corpus.characters * 2 / 1e6, _LEAST_MB):,.0f} MB"
+    return explain_fault(error, prepared.search.places, needs=f"needed: {needs}")
 
 
 def sampler_changes(before: PlainMapping, now: PlainMapping) -> list[str]:

@@ -52,25 +52,35 @@ _SQLITE: dict[int, Kind] = {
     sqlite3.SQLITE_BUSY: "locked",
     sqlite3.SQLITE_LOCKED: "locked",
 }
+_FULL_BYTES = 4_000_000  # less is no room: a database needs as much for one index
 # what libraries of other languages (Arrow, Chroma, torch, OpenVINO) pass on as text alone
 _TEXTS: list[tuple[re.Pattern[str], Kind]] = [
     (re.compile(r"no space left on device|database or disk is full|disk quota exceeded|os error 28\b", re.I), "room"),
     (re.compile(r"out of memory|can(no|')t allocate memory|not enough memory|bad_alloc|os error 12\b", re.I), "memory"),
     (re.compile(r"read-only file system|readonly database|os error 30\b", re.I), "read-only"),
-    (re.compile(r"input/output error|disk i/o error|os error 5\b", re.I), "disk"),
+    (re.compile(r"input/output error|disk i/o error|os error 5\b|failed to apply logs to the hnsw", re.I), "disk"),
     (re.compile(r"too many open files|os error 24\b", re.I), "files"),
 ]
 
 
-def find_fault(error: BaseException) -> Kind | None:
-    """Return the fault of the machine that an error, or what it came from, tells of; None where it is another error."""
+def find_fault(error: BaseException, places: Iterable[Path] = ()) -> Kind | None:
+    """Return the fault of the machine that an error, or what it came from, tells of; None where it is another error.
+
+    `places`: folders that are written to. Where one of them is full, an error that says nothing of it is laid to that:
+    Chroma does not say why it could not write.
+    """
     for one in _chain(error):
         if isinstance(one, RagOptError):  # it says itself what is wrong; its words may be a server's
             continue
         kind = _classify(one)
         if kind is not None:
             return kind
-    return None
+    return "room" if not isinstance(error, RagOptError) and any(map(_is_full, places)) else None
+
+
+def _is_full(place: Path) -> bool:
+    there = next((folder for folder in (place, *place.parents) if folder.exists()), None)
+    return there is not None and shutil.disk_usage(there).free < _FULL_BYTES
 
 
 def tells_of_fault(text: str) -> bool:
@@ -86,11 +96,11 @@ def explain_fault(error: BaseException, places: Sequence[Path] = (), *, needs: s
     """
     if isinstance(error, MachineFault):
         return error
-    kind = find_fault(error)
+    kind = find_fault(error, places)
     if kind is None:
         return None
     file = next((one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename), None)
-    said = next(str(one) for one in _chain(error) if _classify(one) is not None).splitlines()[0][:300]
+    said = next((str(one) for one in _chain(error) if _classify(one) is not None), str(error)).partition("\n")[0][:300]
     parts = [f"{_WORDS[kind]}{f' for {os.fsdecode(file)}' if isinstance(file, (str, bytes)) else ''}: {said}"]
     if kind in ("room", "disk", "read-only"):
         there = places or (Path.cwd(), Path(tempfile.gettempdir()))

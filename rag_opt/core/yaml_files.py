@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from rag_opt.core.errors import BadInput, Problem
-from rag_opt.core.strict import PlainDict
+
+if TYPE_CHECKING:
+    from rag_opt.core.strict import PlainDict  # Pydantic is loaded after Ctrl-C is handled
 
 _MOST_BYTES = 1_000_000
 _MOST_ALIASES = 100  # ten anchors of ten aliases each are 10^10 values

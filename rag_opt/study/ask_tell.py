@@ -196,7 +196,7 @@ class _Loop:
         except (BadInput, ModelUnusable, BudgetSpent):
             raise
         except Exception as error:
-            if find_fault(error) is not None:
+            if find_fault(error, search.places) is not None:
                 raise
             # a sweep only proposes; the search goes on without it
             failed = f"the lists of trial {trial.number} could not be swept"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from rag_opt.core.arrays import FloatArray
@@ -56,6 +58,11 @@ class Search:
     expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
+
+    @property
+    def places(self) -> list[Path]:
+        """Folders that a search writes to."""
+        return [self.builder.store.root, self.folder.path, Path(tempfile.gettempdir())]
 
     def share_spent(self, log: TrialLog) -> float:
         """Return the share of the limits that finished trials have used, in [0, 1]."""

@@ -75,7 +75,7 @@ def run_trial(
     except (BadInput, ModelUnusable, BudgetSpent):
         raise
     except Exception as error:
-        if find_fault(error) is not None:  # of the machine, not of this pipeline
+        if find_fault(error, search.places) is not None:  # of the machine, not of this pipeline
             raise
         # a crash is a finished trial with its reason; too many in a row stop the search
         reason = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}")

@@ -154,6 +154,8 @@ def test_questions_without_evidence_have_no_recall() -> None:
 def test_a_pool_that_holds_nothing() -> None:
     empty = RankedLists(np.full((2, 4), -1, np.int32), np.full((2, 4), -np.inf, np.float32))
     pool = CandidatePool.from_lists({"dense": empty, "lexical": empty})
-    ((_, order),) = pool.rank([kinds("retriever")["rrf"](depth=4).gains({"dense": empty, "lexical": empty})], 3)
+    ((_, order),) = pool.rank(
+        [kinds("retriever")["rrf"](depth=4, top_k=3).gains({"dense": empty, "lexical": empty})], 3
+    )
     assert (order == -1).all()
     assert (sum_gains({"dense": empty}, {"dense": empty.scores.astype(float)}, 4).chunks == -1).all()
