@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.__main__ import FAULTS
 
-ROUNDS = {"flipped bits in stored values": 60}
+ROUNDS = {"flipped bits in stored values": 60, "typing mistakes": 12}
 
 
 @pytest.mark.parametrize("name", ROUNDS)

@@ -206,5 +206,7 @@ def _side_by_side(result: Result, objective: str) -> Table:
         known = [number for number in numbers if number is not None]
         if len(known) == len(shown) and (any(known) or not metric.startswith("cost/")):
             scale = 1000 if metric == "cost/usd" else 1
-            table.add_row(name, *(written.format(number * scale) for number in known))
+            counts = [result.scored.get(number, {}).get(metric, result.questions) for number in shown]
+            of_some = f", of {min(counts)}" if min(counts) < result.questions else ""
+            table.add_row(f"{name}{of_some}", *(written.format(number * scale) for number in known))
     return table

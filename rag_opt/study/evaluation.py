@@ -68,6 +68,11 @@ class Evaluation:
         return {OBJECTIVE_COLUMN: self.optimised, **self.scores}
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Return by metric how many questions have a score."""
+        return {name: int((~np.isnan(column)).sum()) for name, column in self.scores.items()}
+
+    @property
     def coverage(self) -> float:
         """Share of the questions that have a value; an unanswerable one without a value is not missing."""
         return self.metrics[COVERAGE]

@@ -202,6 +202,7 @@ def _build_result(
         tried=len(evidence.search),
         on_held_out=has_held_out,
         metrics={number: one.metrics for number, one in by_number.items()},
+        scored={number: one.held_out.counts for number, one in by_number.items()},
         inputs_encoded=search.builder.encoded(),
         gains=_gains_of_others(search, winner, reference, evidence),
         corrected=_correct_by_labels(search, winner, reference, decision),

@@ -44,13 +44,13 @@ class Result:
     cheaper pipeline that was not chosen. `outside`: by trial the guards that it breaks, with how far it is outside.
     `on_held_out` False: there were no held-out questions, so every number is of questions that the search optimised.
 
-    `metrics` of finalists and baseline on the held-out questions. `refusal_auc`: how well the winner's refusals can be
-    decided at all, with the ends of its interval. `inputs_encoded`: texts that the process which finished the search
-    ran through a model. `front`: with several objectives the Pareto front of the trials, on the search questions.
-    `bounds`: means of the winner's generator without any context (closed book) and with the evidence itself (gold
-    context). `unfinished`: why not all finalists were asked. `damage`: what was
-    found damaged during the study, and was made again. `spent`: on language models by the whole study, by who
-    asked and what.
+    `metrics` of finalists and baseline on the held-out questions; `scored`: how many of these each metric is a mean of.
+    `refusal_auc`: how well the winner's refusals can be decided at all, with the ends of its interval.
+    `inputs_encoded`: texts that the process which finished the search ran through a model. `front`: with several objectives the Pareto
+    front of the trials, on the search questions. `bounds`: means of the winner's generator without any context (closed
+    book) and with the evidence itself (gold context). `unfinished`: why not all finalists were asked. `damage`:
+    what was found damaged during the study, and was made again. `spent`: on language models by the whole study, by who asked and
+    what.
     """
 
     winner: int
@@ -82,6 +82,7 @@ class Result:
     spent: dict[str, float] = field(default_factory=dict)
     unfinished: str = ""
     damage: tuple[str, ...] = ()
+    scored: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON; numbers that are not finite are null."""
