@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+import yaml
 
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.strict import PlainDict
@@ -34,6 +37,7 @@ def infer_facts(name: str) -> PlainDict:
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     dimensions = pooling_config.get("word_embedding_dimension") or pooling_config.get("embedding_dimension")
     dimensions = _projected_dimensions(folder, modules) or dimensions or config.get("hidden_size")
+    dimensions = dimensions or _static_dimensions(folder, modules)
     if not dimensions:
         raise BadInput(
             [Problem(where, f"neither config.json nor the modules in {folder} say how many dimensions it has")]
@@ -48,6 +52,7 @@ def infer_facts(name: str) -> PlainDict:
         "document_prompt": prompts.get("document") or prompts.get("passage") or "",
         "custom_code": "auto_map" in config,
         "parameters_millions": _parameters_millions(folder),
+        **_front_matter(folder),
         "source": "its own files",
     }
     return {key: value for key, value in facts.items() if value is not None}
@@ -68,17 +73,41 @@ def _projected_dimensions(folder: Path, modules: list[PlainDict]) -> int | None:
     return layers[-1] if layers else None
 
 
+def _static_dimensions(folder: Path, modules: list[PlainDict]) -> int | None:
+    """Return the dimensions of a table of static vectors, by the head of its file."""
+    tables = [folder / module["path"] for module in modules if "StaticEmbedding" in module["type"]]
+    shapes = [shape for table in tables for shape in _shapes(table) if len(shape) == 2]
+    return shapes[0][1] if shapes else None
+
+
+def _front_matter(folder: Path) -> PlainDict:
+    """Return licence and languages as the model's README says them in its front matter."""
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text.startswith("---"):
+        return {}
+    try:
+        said = yaml.safe_load(text[3:].partition("\n---")[0]) or {}
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    languages, licence = said.get("language") or [], said.get("license")
+    named = [languages] if isinstance(languages, str) else languages if isinstance(languages, list) else []
+    facts: PlainDict = {"languages": [str(one) for one in named]} if named else {}
+    return facts | ({"licence": licence} if isinstance(licence, str) else {})
+
+
 def _parameters_millions(folder: Path) -> float | None:
     """Count the parameters by the heads of the safetensors files; no weight is read."""
-    count = 0
-    for path in folder.rglob("*.safetensors"):
+    count = sum(math.prod(shape) for shape in _shapes(folder))
+    return round(count / 1e6, 3) if count else None
+
+
+def _shapes(folder: Path) -> Iterator[list[int]]:
+    """Yield the shapes of all tensors in the safetensors files of a folder."""
+    for path in sorted(folder.rglob("*.safetensors")):
         with path.open("rb") as file:
             size = int.from_bytes(file.read(_HEADER_BYTES), "little")
             header = orjson.loads(file.read(size))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                elements = 1
-                for length in tensor["shape"]:
-                    elements *= length
-                count += elements
-    return round(count / 1e6, 3) if count else None
+        yield from (tensor["shape"] for name, tensor in header.items() if name != "__metadata__")

@@ -46,11 +46,11 @@ class Result:
 
     `metrics` of finalists and baseline on the held-out questions; `scored`: how many of these each metric is a mean of.
     `refusal_auc`: how well the winner's refusals can be decided at all, with the ends of its interval.
-    `inputs_encoded`: texts that the process which finished the search ran through a model. `front`: with several objectives the Pareto
-    front of the trials, on the search questions. `bounds`: means of the winner's generator without any context (closed
-    book) and with the evidence itself (gold context). `unfinished`: why not all finalists were asked. `damage`:
-    what was found damaged during the study, and was made again. `spent`: on language models by the whole study, by who asked and
-    what.
+    `inputs_encoded`: texts that the process which finished the search ran through a model. `front`: with several
+    objectives the Pareto front of the trials, on the search questions. `bounds`: means of the winner's generator
+    without any context (closed book) and with the evidence itself (gold context). `unfinished`: why not all finalists
+    were asked. `damage`: what was found damaged during the study, and was made again. `spent`: on language models by
+    the whole study, by who asked and what.
     """
 
     winner: int

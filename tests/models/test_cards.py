@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
+from rag_opt.models.embedder_cards import embedder_card_library
+from rag_opt.models.encoder import Encoder
+from rag_opt.store.values import MemoryValues
 from tests.tiny_models import build
 
 ASK = """
@@ -136,3 +140,22 @@ def test_a_model_comes_from_a_mirror_with_a_token_into_hf_home(hub: str, tmp_pat
     assert rest[:2] == ["32", "(1, 32) 0"], done.stderr
     assert Hub.tokens == {"Bearer let-me-in"}
     assert list((tmp_path / "home" / "hub" / "models--private--model").rglob("model.safetensors"))
+
+
+def test_a_folder_of_static_vectors_is_carded_with_licence_and_language(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import models, pre_tokenizers
+
+    words = Fast(models.WordLevel({"[UNK]": 0, "bees": 1, "make": 2, "honey": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    table = np.random.default_rng(0).normal(size=(4, 24)).astype(np.float32)
+    SentenceTransformer(modules=[StaticEmbedding(words, embedding_weights=table), Normalize()]).save(
+        str(tmp_path / "m")
+    )
+    (tmp_path / "m" / "README.md").write_text("---\nlanguage:\n- en\n- de\nlicense: apache-2.0\n---\n# a table\n")
+    card = embedder_card_library([]).read(str(tmp_path / "m"))
+    assert (card.dimensions, card.licence, card.languages) == (24, "apache-2.0", ["en", "de"])
+    assert card.parameters_millions == pytest.approx(96 / 1e6, abs=1e-3)
+    assert Encoder(card, values=MemoryValues()).vectors(["bees make honey"], "query").shape == (1, 24)
