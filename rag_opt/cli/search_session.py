@@ -235,7 +235,10 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
     look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
     places = {"look": look if settings.tracking.enabled else "tracking is off"}
-    places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
+    if result.removed:
+        places["keep"] = f"what you have: the space leaves out {', '.join(result.removed)}, so nothing is exported"
+    else:
+        places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     display.console.print()
     objective_set = prepared.search.objective_set
     objectives = [one.kind for one in (objective_set.optimised, *objective_set.against)]

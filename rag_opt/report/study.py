@@ -66,4 +66,7 @@ class Study:
             interval = "" if None in ends else f", 95 % interval [{ends[0] * 100:+.1f}, {ends[1] * 100:+.1f}]"
             expected = (self.result["expected_gain"] or 0.0) * 100
             lines.append(f"gain      {expected:+.1f} points expected, {gain['mean'] * 100:+.1f} measured{interval}")
+        if self.result.get("removed"):
+            removed = ", ".join(self.result["removed"])
+            return "\n".join([*lines, f"keep      what you have: the space leaves out {removed}"])
         return "\n".join([*lines, f"export    python -m rag_opt.export {self.path} --out bundle/"])

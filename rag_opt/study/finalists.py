@@ -202,11 +202,20 @@ def _build_result(
         tried=len(evidence.search),
         on_held_out=has_held_out,
         metrics={number: one.metrics for number, one in by_number.items()},
+        removed=_find_removed(search, winner.trial),
         scored={number: one.held_out.counts for number, one in by_number.items()},
         inputs_encoded=search.builder.encoded(),
         gains=_gains_of_others(search, winner, reference, evidence),
         corrected=_correct_by_labels(search, winner, reference, decision),
         refusal_auc=measure_refusal_auc(winner.everything.run),
+    )
+
+
+def _find_removed(search: Search, winner: Trial) -> tuple[str, ...]:
+    """Return the kinds of the winner that the space leaves out."""
+    chosen = {slot: next(iter(part)) for slot, part in winner.spec.items()}
+    return tuple(
+        f"{slot}.{kind}" for slot, kind in chosen.items() if kind not in search.space.tree.get(slot, {kind: {}})
     )
 
 

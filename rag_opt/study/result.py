@@ -50,7 +50,8 @@ class Result:
     objectives the Pareto front of the trials, on the search questions. `bounds`: means of the winner's generator
     without any context (closed book) and with the evidence itself (gold context). `unfinished`: why not all finalists
     were asked. `damage`: what was found damaged during the study, and was made again. `spent`: on language models by
-    the whole study, by who asked and what.
+    the whole study, by who asked and what. `removed`: kinds of the winner that the space leaves out: then it is the
+    baseline, and means keep what you have.
     """
 
     winner: int
@@ -83,6 +84,7 @@ class Result:
     unfinished: str = ""
     damage: tuple[str, ...] = ()
     scored: dict[int, dict[str, int]] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON; numbers that are not finite are null."""
