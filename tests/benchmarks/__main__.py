@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks import (
     asking,
     bookkeeping,
+    busy,
     degenerates,
     encoding,
     estimating,
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "judging": judging.measure,
     "judge_faults": judging.faults,
     "kill": killing.measure,
+    "busy": busy.measure,
 }
 
 
