@@ -124,7 +124,8 @@ def _models(composed: PlainDict) -> list[tuple[str, str]]:
         if not model.configured:
             continue
         started = time.perf_counter()
-        client = LLMClient(dataclasses.replace(model, max_tokens=_CHECK_TOKENS), MemoryValues(), who=name)
+        few = None if model.max_tokens is None else min(model.max_tokens, _CHECK_TOKENS)  # null: none may be sent
+        client = LLMClient(dataclasses.replace(model, max_tokens=few), MemoryValues(), who=name)
         try:
             client.complete([Request([{"role": "user", "content": "Say yes."}])])
         except NoMessage:  # it lives: so few tokens may all have gone into thinking

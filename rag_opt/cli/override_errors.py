@@ -97,15 +97,17 @@ def _find_yaml_problems(arguments: Sequence[str], config_dirs: Sequence[Path]) -
         for one in arguments
         if (match := _OVERRIDE.match(one))
     }
+    ours = Path(__file__).parent.parent
+    ours = ours / "conf" if (ours / "conf").is_dir() else ours.parent / "conf"
+    in_place = {path.relative_to(ours) for path in ours.rglob("*.yaml")}  # theirs of the same name are read
+    named = {Path(group) / f"{choice}.yaml" for group, choice in chosen.items()}
     problems: list[Problem] = []
-    for folder in config_dirs:
-        for path in sorted(folder.rglob("*.yaml")) if folder.is_dir() else ():
-            group = path.parent.relative_to(folder).as_posix()
-            if group == "." or chosen.get(group, path.stem) == path.stem:
-                try:
-                    read_yaml(path)
-                except BadInput as error:
-                    problems += error.problems
+    for path in (folder / name for folder in config_dirs for name in sorted(in_place | named)):
+        if path.is_file():
+            try:
+                read_yaml(path)
+            except BadInput as error:
+                problems += error.problems
     return problems
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-_LEAST_CHARACTERS = 6  # a shorter value of a variable stands in too much that is no secret
+_LEAST_CHARACTERS = 8  # a shorter value of a variable stands in too much that is no secret
 _NAMES = r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|credentials?|signature|sig|auth"
 _VARIABLE = re.compile(rf"(?:{_NAMES}|KEY)(?:$|_)", re.IGNORECASE)
-_NO_VARIABLE = re.compile(r"(?:FILE|PATH|DIR|SOCK|VARIABLE|_ID)$", re.IGNORECASE)
+_NO_VARIABLE = re.compile(r"(?:FILE|PATH|DIR|SOCK|VARIABLE|_ID)$|^(?:OLD)?PWD$", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^/@\s'\"]*@")
 _QUERY = re.compile(rf"([?&;](?:[\w.-]*[-_.])?(?:{_NAMES})=)[^&\s'\"#;]+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}")

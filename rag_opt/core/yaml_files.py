@@ -35,6 +35,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
     seen = set[object]()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "found a key that is no text", key.start_mark)
         if key.value in seen:
             raise yaml.constructor.ConstructorError(None, None, f"found duplicate key {key.value!r}", key.start_mark)
         seen.add(key.value)
@@ -57,6 +59,8 @@ def read_yaml(path: Path) -> PlainDict:
         raise BadInput([explain_yaml_error(error, path)]) from None
     except RecursionError:
         raise BadInput([Problem(str(path), "is nested too deeply")]) from None
+    except (ValueError, TypeError) as error:  # as a date that there is not
+        raise BadInput([Problem(str(path), f"holds a value that cannot be read: {error}")]) from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -81,7 +85,10 @@ def explain_yaml_error(error: yaml.YAMLError, path: Path | None = None) -> Probl
 
 
 def _read_text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
     if len(content) > _MOST_BYTES:
         raise BadInput([Problem(str(path), f"has {len(content):,} bytes; a config has at most {_MOST_BYTES:,}")])
     try:

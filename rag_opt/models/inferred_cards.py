@@ -87,8 +87,9 @@ def _front_matter(folder: Path) -> PlainDict:
     if not text.startswith("---"):
         return {}
     try:
-        said = yaml.safe_load(text[3:].partition("\n---")[0]) or {}
-    except yaml.YAMLError:
+        # as text: `no` is Norwegian
+        said = yaml.load(text[3:].partition("\n---")[0], Loader=yaml.BaseLoader) or {}  # text alone
+    except (yaml.YAMLError, ValueError, TypeError):
         return {}
     if not isinstance(said, dict):
         return {}

@@ -203,7 +203,8 @@ def _read_manifest(folder: Path, *, check: bool) -> PlainDict:
 def _load_plugins(folder: Path, manifest: PlainMapping, allowed: Sequence[str]) -> None:
     """Import the packages that the bundle's parts come from, if all of them are allowed."""
     named = manifest.get("plugins", ())
-    refused = [str(name) for name in (named if isinstance(named, list) else [named]) if name not in allowed]
+    names = [str(name) for name in (named if isinstance(named, list) else [named])]
+    refused = [name for name in names if not any(one == name or one.startswith(f"{name}.") for one in allowed)]
     if refused:
         together = [*allowed, *refused]
         raise BadBundle(

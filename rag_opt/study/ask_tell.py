@@ -120,11 +120,9 @@ class _Loop:
     def _first_proposals(self) -> Iterator[tuple[Proposal, str]]:
         """Yield what is tried before the sampler is asked, with its origin.
 
-        Failed trials that are tried again, reference pipelines, enqueued ones, those of earlier studies.
+        Reference pipelines, enqueued ones, those of earlier studies.
         """
         search = self._search
-        for trial in self._retried:
-            yield Proposal(trial.spec), trial.origin
         enqueued = [("enqueued", spec) for spec in search.enqueued]
         for origin, spec in [*reference_pipelines(search.baseline).items(), *enqueued]:
             if spec.digest not in self._tried_digests:
@@ -136,6 +134,10 @@ class _Loop:
     def _proposals(self) -> Iterator[tuple[Proposal, str]]:
         """Yield every pipeline to try with its origin: the first ones, then those of sweeps and of the sampler."""
         search = self._search
+        for trial in self._retried:  # they were counted when they failed
+            if self._budget_tracker.out_of_time():
+                break
+            yield Proposal(trial.spec), trial.origin
         for first in self._first_proposals():
             if self._is_over():
                 return

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rag_opt.core.errors import ServerFailed
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.evaluation import evaluate
 from rag_opt.study.search import Search
@@ -28,17 +29,21 @@ def recover_rows(search: Search, trials: Sequence[Trial]) -> Iterator[str]:
         if not damage:
             continue
         path = search.folder.rows_path(trial.number)
-        if path.exists():
-            path.replace(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
         if trial.state != "COMPLETE":
             yield f"{path} {damage}; trial {trial.number} was not asked all questions, and its rows are not made again"
         else:
-            yield f"{path} {damage}; {_ask_again(search, trial)}"
+            try:
+                yield f"{path} {damage}; {_ask_again(search, trial)}"
+            except ServerFailed as error:
+                yield f"{path} {damage}; trial {trial.number} could not be asked again now: {error}"
 
 
 def _ask_again(search: Search, trial: Trial) -> str:
     spec = PipelineSpec.from_dict(trial.spec)
     evaluation = evaluate(search.builder, spec, search.questions, search.objective_set)
+    path = search.folder.rows_path(trial.number)
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
     search.folder.note_recovered(
         trial.number, search.folder.save_rows(trial.number, evaluation.run, evaluation.columns)
     )

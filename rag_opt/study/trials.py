@@ -99,7 +99,8 @@ class Trial:
     @property
     def met_a_fault(self) -> bool:
         """True for a trial that the machine failed, as earlier versions kept them: it is tried again."""
-        return self.state == "FAIL" and tells_of_fault(self.reason)
+        by_server = self.reason.startswith(("ServerFailed", "ServerDown", "ModelUnusable"))  # of another machine
+        return self.state == "FAIL" and not by_server and tells_of_fault(self.reason)
 
     @property
     def values(self) -> list[float] | None:
@@ -117,7 +118,7 @@ def to_frozen_trial(trial: Trial, space: Space, constraints: Mapping[str, float]
     # every attribute is a row of the database and a millisecond: those that people read apart, the rest together
     attributes = {name: record.pop(name) for name in _ATTRIBUTES if record[name]}
     attributes["record"] = {name: value for name, value in record.items() if name not in ("number", "state", "value")}
-    attributes["checksum"] = _checksum(trial)
+    attributes["checksum"] = _checksum(trial.number, trial.state, trial.value, attributes)
     frozen = optuna.trial.create_trial(
         state=TrialState[trial.state],
         values=trial.values,
@@ -137,21 +138,22 @@ def from_frozen_trial(frozen: FrozenTrial) -> Trial:
     """Return the trial that `to_frozen_trial` wrote. Raises BadStudy where it is not what was written."""
     attributes = dict(frozen.user_attrs)
     written = attributes.pop("checksum", None)  # older versions wrote none
-    attributes |= attributes.pop("record")
     value = frozen.values[0] if frozen.state == TrialState.COMPLETE and frozen.values else None
+    state = _STATES[frozen.state]
+    if written is not None and written != _checksum(frozen.number, state, value, attributes):
+        raise BadStudy(f"trial {frozen.number} is not what was written: it does not match its checksum")
+    attributes |= attributes.pop("record")
     for name in ("others", "damage"):
         attributes[name] = tuple(attributes.get(name, ()))
     for name in ("stages", "made"):
         attributes[name] = {stage: tuple(pair) for stage, pair in attributes.get(name, {}).items()}
-    trial = Trial(number=frozen.number, state=_STATES[frozen.state], value=value, **attributes)
-    if written is not None and written != _checksum(trial):
-        raise BadStudy(f"trial {trial.number} is not what was written: it does not match its checksum")
-    return trial
+    return Trial(number=frozen.number, state=state, value=value, **attributes)
 
 
-def _checksum(trial: Trial) -> str:
-    content = orjson.dumps(dataclasses.asdict(trial), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return checksum(content).hex()
+def _checksum(number: int, state: str, value: float | None, attributes: Mapping[str, object]) -> str:
+    """Return a checksum over what is written of a trial, whatever fields later versions add."""
+    content = [number, state, value, attributes]
+    return checksum(orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)).hex()
 
 
 class TrialLog:
@@ -192,10 +194,11 @@ class TrialLog:
         try:
             disk = self._new_disk()
             return disk, [from_frozen_trial(frozen) for frozen in disk.get_trials(deepcopy=False)]
-        except Exception as error:  # whatever Optuna and SQLAlchemy make of a damaged file
-            if not there or find_fault(error) is not None:
+        except Exception as error:
+            damaged = tells_of_damage(error, self._database) or isinstance(error, (BadStudy, ValueError))
+            if not there or not damaged:
                 raise
-            self._damage.append(set_aside(self._database, str(error).splitlines()[0]))
+            self._damage.append(set_aside(self._database, (str(error) or type(error).__name__).splitlines()[0]))
         return self._new_disk(), []
 
     def _freeze(self, trial: Trial) -> FrozenTrial:

@@ -71,6 +71,14 @@ def test_values_of_the_environment_are_known_wherever_they_stand(
     assert mask(f"refused ({SECRET})") == f"refused (${name})"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("PWD", "/home/me/project"), ("OLDPWD", "/home/me/project"), ("MY_KEY", "ollama")]
+)
+def test_a_folder_and_a_placeholder_are_no_secrets(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert mask(f"{value}/outputs") == f"{value}/outputs"
+
+
 def test_what_is_printed_goes_through_it() -> None:
     out = io.StringIO()
     stream: Any = MaskedStream(out)

@@ -131,5 +131,12 @@ def test_loading_imports_nothing_that_the_caller_did_not_allow(
     with pytest.raises(BadBundle, match=r"the plugin 'planted', which would be imported.*plugins=\['planted'\]"):
         rag_opt.load(tmp_path / "bundle")
     assert not (tmp_path / "mark").exists()
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "__init__.py").write_text("")
+    (tmp_path / "outer" / "parts.py").write_text("")
+    (tmp_path / "bundle" / "manifest.json").write_bytes(orjson.dumps({**manifest, "plugins": ["outer"]}))
+    rag_opt.load(tmp_path / "bundle", plugins=["outer.parts"])  # a part of the package was allowed, and is all it needs
+    (tmp_path / "bundle" / "manifest.json").write_bytes(orjson.dumps({**manifest, "plugins": ["planted"]}))
+    assert not (tmp_path / "mark").exists()
     rag_opt.load(tmp_path / "bundle", plugins=["planted"])
     assert (tmp_path / "mark").exists()

@@ -120,3 +120,25 @@ def test_the_chance_to_keep_a_guard_falls_towards_what_breaks_it() -> None:
     assert chances[0] > 0.9 > chances[1] > chances[2] and chances[2] < 0.1
     kept = [{"tokens": -1.0}] * 6
     assert GuardModel(Features(SPACE), tried, kept).log_chance([spec_of(8)]).tolist() == [0.0]
+
+
+def test_crashed_trials_are_tried_again_where_that_is_asked_for_and_faults_of_the_machine_always(
+    tmp_path: Path, dataset: Dataset, cards: EmbedderCards
+) -> None:
+    search = replace(search_in(tmp_path, dataset, cards, Tpe(), Guards()), trials=4)
+    log = TrialLog(search.folder.database, "s", SPACE, directions=["maximize"])
+    run_ask_tell_loop(search, log, Quiet())
+    assert search.count_tried(log.trials) == 4
+    started = log.trials[0].started
+    for top_k, reason in ((7, "RuntimeError: a plug-in crashed"), (8, "OSError: [Errno 28] No space left on device")):
+        log.commit(Trial(len(log.trials), "FAIL", spec_of(top_k), "sampler", reason=reason, started=started), None)
+    run_ask_tell_loop(search, log, Quiet())
+    assert [(t.spec, t.state) for t in log.trials[6:]] == [(spec_of(8), "COMPLETE")], "the disk was full"
+    run_ask_tell_loop(replace(search, retry_failed=True), log, Quiet())
+    assert [(t.spec, t.state) for t in log.trials[7:]] == [(spec_of(7), "COMPLETE")]
+    again = TrialLog(search.folder.database, "s", SPACE, directions=["maximize"])
+    assert again.trials == log.trials and not again.take_damage()
+    run_ask_tell_loop(replace(search, retry_failed=True), again, Quiet())
+    assert len(again.trials) == 8, "each once"
+    search.builder.close()
+    search.builder.store.close()

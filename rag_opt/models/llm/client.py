@@ -15,6 +15,7 @@ import orjson
 
 from rag_opt.core.digests import item_key
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
+from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
@@ -162,7 +163,7 @@ class LLMClient:
         if not self._sends_seed:
             body.pop("seed", None)
         form = body.pop(_FORM, None)
-        if form is not None and request.schema is not None:
+        if form is not None and request.schema is not None and "response_format" not in body:
             form = self._forms[0] if form == "auto" else form
             named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
             formats = {
@@ -170,7 +171,7 @@ class LLMClient:
                 "json_object": {"type": "json_object"},
             }
             body |= {"response_format": formats[form]} if form in formats else {}
-        return body | self.settings.extra_body
+        return body
 
     def _key_body(self, request: Request) -> PlainDict:
         """Return what determines the answer: the same whatever a server refuses of it."""
@@ -183,7 +184,7 @@ class LLMClient:
         return body | settings.extra_body
 
     async def _send(self, request: Request) -> Completion:
-        why, took_s = "", list[float]()
+        why, reply, took_s = "", None, list[float]()
         for _ in range(_TRIES):
             body, reply = await self._post(request, took_s)
             text, why = _message(reply)
@@ -194,7 +195,8 @@ class LLMClient:
                 clean = self._http_client.without_secrets(text)
                 return Completion(clean, took_s[-1] * 1000, input_tokens, output_tokens, finish)
         why = self._http_client.without_secrets(why)
-        raise self._count_unanswered(NoMessage(f"{self._http_client.url}/chat/completions {why}"))
+        kind = ServerFailed if find_error(reply) else NoMessage
+        raise self._count_unanswered(kind(f"{self._http_client.url}/chat/completions {why}"))
 
     async def _post(self, request: Request, took_s: list[float]) -> tuple[PlainDict, Json]:
         """Return what was sent and the reply; a field that the server refuses is left out from then on."""
@@ -217,17 +219,24 @@ class LLMClient:
             except ServerFailed as error:
                 raise self._count_unanswered(error) from None
             except Exception as error:  # whatever a reply may bring about: a failure of this one request
+                if find_fault(error) is not None:  # but booking it needs room
+                    raise
                 raise self._count_unanswered(ServerFailed(f"{url}: {type(error).__name__}: {error}")) from error
             return body, reply
 
     def _learn_refusal(self, body: PlainDict, message: str) -> bool:
         """Leave out what a server refused, if it was that; return whether there is something else to send."""
-        sent = body.get("response_format", {}).get("type")
-        if sent and self.settings.structured == "auto" and _FORMAT_REFUSED.search(message) and len(self._forms) > 1:
+        sent, ours = body.get("response_format", {}).get("type"), self.settings.extra_body
+        if (
+            sent
+            and self.settings.structured == "auto"
+            and "response_format" not in ours
+            and _FORMAT_REFUSED.search(message)
+        ):
             if self._forms[0] == sent:  # else another request has learnt it meanwhile
-                self._forms = self._forms[1:]
+                self._forms = self._forms[1:]  # "none", the last, sends no form
             return True
-        if "seed" in body and re.search(r"\bseed\b", message):
+        if "seed" in body and "seed" not in ours and re.search(r"\bseed\b", message):
             self._sends_seed = False
             return True
         return False

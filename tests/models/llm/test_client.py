@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from rag_opt.core.errors import BadStudy, BudgetSpent, ModelUnusable, ServerFailed
 from rag_opt.models.llm.budget import Budget, BudgetTracker
-from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.client import LLMClient, NoMessage
 from rag_opt.models.llm.settings import LanguageModel, Request
 from rag_opt.models.llm.structured import parse_answer
 from rag_opt.store.values import MemoryValues
@@ -356,3 +356,38 @@ def test_what_a_server_refuses_is_left_out_from_then_on(tmp_path: Path) -> None:
         assert "response_format" not in server.seen[-1][1] and "seed" not in server.seen[-1][1]
         again = LLMClient(model, client._values)
         assert again.complete(asked)[0].text == "yes" and len(server.seen) == 6, "stored, whatever was left out"
+
+
+def test_a_field_of_ones_own_that_is_refused_is_not_sent_for_ever(tmp_path: Path) -> None:
+    class Picky(ChatModel):
+        def answer(self, path: str, body: Any) -> Any:
+            return 400, {"error": {"message": "seed and response_format json_schema are not supported"}}, {}
+
+    with serving(Picky(lambda question: "yes")) as server:
+        own = {"seed": 7, "response_format": {"type": "json_schema"}}
+        model = LanguageModel(kind="openai_compatible", base_url=f"{server.url}/v1", model="m", extra_body=own)
+        request = Request([{"role": "user", "content": "so?"}], 1, schema=Verdict.model_json_schema())
+        with pytest.raises(ServerFailed, match="refuses the request"):
+            LLMClient(model, MemoryValues()).complete([request])
+        assert len(server.seen) == 1
+
+
+def test_a_placeholder_for_a_key_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_KEY", "none")
+    with serving(ChatModel(lambda question: "none of them")) as server:
+        model = LanguageModel(
+            kind="openai_compatible", base_url=f"{server.url}/v1", model="m", key_variable="LOCAL_KEY"
+        )
+        (answer,) = LLMClient(model, MemoryValues()).complete([Request([{"role": "user", "content": "which?"}])])
+        assert answer.text == "none of them"
+
+
+def test_an_error_inside_a_200_is_no_sign_of_life() -> None:
+    with serving(ChatModel(lambda question: "")) as server:
+        model = LanguageModel(kind="openai_compatible", base_url=f"{server.url}/v1", model="m")
+        with pytest.raises(NoMessage):
+            LLMClient(model, MemoryValues()).complete([Request([{"role": "user", "content": "thinking"}])])
+        server.faults.extend([(200, {"error": {"message": "no credits"}}, {})] * 2)
+        with pytest.raises(ServerFailed, match="no credits") as raised:
+            LLMClient(model, MemoryValues()).complete([Request([{"role": "user", "content": "other"}])])
+        assert not isinstance(raised.value, NoMessage)
