@@ -88,7 +88,7 @@ def compose_and_run(main: Main) -> None:
         print(help_text(command, [conf_folder(), *config_dirs]))
         return
     try:
-        refuse_unreadable(sys.argv[1:], config_dirs)
+        refuse_unreadable(sys.argv[1:], config_dirs, ours=conf_folder())
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
         for error in caught:
             raise error
@@ -99,8 +99,8 @@ def compose_and_run(main: Main) -> None:
     except KeyboardInterrupt:
         print(describe_stop())
         raise SystemExit(130) from None
-    except Exception as error:
-        told = error if isinstance(error, RagOptError) else explain_fault(error)
+    except Exception as error:  # of any class: a fault of the machine is told as one, another is left to Python
+        told = explain_fault(error)
         if told is None:
             raise
         fail(told)
@@ -201,7 +201,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, resol
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    refuse_unreadable(overrides, config_dirs)
+    refuse_unreadable(overrides, config_dirs, ours=conf_folder())
     GlobalHydra.instance().clear()
     paths = ",".join(f"file://{folder.resolve()}" for folder in reversed(config_dirs))
     try:

@@ -8,7 +8,6 @@ from typing import NamedTuple, NoReturn
 
 import typer
 
-from rag_opt.core.errors import RagOptError
 from rag_opt.core.faults import explain_fault
 
 
@@ -75,8 +74,8 @@ def exit_with(main: Callable[[], object]) -> NoReturn:
     """Run `main` and leave with 0, with the code that it leaves with, or with 2 and the message of a RagOptError."""
     try:
         main()
-    except Exception as error:
-        told = error if isinstance(error, RagOptError) else explain_fault(error)
+    except Exception as error:  # of any class: a fault of the machine is told as one, another is left to Python
+        told = explain_fault(error)
         if told is None:
             raise
         print(told, file=sys.stderr)

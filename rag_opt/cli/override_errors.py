@@ -31,11 +31,14 @@ _FLAGS_WITH_VALUE = (
 )
 
 
-def refuse_unreadable(arguments: Sequence[str], config_dirs: Sequence[Path]) -> None:
-    """Raise BadInput for overrides that Hydra cannot parse, and for YAML of one's own that cannot be read."""
+def refuse_unreadable(arguments: Sequence[str], config_dirs: Sequence[Path], *, ours: Path) -> None:
+    """Raise BadInput for overrides that Hydra cannot parse, and for YAML of one's own that cannot be read.
+
+    `ours`: the folder of configs that those in `config_dirs` are read in place of.
+    """
     multirun = bool({"-m", "--multirun"} & set(arguments))
     problems = [p for one in _overrides(arguments) if (p := _find_problem(one, multirun=multirun)) is not None]
-    problems += _find_yaml_problems(arguments, config_dirs)
+    problems += _find_yaml_problems(arguments, config_dirs, ours)
     if problems:
         raise BadInput(problems)
 
@@ -90,15 +93,13 @@ def as_text(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{escaped}"')
 
 
-def _find_yaml_problems(arguments: Sequence[str], config_dirs: Sequence[Path]) -> list[Problem]:
+def _find_yaml_problems(arguments: Sequence[str], config_dirs: Sequence[Path], ours: Path) -> list[Problem]:
     """Return what is wrong with the files that a person's own folders put in place of ours."""
     chosen = {
         match["key"].lstrip("+~").partition("@")[0]: match["value"]
         for one in arguments
         if (match := _OVERRIDE.match(one))
     }
-    ours = Path(__file__).parent.parent
-    ours = ours / "conf" if (ours / "conf").is_dir() else ours.parent / "conf"
     in_place = {path.relative_to(ours) for path in ours.rglob("*.yaml")}  # theirs of the same name are read
     named = {Path(group) / f"{choice}.yaml" for group, choice in chosen.items()}
     problems: list[Problem] = []

@@ -15,7 +15,7 @@ from rag_opt.cli.composing import fail, say_download
 from rag_opt.cli.introduction import introduce
 from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
-from rag_opt.core.errors import BadInput, MachineFault, ModelUnusable, RagOptError
+from rag_opt.core.errors import BadInput, ModelUnusable, RagOptError
 from rag_opt.core.faults import explain_fault
 from rag_opt.core.secrets import is_secret, mask
 from rag_opt.core.strict import PlainDict, PlainMapping
@@ -47,11 +47,11 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
     """
     try:
         prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
-    except Exception as error:
-        fault = explain_fault(error, [Path(str(composed.get("outputs"))), Path(tempfile.gettempdir())])
-        if fault is None:
+    except Exception as error:  # of any class: a fault of the machine is told with the places that are written to
+        told = explain_fault(error, [Path(str(composed.get("outputs"))), Path(tempfile.gettempdir())])
+        if told is None:
             raise
-        fail(fault)
+        fail(told)
     console = Console(file=sys.stdout, highlight=False)
     stop = Stop()
     try:
@@ -84,15 +84,17 @@ def run_session(
             before = folder.bind(prepared.digests, stored)
             changes = sampler_changes(before, stored) if before else None
             return _run(prepared, changes, console=console, stop=stop)
-    except Exception as error:
-        fault = _explain_fault(error, prepared)
-        if fault is None or fault is error:
+    except Exception as error:  # of any class: a fault of the machine is told as one, all else goes on as it is
+        told = _explain_fault(error, prepared)
+        if told is None or told is error:
             raise
-        raise fault from error
+        raise told from error
 
 
-def _explain_fault(error: Exception, prepared: Prepared) -> MachineFault | None:
-    """Return what a fault of the machine means for the search, with the room that it needs; None for other errors."""
+def _explain_fault(error: Exception, prepared: Prepared) -> RagOptError | None:
+    """Return the error that a person is told, of a fault of the machine with the room that the search needs."""
+    if isinstance(error, RagOptError):
+        return error
     store, folder = prepared.search.builder.store, prepared.search.folder
     done, megabytes = len(list(folder.path.glob("rows/*.parquet"))), total_bytes(store.root) / 1e6
     left = max(prepared.search.trials - done, 0)

@@ -52,6 +52,7 @@ _SQLITE: dict[int, Kind] = {
     sqlite3.SQLITE_BUSY: "locked",
     sqlite3.SQLITE_LOCKED: "locked",
 }
+_LINE = "\n"
 _FULL_BYTES = 4_000_000  # less is no room: a database needs as much for one index
 # what libraries of other languages (Arrow, Chroma, torch, OpenVINO) pass on as text alone
 _TEXTS: list[tuple[re.Pattern[str], Kind]] = [
@@ -69,7 +70,7 @@ def find_fault(error: BaseException, places: Iterable[Path] = ()) -> Kind | None
     `places`: folders that are written to. Where one of them is full, an error that says nothing of it is laid to that:
     Chroma does not say why it could not write.
     """
-    for one in _chain(error):
+    for one in find_causes(error):
         if isinstance(one, RagOptError):  # it says itself what is wrong; its words may be a server's
             continue
         kind = _classify(one)
@@ -79,8 +80,12 @@ def find_fault(error: BaseException, places: Iterable[Path] = ()) -> Kind | None
 
 
 def _is_full(place: Path) -> bool:
-    there = next((folder for folder in (place, *place.parents) if folder.exists()), None)
+    there = _find_existing(place)
     return there is not None and shutil.disk_usage(there).free < _FULL_BYTES
+
+
+def _find_existing(place: Path) -> Path | None:
+    return next((folder for folder in (place, *place.parents) if folder.exists()), None)
 
 
 def tells_of_fault(text: str) -> bool:
@@ -88,20 +93,21 @@ def tells_of_fault(text: str) -> bool:
     return any(words.search(text) for words, _ in _TEXTS)
 
 
-def explain_fault(error: BaseException, places: Sequence[Path] = (), *, needs: str = "") -> MachineFault | None:
-    """Return the error that a person is told, None where the machine is not at fault.
+def explain_fault(error: BaseException, places: Sequence[Path] = (), *, needs: str = "") -> RagOptError | None:
+    """Return the error that a person is told: itself where it is ours, None where the machine is not at fault either.
 
     `places`: folders that are written to, whose free room is told (this folder and that of temporary files where none
     is given). `needs`: how much room is needed, in words.
     """
-    if isinstance(error, MachineFault):
+    if isinstance(error, RagOptError):
         return error
     kind = find_fault(error, places)
     if kind is None:
         return None
-    file = next((one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename), None)
-    said = next((str(one) for one in _chain(error) if _classify(one) is not None), str(error)).partition("\n")[0][:300]
-    parts = [f"{_WORDS[kind]}{f' for {os.fsdecode(file)}' if isinstance(file, (str, bytes)) else ''}: {said}"]
+    file = next((one.filename for one in find_causes(error) if isinstance(one, OSError) and one.filename), None)
+    said = next((str(one) for one in find_causes(error) if _classify(one) is not None), str(error)).strip()
+    where = f" for {os.fsdecode(file)}" if isinstance(file, (str, bytes)) else ""
+    parts = [f"{_WORDS[kind]}{where}: {said.partition(_LINE)[0][:300] or type(error).__name__}"]
     if kind in ("room", "disk", "read-only"):
         there = places or (Path.cwd(), Path(tempfile.gettempdir()))
         parts += [f"free: {'; '.join(_describe_room(there))}"]
@@ -112,8 +118,7 @@ def explain_fault(error: BaseException, places: Sequence[Path] = (), *, needs: s
 
 def _describe_room(places: Iterable[Path]) -> Iterator[str]:
     for place in dict.fromkeys(places):
-        there = next((folder for folder in (place, *place.parents) if folder.exists()), None)
-        if there is not None:
+        if (there := _find_existing(place)) is not None:
             usage = shutil.disk_usage(there)
             yield f"{place} {usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB"
 
@@ -130,7 +135,7 @@ def _classify(error: BaseException) -> Kind | None:
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def find_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, what it was raised from or while handling, and the members of groups."""
     waiting, seen = [error], set[int]()
     while waiting:

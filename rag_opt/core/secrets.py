@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
@@ -26,12 +26,25 @@ def mask(text: str) -> str:
     Taken out are the user information of addresses, query parameters that are named like secrets, keys that are known
     by their form, and the values of environment variables that are named like secrets.
     """
-    for name, value in _in_environment(os.environ):
-        if value in text:
-            text = text.replace(value, f"${name}")
+    text = _replace(text, _in_environment(os.environ))
     if "://" in text:
         text = _QUERY.sub(rf"\1{_MASK}", _USER.sub(f"{_MASK}@", text))
     return _KNOWN.sub(_MASK, _BEARER.sub(rf"\1 {_MASK}", text))
+
+
+def mask_variables(text: str, names: Iterable[str]) -> str:
+    """Return a text without the values of these environment variables, whatever they are called.
+
+    Values of fewer than 8 characters stay: a server of one's own may take any word as its key.
+    """
+    values = ((name, os.environ.get(name, "")) for name in names)
+    return _replace(text, ((name, value) for name, value in values if len(value) >= _LEAST_CHARACTERS))
+
+
+def _replace(text: str, values: Iterable[tuple[str, str]]) -> str:
+    for name, value in values:
+        text = text.replace(value, f"${name}")
+    return text
 
 
 def is_secret(value: str) -> bool:

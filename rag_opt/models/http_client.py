@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 from rag_opt.core.errors import ServerDown, ServerFailed
+from rag_opt.core.secrets import mask_variables
 from rag_opt.models.circuit_breaker import CircuitBreaker
 from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_replies import MOST_BYTES, Json, Reply, TooLarge, read_reply
@@ -30,7 +31,6 @@ _UNUSABLE = {401, 402, 403, 404, 405}
 _TOO_MUCH = {400, 413, 422}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
 _CONNECT_S = 10.0
-_LEAST_SECRET = 8  # characters
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -231,11 +231,7 @@ class HttpClient:
 
     def without_secrets(self, text: str) -> str:
         """Return the text without the keys that were sent: a server may repeat them."""
-        for variable in self._variables.values():
-            value = os.environ.get(variable) or ""
-            if len(value) >= _LEAST_SECRET:  # a server of one's own may take any word as its key
-                text = text.replace(value, f"${variable}")
-        return text
+        return mask_variables(text, self._variables.values())
 
 
 class _Session:

@@ -154,10 +154,12 @@ def load_bundle(
     folder = Path(path)
     manifest = _read_manifest(folder, check=check)
     _load_plugins(folder, manifest, plugins)
-    with _reading(folder, "spec.json") as content:
-        spec = PipelineSpec.from_dict(orjson.loads(content), where="spec.json")
-    with _reading(folder, "card.json") as content:
-        card = strict.load(EmbedderCard, orjson.loads(content), path="card.json")
+    with _blaming(folder, "spec.json") as inside:
+        spec = PipelineSpec.from_dict(orjson.loads(inside.read_bytes()), where="spec.json")
+    with _blaming(folder, "card.json") as inside:
+        card = strict.load(EmbedderCard, orjson.loads(inside.read_bytes()), path="card.json")
+    with _blaming(folder, "chunks") as inside:
+        chunks = ChunkTable.load(inside)
     values, machine = MemoryValues(), Machine(allow_code=tuple(allow_code))
     encoder = _open_encoder(folder, card, values, manifest, machine)
     if check and encoder.files_digest != manifest["model_files"]:
@@ -173,7 +175,7 @@ def load_bundle(
     pipeline = Pipeline(
         spec=spec,
         texts=CorpusText(corpus),
-        chunks=_read_chunks(folder),
+        chunks=chunks,
         encoder=encoder,
         values=values,
         index_keys={name: f"bundle {name}" for name in parts},
@@ -193,8 +195,8 @@ def _read_manifest(folder: Path, *, check: bool) -> PlainDict:
     damage = find_damage(folder) if check else ""
     if damage:
         raise BadBundle(f"{folder}: {damage}")
-    with _reading(folder, MANIFEST) as content:
-        manifest: PlainDict = orjson.loads(content)
+    with _blaming(folder, MANIFEST) as path:
+        manifest: PlainDict = orjson.loads(path.read_bytes())
         if manifest["format"] != FORMAT or not isinstance(manifest["model_files"], str):
             raise ValueError(f"format {manifest['format']!r}, where this version reads {FORMAT}")
     return manifest
@@ -215,25 +217,17 @@ def _load_plugins(folder: Path, manifest: PlainMapping, allowed: Sequence[str]) 
 
 
 @contextlib.contextmanager
-def _reading(folder: Path, name: str) -> Iterator[bytes]:
-    """Give the content of a file; whatever is wrong with it is BadBundle with its name."""
+def _blaming(folder: Path, name: str) -> Iterator[Path]:
+    """Give the path of a file or folder of a bundle; whatever is wrong with it is BadBundle with its name."""
     try:
-        yield (folder / name).read_bytes()
+        yield folder / name
     except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
         raise BadBundle(f"{folder}: {name} cannot be read: {error}") from error
 
 
 def _read_corpus(folder: Path, language: str) -> Corpus:
-    with _reading(folder, "documents.jsonl") as content:
-        lines = content.splitlines()
-        return Corpus(collect_documents((Document(**orjson.loads(one)) for one in lines), by_id=False), language)
-
-
-def _read_chunks(folder: Path) -> ChunkTable:
-    try:
-        return ChunkTable.load(folder / "chunks")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadBundle(f"{folder}: chunks cannot be read: {error}") from error
+    with _blaming(folder, "documents.jsonl") as path, path.open("rb") as lines:
+        return Corpus(collect_documents((Document(**orjson.loads(line)) for line in lines), by_id=False), language)
 
 
 def _open_encoder(
@@ -269,8 +263,7 @@ def _scorers(
 
 
 def _open_client(folder: Path, values: Values) -> LLMClient | None:
-    path = folder / _LLM
-    if not path.exists():
+    if not (folder / _LLM).exists():
         return None
-    with _reading(folder, _LLM) as content:
-        return LLMClient(strict.load(LanguageModel, orjson.loads(content), path=_LLM), values)
+    with _blaming(folder, _LLM) as path:
+        return LLMClient(strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=_LLM), values)

@@ -139,12 +139,10 @@ def _find_reason(
     reasons = Counter[str]()
     for _ in range(_DRAWN_FOR_A_VALUE):
         settings = {**space.draw_settings(slot, kind, random), **fixed}
-        try:
-            builder.check(PipelineSpec.from_dict({**space.draw(random), slot: {kind: settings}}))
-        except (ImpossiblePipeline, BadInput) as error:
-            reasons[str(error)] += 1
-        else:
+        reason = builder.reason_impossible({**space.draw(random), slot: {kind: settings}})
+        if not reason:
             return ""
+        reasons[reason] += 1
     return reasons.most_common(1)[0][0]
 
 

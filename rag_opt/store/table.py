@@ -13,7 +13,7 @@ from typing import TypeVar
 import filelock
 
 from rag_opt.core.digests import checksum
-from rag_opt.core.sqlite_errors import is_damage
+from rag_opt.core.sqlite_files import database_files, is_damage, move_database
 
 T = TypeVar("T")
 _CHECKSUM_BYTES = 8
@@ -110,12 +110,12 @@ class Table:
             if self._opened and self._path.exists() and self._path.stat().st_ino != self._opened:
                 return  # another process has mended it
             mended = self._path.with_name(f".{self._path.name}.mended")
-            _remove(mended)
+            for left in database_files(mended):  # by a killed process
+                left.unlink()
             kept = _salvage(self._path, mended)
             self._set_aside.mkdir(parents=True, exist_ok=True)
             aside = self._set_aside / f"{time.time_ns()}-{self._path.name}"
-            for path in _files(self._path):  # the write-ahead log lies beside its database there too
-                path.replace(aside.with_name(aside.name + path.name.removeprefix(self._path.name)))
+            move_database(self._path, aside)
             mended.replace(self._path)
         self._report(
             f"{self._path} was damaged ({damage}); {kept:,} sound values were kept, what is missing is computed again, "
@@ -191,13 +191,3 @@ def _salvage(damaged: Path, mended: Path) -> int:
                 if not is_damage(error, damaged):
                     raise
     return kept
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the files of a database that are there: itself, its write-ahead log, that one's index."""
-    return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm"), Path(f"{path}-journal")) if file.exists()]
-
-
-def _remove(path: Path) -> None:
-    for file in _files(path):
-        file.unlink()

@@ -77,15 +77,7 @@ class _Loop:
                 unfinished = f"trial {number} was not finished, what it paid for is kept"
                 self._watcher.note(f"{error}. {self._describe_progress()}; {unfinished}")
                 return
-            in_space = origin not in REFERENCES or proposal.spec in search.space
-            trial = dataclasses.replace(trial, in_space=in_space, damage=tuple(search.builder.store.take_notes()))
-            log.commit(trial, proposal.trial)
-            self._watcher.trial_finished(trial, self._done)
-            search.folder.damage += (damaged := log.take_damage())
-            for text in (*trial.damage, *damaged):
-                self._watcher.note(text)
-            if not in_space:
-                self._watcher.note(self._describe_outside(trial))
+            self._keep(trial, proposal)
             if origin == "baseline":
                 self._validate_guards(trial)
             self._budget_tracker.share = search.share_for_trials(log.trials)
@@ -97,6 +89,19 @@ class _Loop:
         if self._done < search.trials and search.minutes is not None and search.share_spent(log) >= 1:
             spent = f"{search.minutes:g} minutes of trials (study.minutes) are spent"
             self._watcher.note(f"{spent} after {self._done} of {search.trials} pipelines; more minutes go on from here")
+
+    def _keep(self, trial: Trial, proposal: Proposal) -> None:
+        """Write a finished trial, with what was found damaged while it was evaluated, and tell the watcher."""
+        search, log = self._search, self._log
+        in_space = trial.origin not in REFERENCES or proposal.spec in search.space
+        kept = dataclasses.replace(trial, in_space=in_space, damage=tuple(search.builder.store.take_notes()))
+        log.commit(kept, proposal.trial)
+        self._watcher.trial_finished(kept, self._done)
+        search.folder.damage += (damaged := log.take_damage())
+        for text in (*kept.damage, *damaged):
+            self._watcher.note(text)
+        if not in_space:
+            self._watcher.note(self._describe_outside(kept))
 
     def _validate_guards(self, baseline: Trial) -> None:
         """Raise BadInput for a guard of a metric that there is not; say of one that it may be of finalists alone."""
@@ -197,10 +202,9 @@ class _Loop:
             result = sweep(search.builder, spec, search.space, search.questions, price_per_1000_tokens=price)
         except (BadInput, ModelUnusable, BudgetSpent):
             raise
-        except Exception as error:
+        except Exception as error:  # of any class: a sweep only proposes, and the search goes on without it
             if find_fault(error, search.places) is not None:
                 raise
-            # a sweep only proposes; the search goes on without it
             failed = f"the lists of trial {trial.number} could not be swept"
             self._watcher.note(f"{failed}: {type(error).__name__}: {error}")
             return ()

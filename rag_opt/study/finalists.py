@@ -212,7 +212,9 @@ def _build_result(
 
 
 def _find_removed(search: Search, winner: Trial) -> tuple[str, ...]:
-    """Return the kinds of the winner that the space leaves out."""
+    """Return the kinds that the space leaves out of the baseline, where that won; an enqueued pipeline is exported."""
+    if winner.origin != "baseline":
+        return ()
     chosen = {slot: next(iter(part)) for slot, part in winner.spec.items()}
     return tuple(
         f"{slot}.{kind}" for slot, kind in chosen.items() if kind not in search.space.tree.get(slot, {kind: {}})

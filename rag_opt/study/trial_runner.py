@@ -74,10 +74,9 @@ def run_trial(
         return dataclasses.replace(trial, state="PRUNED", raced=True, reason=str(error))
     except (BadInput, ModelUnusable, BudgetSpent):
         raise
-    except Exception as error:
+    except Exception as error:  # a crash of any class is a finished trial; too many in a row stop the search
         if find_fault(error, search.places) is not None:  # of the machine, not of this pipeline
             raise
-        # a crash is a finished trial with its reason; too many in a row stop the search
         reason = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-_TRACEBACK_FRAMES)}")
         return dataclasses.replace(trial, reason=reason, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rag_opt.core.digests import checksum
 from rag_opt.core.errors import BadStudy
-from rag_opt.core.faults import find_fault, tells_of_fault
-from rag_opt.core.sqlite_errors import is_damage
+from rag_opt.core.faults import find_causes, find_fault, tells_of_fault
+from rag_opt.core.sqlite_files import is_damage, move_database
 from rag_opt.core.strict import PlainDict
 from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.interfaces import Direction
@@ -194,7 +194,7 @@ class TrialLog:
         try:
             disk = self._new_disk()
             return disk, [from_frozen_trial(frozen) for frozen in disk.get_trials(deepcopy=False)]
-        except Exception as error:
+        except Exception as error:  # Optuna and SQLAlchemy wrap SQLite's in classes of their own
             damaged = tells_of_damage(error, self._database) or isinstance(error, (BadStudy, ValueError))
             if not there or not damaged:
                 raise
@@ -228,7 +228,7 @@ class TrialLog:
         frozen = self._freeze(trial)
         try:
             self._disk.add_trial(frozen)
-        except Exception as error:
+        except Exception as error:  # Optuna and SQLAlchemy wrap SQLite's in classes of their own
             if not tells_of_damage(error, self._database):
                 raise
             self._damage.append(set_aside(self._database, str(error)))
@@ -252,17 +252,14 @@ def find_baseline_metrics(trials: Sequence[Trial]) -> dict[str, float] | None:
 
 
 def tells_of_damage(error: BaseException, database: Path) -> bool:
-    """Return whether an error of SQLAlchemy says that the database is damaged."""
-    original = getattr(error, "orig", None) or error.__cause__
-    return isinstance(original, sqlite3.Error) and is_damage(original, database)
+    """Return whether an error, or what it came from, says that the database is damaged."""
+    return any(isinstance(one, sqlite3.Error) and is_damage(one, database) for one in find_causes(error))
 
 
 def set_aside(database: Path, damage: str) -> str:
     """Move a damaged database away, and return what was done in words."""
     aside = database.with_name(f"{database.name}.damaged-{time.time_ns()}")
-    for path in (Path(f"{database}-wal"), Path(f"{database}-shm"), Path(f"{database}-journal"), database):
-        if path.exists():
-            path.replace(aside.with_name(aside.name + path.name.removeprefix(database.name)))
+    move_database(database, aside)
     return f"{database} was damaged ({damage}); set aside as {aside}, and its trials are evaluated again from the store"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
+
+from rag_opt.core.faults import find_fault
+from rag_opt.core.sqlite_files import database_files, move_database
 
 _SQLITE = "sqlite:///"
 
@@ -27,11 +29,10 @@ def ensure_database(uri: str) -> bool:
     with filelock.FileLock(path.with_name(f".{path.name}.making")):
         if path.exists() and not _is_half_made(path):
             return False
-        for file in _files(path):
-            file.replace(file.with_name(f"{file.name}.half-made-{time.time_ns()}"))
+        move_database(path, path.with_name(f"{path.name}.half-made-{time.time_ns()}"))
         aside = path.with_name(f".{path.name}.aside")
-        for file in _files(aside):  # of a killed process
-            file.unlink()
+        for left in database_files(aside):  # by a killed process
+            left.unlink()
         _migrate(aside)
         aside.replace(path)
     return True
@@ -47,12 +48,14 @@ def _is_half_made(path: Path) -> bool:
             raise
         runs = 0
     except sqlite3.DatabaseError:
-        return path.stat().st_size == 0  # not ours to judge: MLflow says what is wrong with it
+        return False  # not ours to judge: MLflow says what is wrong with it
     if runs:
         return False
     try:
         _migrate(path)
-    except Exception:  # whatever a migration stumbles over
+    except Exception as error:  # a migration fails with any class; but a full disk does not make it half made
+        if find_fault(error) is not None:
+            raise
         return True
     return False
 
@@ -62,9 +65,3 @@ def _migrate(path: Path) -> None:
     from mlflow.db import upgrade
 
     upgrade.callback(f"{_SQLITE}{path.as_posix()}")
-
-
-def _files(path: Path) -> Iterator[Path]:
-    for name in (path.name, f"{path.name}-journal", f"{path.name}-wal", f"{path.name}-shm"):
-        if path.with_name(name).exists():
-            yield path.with_name(name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from rag_opt.core.errors import Problem
-from rag_opt.core.secrets import is_secret, mask
+from rag_opt.core.secrets import is_secret
 from rag_opt.core.strict import PlainDict, PlainMapping, flatten
 from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.folder import StudyFolder
@@ -162,7 +162,7 @@ class MlflowStudy:
             if trial.damage:
                 tags["rag_opt.damage"] = "; ".join(trial.damage)[:5000]
             if trial.reason:
-                tags["rag_opt.reason"] = mask(trial.reason[:5000])
+                tags["rag_opt.reason"] = trial.reason[:5000]
             run_name = f"trial-{trial.number:04d}"
             known = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run_name)
         run_id = known.info.run_id

@@ -41,7 +41,7 @@ def test_a_secret_is_known_by_its_place_or_its_form(text: str) -> None:
     "text",
     [
         "https://host:8000/v1",
-        "sqlite:////home/me/outputs/mlflow.db",
+        "sqlite:////somewhere/outputs/mlflow.db",
         "space.generator.chat.max_tokens=512",
         "the password is asked for by the server",
         "a@b.c wrote http://host/?page=2",
@@ -72,7 +72,7 @@ def test_values_of_the_environment_are_known_wherever_they_stand(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PWD", "/home/me/project"), ("OLDPWD", "/home/me/project"), ("MY_KEY", "ollama")]
+    ("name", "value"), [("PWD", "/somewhere/project"), ("OLDPWD", "/somewhere/project"), ("MY_KEY", "ollama")]
 )
 def test_a_folder_and_a_placeholder_are_no_secrets(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +144,18 @@ def test_crashed_trials_are_tried_again_where_that_is_asked_for_and_faults_of_th
     assert len(again.trials) == base + 4, "each once"
     search.builder.close()
     search.builder.store.close()
+
+
+def test_a_database_that_is_damaged_during_a_search_is_written_anew_from_memory(tmp_path: Path) -> None:
+    log = TrialLog(tmp_path / "study.db", "s", SPACE, directions=["maximize"])
+    trials = [
+        Trial(number, "COMPLETE", spec_of(number + 1), "sampler", value=0.5, started="2026-01-01T00:00:00.000+00:00")
+        for number in range(3)
+    ]
+    for trial in trials[:2]:
+        log.commit(trial, None)
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection, connection:
+        connection.execute("ALTER TABLE trials RENAME TO gone")
+    log.commit(trials[2], None)
+    assert "was damaged" in log.take_damage()[0]
+    assert TrialLog(tmp_path / "study.db", "s", SPACE, directions=["maximize"]).trials == trials

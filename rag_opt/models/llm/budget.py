@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt
 
 from rag_opt.core.errors import BadStudy, BudgetSpent
 from rag_opt.core.forking import ThreadLock
-from rag_opt.core.sqlite_errors import is_damage
+from rag_opt.core.sqlite_files import is_damage
 from rag_opt.core.strict import STRICT
 from rag_opt.models.event_loop import PerLoop
 

@@ -19,24 +19,11 @@ _TRIAL_SECONDS = 0.1
 _SPREAD = 0.3  # of log seconds around what work alone says
 _SLOPE, _SLOPE_SPREAD = 1.0, 0.1  # of log seconds by log work: nearly all stages are linear
 _INTERCEPT_SPREAD = 2.0
-# seconds per unit of work before anything was measured: a character cut, a model distilled, a token embedded, a chunk
-# indexed, a question; of an answer a token of its context
-_PRIOR_SECONDS = {
-    "chunk": 2e-6,
-    "distil": 20.0,
-    "embed": 2e-4,
-    "compare": 2e-4,
-    "index": 5e-4,
-    "search": 1e-3,
-    "rewrite": 1.0,
-    "rerank": 2e-3,
-    "answer": 5e-6,
-    "rest": 1e-3,
-}
-_OTHER_PRIOR_SECONDS = 1e-3
+_OTHER_SECONDS = 1e-3  # a question, of what has no line in the table
 
 
-# the table that proposals are made by; models of UNIT_MILLIONS parameters, rounded from searches on two cores
+# the table that proposals are made by, and that forecasts begin with before anything was measured; models of
+# UNIT_MILLIONS parameters, rounded from searches on two cores
 UNIT_SECONDS: Mapping[str, float] = MappingProxyType(
     {
         "chunk": 1e-6,  # a character
@@ -83,7 +70,7 @@ class UnitCosts:
         if name in self._by_llm:
             return work * UNIT_SECONDS["answer by a language model"]
         family, _, rest = name.partition(" ")
-        return work * UNIT_SECONDS.get(family, _OTHER_PRIOR_SECONDS) * self._size(family, rest)
+        return work * UNIT_SECONDS.get(family, _OTHER_SECONDS) * self._size(family, rest)
 
     def _size(self, family: str, rest: str) -> float:
         millions = self._millions.get(rest) if family in _BY_SIZE else None
@@ -122,7 +109,7 @@ class CostModel:
 
 
 def _prior_intercept(name: str) -> float:
-    return math.log(_PRIOR_SECONDS.get(name.partition(" ")[0], _OTHER_PRIOR_SECONDS))
+    return math.log(UNIT_SECONDS.get(name.partition(" ")[0], _OTHER_SECONDS))
 
 
 def _fit_line(points: Sequence[tuple[float, float]], prior_intercept: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What an error of SQLite says: that the file is damaged, or that the machine cannot go on."""
+"""Files of SQLite databases: which they are, and whether an error says that they are damaged."""
 
 from __future__ import annotations
 
@@ -36,3 +36,14 @@ def is_damage(error: sqlite3.Error, path: Path) -> bool:
     if code & 0xFF == sqlite3.SQLITE_READONLY:  # a file of a version that SQLite will only read: its header says so
         return path.exists() and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     return code & 0xFF in _DAMAGE
+
+
+def database_files(path: Path) -> list[Path]:
+    """Return the files of a database that are there: itself, its journals, the index of its write-ahead log."""
+    return [file for end in ("", "-wal", "-shm", "-journal") if (file := path.with_name(f"{path.name}{end}")).exists()]
+
+
+def move_database(path: Path, aside: Path) -> None:
+    """Rename a database with all its files, which lie beside it there too."""
+    for file in database_files(path):
+        file.replace(aside.with_name(aside.name + file.name.removeprefix(path.name)))
