@@ -81,7 +81,7 @@ def run_session(
     try:
         with folder.lock():
             stored = _stored_settings(prepared, composed, conf_folders)
-            before = folder.bind(prepared.digests, stored)
+            before = folder.bind(prepared.digests, stored, prepared.runtimes)
             changes = sampler_changes(before, stored) if before else None
             return _run(prepared, changes, console=console, stop=stop)
     except Exception as error:  # of any class: a fault of the machine is told as one, all else goes on as it is

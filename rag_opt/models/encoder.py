@@ -141,7 +141,7 @@ class Encoder:
     @property
     def runtime(self) -> Runtime:
         """Runtime that encodes documents on this machine, for a model that runs here."""
-        return decide(self._machine, self.folder, self.values)
+        return decide(self._machine, self.card, self.values)
 
     def _read_identity(self, purpose: Purpose) -> str:
         """Return the hash of the model and of what runs it for a purpose; not of the card's name."""

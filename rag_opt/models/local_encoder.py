@@ -56,7 +56,7 @@ class LocalEncoder:
     @functools.cached_property
     def runtime(self) -> Runtime:
         """Runtime that encodes documents on this machine."""
-        return decide(self._machine, self.folder, self._values)
+        return decide(self._machine, self.card, self._values)
 
     @property
     def batch(self) -> tuple[int, int]:

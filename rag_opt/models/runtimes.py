@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from annotated_doc import Doc
 
 from rag_opt.core.digests import canonical_json, digest, file_digest, item_key, versions
 from rag_opt.core.errors import ModelRefused
 from rag_opt.core.strict import PlainDict
+from rag_opt.models.cards import ModelCard
 from rag_opt.store.values import Values
 
 Precision = Literal["float32", "bfloat16"]
 Library = Literal["torch", "openvino"]
 _FREE_SHARE = 2.0  # times its weights that a GPU must have free
 _FREE_BYTES = 2**30
+
+
+class DocumentRuntime(TypedDict):
+    """What a study encodes the documents of one model with: recorded when it begins, kept for all its trials."""
+
+    library: Library
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,9 @@ class Machine:
         Literal["auto", "float32", "bfloat16"], Doc("Precision of documents; queries are always float32.")
     ] = "auto"
     allow_code: Annotated[tuple[str, ...], Doc("Models whose own code may run, as `id@revision`.")] = ()
+    kept: Annotated[Mapping[str, DocumentRuntime], Doc("By id of a model: what the study that goes on began with.")] = (
+        field(default_factory=dict)
+    )
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,11 @@ class Runtime:
         return Runtime(self.device)
 
     @property
+    def record(self) -> DocumentRuntime:
+        """What a study records of it."""
+        return {"library": self.library, "precision": self.precision}
+
+    @property
     def facts(self) -> PlainDict:
         """Facts that determine a vector; part of stored keys."""
         libraries = {"sentence-transformers", "transformers", "torch", "tokenizers", self.library}
@@ -73,33 +90,65 @@ class Runtime:
         return (2048, 64) if self.device == "cpu" else (65_536, 1024)
 
 
-def decide(machine: Machine, folder: Path, values: Values) -> Runtime:
-    """Return the runtime that encodes documents with the model in `folder`.
+def decide(machine: Machine, card: ModelCard, values: Values) -> Runtime:
+    """Return the runtime that encodes documents with a model: the one that its study began with, if it goes on.
 
-    Without a GPU, nothing heavy is imported. Raises ModelRefused for a runtime that is not installed.
+    Without a GPU, nothing heavy is imported. Raises ModelRefused for a runtime that this machine does not have.
     """
-    device = machine.device if machine.device != "auto" else _device(folder, values)
+    device = machine.device if machine.device != "auto" else _device(card, values)
+    kept = machine.kept.get(card.id)
+    if kept is not None:
+        return _go_on(machine, kept, device)
     library: Library = "torch"
     if device == "cpu" and machine.runtime != "torch":
-        installed = importlib.util.find_spec("openvino") is not None
-        if machine.runtime == "openvino" and not installed:
-            raise ModelRefused("runtime=openvino: openvino is not installed; pip install openvino")
-        library = "openvino" if installed else "torch"
+        library = "openvino" if machine.runtime == "openvino" or _has_openvino() else "torch"
     if machine.document_precision != "auto":
-        return Runtime(device, library, machine.document_precision)
+        return _possible(Runtime(device, library, machine.document_precision), "document_precision=bfloat16")
     pays = (device == "cuda" and _gpu_multiplies_bfloat16()) or (device == "cpu" and _bfloat16_pays())
-    return Runtime(device, library, "bfloat16" if pays else "float32")
+    return _possible(Runtime(device, library, "bfloat16" if pays else "float32"), f"runtime={library}")
 
 
-def _device(folder: Path, values: Values) -> str:
+def _go_on(machine: Machine, kept: DocumentRuntime, device: str) -> Runtime:
+    """Return the runtime of a study that goes on. Raises ModelRefused where it cannot be had, or another is asked for.
+
+    Vectors of two runtimes differ, and so would trials before and after.
+    """
+    began = f"the study encodes documents in {kept['precision']} by {kept['library']}"
+    for setting, given, known in (
+        ("runtime", machine.runtime, kept["library"]),
+        ("document_precision", machine.document_precision, kept["precision"]),
+    ):
+        if given not in ("auto", known):
+            raise ModelRefused(f"{began}: {setting}={given} would mix two kinds of vectors")
+    on = "cpu" if kept["library"] == "openvino" else device
+    if machine.device not in ("auto", on):
+        raise ModelRefused(f"{began}, which does not run on device={machine.device}")
+    return _possible(Runtime(on, kept["library"], kept["precision"]), began)
+
+
+def _possible(runtime: Runtime, why: str) -> Runtime:
+    """Return the runtime if this machine has it; nothing else may quietly stand in for it."""
+    if runtime.library == "openvino" and not _has_openvino():
+        raise ModelRefused(f"{why}: openvino is not installed; pip install openvino")
+    if runtime.library == "openvino" and runtime.precision == "bfloat16" and not _has_bfloat16():
+        lacks = "this processor has no instructions for bfloat16, and OpenVINO would compute in float32"
+        raise ModelRefused(f"{why}: {lacks}")
+    return runtime
+
+
+def _has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _device(card: ModelCard, values: Values) -> str:
     """Return cuda only where the model fits into its free memory: decided once, then stored, so that keys stay."""
     if importlib.metadata.version("torch").endswith("+cpu"):
         return "cpu"
     import torch
 
     if torch.cuda.is_available():
-        key = item_key("device", [str(folder), torch.cuda.get_device_name()])
-        return values.fill("models", [key], lambda _: [b"cuda" if _fits(folder) else b"cpu"])[0].decode()
+        key = item_key("device", [card.id, card.dtype, torch.cuda.get_device_name()])
+        return values.fill("models", [key], lambda _: [b"cuda" if _fits(card) else b"cpu"])[0].decode()
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
@@ -109,11 +158,13 @@ def _gpu_multiplies_bfloat16() -> bool:
     return bool(torch.cuda.get_device_capability()[0] >= 8)  # Ampere and later
 
 
-def _fits(folder: Path) -> bool:
+def _fits(card: ModelCard) -> bool:
     import torch
 
     free, _ = torch.cuda.mem_get_info()
-    return bool(free > _FREE_SHARE * weights_bytes(folder) + _FREE_BYTES)
+    known = card.memory_gb  # by its card: nothing is downloaded to decide
+    needed = weights_bytes(card.folder) if known is None else known * 1e9
+    return bool(free > _FREE_SHARE * needed + _FREE_BYTES)
 
 
 def _bfloat16_pays(processor: str | None = None) -> bool:
@@ -123,10 +174,17 @@ def _bfloat16_pays(processor: str | None = None) -> bool:
     long. Processors that only add up bfloat16 pairs (avx512_bf16) gain at most 2 times and stay with float32. Nothing
     is timed: what a value depends on must not depend on what else the machine was doing.
     """
+    return "amx_bf16" in (_processor_facts() if processor is None else processor).split()
+
+
+def _has_bfloat16() -> bool:
+    """Return whether OpenVINO computes in bfloat16 here when it is asked to; without, it takes float32 quietly."""
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_processor_facts().split())
+
+
+def _processor_facts() -> str:
     facts = Path("/proc/cpuinfo")
-    if processor is None:
-        processor = facts.read_text() if facts.exists() else ""
-    return "amx_bf16" in processor.split()
+    return facts.read_text() if facts.exists() else ""
 
 
 def files_digest(folder: Path, values: Values) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from rag_opt.core import strict
 from rag_opt.core.documents import Corpus
@@ -18,7 +19,7 @@ from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.reranker_cards import reranker_card_library
-from rag_opt.models.runtimes import Machine
+from rag_opt.models.runtimes import DocumentRuntime, Machine
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.builtins import load_built_in
@@ -40,16 +41,25 @@ def read_dataset(given: PlainMapping) -> Dataset:
 
 
 def new_builder(
-    settings: Settings, corpus: Corpus, store: Store, cards: EmbedderCards, conf_folders: Sequence[Path]
+    settings: Settings,
+    corpus: Corpus,
+    store: Store,
+    cards: EmbedderCards,
+    conf_folders: Sequence[Path],
+    *,
+    kept: Mapping[str, DocumentRuntime] = MappingProxyType({}),
 ) -> PipelineBuilder:
-    """Return what builds pipelines over a corpus with the models and prompts of the settings."""
+    """Return what builds pipelines over a corpus with the models and prompts of the settings.
+
+    `kept`: by id of a model, what a study that goes on encodes its documents with.
+    """
     code = tuple(settings.embedder.allow_code)
     return PipelineBuilder(
         corpus,
         store,
         cards,
         rerankers=reranker_card_library(conf_folders).with_changes(settings.reranker.cards),
-        machine=Machine(settings.device, settings.runtime, settings.document_precision, code),
+        machine=Machine(settings.device, settings.runtime, settings.document_precision, code, kept),
         language_model=settings.llm,
         judge=settings.judge,
         prompts=prompt_library(conf_folders),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rag_opt.core.errors import BadInput, ImpossiblePipeline, Problem
+from rag_opt.core.errors import BadInput, ImpossiblePipeline, ModelRefused, Problem
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary, ModelCard
@@ -22,6 +22,7 @@ from rag_opt.models.llm.settings import (
 )
 from rag_opt.models.remote_code import allowed_code, code_name
 from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.space_models import SpaceModels
@@ -37,7 +38,7 @@ def find_problems(space: Space, baseline: PipelineSpec, models: SpaceModels, bui
     """Return everything that keeps a search from starting, or each of its pipelines from existing."""
     problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
     if not problems:
-        problems += _baseline_problems(baseline, builder)
+        problems += [*_runtime_problems(models, builder), *_baseline_problems(baseline, builder)]
     if builder.llm_client is None:
         problems += _missing_llm(space)
     if not problems:
@@ -75,6 +76,24 @@ def _code_not_allowed(card: ModelCard, where: str, builder: PipelineBuilder) -> 
     allow = f"embedder.allow_code=[{name}]" if name else "a revision in its card and embedder.allow_code"
     what = f"{card.id} needs its own code: serve it by text-embeddings-inference, or allow it by {allow}"
     return [Problem(where, what)]
+
+
+def _runtime_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield why documents cannot be encoded here as the settings say, or as the study that goes on began."""
+    for name in models.document_embedders:
+        try:
+            document_runtimes([name], builder)
+        except ModelRefused as error:
+            away = "; go on where it began, or begin a new study: study.name=…" if builder.machine.kept else ""
+            yield Problem(f"embedder.cards.{name}", f"{error}{away}")
+        except BadInput as error:
+            yield from error.problems
+
+
+def document_runtimes(names: Sequence[str], builder: PipelineBuilder) -> dict[str, DocumentRuntime]:
+    """Return by its id what encodes the documents of each model that runs here. Raises ModelRefused, BadInput."""
+    encoders = [builder.encoder(name) for name in names]
+    return {one.card.id: one.runtime.record for one in encoders if not one.card.served}
 
 
 def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:

@@ -7,6 +7,9 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_doc import Doc
 
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem
@@ -17,6 +20,7 @@ from rag_opt.evaluation.guards import Guards, default_guards
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.labels import read_labels_of
 from rag_opt.evaluation.prediction_powered import Labels
+from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.setup.builders import new_builder
 from rag_opt.setup.fingerprints import input_digests, models_digest
@@ -26,6 +30,7 @@ from rag_opt.setup.preflight import (
     describe_downloads,
     describe_impossible_values,
     describe_unpriced_models,
+    document_runtimes,
     find_problems,
 )
 from rag_opt.setup.schema import ObjectiveSettings, Settings
@@ -54,6 +59,7 @@ class Prepared:
     split: Split
     search: Search
     digests: dict[str, str]
+    runtimes: Annotated[dict[str, DocumentRuntime], Doc("By id of a model, what encodes its documents.")]
     notes: tuple[str, ...]
 
     @property
@@ -78,12 +84,14 @@ def prepare(
     downloads = describe_downloads(models, inputs.cards, inputs.rerankers)
     if downloads:
         announce(downloads)
-    builder, notes = _checked_builder(inputs, models, conf_folders)
-    return _bound(inputs, models, builder, [*inputs.notes, *notes, *_notes_of_settings(inputs)], name_suffix)
+    settings = inputs.settings
+    folder = StudyFolder(Path(settings.outputs) / f"{settings.study.name or inputs.dataset.name}{name_suffix}")
+    builder, notes = _checked_builder(inputs, models, conf_folders, folder)
+    return _bound(inputs, models, builder, [*inputs.notes, *notes, *_notes_of_settings(inputs)], folder)
 
 
 def _checked_builder(
-    inputs: Inputs, models: SpaceModels, conf_folders: Sequence[Path]
+    inputs: Inputs, models: SpaceModels, conf_folders: Sequence[Path], folder: StudyFolder
 ) -> tuple[PipelineBuilder, list[str]]:
     """Return what builds the pipelines, if everything that was read fits together; and notes."""
     settings, outputs = inputs.settings, Path(inputs.settings.outputs)
@@ -91,7 +99,8 @@ def _checked_builder(
         store = Store(outputs / "store")
     except OSError as error:
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
-    builder = new_builder(settings, inputs.dataset.corpus, store, inputs.cards, conf_folders)
+    kept = folder.kept_runtimes()
+    builder = new_builder(settings, inputs.dataset.corpus, store, inputs.cards, conf_folders, kept=kept)
     problems, notes = find_problems(inputs.space, inputs.baseline, models, builder), list[str]()
     try:
         notes = describe_cut_questions(inputs.dataset, models, builder)
@@ -118,7 +127,7 @@ def _notes_of_settings(inputs: Inputs) -> list[str]:
 
 
 def _bound(
-    inputs: Inputs, models: SpaceModels, builder: PipelineBuilder, notes: list[str], name_suffix: str
+    inputs: Inputs, models: SpaceModels, builder: PipelineBuilder, notes: list[str], folder: StudyFolder
 ) -> Prepared:
     """Return the search, with the digests of everything that its trials depend on."""
     settings, dataset, study = inputs.settings, inputs.dataset, inputs.settings.study
@@ -130,7 +139,6 @@ def _bound(
         "set of models": models_digest(inputs.space, inputs.baseline, inputs.objective_set, models, builder),
         "split": digest([study.search_share, parts.unit_kind, sorted(dataset.questions[i].id for i in parts.search)]),
     }
-    folder = StudyFolder(Path(settings.outputs) / f"{study.name or dataset.name}{name_suffix}")
     earlier, transfer_notes = _learn(inputs, folder, digests)
     questions = tuple(dataset.questions[i] for i in parts.search)
     space = dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible)
@@ -164,6 +172,7 @@ def _bound(
         split=parts,
         search=dataclasses.replace(search, share_for_trials=share),
         digests=digests,
+        runtimes=document_runtimes(models.document_embedders, builder),
         notes=(*notes, *transfer_notes),
     )
 

@@ -34,6 +34,11 @@ class SpaceModels:
     rerankers: tuple[tuple[str, PairReranker], ...]
     compared: dict[str, str]
 
+    @property
+    def document_embedders(self) -> tuple[str, ...]:
+        """Models that encode documents: those of the space, and the baseline's."""
+        return tuple(dict.fromkeys([*self.embedders, self.baseline_embedder]))
+
     @staticmethod
     def of(space: Space, baseline: PipelineSpec, objective_set: ObjectiveSet) -> SpaceModels:
         """Return the models that pipelines of a space, the baseline and the objectives use."""
@@ -45,7 +50,7 @@ class SpaceModels:
 
     def cards(self, embedders: EmbedderCards, rerankers: CardLibrary[RerankerCard]) -> Iterator[ModelCard]:
         """Yield the card of every model; one that is not there is left out, since it is reported with all else."""
-        for name in dict.fromkeys([*self.embedders, self.baseline_embedder, *self.compared]):
+        for name in dict.fromkeys([*self.document_embedders, *self.compared]):
             with contextlib.suppress(BadInput):
                 yield embedders.read(name)
         for _, part in self.rerankers:

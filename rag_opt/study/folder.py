@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypedDict, cast
 
 import filelock
@@ -19,6 +20,7 @@ from rag_opt.core.digests import checksum
 from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
+from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.store.artifacts import sweep_leftovers, write_atomically
 
 _AGAIN = "give the search's command again: it writes the file anew"
@@ -31,13 +33,15 @@ class StudySettings(TypedDict):
     name: str
     uid: str
     digests: dict[str, str]
+    runtimes: dict[str, DocumentRuntime]
     settings: PlainDict
 
 
 class StudyFolder:
     """Everything that a search writes, outputs/<study>/.
 
-    study.json            digests of corpus, questions, space, objective and baseline; the resolved settings
+    study.json            digests of corpus, questions, space, objective and baseline; what encodes the documents of
+                          each model; the resolved settings
     study.db              finished Optuna trials (SQLite): optuna-dashboard reads it
     rows/0007.parquet     what trial 7 returned and scored, a row per search question
     held_out/0007.parquet the same on the held-out questions, for finalists and the baseline
@@ -106,20 +110,28 @@ class StudyFolder:
         except filelock.Timeout:
             return True
 
-    def bind(self, digests: Mapping[str, str], settings: PlainMapping) -> PlainDict | None:
+    def bind(
+        self,
+        digests: Mapping[str, str],
+        settings: PlainMapping,
+        runtimes: Mapping[str, DocumentRuntime] = MappingProxyType({}),
+    ) -> PlainDict | None:
         """Bind the study to its inputs, or check that it is bound to these.
 
-        Return the settings that it had before, None for a new study. Raises StudyMismatch naming what differs, and a
-        name that is free.
+        `runtimes`: by id of a model, what encodes its documents. Return the settings that it had before, None for a new
+        study. Raises StudyMismatch naming what differs, and a name that is free.
         """
-        known = self._recover_settings()
+        known = self._read_binding()
         if known is not None:
+            if not known["settings"]:
+                path = self._settings_path
+                self.damage.append(f"{path} was missing or damaged; it was written again from {self.database}")
             changed = [name for name in digests if known["digests"].get(name) != digests[name]]
             if changed:
                 raise StudyMismatch(
                     f"the study {self.name!r} in {self.path} was made with another {' and another '.join(changed)}; "
                     "its trials cannot be compared with new ones. Give this search a new name: "
-                    f"study.name={self._free_name()}",
+                    f"study.name={self.free_name()}",
                     changed=changed,
                 )
         # what does not bind (where to track, how many trials) is as it was given last
@@ -127,6 +139,7 @@ class StudyFolder:
             name=known["name"] if known else self.name,
             uid=known["uid"] if known else uuid.uuid4().hex,
             digests=dict(digests),
+            runtimes={**(known.get("runtimes", {}) if known else {}), **runtimes},
             settings=dict(settings),
         )
         whole = {**content, "checksum": _checksum(content)}
@@ -137,7 +150,8 @@ class StudyFolder:
     def _settings_path(self) -> Path:
         return self.path / "study.json"
 
-    def _free_name(self) -> str:
+    def free_name(self) -> str:
+        """Return a name beside its own that no study has."""
         number = 2
         while (self.path.parent / f"{self.name}-{number}").exists():
             number += 1
@@ -161,10 +175,18 @@ class StudyFolder:
     def binding(self) -> PlainDict:
         """What identifies the study and its inputs: a part of its settings."""
         bound = self.settings()
-        return {"name": bound["name"], "uid": bound["uid"], "digests": bound["digests"]}
+        return {name: bound.get(name, {}) for name in ("name", "uid", "digests", "runtimes")}
 
-    def _recover_settings(self) -> StudySettings | None:
-        """Return the settings that the study had, without them those that its database kept; None for a new study."""
+    def kept_runtimes(self) -> dict[str, DocumentRuntime]:
+        """Return what it began to encode the documents of each model with; empty for a new study."""
+        known = self._read_binding()
+        return known.get("runtimes", {}) if known is not None else {}
+
+    def _read_binding(self) -> StudySettings | None:
+        """Return what the study is bound to, as its database kept it if need be, then without its settings.
+
+        None for a new study.
+        """
         if self._settings_path.exists():
             with contextlib.suppress(BadStudy):
                 return self.settings()
@@ -175,8 +197,7 @@ class StudyFolder:
         bound = load_binding(self.database)
         if bound is None:
             return None  # the database is damaged too, or of an earlier version: nothing is known of it
-        self.damage.append(f"{self._settings_path} was missing or damaged; it was written again from {self.database}")
-        return StudySettings(name=bound["name"], uid=bound["uid"], digests=bound["digests"], settings={})
+        return cast("StudySettings", {**bound, "settings": {}})
 
     def result(self) -> PlainDict | None:
         """Return the content of `result.json`, None before the end of the search. Raises BadStudy for a damaged one."""

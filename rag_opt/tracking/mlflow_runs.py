@@ -86,6 +86,7 @@ class MlflowStudy:
         self._folder = folder
         bound = folder.settings()
         self._settings: PlainDict = bound["settings"]
+        self._runtimes = bound.get("runtimes", {})
         tracking = self._settings["tracking"]
         outputs = folder.path.parent
         self.uri = tracking_uri(tracking, outputs)
@@ -125,7 +126,10 @@ class MlflowStudy:
         bound_at = int((self._folder.path / "study.json").stat().st_mtime * 1000)
         run = self._client.create_run(self._experiment, start_time=bound_at, tags=named, run_name=self._folder.name)
         composed = self._settings["composed"]
-        self._log(run.info.run_id, params=flatten(composed))
+        encoded = {
+            f"document_runtime.{id_}": f"{one['precision']} by {one['library']}" for id_, one in self._runtimes.items()
+        }
+        self._log(run.info.run_id, params={**flatten(composed), **encoded})
         self._artifact(run.info.run_id, "settings.json", composed)
         return str(run.info.run_id)
 

@@ -16,6 +16,7 @@ import pytest
 
 from rag_opt.core.errors import BadStudy
 from rag_opt.report.study import Study
+from rag_opt.study.folder import StudyFolder
 from tests.cli.conftest import Command, environment, trials_of
 
 
@@ -65,6 +66,8 @@ def test_rows_settings_and_result_that_were_cut_are_made_again(
     assert "0001.parquet is not what was written; trial 1 was asked again, and scores the same" in said
     assert "0002.parquet is missing; trial 2 was asked again" in said and "study.json was missing or damaged" in said
     assert len(orjson.loads((study / "result.json").read_bytes())["damage"]) == 3
+    kept = StudyFolder(study).settings()["runtimes"]
+    assert kept and kept == StudyFolder(finished).settings()["runtimes"], "also what its vectors were made with"
     assert [t.value for t in trials_of(finished)] == [t.value for t in load(study)]
     again = command("search", *tiny, "study.name=cut", "study.trials=8")
     assert again.returncode == 0 and "damage" not in again.stdout, "what was made again is sound"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from rag_opt.models.runtimes import DocumentRuntime
+from rag_opt.report.study import Study
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.samplers.proposals import spec_digest
 from tests.cli.conftest import Command, trials_of
+
+BFLOAT16: DocumentRuntime = {"library": "torch", "precision": "bfloat16"}
 
 
 def test_what_a_search_leaves(finished: Path) -> None:
@@ -56,6 +61,22 @@ def test_the_same_command_resumes(finished: Path, command: Command, tiny: list[s
     assert "note: from here on study.seed was 0, is 5" in done.stdout, done.stdout
     assert "note: from here on sampler.tpe.startup_trials was 2, is None" in done.stdout, done.stdout
     assert {t.origin for t in trials_of(finished.parent / "more")[6:]} == {"sampler"}
+
+
+def test_a_study_keeps_the_precision_that_it_began_with(finished: Path, command: Command, tiny: list[str]) -> None:
+    """As if it had begun on a machine that is fast in bfloat16."""
+    study = finished.parent / "elsewhere"
+    shutil.copytree(finished, study)
+    folder = StudyFolder(study)
+    bound = folder.settings()
+    folder.bind(bound["digests"], bound["settings"], dict.fromkeys(bound["runtimes"], BFLOAT16))
+    mixed = command("search", *tiny, "study.name=elsewhere", "study.trials=9", "document_precision=float32")
+    assert mixed.returncode == 2 and "document_precision=float32 would mix two kinds of vectors" in mixed.stderr
+    kept = command("search", *tiny, "study.name=elsewhere", "study.trials=12")
+    assert kept.returncode == 0, kept.stderr
+    assert list(folder.settings()["runtimes"].values()) == [BFLOAT16]
+    encoded = [trial.computed.get("inputs encoded", 0) for trial in Study(study).trials[8:]]
+    assert sum(encoded) > 0, "documents again, in that precision"
 
 
 def test_a_reference_pipeline_that_the_space_leaves_out_cannot_win(

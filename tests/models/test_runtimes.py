@@ -14,7 +14,7 @@ from rag_opt.models import loaded_models, runtimes
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.loaded_models import load_embedder, run_in_halves
-from rag_opt.models.runtimes import Machine, ModelFiles, Runtime, decide
+from rag_opt.models.runtimes import Library, Machine, ModelFiles, Precision, Runtime, decide
 from rag_opt.store.values import MemoryValues
 
 TEXTS = [f"Text number {number} says something else about rivers and bread. " * (number % 7 + 1) for number in range(8)]
@@ -26,6 +26,8 @@ PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
 def test_every_runtime_holds_the_vectors_of_plain_torch(runtime: str, precision: str, cards: EmbedderCards) -> None:
     pytest.importorskip(runtime)
     card = cards.read("minilm")
+    if runtime == "openvino" and precision == "bfloat16" and not runtimes._has_bfloat16():
+        pytest.skip("this processor has no bfloat16: see below")
     machine = Machine(device="cpu", runtime=runtime, document_precision=precision)  # type: ignore[arg-type]
     ours, plain = (Encoder(card, values=MemoryValues(), machine=one) for one in (machine, PLAIN))
     cosine = (ours.vectors(TEXTS, "document") * plain.vectors(TEXTS, "document")).sum(axis=1)
@@ -52,17 +54,59 @@ def test_a_processor_that_multiplies_bfloat16_is_known_by_its_flags(facts: str, 
 
 
 def test_nothing_is_timed_to_choose_a_runtime(cards: EmbedderCards) -> None:
-    values, folder = MemoryValues(), cards.read("minilm").folder
-    first = decide(Machine(device="cpu"), folder, values)
+    values = MemoryValues()
+    first = decide(Machine(device="cpu"), cards.read("minilm"), values)
     assert first.precision == ("bfloat16" if runtimes._bfloat16_pays() else "float32")
     assert values.computed == {} and first.exact == Runtime("cpu", "torch", "float32")
 
 
 def test_a_runtime_that_is_not_installed_is_refused(cards: EmbedderCards, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = cards.read("minilm").folder
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelRefused, match=r"openvino is not installed; pip install openvino$"):
-        decide(Machine(device="cpu", runtime="openvino"), folder, MemoryValues())
+        decide(Machine(device="cpu", runtime="openvino"), cards.read("minilm"), MemoryValues())
+
+
+def test_openvino_is_refused_where_it_would_quietly_compute_in_another_precision(
+    cards: EmbedderCards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    card, asked = cards.read("minilm"), Machine(device="cpu", runtime="openvino", document_precision="bfloat16")
+    monkeypatch.setattr(runtimes, "_processor_facts", lambda: "flags : fpu avx512f avx512bw")
+    with pytest.raises(ModelRefused, match=r"document_precision=bfloat16: this processor has no instructions"):
+        decide(asked, card, MemoryValues())
+    monkeypatch.setattr(runtimes, "_processor_facts", lambda: "flags : fpu avx512f avx512_bf16")
+    assert decide(asked, card, MemoryValues()) == Runtime("cpu", "openvino", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("library", "precision", "setting", "refusal"),
+    [
+        ("torch", "bfloat16", {}, ""),
+        ("torch", "float32", {}, ""),
+        ("openvino", "float32", {"runtime": "openvino", "document_precision": "float32"}, ""),
+        ("openvino", "bfloat16", {}, "the study encodes documents in bfloat16 by openvino: this processor has no"),
+        ("torch", "float32", {"runtime": "openvino"}, "runtime=openvino would mix two kinds of vectors"),
+        ("torch", "bfloat16", {"document_precision": "float32"}, "document_precision=float32 would mix two kinds"),
+        ("openvino", "float32", {"device": "cuda"}, "which does not run on device=cuda"),
+    ],
+)
+def test_a_study_that_goes_on_keeps_its_runtime_or_says_that_it_cannot(
+    cards: EmbedderCards,
+    monkeypatch: pytest.MonkeyPatch,
+    library: Library,
+    precision: Precision,
+    setting: dict[str, str],
+    refusal: str,
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(runtimes, "_processor_facts", lambda: "flags : fpu avx2")
+    card = cards.read("minilm")
+    machine = Machine(kept={card.id: {"library": library, "precision": precision}}, **setting)  # type: ignore[arg-type]
+    if refusal:
+        with pytest.raises(ModelRefused, match=refusal):
+            decide(machine, card, MemoryValues())
+    else:
+        assert decide(machine, card, MemoryValues()).record == {"library": library, "precision": precision}
 
 
 def test_a_model_that_cannot_be_exported_runs_on_torch(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class CrossEncoderScorer:
         self.folder = card.folder
         code = allowed_code(card, resources.machine.allow_code)
         self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype, code=code)
-        self._runtime: Runtime = decide(resources.machine, self.folder, resources.values).exact
+        self._runtime: Runtime = decide(resources.machine, card, resources.values).exact
         facts = [files_digest(self.folder, resources.values), card.reads_tokens, card.dtype, code, self._runtime.facts]
         self.key = digest(["cross_encoder", *facts])
 

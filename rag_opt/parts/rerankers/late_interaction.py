@@ -110,7 +110,7 @@ class ColBert(MaxSim):
     def __init__(self, card: RerankerCard, resources: RerankerResources) -> None:
         self.card, self.folder = card, card.folder
         self._files = ModelFiles(self.folder, card.reads_tokens, dtype=card.dtype)
-        self._runtime: Runtime = decide(resources.machine, self.folder, resources.values).exact
+        self._runtime: Runtime = decide(resources.machine, card, resources.values).exact
         self.key = digest(["colbert", files_digest(self.folder, resources.values), card.dtype, self._runtime.facts])
 
     def _of(self, texts: set[str], purpose: str) -> dict[str, Tokens]:
