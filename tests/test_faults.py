@@ -14,6 +14,7 @@ def test_nothing_is_lost_silently_wrong_or_unclear(tmp_path: Path) -> None:
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
     assert [(row[0], row[1]) for row in rows] == [
         ("| flipped bits in stored values", "200"),
+        ("| flipped bits in a study's files", "120"),
         ("| typing mistakes", "10"),
     ], done.stdout + done.stderr
     assert done.returncode == 0 and all(row[2:6] == ["0"] * 4 for row in rows), done.stdout

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
 from rich.console import Console
 
 from rag_opt.cli.composing import fail, say_download
@@ -24,7 +23,6 @@ from rag_opt.pipeline.spec import SpecDict
 from rag_opt.report.live_display import LiveDisplay
 from rag_opt.report.summary import build_summary
 from rag_opt.setup.prepare import Prepared, prepare
-from rag_opt.store.artifacts import write_atomically
 from rag_opt.store.upkeep import total_bytes
 from rag_opt.study.ask_tell import run_ask_tell_loop
 from rag_opt.study.cost.model import UNIT_SECONDS
@@ -194,8 +192,7 @@ def _compare_finalists(
         started=stop.before(started),
     )
     if result is not None:
-        content = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
-        write_atomically(prepared.search.folder.path / "result.json", content)
+        prepared.search.folder.save_result(result.to_dict())
         for number in result.held_out_means:
             outbox.held_out(number)
     return result

@@ -20,6 +20,7 @@ _DAMAGE = frozenset(
         sqlite3.SQLITE_ERROR,  # no such table, malformed schema: our statements are right
     }
 )
+_WORDS_OF_DAMAGE = ("malformed", "Could not decode to UTF-8")  # of errors that Python raises without a code
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: the file ends before its own header says
 
 
@@ -30,7 +31,7 @@ def is_damage(error: sqlite3.Error, path: Path) -> bool:
     """
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error)
+        return isinstance(error, sqlite3.DatabaseError) and any(word in str(error) for word in _WORDS_OF_DAMAGE)
     if code == _SHORT_READ:
         return True
     if code & 0xFF == sqlite3.SQLITE_READONLY:  # a file of a version that SQLite will only read: its header says so

@@ -1,7 +1,7 @@
 """The runtime of a model on this machine: plain torch, or OpenVINO where it is installed and there is no GPU.
 
 Documents are encoded by the fastest, in bfloat16 where the hardware is made for it; queries, and sentences that an
-answer is chosen from, by plain torch in float32, as in production: their vectors must not depend on their batch.
+answer is chosen from, by plain torch in float32, as in production: there their batch changes no more than the rounding.
 """
 
 from __future__ import annotations

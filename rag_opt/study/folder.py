@@ -16,13 +16,15 @@ import numpy as np
 import orjson
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.digests import checksum
+from rag_opt.core.digests import canonical_json, checksum
 from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
+from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
 from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.store.artifacts import sweep_leftovers, write_atomically
 
+_RESULT, _ROWS_CHECKSUM = "result.json", "rag_opt.checksum"
 _AGAIN = "give the search's command again: it writes the file anew"
 Row = PlainDict  # column -> value of one question
 
@@ -142,8 +144,7 @@ class StudyFolder:
             runtimes={**(known.get("runtimes", {}) if known else {}), **runtimes},
             settings=dict(settings),
         )
-        whole = {**content, "checksum": _checksum(content)}
-        write_atomically(self._settings_path, orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+        write_json(self._settings_path, cast("PlainDict", content))
         return dict(known["settings"]) if known else None
 
     @property
@@ -164,12 +165,7 @@ class StudyFolder:
 
     def settings(self) -> StudySettings:
         """Return the content of `study.json`. Raises BadStudy where it is missing or damaged."""
-        stored = read_json(self._settings_path)
-        written = stored.pop("checksum", None)  # older versions wrote none
-        bound: StudySettings = cast("StudySettings", stored)
-        if written is not None and written != _checksum(bound):
-            raise BadStudy(f"{self._settings_path} is not what was written; {_AGAIN}")
-        return bound
+        return cast("StudySettings", read_json(self._settings_path))
 
     @property
     def binding(self) -> PlainDict:
@@ -201,8 +197,12 @@ class StudyFolder:
 
     def result(self) -> PlainDict | None:
         """Return the content of `result.json`, None before the end of the search. Raises BadStudy for a damaged one."""
-        path = self.path / "result.json"
+        path = self.path / _RESULT
         return read_json(path) if path.exists() else None
+
+    def save_result(self, content: PlainDict) -> None:
+        """Write `result.json`."""
+        write_json(self.path / _RESULT, content)
 
     def rows_path(self, number: int, part: str = "rows") -> Path:
         """Return the file of a trial's rows. `part`: rows, or held_out."""
@@ -218,8 +218,9 @@ class StudyFolder:
 
         path = self.rows_path(number, part)
         path.parent.mkdir(exist_ok=True)
-        buffer = pa.BufferOutputStream()
-        pq.write_table(pa.table(_columns(run, scores)), buffer, compression="zstd")
+        buffer, table = pa.BufferOutputStream(), pa.table(_columns(run, scores))
+        table = table.replace_schema_metadata({_ROWS_CHECKSUM: _checksum(table.to_pylist())})
+        pq.write_table(table, buffer, compression="zstd")
         content = buffer.getvalue().to_pybytes()
         write_atomically(path, content)
         return checksum(content).hex()
@@ -271,15 +272,31 @@ class StudyFolder:
         write_atomically(path, orjson.dumps(table))
 
     def load_rows(self, number: int, part: str = "rows") -> list[Row]:
-        """Return what a trial returned and scored, a row per question."""
+        """Return what a trial returned and scored, a row per question. Raises BadStudy where it was damaged since."""
         import pyarrow.parquet as pq
 
-        rows: list[Row] = pq.read_table(self.rows_path(number, part)).to_pylist()
+        path = self.rows_path(number, part)
+        try:
+            table = pq.read_table(path)
+            rows: list[Row] = table.to_pylist()
+        except Exception as error:  # whatever Arrow makes of a damaged file
+            if find_fault(error) is not None:
+                raise
+            raise BadStudy(f"{path} cannot be read ({error}); {_AGAIN}") from None
+        written = (table.schema.metadata or {}).get(_ROWS_CHECKSUM.encode(), b"").decode()
+        if written and written != _checksum(rows):  # older versions wrote none
+            raise BadStudy(f"{path} is not what was written; {_AGAIN}")
         return rows
 
 
+def write_json(path: Path, content: PlainDict) -> None:
+    """Write a JSON file of a study, whole, with a checksum over its content."""
+    whole = {**content, "checksum": _checksum(content)}
+    write_atomically(path, orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+
+
 def read_json(path: Path) -> PlainDict:
-    """Return the content of a study's JSON file. Raises BadStudy where it is missing or cut."""
+    """Return the content of a study's JSON file. Raises BadStudy where it is missing, cut or not what was written."""
     try:
         content = orjson.loads(path.read_bytes())
     except FileNotFoundError:
@@ -288,11 +305,14 @@ def read_json(path: Path) -> PlainDict:
         raise BadStudy(f"{path} is damaged ({error}); {_AGAIN}") from None
     if not isinstance(content, dict):
         raise BadStudy(f"{path} is damaged (no mapping); {_AGAIN}")
+    written = content.pop("checksum", None)  # some files have none, nor had those of older versions
+    if written is not None and written != _checksum(content):
+        raise BadStudy(f"{path} is not what was written; {_AGAIN}")
     return content
 
 
-def _checksum(bound: StudySettings) -> str:
-    return checksum(orjson.dumps(bound, option=orjson.OPT_SORT_KEYS)).hex()
+def _checksum(content: object) -> str:
+    return checksum(canonical_json(content)).hex()
 
 
 def _columns(run: Run, scores: Scores) -> dict[str, object]:

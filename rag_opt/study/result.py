@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from rag_opt.core.strict import PlainDict
 from rag_opt.evaluation.decision import Verdict
 from rag_opt.evaluation.intervals import Interval
 from rag_opt.evaluation.prediction_powered import CorrectedGain
@@ -86,7 +87,7 @@ class Result:
     scored: dict[int, dict[str, int]] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> PlainDict:
         """Return plain data for JSON; numbers that are not finite are null."""
         return {name: _to_plain(value) for name, value in asdict(self).items()}
 

@@ -30,6 +30,7 @@ from rag_opt.study.space.space import Space
 T = TypeVar("T")
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 _BINDING = "binding"
+_UNREADABLE = (BadStudy, ValueError, LookupError, TypeError, AttributeError)  # what Optuna stumbles over in odd records
 _ATTRIBUTES = ("spec", "origin", "reason")
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -195,7 +196,7 @@ class TrialLog:
             disk = self._new_disk()
             return disk, [from_frozen_trial(frozen) for frozen in disk.get_trials(deepcopy=False)]
         except Exception as error:  # Optuna and SQLAlchemy wrap SQLite's in classes of their own
-            damaged = tells_of_damage(error, self._database) or isinstance(error, (BadStudy, ValueError))
+            damaged = tells_of_damage(error, self._database) or isinstance(error, _UNREADABLE)
             if not there or not damaged:
                 raise
             self._damage.append(set_aside(self._database, (str(error) or type(error).__name__).splitlines()[0]))

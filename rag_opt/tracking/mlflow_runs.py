@@ -126,10 +126,8 @@ class MlflowStudy:
         bound_at = int((self._folder.path / "study.json").stat().st_mtime * 1000)
         run = self._client.create_run(self._experiment, start_time=bound_at, tags=named, run_name=self._folder.name)
         composed = self._settings["composed"]
-        encoded = {
-            f"document_runtime.{id_}": f"{one['precision']} by {one['library']}" for id_, one in self._runtimes.items()
-        }
-        self._log(run.info.run_id, params={**flatten(composed), **encoded})
+        ran = {model: f"{one['precision']} by {one['library']}" for model, one in self._runtimes.items()}
+        self._log(run.info.run_id, params={**flatten(composed), **flatten({"document_runtime": ran})})
         self._artifact(run.info.run_id, "settings.json", composed)
         return str(run.info.run_id)
 

@@ -132,5 +132,7 @@ def test_a_full_disk_stops_the_search_and_the_same_command_goes_on(
     assert "Traceback" not in stopped.stderr
     done = command("search", *arguments)
     assert done.returncode == 0, done.stderr
-    ours = trials_of(workplace / "small" / "first")
-    assert [(t.spec, t.value) for t in ours] == [(t.spec, t.value) for t in trials_of(finished)]
+    ours, theirs = trials_of(workplace / "small" / "first"), trials_of(finished)
+    assert [t.spec for t in ours] == [t.spec for t in theirs]
+    # a vector changes by its rounding (1e-7) with the batch that it was first encoded in
+    assert [t.value for t in ours] == pytest.approx([t.value for t in theirs], abs=1e-6)

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import flipped_bits, full_disk, rebuilt_index, strange_replies, typing_mistakes
+from tests.faults import flipped_bits, flipped_studies, full_disk, rebuilt_index, strange_replies, typing_mistakes
 from tests.faults.outcome import Outcome
 
 # by name: what runs, and its rounds at --rounds 1
 FAULTS: dict[str, tuple[Callable[[int, Path], Outcome], int]] = {
     "flipped bits in stored values": (flipped_bits.run, 2000),
+    "flipped bits in a study's files": (flipped_studies.run, 1200),
     "index built again": (rebuilt_index.run, 10),
     "typing mistakes": (typing_mistakes.run, 100),
     "full disk, three places": (full_disk.run, 12),

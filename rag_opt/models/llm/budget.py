@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +14,11 @@ import pydantic.dataclasses
 from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
-from rag_opt.core.errors import BadStudy, BudgetSpent
+from rag_opt.core.errors import BudgetSpent
 from rag_opt.core.forking import ThreadLock
-from rag_opt.core.sqlite_files import is_damage
 from rag_opt.core.strict import STRICT
 from rag_opt.models.event_loop import PerLoop
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS call (
-    id INTEGER PRIMARY KEY, at REAL, who TEXT, model TEXT, state TEXT DEFAULT 'sent',
-    input_tokens INTEGER DEFAULT 0, output_tokens INTEGER DEFAULT 0, usd REAL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, at REAL, seconds REAL);
-"""
-_SUMS = "SELECT who, COUNT(*), SUM(input_tokens), SUM(output_tokens), SUM(usd) FROM call GROUP BY who"
+from rag_opt.models.llm.spending_file import SpendingFile
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -73,21 +62,6 @@ class _InFlight:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise BadStudy for a file that does not say any more what was spent."""
-    try:
-        ((said,),) = connection.execute("PRAGMA integrity_check(1)")
-    except sqlite3.DatabaseError as error:
-        if not is_damage(error, path):
-            raise
-        said = str(error)
-    if said != "ok":
-        raise BadStudy(
-            f"{path} is damaged ({said}): what was spent is not known. Put a copy in its place, or move it away to "
-            "count from nothing"
-        )
-
-
 class BudgetTracker:
     """Calls of one study, in memory until a file is opened for them.
 
@@ -107,36 +81,15 @@ class BudgetTracker:
         self._started = time.monotonic()
         self._earlier_s = 0.0
         self._in_flight = PerLoop(_InFlight)
-        self._path: Path | None = None
-        # by process: SQLite's connections must not be used, nor closed, after a fork
-        self._connections: dict[int, sqlite3.Connection] = {}
-        self._run = 0
+        self._file: SpendingFile | None = None
 
     def open(self, path: Path) -> None:
-        """Go on from what a file says was spent, and write there from now on."""
+        """Go on from what a file says was spent, and write there from now on. Raises BadStudy for a damaged one."""
         with self._lock:
-            self._path = path
-            connection = self._connection()
-            assert connection is not None
-            _refuse_damaged(connection, path)
-            connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _TABLES)
-            for who, *numbers in connection.execute(_SUMS):
+            self._file = SpendingFile(path)
+            for who, numbers in self._file.sums().items():
                 self.by_who[who] = Usage(*numbers)
-            self._started = time.monotonic()
-            self._earlier_s = float(connection.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0])
-            run = connection.execute("INSERT INTO run (at, seconds) VALUES (?, 0)", [time.time()])
-            self._run = int(run.lastrowid or 0)
-
-    def _connection(self) -> sqlite3.Connection | None:
-        """Return this process's connection to the file; None where none is open."""
-        if self._path is None:
-            return None
-        process = os.getpid()
-        if process not in self._connections:
-            self._connections[process] = sqlite3.connect(
-                self._path, timeout=60, check_same_thread=False, isolation_level=None
-            )
-        return self._connections[process]
+            self._started, self._earlier_s = time.monotonic(), self._file.earlier_s
 
     @property
     def total(self) -> Usage:
@@ -154,13 +107,9 @@ class BudgetTracker:
 
     def tick(self) -> None:
         """Write down how long this run has taken so far."""
-        self._write("UPDATE run SET seconds = ? WHERE id = ?", [time.monotonic() - self._started, self._run])
-
-    def _write(self, statement: str, values: Sequence[str | float]) -> None:
         with self._lock:
-            connection = self._connection()  # none while calls are cancelled after the end
-            if connection is not None:
-                connection.execute(statement, values)
+            if self._file is not None:  # none while calls are cancelled after the end
+                self._file.tick(time.monotonic() - self._started)
 
     def share_spent(self) -> float:
         """Return the share of the scarcest cap that is spent, of what may be spent now; 0 without any cap."""
@@ -205,8 +154,8 @@ class BudgetTracker:
         def end(state: str, cost: Usage) -> None:
             with self._lock:
                 self.by_who[who].add(cost)
-            values: list[str | float] = [state, cost.input_tokens, cost.output_tokens, cost.usd, number]
-            self._write("UPDATE call SET state = ?, input_tokens = ?, output_tokens = ?, usd = ? WHERE id = ?", values)
+                if self._file is not None:
+                    self._file.settle(number, state, cost.input_tokens, cost.output_tokens, cost.usd)
 
         try:
             yield end
@@ -230,20 +179,15 @@ class BudgetTracker:
         """Count a call that is about to be sent, and return its number."""
         with self._lock:
             self.by_who.setdefault(who, Usage()).calls += 1
-            connection = self._connection()
-            if connection is None:
-                return self.total.calls
-            statement = "INSERT INTO call (at, who, model) VALUES (?, ?, ?)"
-            return int(connection.execute(statement, [time.time(), who, model]).lastrowid or 0)
+            return self.total.calls if self._file is None else self._file.book(who, model)
 
     def close(self) -> None:
         """Write down how long this run took, and close the file."""
         self.tick()
         with self._lock:
-            self._path = None
-            connection = self._connections.pop(os.getpid(), None)
-            if connection is not None:
-                connection.close()
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
 
     def snapshot(self) -> dict[str, Usage]:
         """Return a copy of what everybody has spent so far."""

@@ -132,7 +132,8 @@ def test_tokens_and_dollars_are_those_of_the_answers(tmp_path: Path) -> None:
     assert spent.usd == pytest.approx(5 * 0.02)
     again.close()
     columns = {row[1] for row in sqlite3.connect(path).execute("PRAGMA table_info(call)")}
-    assert columns == {"id", "at", "who", "model", "state", "input_tokens", "output_tokens", "usd"}, "and no text"
+    known = {"id", "at", "who", "model", "state", "input_tokens", "output_tokens", "usd", "checksum"}
+    assert columns == known, "and no text"
 
 
 @pytest.mark.parametrize("concurrency", [1, 7])
