@@ -157,8 +157,11 @@ def _from_hub(card: ModelCard, name: str, *, only: str | None = None) -> Path:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """Return the contents of a JSON file; `default`, or an empty object, where there is none."""
-    return orjson.loads(path.read_bytes()) if path.is_file() else ({} if default is None else default)
+    """Return the contents of a JSON file; `default`, or an empty object, where there is none. Raises BadInput."""
+    try:
+        return orjson.loads(path.read_bytes()) if path.is_file() else ({} if default is None else default)
+    except orjson.JSONDecodeError as error:
+        raise BadInput([Problem(str(path), f"is no JSON: {error}")]) from None
 
 
 def identify(name: str) -> tuple[PlainDict, Path]:
