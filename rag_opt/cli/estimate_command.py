@@ -23,6 +23,7 @@ def estimate_command(composed: PlainDict, conf_folders: list[Path], name_suffix:
     """Print the forecast. Exits with 2 for input that cannot be used."""
     from rag_opt.setup.prepare import prepare
     from rag_opt.study.cost import estimate as estimating
+    from rag_opt.study.cost.probe import Allowance
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a probe builds is removed when it is stopped
     started = time.perf_counter()
@@ -40,6 +41,7 @@ def estimate_command(composed: PlainDict, conf_folders: list[Path], name_suffix:
             prepared.held_out,
             finalists=prepared.settings.study.finalists,
             startup_seconds=preparing + _IMPORTS_SECONDS,
+            allowance=Allowance(started),
         )
     except RagOptError as error:
         fail(error)

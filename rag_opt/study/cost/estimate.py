@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rag_opt.core.questions import Question
-from rag_opt.study.cost.probe import probe
-from rag_opt.study.cost.simulation import simulate_search
+from rag_opt.study.cost.probe import Allowance, probe
+from rag_opt.study.cost.simulation import SimulatedSearch, simulate_search
 from rag_opt.study.search import Search
 
-_SIMULATIONS = 3
+_SIMULATIONS = 3  # where there is time
 _UNCERTAINTY = 1.15  # factor by which what was probed may be off either way
 
 
@@ -47,13 +48,19 @@ class Estimate:
     trials: int
 
 
-def estimate(search: Search, held_out: Sequence[Question], *, finalists: int, startup_seconds: float) -> Estimate:
-    """Return the estimate of a search, in some seconds.
+def estimate(
+    search: Search, held_out: Sequence[Question], *, finalists: int, startup_seconds: float, allowance: Allowance
+) -> Estimate:
+    """Return the estimate of a search; more of it is measured and simulated while the allowance of time lasts.
 
     Nothing is put into the search's own store but what a probe of its models leaves there.
     """
-    probed = probe(search)
-    outcomes = [simulate_search(search, held_out, finalists, probed, seed) for seed in range(_SIMULATIONS)]
+    probed, outcomes, took = probe(search, allowance), list[SimulatedSearch](), 0.0
+    while not outcomes or (len(outcomes) < _SIMULATIONS and allowance.has(took)):
+        started = time.perf_counter()
+        outcomes.append(simulate_search(search, held_out, finalists, probed, seed=len(outcomes)))
+        took = time.perf_counter() - started
+        allowance.expect(sum(outcomes[-1].seconds.values()))
     families = dict.fromkeys(family for outcome in outcomes for family in outcome.seconds)
     seconds = [startup_seconds + sum(outcome.seconds.values()) for outcome in outcomes]
     medians = {

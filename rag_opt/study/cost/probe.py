@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from rag_opt.core.errors import RagOptError
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import lookup
 from rag_opt.evaluation.interfaces import ComparesAnswers, Objective
+from rag_opt.models.purposes import Purpose
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.store.artifacts import Store
@@ -30,6 +32,9 @@ _QUESTIONS = (12, 40)
 _EVIDENCE_CHARACTERS = 80
 _MOST_DRAWN = 500
 _MORE_PIPELINES = 6
+_TIMED_TEXTS, _SENTENCE_CHARACTERS = 16, 120
+_LEAST_SECONDS, _SHARE = 20.0, 0.1  # that an estimate may take, at least, and of what it estimates
+_RESERVED_SECONDS = 5.0  # for a simulation
 _KINDS_OF = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
 _WITHOUT_LLM: SpecDict = {"query": {"none": {}}, "reranker": {"none": {}}, "generator": {"extractive": {}}}
 # share of the answers that change when a slot does, about; measured on default searches (docs/history.md)
@@ -57,11 +62,31 @@ class ProbeResult:
     answer_tokens: float
 
 
-def probe(search: Search) -> ProbeResult:
-    """Run the reference pipelines and every kind and model of the space on a few documents, in a store of their own."""
+class Allowance:
+    """Seconds that an estimate may take: 20, or a tenth of what it estimates, whichever is more.
+
+    `started` as `time.perf_counter` says it.
+    """
+
+    def __init__(self, started: float) -> None:
+        self._started, self._most_s = started, _LEAST_SECONDS
+
+    def expect(self, seconds: float) -> None:
+        """Note that the search will take at least so long."""
+        self._most_s = max(self._most_s, _SHARE * seconds)
+
+    def has(self, seconds: float) -> bool:
+        """Return whether something may still be done that takes so long."""
+        return time.perf_counter() + seconds < self._started + self._most_s
+
+
+def probe(search: Search, allowance: Allowance) -> ProbeResult:
+    """Run the baseline and every model of the space, and while there is time every kind of part, on a few documents.
+
+    All is kept in a store of its own. What is not run is priced by a table (`UNIT_SECONDS`).
+    """
     corpus, questions = _copy_small(search)
     few, many = (questions[:count] for count in _QUESTIONS)
-    trials: list[StageCosts] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         original = search.builder
@@ -72,17 +97,18 @@ def probe(search: Search) -> ProbeResult:
             objective_set=_without_judge(search.objective_set),
             baseline=_without_llm(search.baseline.to_dict()),
         )
-        specs = list(_draw_covering(search, builder))
-        _measure(builder, specs[0], few[:2], search, finalist=True)  # imports and loading are not part of a stage
-        for spec in specs:
-            trials.append(_measure(builder, spec, few, search))
-            trials.append(_measure(builder, spec, many, search))
-        more = list(_draw_on_index_of(specs[0], search, builder))
-        trials += [_measure(builder, spec, many, search) for spec in more]
-        finalists = [
-            _measure(builder, spec, asked, search, finalist=True) for spec in more[:2] for asked in (few, many)
-        ]
-        tokens = [_answer_tokens(builder, spec, many) for spec in more]
+        baseline = search.baseline
+        _measure(builder, baseline, few[:2], search, finalist=True)  # imports and loading are not part of a stage
+        trials = [_measure(builder, baseline, asked, search) for asked in (few, many)]
+        trials += _time_models(search, builder, allowance)
+        finalists = [_measure(builder, baseline, asked, search, finalist=True) for asked in (few, many)]
+        asked_for = [baseline]
+        for spec in itertools.chain(_draw_covering(search, builder), _draw_on_index_of(baseline, search, builder)):
+            if not allowance.has(_RESERVED_SECONDS):
+                break
+            trials += [_measure(builder, spec, asked, search) for asked in (few, many)]
+            asked_for.append(spec)
+        tokens = [_answer_tokens(builder, spec, many) for spec in asked_for[-_MORE_PIPELINES:]]
         builder.close()
         store.close()
     answer_tokens = float(np.mean(tokens)) if _compares_answers(search) else 0.0
@@ -151,20 +177,50 @@ def _copy_small(search: Search) -> tuple[Corpus, list[Question]]:
     return Corpus(tuple(documents), search.builder.corpus.language), questions
 
 
+def _time_models(search: Search, builder: PipelineBuilder, allowance: Allowance) -> Iterator[StageCosts]:
+    """Yield work and seconds of the space's other models on some texts, and note what a search takes at least."""
+    own = search.baseline.embedder.name
+    table = builder.pipeline(search.baseline).chunks.texts(builder.corpus)
+    texts = [table[number] for number in np.linspace(0, len(table) - 1, min(_TIMED_TEXTS, len(table))).astype(int)]
+    least_s = 0.0
+    for name in model_names(search.space):
+        encoder, costs = builder.encoder(name), dict[str, tuple[float, float]]()
+        if name == own:
+            continue
+        purposes: tuple[tuple[Purpose, list[str]], ...] = (
+            ("document", texts),
+            ("sentence", [text[:_SENTENCE_CHARACTERS] for text in texts]),
+        )
+        for purpose, some in purposes:
+            encoder.vectors(["A first text."], purpose)  # loading is no stage
+            _, took_ms = encoder.timed_vectors(some, purpose)
+            tokens = float(np.minimum(encoder.tokenizer.lengths(some), encoder.reads_tokens).sum())
+            costs[encoder.stage(purpose)] = tokens, float(took_ms.sum()) / 1000
+        tokens, seconds = costs[encoder.stage("document")]
+        least_s += search.builder.corpus_tokens(encoder) * seconds / tokens
+        allowance.expect(least_s)
+        yield costs
+
+
 def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[PipelineSpec]:
-    """Yield the reference pipelines, then others until every kind and every model of the space was there once."""
-    random, missing = np.random.default_rng(0), _kinds_and_models(search)
+    """Yield the reference pipelines, then others until every kind of the space was there once.
+
+    With the baseline's model, which is loaded, where the kind can do with it.
+    """
+    random, missing = np.random.default_rng(0), _kinds_of_space(search)
     for spec in reference_pipelines(search.baseline).values():
-        missing -= _kinds_and_model(spec.to_dict())
-        yield spec
+        missing -= _kinds(spec.to_dict())
+        if spec != search.baseline:
+            yield spec
     for _ in range(_MOST_DRAWN):
         if not missing:
             return
         try:
             # what asks a language model is replaced: it is never run here, so never covered
             spec = _without_llm(search.space.draw(random))
-            covered = missing & _kinds_and_model(spec.to_dict())
+            covered = missing & _kinds(spec.to_dict())
             if covered:
+                spec = _with_model(spec, search.baseline.embedder.name, builder)
                 builder.check(spec)
         except RagOptError:  # one that cannot exist teaches nothing
             continue
@@ -173,14 +229,24 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
             yield spec
 
 
-def _kinds_and_models(search: Search) -> set[str]:
-    kinds = {f"{slot} {kind}" for slot in _KINDS_OF for kind in search.space.tree[slot]}
-    return kinds | {f"model {name}" for name in model_names(search.space)}
+def _with_model(spec: PipelineSpec, name: str, builder: PipelineBuilder) -> PipelineSpec:
+    """Return the pipeline with another embedding model; as it is where that cannot be."""
+    full = spec.to_dict()
+    ((kind, settings),) = full["embedder"].items()
+    try:
+        other = PipelineSpec.from_dict({**full, "embedder": {kind: {**settings, "name": name}}})
+        builder.check(other)
+    except RagOptError:
+        return spec
+    return other
 
 
-def _kinds_and_model(spec: SpecDict) -> set[str]:
-    kinds = {f"{slot} {next(iter(part))}" for slot, part in spec.items()}
-    return kinds | {f"model {next(iter(spec['embedder'].values())).get('name')}"}
+def _kinds_of_space(search: Search) -> set[str]:
+    return {f"{slot} {kind}" for slot in _KINDS_OF for kind in search.space.tree[slot]}
+
+
+def _kinds(spec: SpecDict) -> set[str]:
+    return {f"{slot} {next(iter(part))}" for slot, part in spec.items()}
 
 
 def _draw_on_index_of(spec: PipelineSpec, search: Search, builder: PipelineBuilder) -> Iterator[PipelineSpec]:
