@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from rag_opt.cli.override_errors import describe_merged_slots, refuse_unreadable
-from rag_opt.cli.signals import describe_stop, stop_at_once
+from rag_opt.cli.signals import Stopped, describe_stop, stop_at_once
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, RagOptError, suggest_names
 from rag_opt.core.faults import explain_fault
@@ -96,9 +96,9 @@ def compose_and_run(main: Main) -> None:
         fail(BadInput(_explained(error, sys.argv[1:], config_dirs)))
     except yaml.YAMLError as error:
         fail(BadInput([explain_yaml_error(error)]))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(describe_stop())
-        raise SystemExit(130) from None
+        raise SystemExit(stopped.exit_code if isinstance(stopped, Stopped) else 130) from None
     except Exception as error:  # of any class: a fault of the machine is told as one, another is left to Python
         told = explain_fault(error)
         if told is None:

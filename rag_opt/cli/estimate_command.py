@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_opt.cli.composing import fail
+from rag_opt.cli.signals import raise_when_stopped
 from rag_opt.core.errors import RagOptError
 from rag_opt.core.strict import PlainDict
 
@@ -25,7 +25,7 @@ def estimate_command(composed: PlainDict, conf_folders: list[Path], name_suffix:
     from rag_opt.study.cost import estimate as estimating
     from rag_opt.study.cost.probe import Allowance
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a probe builds is removed when it is stopped
+    raise_when_stopped()  # what a probe builds is removed when it is stopped
     started = time.perf_counter()
     downloads: list[str] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from rag_opt.cli.composing import compose_and_run, fail
+from rag_opt.cli.signals import Stopped, raise_when_stopped
 from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, suggest_names
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def make(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> Non
     """Write `questions.out`. Exits with 2 for input that cannot be used."""
     from rag_opt.testset.by_rule import make_by_rule
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_when_stopped()
     settings, corpus, builder, spec = _opened(composed, conf_folders)
     wanted, out = settings.questions, Path(settings.questions.out)
     if out.exists():
@@ -129,7 +129,7 @@ def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> No
     from rag_opt.testset.evidence import apply_decision
     from rag_opt.testset.pooling import pool_candidates
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_when_stopped()
     settings, corpus, builder, spec = _opened(composed, conf_folders)
     wanted, out = settings.questions, Path(settings.questions.out)
     questions = _asked(wanted, corpus)
@@ -142,12 +142,14 @@ def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> No
         questions[row] = apply_decision(questions[row], decision, labeller.origin)
         _write(out, questions)
 
+    exit_code = 0
     try:
         asked = [questions[row] for row in open_rows]
         labeller.label(asked, pool_candidates(builder, spec, asked, depth=wanted.candidates) if asked else [], done)
     except BudgetSpent as error:
         print(f"stopped   {error}")
-    except KeyboardInterrupt:
+    except Stopped as error:
+        exit_code = error.exit_code
         print("\nStopped; what was decided is kept, the same command goes on.")
     except BadInput:
         raise
@@ -158,6 +160,8 @@ def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> No
     if builder.budget_tracker.total.calls:
         print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
     builder.close()
+    if exit_code:
+        raise SystemExit(exit_code)
 
 
 def _asked(wanted: QuestionSettings, corpus: Corpus) -> list[Question]:

@@ -47,6 +47,25 @@ def stop_at_once() -> None:
         signal.signal(number, leave)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the command. `exit_code`: 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+def raise_when_stopped() -> None:
+    """From now on a signal raises Stopped, so that what is half done is cleared away; a second one ends at once."""
+
+    def interrupt(number: int, frame: object) -> None:
+        stop_at_once()
+        raise Stopped(number)
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+
+
 class Stop:
     """Remembers that a stop was asked for. As a watcher of the search it lets no trial and no batch begin after that.
 

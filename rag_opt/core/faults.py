@@ -26,7 +26,10 @@ _WORDS: dict[Kind, str] = {
 }
 _REMEDIES: dict[Kind, str] = {
     "room": "make room (`python -m rag_opt.store evict` removes what is made again)",
-    "memory": "end other programs, or give smaller models, smaller chunks or device=cpu",
+    "memory": (
+        "end other programs, or set device=cpu; where that is not enough, leave out large models "
+        "(embedder.max_parameters=…, in millions) or long chunks, under another study.name"
+    ),
     "disk": "check the disk, or put outputs= on another one",
     "read-only": "make the folder writable, or give another one by outputs=",
     "files": "raise the limit (`ulimit -n`)",

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_a_signal_before_anything_was_started(workplace: Path, tiny: list[str], 
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + number and "Traceback" not in said, said
     assert "Stopped" in said and "python -m rag_opt.search dataset=folder" in said, "how to go on"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_estimate_that_is_stopped_leaves_nothing(command: Command, tiny: list[str], number: signal.Signals) -> None:
+    process = command.start("estimate", *tiny, "study.name=estimated")
+    place, deadline = Path(tempfile.gettempdir()), time.monotonic() + 30
+    while time.monotonic() < deadline and not list(place.glob(f"rag_opt_probe_{process.pid}_*")):
+        time.sleep(0.002)
+    assert process.is_running
+    process.send_signal(number)
+    done = process.finish(30)
+    assert done.returncode == 128 + number and "Traceback" not in done.stdout + done.stderr, done
+    assert "Stopped" in done.stdout and not list(place.glob(f"rag_opt_probe_{process.pid}_*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

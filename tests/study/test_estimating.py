@@ -34,7 +34,7 @@ def test_each_kind_that_needs_no_language_model_is_run_once_and_no_more(tmp_path
     asking = ["experiment=answering", "llm.base_url=http://127.0.0.1:9/v1", "llm.model=m"]
     search = prepared(tmp_path, *asking, "pipeline.chunker.recursive.size=96").search
     search = dataclasses.replace(search, baseline=_without_llm(search.baseline.to_dict()))
-    drawn = [spec.to_dict() for spec in _draw_covering(search, search.builder)]
+    drawn = [search.baseline.to_dict(), *(spec.to_dict() for spec in _draw_covering(search, search.builder))]
     seen = {(slot, kind) for spec in drawn for slot, part in spec.items() for kind in part}
     wanted = {(slot, kind) for slot, parts in search.space.tree.items() for kind in parts if kind != "chat"}
     assert wanted <= seen and ("generator", "chat") not in seen

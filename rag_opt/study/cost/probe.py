@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def probe(search: Search, allowance: Allowance) -> ProbeResult:
     """
     corpus, questions = _copy_small(search)
     few, many = (questions[:count] for count in _QUESTIONS)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=f"rag_opt_probe_{os.getpid()}_") as folder:
         store = Store(Path(folder))
         original = search.builder
         # without a language model: nothing is paid for an estimate
