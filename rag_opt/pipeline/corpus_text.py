@@ -9,8 +9,9 @@ import numpy as np
 from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus, Span
-from rag_opt.text.sentences import split_sentences, trim
+from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokens import Tokenizer, TokenMap, budget_tokenizer
+from rag_opt.text.trimming import trim
 
 
 class CorpusText:

@@ -15,7 +15,8 @@ from rag_opt.core.questions import Question
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.parts.chunkers.markdown import headings
 from rag_opt.testset.passages import cut_passages, interleave_documents
-from rag_opt.text.sentences import split_sentences, trim
+from rag_opt.text.sentences import split_sentences
+from rag_opt.text.trimming import trim
 
 CLOZE, HEADING = "made by rule: a sentence without its key terms", "made by rule: a heading"
 _WORD = re.compile(r"[^\W\d_]{4,}")

@@ -8,8 +8,8 @@ import numpy as np
 
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.text.cutting import cut
-from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import TokenMap, budget_tokenizer
+from rag_opt.text.trimming import trim
 
 _MIN_WORDS = 20
 

@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from rag_opt.core.documents import Chunk
-from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import TokenMap
+from rag_opt.text.trimming import trim
 
 Piece = tuple[int, int]  # half-open character offsets
 Divide = Callable[[Piece], Sequence[Piece]]
 
 # From coarse to fine: paragraphs, lines, sentences, words. A cut falls after the separator.
-SEPARATORS = tuple(re.compile(p) for p in (r"\n[ \t]*\n\s*", r"\n", r"(?<=[.!?…])\s+|(?<=[。！？])", r"\s+"))
+SEPARATORS = tuple(re.compile(p) for p in (r"\n[ \t]*\n\s*", r"\n", r"(?<=[.!?…։؟۔।॥။።។])\s+|(?<=[。！？])", r"\s+"))
 
 
 def cut(

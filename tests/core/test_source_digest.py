@@ -25,7 +25,7 @@ def test_the_source_of_a_part_includes_what_it_imports(
     package = tmp_path / "pack"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "part.py").write_text(f"{how}\nfrom rag_opt.text.sentences import trim\n\nUSED = {used}, trim\n")
+    (package / "part.py").write_text(f"{how}\nfrom rag_opt.text.trimming import trim\n\nUSED = {used}, trim\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     digests = []
     for text in ("x = 1", "x = 2"):
@@ -96,7 +96,7 @@ def test_few_modules_are_behind_the_key_of_a_kind(slot: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("module", "behind"),
     [
-        ("rag_opt.parts.chunkers.fixed", {"parts.chunkers.fixed", "text.sentences", "text.tokens"}),
+        ("rag_opt.parts.chunkers.fixed", {"parts.chunkers.fixed", "text.tokens", "text.trimming"}),
         ("rag_opt.parts.rerankers.mmr", {"parts.rerankers.mmr", "core.ranked_lists"}),
         ("rag_opt.parts.generators.extractive", {"parts.generators.extractive"}),
         ("rag_opt.metrics.evidence", {"metrics.evidence", "metrics.offset_line"}),

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import kinds
 from rag_opt.parts.interfaces import VectorChunker
-from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokens import TokenMap, budget_tokenizer
 
 TOKENIZER = budget_tokenizer()
@@ -73,22 +72,3 @@ def test_overlap_is_shared_and_bounded(kind: str) -> None:
     chunks = kinds("chunker")[kind](size=40, overlap=0.25).split(Document("d", text), tokenizer=TOKENIZER)
     shared = [tokens.count(b.start, a.end) for a, b in pairwise(chunks)]
     assert len(shared) > 5 and all(0 < count <= 10 for count in shared)
-
-
-@given(anything)
-@settings(max_examples=200, deadline=None)
-def test_sentences_cover_everything_once(text: str) -> None:
-    spans = split_sentences(text)
-    assert all(a[1] <= b[0] for a, b in pairwise(spans))
-    said = "".join("".join(text[s:e].split()) for s, e in spans)
-    assert said == "".join(text.split())
-
-
-def test_sentences_know_abbreviations_and_lists() -> None:
-    text = "Use e.g. This one. See Dr. Who.\n\n- First item\n- Second item"
-    assert [text[s:e] for s, e in split_sentences(text)] == [
-        "Use e.g. This one.",
-        "See Dr. Who.",
-        "- First item",
-        "- Second item",
-    ]

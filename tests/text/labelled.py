@@ -1,7 +1,7 @@
 """A labelled sample of sentences in twenty languages, written for this project, with traps.
 
-`sentences/<language>.txt`: a sentence per line. `⏎` before one: it begins a line (a list item, say); `⏎` alone: an empty
-line stands before the next. All others follow one another after a space, in Chinese and Japanese without one.
+`sentences/<language>.txt`: a sentence per line. `⏎` before one: it begins a line (a list item, say); `⏎` alone: an
+empty line stands before the next. All others follow one another after a space, in Chinese and Japanese without one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ def read_sample(language: str) -> tuple[str, list[tuple[int, int]]]:
         if line == "⏎":
             between = "\n\n"
             continue
-        if line.startswith("⏎"):
-            between, line = between or "\n", line[1:]
+        sentence = line.removeprefix("⏎")
+        if sentence != line and between != "\n\n":
+            between = "\n"
         text += between if text else ""
-        spans.append((len(text), len(text) + len(line)))
-        text += line
+        spans.append((len(text), len(text) + len(sentence)))
+        text += sentence
         between = "" if language in _UNSPACED else " "
     return text, spans
 

@@ -16,8 +16,8 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
 from rag_opt.text.cutting import Piece, cut, to_chunks
-from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import Tokenizer, TokenMap
+from rag_opt.text.trimming import trim
 
 
 @register("chunker", "cluster")

@@ -12,8 +12,8 @@ from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.interfaces import OverlapDefaults
-from rag_opt.text.sentences import trim
 from rag_opt.text.tokens import Tokenizer, TokenMap
+from rag_opt.text.trimming import trim
 
 
 @register("chunker", "fixed")

@@ -12,8 +12,9 @@ from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.interfaces import ChunkerDefaults
-from rag_opt.text.sentences import split_sentences, trim
+from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokens import Tokenizer, TokenMap
+from rag_opt.text.trimming import trim
 
 
 @register("chunker", "sentence")
