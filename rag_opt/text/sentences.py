@@ -24,11 +24,11 @@ _CLOSER_APART = re.compile(r"[»›”)\]}]+(?=\s|$)\s*")  # after a space, as F
 _OPENER_TAKEN = re.compile(r"[“‘『「【（《〈]+$")  # Unicode's rules take it for a closing one where no space is written
 _NUMBER = re.compile(r"\(?\d+(?:\.\d+)*")
 _ORDINAL = re.compile(r"\d{1,2}")
-# ends that Unicode's rules do not know: an ellipsis before a capital letter, a full stop before a number, and the Greek
-# question mark where Greek is written
+# ends that Unicode's rules do not know: an ellipsis before a capital letter, a full stop before a number or an iPhone,
+# and the Greek question mark where Greek is written
 _OTHER_END = re.compile(
     rf"(?:…[{re.escape(_CLOSERS)}]*\s+(?=[{re.escape(_OPENERS)}]*\w)"
-    rf"|\.[{re.escape(_CLOSERS)}]*\s+(?=[{re.escape(_OPENERS)}]*\d)"
+    rf"|\.[{re.escape(_CLOSERS)}]*\s+(?=[{re.escape(_OPENERS)}]*(?:\d|[a-z]{{1,5}}[A-Z]))"
     rf"|[;\u037e][!?]*[{re.escape(_CLOSERS)}]*\s+)"
 )
 _GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][»”’)]*$")

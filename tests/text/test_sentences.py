@@ -33,6 +33,7 @@ def sentences(text: str) -> list[str]:
         ("Er kam am 3. Mai und ist noch da. Übrigens: ja.", ["Er kam am 3. Mai und ist noch da.", "Übrigens: ja."]),
         ("Take vitamin C. The rest follows.", ["Take vitamin C.", "The rest follows."]),
         ("Use e.g. This one. See Dr. Who.", ["Use e.g. This one.", "See Dr. Who."]),
+        ("iPhones fell. eBay rose. macOS came.", ["iPhones fell.", "eBay rose.", "macOS came."]),
         ("T. S. Eliot wrote it. J. Smith read it.", ["T. S. Eliot wrote it.", "J. Smith read it."]),
         ("¿Vienes? ¡Sí! Él no.", ["¿Vienes?", "¡Sí!", "Él no."]),
         ("他说：“好。”然后走了。", ["他说：“好。”", "然后走了。"]),

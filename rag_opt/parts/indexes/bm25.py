@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +18,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.index_queries import BM25Parameters, Stemmer, StopWords
+from rag_opt.text.words import split_words
 
 # ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
 STOP_WORDS: dict[str, StopWords] = {
@@ -39,10 +37,6 @@ STEMMERS: dict[str, Stemmer] = {
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _WORDLESS = "\0"
 _NONE = ("none", "corpus")  # of a corpus whose language nobody knows
-# runs of two or more word characters, as bm25s has it, and the marks that some scripts write vowels with
-_WORD = r"(?u)[\w\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0900-\u0dff]{2,}"
-# scripts that put no space between words: every two neighbouring characters are one
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _DELTAS = {"bm25+": 1.0, "bm25l": 0.5}  # as they were published
 
 
@@ -51,8 +45,8 @@ _DELTAS = {"bm25+": 1.0, "bm25l": 0.5}  # as they were published
 class BM25(BM25Parameters):
     """Search words by BM25 (bm25s; Lù, 2024).
 
-    Words are lower-cased runs of two or more word characters (NFKC); of Chinese, Japanese and Thai every two
-    neighbouring characters.
+    Words of any script, in one case and form (`rag_opt.text.words`), without points and accents that are often left
+    out; where a script has no spaces, every two neighbouring characters; of code also the parts of identifiers.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("bm25s", "pystemmer")
@@ -144,11 +138,6 @@ class OpenBM25:
         """Nothing is held open."""
 
 
-def _bigrams(run: re.Match[str]) -> str:
-    characters = run.group()
-    return " ".join(["", *(a + b for a, b in itertools.pairwise(characters)), ""])
-
-
 def _splitter(stop_words: str, stemmer: str) -> Callable[[list[str]], list[list[str]]]:
     import bm25s
 
@@ -160,9 +149,9 @@ def _splitter(stop_words: str, stemmer: str) -> Callable[[list[str]], list[list[
 
     def split(texts: list[str]) -> list[list[str]]:
         left_out = [] if stop_words in _NONE else stop_words
-        plain = [_UNSPACED.sub(_bigrams, unicodedata.normalize("NFKC", text)) for text in texts]
+        plain = [" ".join(split_words(text)) for text in texts]
         words: list[list[str]] = bm25s.tokenize(
-            plain, token_pattern=_WORD, stopwords=left_out, stemmer=cut, return_ids=False, show_progress=False
+            plain, token_pattern=r"\S+", stopwords=left_out, stemmer=cut, return_ids=False, show_progress=False
         )
         return words
 
