@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ from rag_opt.core.digests import file_digest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
+
+
+_BYTES_OF_UNKNOWN = 4
+_MOST_SPACES = 100  # between two tokens; more of them count
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,25 @@ class Tokenizer:
         return rust
 
     def starts(self, text: str) -> IntArray:
-        """Return the ascending start offsets of the tokens of `text`, special tokens left out."""
-        offsets = self._rust.encode(text, add_special_tokens=False).offsets
-        return np.unique(np.array([start for start, end in offsets if end > start], np.int64))
+        """Return the ascending start offsets of the tokens of `text`, special tokens left out.
+
+        What the tokenizer does not know (WordPiece gives up a word of 100 characters, and any of a foreign script) or
+        leaves out counts a token for every four bytes, so that no size is without a bound.
+        """
+        encoded = self._rust.encode(text, add_special_tokens=False)
+        places = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        ids, real = np.array(encoded.ids, np.int64), places[:, 1] > places[:, 0]
+        places, ids = places[real], ids[real]
+        wide = places[(ids == self._unknown) & (places[:, 1] - places[:, 0] > 1)] if self._unknown is not None else []
+        found = [places[:, 0], *(_every_four_bytes(text, *place) for place in [*wide, *_gaps(text, places)])]
+        return np.unique(np.concatenate(found))
+
+    @functools.cached_property
+    def _unknown(self) -> int | None:
+        """Id of the token that stands for what is not known; None where there is none."""
+        model = self._rust.model
+        name = getattr(model, "unk_token", None) or "<unk>"
+        return self._rust.token_to_id(name)
 
     def lengths(self, texts: list[str]) -> IntArray:
         """Return how many tokens each text has as a model reads it, special tokens included."""
@@ -66,6 +87,28 @@ class Tokenizer:
     def special_tokens(self) -> int:
         """Number of tokens that the model adds to every input."""
         return int(self._rust.num_special_tokens_to_add(is_pair=False))
+
+
+def _gaps(text: str, places: IntArray) -> Iterator[tuple[int, int]]:
+    """Yield what stands between tokens and is more than some white space."""
+    ends = np.maximum.accumulate(np.concatenate([[0], places[:, 1]]))
+    starts = np.concatenate([places[:, 0], [len(text)]])
+    for gap in np.flatnonzero(starts - ends > 1):
+        start, end = int(ends[gap]), int(starts[gap])
+        if end - start > _MOST_SPACES or text[start:end].strip():
+            yield start, end
+
+
+def _every_four_bytes(text: str, start: int, end: int) -> IntArray:
+    """Return the offsets in [start, end) that cut it into pieces of at most four bytes of UTF-8 each."""
+    found, size = list[int](), _BYTES_OF_UNKNOWN
+    for place, character in enumerate(text[start:end], start):
+        needs = 1 if character < "\x80" else 2 if character < "\u0800" else 3 if character < "\U00010000" else 4
+        if size + needs > _BYTES_OF_UNKNOWN:
+            found.append(place)
+            size = 0
+        size += needs
+    return np.array(found, np.int64)
 
 
 @functools.cache
