@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,9 +105,8 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
     if not isinstance(given, dict) or set(given) not in _SHAPES:
         shapes = " or ".join("{" + ", ".join(sorted(shape)) + "}" for shape in _SHAPES)
         raise BadInput([Problem(where, f"is {given!r}; should be a quote or {shapes}")])
-    if "document" in given and given["document"] not in resolver.corpus.position:
-        known = suggest_names(given["document"], resolver.corpus.position)
-        raise BadInput([Problem(where, f"there is no document {given['document']!r}{known}")])
+    if "document" in given:
+        given = {**given, "document": _find_document(given["document"], resolver, where)}
     if "quote" in given:
         return [*_resolve_quote(str(given["quote"]), given.get("document"), resolver, where)]
     document = str(given["document"])
@@ -118,6 +118,17 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
     if "start" in given:
         return [_to_span(given, resolver, where)]
     return [WholeDocument(document, _relevance(given, where))]
+
+
+def _find_document(name: object, resolver: QuoteResolver, where: str) -> str:
+    """Return the id of a document; its Unicode form does not matter: a Mac writes names of files in another."""
+    known = resolver.corpus.position
+    if name in known:
+        return str(name)
+    same = [one for one in known if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", str(name))]
+    if len(same) != 1:
+        raise BadInput([Problem(where, f"there is no document {name!r}{suggest_names(name, known)}")])
+    return same[0]
 
 
 def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, where: str) -> list[Span]:

@@ -6,73 +6,38 @@ import bisect
 import functools
 import re
 import unicodedata
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterator, Sequence
 
 from rag_opt.core.documents import Corpus, Span
+from rag_opt.data.normalized_text import NormalizedText, normalize
 
-# Typographic marks that people type in their plain form; soft hyphens and zero-width characters are not typed at all.
-_FOLD = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-"})
-_UNSEEN = {"\u00ad", "\u200b", "\u200c", "\u200d", "\ufeff", "\u2060"}
-_PIECE = re.compile(r"\s+|.", re.DOTALL)
-MIN_QUOTE_CHARACTERS = 8
+Place = tuple[int, int]
+
+_WORD = re.compile(r"\S+")
+MIN_QUOTE_CHARACTERS = 8  # wide ones, as Chinese has them, count twice
 _MIN_SIMILARITY = 60.0  # of 100, by rapidfuzz's partial ratio
-_MAX_COMPARED = 3_000_000_000  # characters of quotes times characters of documents, all together: some seconds
-
-
-@dataclass(frozen=True)
-class NormalizedText:
-    """Text with white space and Unicode made uniform, and for each of its characters where it came from."""
-
-    text: str
-    starts: list[int]
-    ends: list[int]
-
-    def original(self, start: int, end: int) -> tuple[int, int]:
-        """Return the offsets in the original text of [start, end) of this one."""
-        return self.starts[start], self.ends[end - 1]
-
-
-def normalize(text: str) -> NormalizedText:
-    """Return NFKC piece by piece (a character with its combining marks), white space as one space, plain quotes."""
-    characters: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for start, end in _pieces(text):
-        piece = text[start:end]
-        plain = " " if piece.isspace() else unicodedata.normalize("NFKC", piece).translate(_FOLD)
-        plain = "".join(" " if c.isspace() else c for c in plain if c not in _UNSEEN)
-        for character in plain:
-            if character == " " and characters and characters[-1] == " ":
-                ends[-1] = end
-                continue
-            characters.append(character)
-            starts.append(start)
-            ends.append(end)
-    return NormalizedText("".join(characters), starts, ends)
+_GRAM, _GRAMS, _PLACES = 5, 24, 8  # characters, pieces of a quote and places of each that a hint is looked for by
 
 
 def is_too_short(quote: str) -> bool:
     """Return whether a quote is too short to name a place: it would stand in too many."""
-    return len(normalize(quote).text.strip()) < MIN_QUOTE_CHARACTERS
+    return _width(normalize(quote).text.strip()) < MIN_QUOTE_CHARACTERS
 
 
-def _pieces(text: str) -> list[tuple[int, int]]:
-    """Return the offsets of runs of white space and of characters with their combining marks."""
-    pieces: list[tuple[int, int]] = []
-    for match in _PIECE.finditer(text):
-        if pieces and unicodedata.combining(match.group()[0]):
-            pieces[-1] = (pieces[-1][0], match.end())
-        else:
-            pieces.append(match.span())
-    return pieces
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 class QuoteResolver:
-    """Finds quotes and locators in a corpus. The corpus is normalised once, when it is first needed."""
+    """Finds quotes and locators in a corpus. The corpus is normalised once, when it is first needed.
+
+    `loose`: quotes that were found by their letters and digits alone.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        self._compared = 0
+        self.loose = 0
 
     @functools.cached_property
     def _normalized(self) -> list[NormalizedText]:
@@ -87,40 +52,113 @@ class QuoteResolver:
             offset += len(normalized.text) + 1
         return "\0".join(normalized.text for normalized in self._normalized), starts
 
+    @functools.cached_property
+    def _letters(self) -> tuple[str, array[int]]:
+        """The letters and digits of `_joined` in one case, and where each stands there."""
+        letters, places = list[str](), array("q")
+        for place, character in enumerate(self._joined[0]):
+            if character.isalnum():
+                folded = character.casefold()
+                letters.append(folded)
+                places.extend([place] * len(folded))
+            elif character == "\0":
+                letters.append(character)
+                places.append(place)
+        return "".join(letters), places
+
     def find(self, quote: str) -> list[Span]:
-        """Return every place in the corpus where the quote stands verbatim; white space and Unicode do not matter."""
+        """Return every place in the corpus where the quote stands verbatim; white space and Unicode do not matter.
+
+        Where it stands nowhere so, the one place where its letters and digits stand.
+        """
         wanted = normalize(quote).text.strip()
         if not wanted:
             return []
-        joined, starts = self._joined
-        spans, place = [], joined.find(wanted)
-        while place >= 0:
-            row = bisect.bisect_right(starts, place) - 1
-            offset = place - starts[row]
-            span = self._normalized[row].original(offset, offset + len(wanted))
-            spans.append(Span(self.corpus.documents[row].id, *span))
-            place = joined.find(wanted, place + 1)
-        return spans
+        spans = [self._span(place, place + len(wanted)) for place in _occurrences(self._joined[0], wanted)]
+        return spans or self._find_letters(wanted)
+
+    def _find_letters(self, wanted: str) -> list[Span]:
+        letters = "".join(character.casefold() for character in wanted if character.isalnum())
+        if _width(letters) < MIN_QUOTE_CHARACTERS:
+            return []
+        text, places = self._letters
+        found = text.find(letters)
+        if found < 0 or text.find(letters, found + 1) >= 0:
+            return []
+        self.loose += 1
+        return [self._span(places[found], places[found + len(letters) - 1] + 1)]
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of how quotes were found."""
+        if not self.loose:
+            return []
+        return [
+            f"{self.loose} quotes stand in the documents with other white space, marks or dashes (made by another "
+            "reader?): each was taken for the one place with its letters and digits"
+        ]
+
+    def _span(self, start: int, end: int) -> Span:
+        """Return the span of [start, end) of the joined text."""
+        starts = self._joined[1]
+        row = bisect.bisect_right(starts, start) - 1
+        offset = starts[row]
+        return Span(self.corpus.documents[row].id, *self._normalized[row].original(start - offset, end - offset))
 
     def describe_nearest(self, quote: str, document_id: str | None) -> str:
-        """Return `; nearest is '…' at [start, end) of 'a.md'`, looking in one document or in all.
-
-        Empty when nothing is similar, or when too much was compared already.
-        """
+        """Return `; nearest is '…' at [start, end) of 'a.md'`, looking in one document or in all; or that none is."""
         from rapidfuzz import fuzz
 
-        wanted = normalize(quote).text.strip()
-        rows = range(len(self._normalized)) if document_id is None else [self.corpus.position[document_id]]
-        self._compared += len(wanted) * sum(len(self._normalized[row].text) for row in rows)
-        if self._compared > _MAX_COMPARED:
-            return ""
-        alignments = [(fuzz.partial_ratio_alignment(wanted, self._normalized[row].text), row) for row in rows]
-        best, row = max(((one, row) for one, row in alignments if one is not None), key=lambda pair: pair[0].score)
-        if best.score < _MIN_SIMILARITY:
-            return ""
-        start, end = self._normalized[row].original(best.dest_start, best.dest_end)
-        document = self.corpus.documents[row]
-        return f"; nearest is {document.text[start:end][:120]!r} at [{start}, {end}) of {document.id!r}"
+        wanted, best, found = normalize(quote).text.strip(), _MIN_SIMILARITY, None
+        for start, end in self._windows(wanted, document_id):
+            alignment = fuzz.partial_ratio_alignment(wanted, self._joined[0][start:end], score_cutoff=best)
+            if alignment is not None and (found is None or alignment.score > best):
+                best, found = alignment.score, (start + alignment.dest_start, start + alignment.dest_end)
+        if found is None:
+            return "; nothing like it was found"
+        span = self._span(*self._fit(wanted, *self._to_words(*found)))
+        return f"; nearest is {self.corpus.text(span)[:120]!r} at [{span.start}, {span.end}) of {span.document_id!r}"
+
+    def _windows(self, wanted: str, document_id: str | None) -> Iterator[tuple[int, int]]:
+        """Yield stretches of the joined text that share some characters with a quote, a few for each piece of it."""
+        joined, starts = self._joined
+        low, high = 0, len(joined)
+        if document_id is not None:
+            row = self.corpus.position[document_id]
+            low, high = starts[row], starts[row] + len(self._normalized[row].text)
+        seen, margin = set[int](), max(len(wanted) // 2, 10)
+        step = max((len(wanted) - _GRAM) // _GRAMS, 1)
+        for offset in range(0, max(len(wanted) - _GRAM, 0) + 1, step):
+            gram = wanted[offset : offset + _GRAM]
+            for place, _ in zip(_occurrences(joined, gram, low, high), range(_PLACES), strict=False):
+                begin = place - offset
+                if begin // margin in seen:
+                    continue
+                seen.add(begin // margin)
+                row = bisect.bisect_right(starts, place) - 1
+                last = starts[row] + len(self._normalized[row].text)
+                yield max(begin - margin, starts[row]), min(begin + len(wanted) + margin, last)
+
+    def _to_words(self, start: int, end: int) -> tuple[int, int]:
+        """Return [start, end) of the joined text, widened to whole words."""
+        joined = self._joined[0]
+        while start > 0 and joined[start - 1].isalnum() and joined[start].isalnum():
+            start -= 1
+        while end < len(joined) and joined[end - 1].isalnum() and joined[end].isalnum():
+            end += 1
+        return start, end
+
+    def _fit(self, wanted: str, start: int, end: int) -> tuple[int, int]:
+        """Return [start, end) of the joined text without words at its ends that only make it less like a quote."""
+        from rapidfuzz import fuzz
+
+        joined = self._joined[0]
+        while True:
+            words = [(start + one.start(), start + one.end()) for one in _WORD.finditer(joined[start:end])]
+            fewer = [(first, last) for (first, _), (_, last) in ((words[0], words[-1]), *_ends_cut(words))]
+            best = max(fewer, key=lambda one: fuzz.ratio(wanted, joined[slice(*one)]))
+            if best == (start, end):
+                return best
+            start, end = best
 
     def find_between(self, document_id: str, opening: str, closing: str) -> Span | str:
         """Return the span from an opening phrase, which must stand once, to the first closing phrase at or after it.
@@ -141,3 +179,18 @@ class QuoteResolver:
     def find_twins(self, span: Span) -> list[Span]:
         """Return the span and every other place where the same text stands: a twin passage is not a miss."""
         return sorted({span, *self.find(self.corpus.text(span))}, key=lambda twin: (twin != span, twin))
+
+
+def _ends_cut(words: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
+    """Yield the first and last of some words without the first one, and without the last one."""
+    if len(words) > 1:
+        yield words[1], words[-1]
+        yield words[0], words[-2]
+
+
+def _occurrences(text: str, wanted: str, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Yield where a text stands in another."""
+    place = text.find(wanted, start, end)
+    while place >= 0:
+        yield place
+        place = text.find(wanted, place + 1, end)

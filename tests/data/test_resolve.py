@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import WholeDocument
+from rag_opt.data.normalized_text import normalize
 from rag_opt.data.question_lines import resolve_evidence
-from rag_opt.data.quotes import QuoteResolver, normalize
+from rag_opt.data.quotes import QuoteResolver, is_too_short
 
 CORPUS = Corpus(
     (
@@ -59,6 +60,59 @@ def test_any_slice_of_a_document_is_found_again(data: st.DataObject) -> None:
         assert not trimmed or any(s.start <= start + len(piece) - len(piece.lstrip()) < s.end for s in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("She said „Nein” and left «quickly».", 'said "Nein" and left "quickly"'),
+        ("It fell to \u221212 °C on Tuesday.", "fell to -12 °C on"),
+        ("The file \u200ereport.pdf\u200f was sent.", "file report.pdf was"),
+        ("Poli\u00adtik\u00adwissenschaft in Berlin", "Politikwissenschaft in"),
+        ("Sequence trans-\nduction models", "Sequence transduction models"),
+        ("a well-\r\n  known fact here", "a wellknown fact"),
+        (unicodedata.normalize("NFD", "서울은 대한민국의 수도이다."), "대한민국의 수도이다."),
+        ("கொழும்பு நகரில்".replace("\u0bca", "\u0bc6\u0bbe"), "கொழும்பு நகரில்"),
+        ("北京是中国的首都。", "中国的首都"),
+    ],
+)
+def test_forms_of_writing_do_not_matter(text: str, quote: str) -> None:
+    (span,) = QuoteResolver(Corpus((Document("d", f"Before it. {text} After it."),))).find(quote)
+    resolver = QuoteResolver(Corpus((Document("d", text),)))
+    assert len(resolver.find(quote)) == 1 and resolver.loose == 0
+    assert span.document_id == "d" and not is_too_short(quote)
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("This is a di ffi cult, well-known case.", "a difficult, wellknown case"),
+        ("• Revenue\u2003rose\uf0b7 by “5 %”", "Revenue rose by 5%"),
+        ("Net income (loss) -- 2023", "NET INCOME LOSS – 2023"),
+    ],
+)
+def test_a_quote_of_another_reader_is_found_by_its_letters_and_said(text: str, quote: str) -> None:
+    resolver = QuoteResolver(Corpus((Document("d", f"One. {text} Two."), Document("e", "Other."))))
+    assert len(resolver.find(quote)) == 1 and "1 quotes stand in the documents with other" in resolver.notes()[0]
+    twice = QuoteResolver(Corpus((Document("d", f"{text} {text}"),)))
+    assert twice.find(quote) == [] and twice.notes() == [], "two places: nobody knows which"
+
+
+def test_a_document_is_named_in_any_unicode_form() -> None:
+    name = "Übersicht.md"
+    corpus = Corpus((Document(unicodedata.normalize("NFD", name), "A sentence of some length."),))
+    needs = resolve_evidence([{"document": name, "quote": "sentence of some"}], QuoteResolver(corpus), "q:1")
+    assert needs == ((Span(corpus.ids[0], 2, 18),),)
+
+
+def test_every_refused_quote_has_its_hint_with_whole_words() -> None:
+    filler = "Nothing of this matters to anybody at all. " * 3000
+    corpus = Corpus((Document("d", f"{filler}Honeybees perform the waggle dance inside the hive. {filler}"),))
+    resolver = QuoteResolver(corpus)
+    for _ in range(40):
+        said = resolver.describe_nearest("oneybees performed the waggel dance inside a hive", None)
+        start, end = (int(n) for n in said[said.index("[") + 1 : said.index(")")].split(","))
+        assert corpus["d"].text[start:end] == "Honeybees perform the waggle dance inside the hive"
+
+
 def test_all_shapes_of_evidence() -> None:
     needs = resolve_evidence(
         [
@@ -82,8 +136,8 @@ def test_all_shapes_of_evidence() -> None:
 @pytest.mark.parametrize(
     ("evidence", "said"),
     [
-        ("This is not written anywhere.", "does not stand in any document"),
-        ("The caffe was opened", "nearest is '. The café is open. ' at [19, 39) of 'a'"),
+        ("Zzyzx qwv, kkjjhh: xxpplq", "does not stand in any document: 'Zzyzx qwv, kkjjhh: xxpplq'; nothing like it"),
+        ("The caffe was opened", "nearest is 'The café is open.' at [21, 38) of 'a'"),
         ("small", "shorter than 8 characters"),
         ({"document": "c"}, "there is no document 'c'"),
         ({"document": "a", "start": 5, "end": 5}, "should be 0 <= start < end <="),

@@ -51,9 +51,11 @@ class Folder:
         source = Path(self.documents)
         corpus = build_corpus(read_documents(source, problems, notes, also=self.also), self.documents, problems)
         problems.raise_if_any()  # without documents every piece of evidence would be reported missing
-        located = read_questions(Path(self.questions), QuoteResolver(corpus), problems)
+        resolver = QuoteResolver(corpus)
+        located = read_questions(Path(self.questions), resolver, problems)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
+        notes += resolver.notes()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
 

@@ -74,6 +74,7 @@ class RagasTestset:
             notes.append(f"{lost} questions have a context that stands in no document as it is; they were left out")
         check_questions(located, corpus, problems)
         problems.raise_if_any()
+        notes += resolver.notes()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def _build_corpus(self, samples: list[_Sample], problems: Problems, notes: list[str]) -> Corpus:
