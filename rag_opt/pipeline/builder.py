@@ -146,6 +146,12 @@ class PipelineBuilder:
                 self._scorers[reranker] = reranker.scorer(resources)
             return self._scorers[reranker]
 
+    def take_remarks(self) -> list[str]:
+        """Return what was found out of the servers of language models since this was asked last, in words."""
+        return [
+            text for client in (self.llm_client, self.judge) if client is not None for text in client.take_remarks()
+        ]
+
     def encoded(self) -> int:
         """Return how many inputs all models have encoded so far."""
         return sum(encoder.encoded for encoder in self._encoders.values())

@@ -98,7 +98,7 @@ class _Loop:
         log.commit(kept, proposal.trial)
         self._watcher.trial_finished(kept, self._done)
         search.folder.damage += (damaged := log.take_damage())
-        for text in (*kept.damage, *damaged):
+        for text in (*kept.damage, *damaged, *search.builder.take_remarks()):
             self._watcher.note(text)
         if not in_space:
             self._watcher.note(self._describe_outside(kept))

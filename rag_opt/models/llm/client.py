@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +20,8 @@ from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.llm.budget import BudgetTracker, Usage
+from rag_opt.models.llm.messages import read_message, strip_thinking, written_characters
+from rag_opt.models.llm.refused_fields import RefusedFields
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
 from rag_opt.store.values import Values
 
@@ -30,7 +31,6 @@ _MOST_FAILURES = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
 _MOST_TOKENS = 100_000_000  # of one answer: a server that counts more does not count
 _FORM = "structured"  # in what is stored: how JSON is asked for, whatever the server was found to take
-_FORMAT_REFUSED = re.compile(r"response_format|json_schema|json_object|schema|guided|grammar|structured", re.IGNORECASE)
 _KEPT = "Everything that was answered is kept"
 
 
@@ -66,8 +66,7 @@ class LLMClient:
         self._asking: PerLoop[_Asking] = PerLoop(dict)  # requests in flight by key
         self._useless = self._unanswered = 0  # in a row
         self._given_up: ModelUnusable | None = None
-        self._forms: tuple[str, ...] = ("json_schema", "json_object", "none")  # that the server has not refused
-        self._sends_seed = True
+        self._refused = RefusedFields()
         self._http_client = HttpClient(
             str(settings.base_url),
             key_variable=settings.key_variable,
@@ -136,7 +135,7 @@ class LLMClient:
     def _reuse(self, completion: Completion) -> Completion:
         self._values.count_reused(_TABLE, 1)
         self._unanswered = 0
-        return completion
+        return completion._replace(text=strip_thinking(completion.text))  # as it was stored before that was known
 
     async def _ask_once(self, key: bytes, request: Request) -> Completion:
         """Send a request once, however many wait for it."""
@@ -159,12 +158,10 @@ class LLMClient:
 
     def _body(self, request: Request) -> PlainDict:
         """Return what is sent now: without what this server was found to refuse."""
-        body = self._key_body(request)
-        if not self._sends_seed:
-            body.pop("seed", None)
+        body = self._refused.leave_out(self._key_body(request))
         form = body.pop(_FORM, None)
         if form is not None and request.schema is not None and "response_format" not in body:
-            form = self._forms[0] if form == "auto" else form
+            form = self._refused.form if form == "auto" else form
             named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
             formats = {
                 "json_schema": {"type": "json_schema", "json_schema": named},
@@ -187,7 +184,7 @@ class LLMClient:
         why, reply, took_s = "", None, list[float]()
         for _ in range(_TRIES):
             body, reply = await self._post(request, took_s)
-            text, why = _message(reply)
+            text, why = read_message(reply)
             if text:
                 self._unanswered = 0
                 input_tokens, output_tokens = _count_tokens(reply, body)
@@ -212,7 +209,8 @@ class LLMClient:
             except ServerDown as error:
                 raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
             except TooMuch as error:
-                if self._learn_refusal(body, error.message):
+                auto, ours = self.settings.structured == "auto", self.settings.extra_body
+                if self._refused.learn(body, error.message, own=ours, may_change_form=auto):
                     continue
                 # a matter of this request: too long a context, a filter
                 raise ServerFailed(f"{url} refuses the request: {error}") from None
@@ -224,22 +222,10 @@ class LLMClient:
                 raise self._count_unanswered(ServerFailed(f"{url}: {type(error).__name__}: {error}")) from error
             return body, reply
 
-    def _learn_refusal(self, body: PlainDict, message: str) -> bool:
-        """Leave out what a server refused, if it was that; return whether there is something else to send."""
-        sent, ours = body.get("response_format", {}).get("type"), self.settings.extra_body
-        if (
-            sent
-            and self.settings.structured == "auto"
-            and "response_format" not in ours
-            and _FORMAT_REFUSED.search(message)
-        ):
-            if self._forms[0] == sent:  # else another request has learnt it meanwhile
-                self._forms = self._forms[1:]  # "none", the last, sends no form
-            return True
-        if "seed" in body and "seed" not in ours and re.search(r"\bseed\b", message):
-            self._sends_seed = False
-            return True
-        return False
+    def take_remarks(self) -> list[str]:
+        """Return what was found out of the server since this was asked last, in words."""
+        remarks, self._refused.remarks = self._refused.remarks, []
+        return [f"{self.settings.model} at {self._http_client.url} {remark}" for remark in remarks]
 
     def count_useless(self, reason: str) -> None:
         """Note that an answer was of no use. Raises ModelUnusable where that goes on."""
@@ -313,7 +299,7 @@ def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:
     if _is_count(input_tokens) and _is_count(output_tokens) and input_tokens > 0:
         return input_tokens, output_tokens
     sent = sum(len(message["content"]) for message in body["messages"])
-    return -(-sent // _CHARACTERS_PER_TOKEN), -(-len(_message(reply)[0]) // _CHARACTERS_PER_TOKEN)
+    return -(-sent // _CHARACTERS_PER_TOKEN), -(-written_characters(reply) // _CHARACTERS_PER_TOKEN)
 
 
 def _is_count(tokens: Json) -> TypeGuard[int]:
@@ -331,14 +317,3 @@ def _remedy(who: str, reason: str) -> str:
     if "answered 404" in reason:
         return f"Does {section.replace('…', 'base_url')} end where /chat/completions follows, as in https://host/v1?"
     return f"Start the server, or correct its address and key ({section})"
-
-
-def _message(reply: Json) -> tuple[str, str]:
-    """Return the message of a reply, or the reason why there is none."""
-    try:
-        text = reply["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        return "", f"answered no message: {find_error(reply) or str(reply)[:200]}"
-    if not isinstance(text, str) or not text.strip():
-        return "", "answered an empty message"
-    return text, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ _TRIES = 3
 _SHOWN = 200  # characters of an answer that is of no use
 _MOST_BRACES = 200  # that may begin an object
 _BINARY = {"verdict", "noncommittal", "attributed"}  # what ragas' forms declare as any whole number
+_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
 _AGAIN = "That cannot be used: {why}. Answer again, with nothing but one JSON object that complies with the schema."
 
 
@@ -62,7 +64,7 @@ def parse_answer(text: str, form: type[Form]) -> Form:
     Raises ValueError in words that tell a model what is wrong, and for two objects of the form that differ.
     """
     found, problem = list[tuple[object, Form]](), "it is not JSON: there is no object in it"
-    for data in _find_objects(text):
+    for data in _find_objects(_repair_commas(text)):
         try:
             found.append((data, _validate(data, form)))
         except ValueError as error:
@@ -91,6 +93,11 @@ def _find_objects(text: str) -> Iterator[object]:
             raise ValueError("it is not JSON: it is nested too deeply") from None
     if problem is not None and not any_found:
         raise problem
+
+
+def _repair_commas(text: str) -> str:
+    """Return a text without a comma before the end of an object or list, outside of strings."""
+    return _TRAILING_COMMA.sub(lambda match: match[0] if match[0][0] == '"' else "", text)
 
 
 def _refuse(constant: str) -> object:
