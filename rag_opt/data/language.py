@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _MAX_DOCUMENTS, _MAX_CHARACTERS = 200, 2000  # that are looked at: documents, and characters of each
 _CODE = re.compile(r"[a-z]{2}")
 _CLEAR_MAJORITY = 0.6  # of the documents looked at
-_UNSURE = "und"
+_NO_LANGUAGE = ("und", "zxx", "")
+_RUN, _MARKS, _LONGEST_WORD = re.compile(r"\S+"), ".,;:!?()\"'“”‘’…-", 30
 
 
 def set_language(dataset: Dataset, given: str | None) -> Dataset:
@@ -27,12 +28,11 @@ def set_language(dataset: Dataset, given: str | None) -> Dataset:
     `given`: an ISO 639-1 code, or `unknown`; None: detect it. Raises BadInput for anything else.
     """
     if given is None:
-        language = detect_language(dataset.corpus)
-        note = (
-            f"language: {language}, as most documents look; dataset.language=… says another"
-            if language
-            else ("language: not clear from the documents; dataset.language=… says it")
-        )
+        language, found = detect_language(dataset.corpus)
+        seen = ", ".join(f"{code} {count / found.total():.0%}" for code, count in found.most_common(3))
+        mixed = f" (mixed: {seen})" if seen else ""
+        unclear = f"language: not clear from the documents{mixed}; dataset.language=… says it"
+        note = f"language: {language}, as most documents look; dataset.language=… says another" if language else unclear
     elif given == "unknown" or _CODE.fullmatch(given):
         language, note = "" if given == "unknown" else given, ""
     else:
@@ -42,17 +42,37 @@ def set_language(dataset: Dataset, given: str | None) -> Dataset:
     return dataclasses.replace(dataset, corpus=corpus, notes=notes)
 
 
-def detect_language(corpus: Corpus) -> str:
-    """Return the language (ISO 639-1) of most of up to 200 documents, spread over the corpus.
+def detect_language(corpus: Corpus) -> tuple[str, Counter[str]]:
+    """Return the language (ISO 639-1) of most of up to 200 documents, spread over the corpus, and how many have which.
 
-    Empty where no language has a clear majority.
+    By their prose; the language is empty where none has a clear majority.
     """
     count = len(corpus.documents)
     rows = [i * count // _MAX_DOCUMENTS for i in range(_MAX_DOCUMENTS)] if count > _MAX_DOCUMENTS else range(count)
-    texts = [corpus.documents[row].text[:_MAX_CHARACTERS] for row in rows]
-    counts = Counter(_identifier().classify(text)[0] for text in texts if text.strip())
-    language, most = counts.most_common(1)[0] if counts else (_UNSURE, 0)
-    return str(language) if language != _UNSURE and most >= _CLEAR_MAJORITY * sum(counts.values()) else ""
+    texts = [read_prose(corpus.documents[row].text, _MAX_CHARACTERS) for row in rows]
+    said = [str(_identifier().classify(text)[0]) for text in texts if text]
+    counts = Counter(code for code in said if code not in _NO_LANGUAGE)
+    language, most = counts.most_common(1)[0] if counts else ("", 0)
+    return (language if most >= _CLEAR_MAJORITY * len(said) else ""), counts
+
+
+def read_prose(text: str, most: int) -> str:
+    """Return the first words of a text that tell its language: no hashes, addresses, numbers or identifiers."""
+    words, size = list[str](), 0
+    for match in _RUN.finditer(text):
+        word = match[0]
+        if len(word) > _LONGEST_WORD and word.isascii():
+            continue
+        bare = word.strip(_MARKS)
+        if not bare or any(c.isdigit() or c in "_/\\@#=<>{}[]|" for c in bare):
+            continue
+        if bare.isascii() and not (bare.islower() or bare.istitle() or bare.isupper()):
+            continue
+        words.append(word)
+        size += len(word) + 1
+        if size > most:
+            break
+    return " ".join(words)
 
 
 @functools.cache

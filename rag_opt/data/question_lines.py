@@ -24,9 +24,9 @@ from rag_opt.data.reading import JsonObject, Located, Problems, read_json_lines
 class QuestionLine:
     """One line of a file of questions.
 
-    An alternative of a need is `{"document", "start", "end"}`, `{"quote"}` (with `document` if you like),
-    `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it, with `relevance` if you
-    like), or a bare quote.
+    An alternative of a need is `{"document", "start", "end"}` (with the `quote` there to be checked), `{"quote"}` (with
+    `document` if you like), `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it,
+    with `relevance` if you like), or a bare quote.
     """
 
     question: Annotated[str, Doc("Text of the question.")]
@@ -41,6 +41,8 @@ class QuestionLine:
 
 _SHAPES = (
     {"document", "start", "end"},
+    {"document", "start", "end", "quote"},
+    {"document", "start", "end", "text"},
     {"quote"},
     {"quote", "document"},
     {"document", "from", "to"},
@@ -107,6 +109,9 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
         raise BadInput([Problem(where, f"is {given!r}; should be a quote or {shapes}")])
     if "document" in given:
         given = {**given, "document": _find_document(given["document"], resolver, where)}
+    quote = given.get("quote", given.get("text"))
+    if "start" in given and quote is not None:
+        return [*_check_offsets(given, str(quote), resolver, where)]
     if "quote" in given:
         return [*_resolve_quote(str(given["quote"]), given.get("document"), resolver, where)]
     document = str(given["document"])
@@ -143,6 +148,20 @@ def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, wh
         nearest = resolver.describe_nearest(quote, document)
         raise BadInput([Problem(where, f"the quote does not stand {where_not}: {quote[:80]!r}{nearest}")])
     return [*in_document, *(span for span in spans if span not in in_document)]
+
+
+def _check_offsets(given: JsonObject, quote: str, resolver: QuoteResolver, where: str) -> list[Span]:
+    """Return the place of a quote with offsets, which may have been counted in bytes, UTF-16 or other line ends."""
+    document = str(given["document"])
+    spans = [span for span in resolver.find(quote) if span.document_id == document]
+    start, end = given["start"], given["end"]
+    if Span(document, start, end) in spans:  # type: ignore[arg-type]  # of whatever type they are
+        return [Span(document, start, end)]  # type: ignore[arg-type]
+    if len(spans) == 1:
+        resolver.moved += 1
+        return spans
+    what = f"[{start!r}, {end!r}) of {document!r} is not {quote[:80]!r}"
+    raise BadInput([Problem(where, f"{what}, which stands there {len(spans)} times")])
 
 
 def _to_span(given: JsonObject, resolver: QuoteResolver, where: str) -> Span:

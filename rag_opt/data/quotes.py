@@ -32,12 +32,12 @@ def _width(text: str) -> int:
 class QuoteResolver:
     """Finds quotes and locators in a corpus. The corpus is normalised once, when it is first needed.
 
-    `loose`: quotes that were found by their letters and digits alone.
+    `loose`: quotes that were found by their letters and digits alone; `moved`: those with offsets of another place.
     """
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        self.loose = 0
+        self.loose = self.moved = 0
 
     @functools.cached_property
     def _normalized(self) -> list[NormalizedText]:
@@ -90,11 +90,16 @@ class QuoteResolver:
 
     def notes(self) -> list[str]:
         """Return what a person should know of how quotes were found."""
+        notes = []
+        if self.moved:
+            counted = "in bytes, UTF-16 or other line ends?"
+            notes.append(f"{self.moved} quotes do not stand at their offsets (counted {counted}): their text counts")
         if not self.loose:
-            return []
+            return notes
         return [
+            *notes,
             f"{self.loose} quotes stand in the documents with other white space, marks or dashes (made by another "
-            "reader?): each was taken for the one place with its letters and digits"
+            "reader?): each was taken for the one place with its letters and digits",
         ]
 
     def _span(self, start: int, end: int) -> Span:

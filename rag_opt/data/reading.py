@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from rag_opt.core.documents import Corpus, Document, Metadata
+from rag_opt.core.documents import Corpus, Document, Metadata, Span
 from rag_opt.core.errors import BadInput, Problem, Unreadable
 from rag_opt.core.questions import Question
 from rag_opt.data.document_file import collect_documents
@@ -154,6 +154,25 @@ def check_questions(located: Iterable[Located], corpus: Corpus, problems: Proble
             kinds = {type(alternative) for alternative in need}
             if len(kinds) > 1:
                 problems.add(where, "mixes spans and whole documents in one need; they are scored differently")
+
+
+def describe_cut_words(located: Iterable[Located], corpus: Corpus) -> list[str]:
+    """Return a note where most evidence begins or ends inside a word, as offsets do that were counted otherwise."""
+    spans = [a for _, question in located for a in question.alternatives if isinstance(a, Span)]
+    cut = sum(_cuts_a_word(corpus[span.document_id].text, span) for span in spans)
+    if 2 * cut <= len(spans):
+        return []
+    return [
+        f"{cut} of {len(spans)} spans of evidence begin or end inside a word: were their offsets counted in bytes, in "
+        "UTF-16, or with other line ends? A `quote` beside them is checked"
+    ]
+
+
+def _cuts_a_word(text: str, span: Span) -> bool:
+    return any(
+        0 < edge < len(text) and all(c.isalpha() and c.lower() != c.upper() for c in text[edge - 1 : edge + 1])
+        for edge in (span.start, span.end)
+    )
 
 
 def _check_filters(where: str, question: Question, corpus: Corpus, problems: Problems) -> None:

@@ -15,6 +15,7 @@ from rag_opt.core.questions import Question
 UnitKind = Literal["documents", "sections", "questions"]
 
 _SECTION_CHARACTERS = 2000
+_NEAR_CHARACTERS = 10  # shorter texts that differ by a letter may say something else
 _MIN_UNITS = 20
 _MAX_UNIT_SHARE = 0.15  # of the questions in one split unit
 _SHARE_TOLERANCE = 0.1  # of the questions: how far chance may miss the share that was asked for
@@ -111,13 +112,44 @@ def _components(questions: Sequence[Question], linked: Callable[[Question], set[
         return name
 
     owners, asked = [], dict[str, str]()
-    for question in questions:
+    for question, text in zip(questions, same_texts(questions), strict=True):
         names = sorted(linked(question)) or [f"question:{question.id}"]
         owners.append(names[0])
-        for name in (*names, asked.setdefault(_normalise(question), names[0])):
+        for name in (*names, asked.setdefault(text, names[0])):
             low, high = sorted((root(names[0]), root(name)))
             parent[high] = low
     return [root(name) for name in owners]
+
+
+def same_texts(questions: Sequence[Question]) -> list[str]:
+    """Return for each question its text as it is compared; one a letter away, with the same evidence, has the same."""
+    texts = [_normalise(question) for question in questions]
+    by_evidence: dict[str, list[str]] = {}
+    for place, question in enumerate(questions):
+        if question.evidence:
+            known = by_evidence.setdefault(repr(question.evidence), [])
+            texts[place] = next((one for one in known if _is_near(one, texts[place])), texts[place])
+            known.append(texts[place])
+    return texts
+
+
+def _is_near(text: str, other: str) -> bool:
+    """Return whether two texts are a letter apart; one of another number asks for something else."""
+    from rapidfuzz.distance import Levenshtein
+
+    digits, others = ([c for c in one if c.isdigit()] for one in (text, other))
+    long = min(len(text), len(other)) >= _NEAR_CHARACTERS
+    return text == other or (long and digits == others and Levenshtein.distance(text, other, score_cutoff=1) <= 1)
+
+
+def describe_repeated(questions: Sequence[Question]) -> list[str]:
+    """Return a note where questions stand more than once: they are one unit, not as many."""
+    counts = Counter(same_texts(questions))
+    repeated = sum(count for count in counts.values() if count > 1)
+    if not repeated:
+        return []
+    kinds = sum(count > 1 for count in counts.values())
+    return [f"{repeated} of {len(questions)} questions are {kinds} texts asked more than once: each text counts as one"]
 
 
 def _normalise(question: Question) -> str:

@@ -15,7 +15,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.strict import PlainMapping
-from rag_opt.data.splits import Split, split
+from rag_opt.data.splits import Split, describe_repeated, split
 from rag_opt.evaluation.guards import Guards, default_guards
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.labels import read_labels_of
@@ -173,7 +173,7 @@ def _bound(
         search=dataclasses.replace(search, share_for_trials=share),
         digests=digests,
         runtimes=document_runtimes(models.document_embedders, builder),
-        notes=(*notes, *transfer_notes),
+        notes=(*notes, *describe_repeated(dataset.questions), *transfer_notes),
     )
 
 

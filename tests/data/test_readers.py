@@ -16,6 +16,7 @@ from rag_opt.data.datasets.beir import Beir
 from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.datasets.squad import Squad
+from rag_opt.data.printed import read_printed
 from rag_opt.text.markup import html_to_text
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
@@ -125,10 +126,95 @@ def test_beir(tmp_path: Path) -> None:
     assert data.corpus["1"].text == "T\n\nbody"
     assert data.questions[0].evidence == ((WholeDocument("1", 2),),)
     assert "1 queries have no judgement" in data.notes[0]
-    (tmp_path / "qrels" / "test.tsv").write_text("q\t9\t1\nbroken\n")
+    (tmp_path / "qrels" / "test.tsv").write_text("q\t1\t1\nbroken\n")
     with pytest.raises(BadInput) as error:
         Beir(folder=str(tmp_path)).read()
-    assert "test.tsv:1: there is no document '9'" in str(error.value) and "test.tsv:2" in str(error.value)
+    assert "test.tsv:2: should be query, document and score" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("judged", "notes"),
+    [
+        ("q 0 1 2\nr 0 2 1\n", []),  # TREC's four columns
+        ("whatever\tis\there\nq\t1\t2.0\nr\t2\t1.0\n", []),
+        ("q\t1\t1\nq\t1\t2\nr\t2\t1\n", ["1 pairs were judged twice"]),
+        ("q\t1\t2\nq\tgone\t1\nr\t2\t1\n", ["1 judgements name documents that the corpus lacks"]),
+        ("q\t1\t2\nr\t2\t1\nx\t2\t1\n", ["1 queries of split 'test' have judgements and no text"]),
+    ],
+)
+def test_judgements_as_they_are_published(judged: str, notes: list[str], tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    lines = [{"_id": "1", "text": "body"}, {"id": "2", "title": "", "text": "other"}, {"_id": "3", "text": " "}]
+    (tmp_path / "corpus.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "?"}\n{"id": "r", "text": "!"}')
+    (tmp_path / "qrels" / "test.tsv").write_text(judged)
+    data = Beir(folder=str(tmp_path)).read()
+    assert [q.evidence for q in data.questions] == [((WholeDocument("1", 2),),), ((WholeDocument("2", 1),),)]
+    assert data.corpus.ids == ("1", "2") and "1 documents are empty and were left out: 3" in data.notes
+    assert len(data.notes) == 1 + len(notes)
+    assert all(any(note.startswith(wanted) for note in data.notes) for wanted in notes)
+
+
+def test_queries_that_are_documents_are_said(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "q", "text": "?"}\n{"_id": "2", "text": "other"}')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "?"}')
+    (tmp_path / "qrels" / "test.tsv").write_text("q\t2\t1\n")
+    assert "1 of 1 queries have the id of a document" in Beir(folder=str(tmp_path)).read().notes[0]
+
+
+CONTEXT = "The Eiffel Tower is in Paris. It was finished in 1889."
+
+
+@pytest.mark.parametrize(
+    ("answers", "span", "note"),
+    [
+        ({"text": ["Paris"], "answer_start": [23]}, (23, 28), ""),
+        ([{"text": "Paris", "answer_start": 27}], (23, 28), "1 answers stand some characters beside their offset"),
+        ([{"text": "1889"}], (49, 53), "1 answers have no offset"),
+        ([{"text": "", "answer_start": 0}], None, "1 answers are empty"),
+        ([], None, ""),
+    ],
+)
+def test_answers_of_squad_in_other_forms(
+    answers: object, span: tuple[int, int] | None, note: str, tmp_path: Path
+) -> None:
+    data = Squad(file=str(squad_file(tmp_path, answers))).read()
+    expected = None if span is None else ((Span("T", *span),),)
+    assert data.questions[0].evidence == expected
+    assert data.notes == () if not note else note in data.notes[0]
+
+
+@pytest.mark.parametrize("answers", [[{"text": "Rome", "answer_start": 23}], [7], [None], [{"text": 3}], {"text": [1]}])
+def test_answers_that_are_none_are_refused_with_their_place(answers: object, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"data\[0\] paragraphs\[0\] a"):
+        Squad(file=str(squad_file(tmp_path, answers))).read()
+
+
+def squad_file(folder: Path, answers: object) -> Path:
+    entry = {"id": "a", "question": "Where?", "answers": answers}
+    article = {"title": "T", "paragraphs": [{"context": CONTEXT, "qas": [entry]}]}
+    path = folder / "squad.json"
+    path.write_bytes(orjson.dumps({"data": [article]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("printed", "read"),
+    [
+        ("[['1'], ['2']]", [["1"], ["2"]]),
+        ("['a' 'b']", ["a", "b"]),
+        ("array(['a', 'b'], dtype=object)", ["a", "b"]),
+        ("[array(['a'], dtype=object) array(['b'], dtype=object)]", [["a"], ["b"]]),
+        ('["a", "b"]', ["a", "b"]),
+        ("{'a': 1}", {"a": 1}),
+        ("a text", "a text"),
+        ("[not a list", "[not a list"),
+        (7, 7),
+    ],
+)
+def test_lists_as_they_are_printed(printed: object, read: object) -> None:
+    assert read_printed(printed) == read
 
 
 def test_squad(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
-from rag_opt.data.splits import split
+from rag_opt.data.splits import describe_repeated, same_texts, split
 
 
 def asked(name: str, *documents: str, start: int = 0) -> Question:
@@ -102,3 +102,15 @@ def test_questions_without_evidence_do_not_count_as_units() -> None:
     questions = [asked(f"q{i}-{d}", f"d{d}") for i in range(15) for d in range(6)]
     parts = split([*questions, *(asked(f"none-{i}") for i in range(60))], search_share=0.6)
     assert "split by question" in parts.basis
+
+
+def test_questions_a_letter_apart_with_the_same_evidence_are_one_unit_and_said() -> None:
+    need = ((Span("d", 0, 10),),)
+    texts = ["How does it open?", "how does it  OPEN", "How does it opens?", "How does it close?"]
+    asked = [Question(f"{n}", text, evidence=need) for n, text in enumerate(texts)]
+    same = same_texts(asked)
+    assert same[0] == same[1] == same[2] != same[3]
+    elsewhere = Question("x", "How does it opens?", evidence=((Span("e", 0, 10),),))
+    assert same_texts([*asked, elsewhere])[4] not in same, "of another place: another question"
+    assert describe_repeated(asked) == ["3 of 4 questions are 1 texts asked more than once: each text counts as one"]
+    assert describe_repeated(asked[2:]) == []

@@ -16,6 +16,7 @@ from rag_opt.core.documents import Document, Span
 from rag_opt.core.questions import Dataset, Need, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.printed import read_printed
 from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 _PREFIX = re.compile(r"\A(?:file_name|파일명|ファイル名)\s*:\s.*\n\s*(?:contents|내용|内容)\s*:\s?")
@@ -97,7 +98,7 @@ def _read_passages(path: Path, problems: Problems) -> list[_Passage]:
         text = _PREFIX.sub("", str(row["contents"] or ""))
         if not text.strip():
             continue
-        metadata = row.get("metadata")
+        metadata = read_printed(row.get("metadata"))
         metadata = metadata if isinstance(metadata, dict) else {}
         offsets = _to_list(row.get("start_end_idx"))
         start = offsets[0] if len(offsets) == 2 else None
@@ -186,7 +187,7 @@ def _read_needs(gold: object, spans: Mapping[str, Span], where: str, problems: P
     A flat list is one group.
     """
     groups = _to_list(gold)
-    if groups and all(isinstance(group, str) for group in groups):
+    if groups and not any(isinstance(group, (list, tuple)) for group in groups):
         groups = [groups]
     needs = []
     for group in groups:
@@ -201,6 +202,7 @@ def _read_needs(gold: object, spans: Mapping[str, Span], where: str, problems: P
 
 
 def _to_list(value: object) -> list[object]:
+    value = read_printed(value)
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,18 +10,21 @@ from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.documents import Document
-from rag_opt.core.questions import Dataset, Question, WholeDocument
+from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.datasets.judgements import Judgements, describe_own_documents, read_judgement_file
 from rag_opt.data.reading import (
+    JsonObject,
     Located,
     Problems,
     build_corpus,
     check_questions,
     check_unique,
     read_json_lines,
-    read_utf8_or_report,
 )
+
+_SHOWN = 5
 
 
 @register("dataset", "beir")
@@ -36,44 +38,44 @@ class Beir:
 
     def read(self) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with its files."""
-        problems = Problems()
+        problems, empty = Problems(), list[str]()
         root = Path(self.folder)
-        corpus = build_corpus(_read_documents(root / "corpus.jsonl", problems), str(root / "corpus.jsonl"), problems)
+        documents = _read_documents(root / "corpus.jsonl", problems, empty)
+        corpus = build_corpus(documents, str(root / "corpus.jsonl"), problems)
         problems.raise_if_any()
-        gold = self._read_judgements(root / "qrels" / f"{self.split}.tsv", corpus.position, problems)
-        located, unjudged = list[Located](), 0
-        for where, line in read_json_lines(root / "queries.jsonl", problems):
-            name = str(line.get("_id"))
-            if name in gold:
-                evidence = tuple((document,) for document in gold[name])
-                located.append((where, Question(name, str(line.get("text")), evidence=evidence)))
-            else:
-                unjudged += 1
+        judged = read_judgement_file(root / "qrels" / f"{self.split}.tsv", problems)
+        judgements, located = Judgements(judged, corpus.position), list[Located]()
+        queries = [
+            (where, read_id(line), str(line.get("text")))
+            for where, line in read_json_lines(root / "queries.jsonl", problems)
+        ]
+        for where, name, text in queries:
+            if name in judgements.by_query:
+                located.append((where, Question(name, text, evidence=judgements.by_query[name])))
         check_questions(located, corpus, problems)
         problems.raise_if_any()
-        notes = [f"{unjudged} queries have no judgement in split {self.split!r} and were left out"] if unjudged else []
+        names = {name for _, name, _ in queries}
+        notes = judgements.notes(names, self.split) + describe_own_documents(
+            [question.id for _, question in located], corpus.position
+        )
+        if empty:
+            notes.append(f"{len(empty)} documents are empty and were left out: {', '.join(empty[:_SHOWN])}")
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
-    def _read_judgements(self, path: Path, known: dict[str, int], problems: Problems) -> dict[str, list[WholeDocument]]:
-        """Return the relevant documents of each query."""
-        gold: dict[str, list[WholeDocument]] = defaultdict(list)
-        for number, row in enumerate((read_utf8_or_report(path, problems) or "").splitlines(), start=1):
-            columns = row.split("\t")
-            if number == 1 and columns[-1:] == ["score"]:
-                continue
-            if len(columns) != 3 or not columns[2].strip().lstrip("-").isdigit():
-                problems.add(f"{path}:{number}", f"should be query, document and score between tabs; is {row!r}")
-            elif columns[1] not in known:
-                problems.add(f"{path}:{number}", f"there is no document {columns[1]!r}")
-            elif int(columns[2]) > 0:
-                gold[columns[0]].append(WholeDocument(columns[1], int(columns[2])))
-        return gold
 
-
-def _read_documents(path: Path, problems: Problems) -> Iterator[Document]:
+def _read_documents(path: Path, problems: Problems, empty: list[str]) -> Iterator[Document]:
+    """Yield the documents of a corpus; ids of those without a word are added to `empty`."""
     places = []
     for where, line in read_json_lines(path, problems):
-        title, text = str(line.get("title") or ""), str(line.get("text") or "")
-        places.append((str(line.get("_id")), where))
-        yield Document(str(line.get("_id")), f"{title}\n\n{text}" if title else text, title)
+        name, title, text = read_id(line), str(line.get("title") or ""), str(line.get("text") or "")
+        places.append((name, where))
+        if f"{title}{text}".strip():
+            yield Document(name, f"{title}\n\n{text}" if title else text, title)
+        else:
+            empty.append(name)
     check_unique(places, "document", problems)
+
+
+def read_id(line: JsonObject) -> str:
+    """Return the id of a document or query, whichever key has it."""
+    return str(next((line[key] for key in ("_id", "id") if key in line), None))

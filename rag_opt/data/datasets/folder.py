@@ -24,6 +24,7 @@ from rag_opt.data.reading import (
     build_corpus,
     check_questions,
     check_unique,
+    describe_cut_words,
     read_json_lines,
     read_utf8,
 )
@@ -55,7 +56,7 @@ class Folder:
         located = read_questions(Path(self.questions), resolver, problems)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
-        notes += resolver.notes()
+        notes += [*resolver.notes(), *describe_cut_words(located, corpus)]
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
 

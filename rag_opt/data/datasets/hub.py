@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.datasets.judgements import Judgement, Judgements, describe_own_documents
 from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 # path on the hub, revision, split with judgements: as MTEB's registry has them (mteb 2.26)
@@ -32,6 +32,11 @@ TASKS = {
     "SciFact": ("mteb/scifact", "d56462d0e63a25450459c4f213e49ffdb866f7f9", "test"),
     "TRECCOVID": ("mteb/trec-covid", "bb9466bac8153a0349341eb1b22e06409e78ef4e", "test"),
 }
+
+
+def _to_judgement(row: JsonObject) -> Judgement:
+    score = row["score"]
+    return str(row["query-id"]), str(row["corpus-id"]), int(score) if isinstance(score, (int, float, str)) else 0
 
 
 @register("dataset", "mteb")
@@ -98,22 +103,19 @@ class Hub:
         with_text = (document for document in documents if document.text.strip())  # some corpora have empty ones
         corpus = build_corpus(with_text, f"{self.path} corpus", problems)
         problems.raise_if_any()
-        gold: dict[str, list[WholeDocument]] = defaultdict(list)
         config = next((name for name in ("qrels", "default") if name in configs), None)
-        for row in self._load(None if self.judgements else config, self.split, path=self.judgements):
-            document, score = str(row["corpus-id"]), row["score"]
-            relevance = int(score) if isinstance(score, (int, float, str)) else 0
-            if relevance > 0 and document in corpus.position:
-                gold[str(row["query-id"])].append(WholeDocument(document, relevance))
-        located, unjudged = list[Located](), 0
+        rows = self._load(None if self.judgements else config, self.split, path=self.judgements)
+        judgements = Judgements((_to_judgement(row) for row in rows), corpus.position)
+        located, names = list[Located](), set[str]()
         for row in self._load("queries", None):
             name = str(row.get("_id", row.get("id")))
-            evidence = tuple((document,) for document in gold.get(name, ()))
-            unjudged += not evidence
-            if evidence:
-                located.append((f"{self.path} queries {name}", Question(name, str(row["text"]), evidence=evidence)))
+            names.add(name)
+            if name in judgements.by_query:
+                question = Question(name, str(row["text"]), evidence=judgements.by_query[name])
+                located.append((f"{self.path} queries {name}", question))
         check_questions(located, corpus, problems)
-        notes = [f"{unjudged} queries have no judgement in split {self.split!r} and were left out"] if unjudged else []
+        notes = judgements.notes(names, self.split)
+        notes += describe_own_documents([question.id for _, question in located], corpus.position)
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def _read_rows(self, problems: Problems) -> Dataset:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, NotRequired, TypedDict
 
@@ -23,17 +26,13 @@ from rag_opt.data.reading import (
 )
 
 _BETWEEN_PARAGRAPHS = "\n\n"
-
-
-class _Answer(TypedDict):
-    text: str
-    answer_start: int
+_NEAR = 20  # characters that an offset may be wrong by
 
 
 class _Entry(TypedDict):
     id: str
     question: str
-    answers: NotRequired[list[_Answer]]
+    answers: NotRequired[object]
     is_impossible: NotRequired[bool]
 
 
@@ -60,7 +59,7 @@ class Squad:
 
     def read(self) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the file."""
-        problems = Problems()
+        problems, repairs = Problems(), Counter[str]()
         documents, located, titles = list[Document](), list[Located](), list[tuple[str, str]]()
         for number, article in enumerate(self._read_articles(problems)):
             where = f"{self.file} data[{number}]"
@@ -76,14 +75,15 @@ class Squad:
             for place, (paragraph, context) in enumerate(zip(article["paragraphs"], contexts, strict=True)):
                 for entry in paragraph["qas"]:
                     at = f"{where} paragraphs[{place}] {entry.get('id')}"
-                    located.append((at, _to_question(entry, title, start, context, at, problems)))
+                    located.append((at, _to_question(entry, title, start, context, at, problems, repairs)))
                 start += len(context) + len(_BETWEEN_PARAGRAPHS)
         check_unique(titles, "document", problems)
         corpus = build_corpus(documents, self.file, problems)
         problems.raise_if_any()
         check_questions(located, corpus, problems)
         problems.raise_if_any()
-        return Dataset(self.name, corpus, tuple(question for _, question in located))
+        notes = [f"{count} {what}" for what, count in repairs.items() if count]
+        return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def _read_articles(self, problems: Problems) -> list[_Article]:
         text = read_utf8_or_report(Path(self.file), problems)
@@ -109,20 +109,60 @@ def _missing_key(article: _Article) -> str:
     return ""
 
 
-def _to_question(entry: _Entry, title: str, start: int, context: str, where: str, problems: Problems) -> Question:
+def _to_question(
+    entry: _Entry, title: str, start: int, context: str, where: str, problems: Problems, repairs: Counter[str]
+) -> Question:
     """Return a question with its evidence; `start`: where its paragraph begins in the document."""
     answerable = not entry.get("is_impossible", False)
-    answers = entry.get("answers", []) if answerable else []
+    answers = _read_answers(entry.get("answers"), where, problems) if answerable else []
+    if any(not text for text, _ in answers):
+        repairs["answers are empty and were left out"] += 1
+    answers = [(text, place) for text, place in answers if text]
     spans = []
-    for answer in answers:
-        first, text = int(answer["answer_start"]), str(answer["text"])
-        if context[first : first + len(text)] != text:
-            problems.add(where, f"the answer {text!r} does not stand at offset {first} of its paragraph")
+    for text, place in answers:
+        first = _find_near(context, text, place)
+        if first is None:
+            problems.add(where, f"the answer {text!r} does not stand at offset {place} of its paragraph, nor near it")
+            continue
+        repairs["answers stand some characters beside their offset, and were found there"] += place not in (None, first)
+        repairs["answers have no offset; the first place where they stand was taken"] += place is None
         spans.append(Span(title, start + first, start + first + len(text)))
     return Question(
         id=str(entry["id"]),
         text=str(entry["question"]),
-        reference_answer=str(answers[0]["text"]) if answers else None,
+        reference_answer=answers[0][0] if answers else None,
         evidence=(tuple(dict.fromkeys(spans)),) if spans else None,
         answerable=answerable,
     )
+
+
+def _read_answers(given: object, where: str, problems: Problems) -> list[tuple[str, int | None]]:
+    """Return text and offset of each answer: a list of objects, or the hub's object of lists."""
+    if isinstance(given, dict):
+        texts, starts = given.get("text"), given.get("answer_start")
+        given = [
+            {"text": text, "answer_start": start}
+            for text, start in itertools.zip_longest(_to_list(texts), _to_list(starts))
+        ]
+    answers = []
+    for one in _to_list(given):
+        text, start = (one.get("text"), one.get("answer_start")) if isinstance(one, dict) else (one, None)
+        if not isinstance(text, str) or not (start is None or isinstance(start, int)):
+            problems.add(where, f"an answer is {one!r}; should have a text and its answer_start")
+            continue
+        answers.append((text, start))
+    return answers
+
+
+def _to_list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def _find_near(context: str, text: str, place: int | None) -> int | None:
+    """Return where a text stands: at its offset, or nearest to it within some characters; None where it does not."""
+    if place is None:
+        found = context.find(text)
+        return found if found >= 0 else None
+    low, high = max(place - _NEAR, 0), place + _NEAR + len(text)
+    places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context[low:high])]
+    return min((low + found for found in places), key=lambda one: abs(one - place), default=None)
