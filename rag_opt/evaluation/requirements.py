@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rag_opt.core.errors import Problem
 from rag_opt.core.questions import Dataset, Question
@@ -21,21 +21,46 @@ _LACKS: dict[Requirement, tuple[str, Callable[[Question], bool]]] = {
 }
 
 
+def can_feed(question: Question, requires: Iterable[Requirement]) -> bool:
+    """Return whether a question has all that an objective requires of it; one that has not scores NaN."""
+    return not any(_LACKS[requirement][1](question) for requirement in requires if requirement in _LACKS)
+
+
 def has_scorable_question(dataset: Dataset, requires: Iterable[Requirement]) -> bool:
-    """Return whether at least one answerable question has all that an objective requires; the others score NaN."""
-    lacks = [_LACKS[requirement][1] for requirement in requires if requirement in _LACKS]
-    return any(q.answerable and not any(lacking(q) for lacking in lacks) for q in dataset.questions)
+    """Return whether at least one answerable question has all that an objective requires."""
+    wanted = tuple(requires)
+    return any(question.answerable and can_feed(question, wanted) for question in dataset.questions)
 
 
-def find_missing_data(dataset: Dataset, requires: Iterable[Requirement], *, where: str) -> list[Problem]:
-    """Return one problem for each requirement that some question does not meet, naming the first of these questions."""
-    problems = []
+def find_missing_data(
+    dataset: Dataset, requires: Iterable[Requirement], *, where: str, min_share: float = 1.0
+) -> list[Problem]:
+    """Return one problem for each requirement that too many answerable questions do not meet, naming some of these.
+
+    `min_share` of them must meet all requirements.
+    """
+    wanted = tuple(requires)
+    fed = [can_feed(question, wanted) for question in dataset.questions if question.answerable]
+    if any(fed) and sum(fed) >= min_share * len(fed):
+        return []
+    return [Problem(where, lack) for lack in _describe_lacks(dataset, wanted)]
+
+
+def describe_left_out(dataset: Dataset, requires: Iterable[Requirement]) -> list[str]:
+    """Return in words how many questions an objective is scored on, where some cannot feed it; and what these lack."""
+    wanted = tuple(requires)
+    fed = sum(can_feed(question, wanted) for question in dataset.questions)
+    if fed == len(dataset.questions):
+        return []
+    lacks = "; ".join(_describe_lacks(dataset, wanted))
+    return [f"scored on {fed} of {len(dataset.questions)} questions: {lacks}"]
+
+
+def _describe_lacks(dataset: Dataset, requires: Iterable[Requirement]) -> Iterator[str]:
     for requirement in sorted(set(requires) & set(_LACKS)):
         words, lacking = _LACKS[requirement]
         question_ids = [question.id for question in dataset.questions if lacking(question)]
         if question_ids:
             named = ", ".join(question_ids[:_QUESTIONS_NAMED])
             more = ", …" if len(question_ids) > _QUESTIONS_NAMED else ""
-            message = f"{len(question_ids)} of {len(dataset.questions)} questions have {words}: {named}{more}"
-            problems.append(Problem(where, message))
-    return problems
+            yield f"{len(question_ids)} of {len(dataset.questions)} questions have {words}: {named}{more}"

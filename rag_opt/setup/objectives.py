@@ -10,7 +10,7 @@ from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainMapping
 from rag_opt.evaluation.interfaces import ChecksSettings, Objective
-from rag_opt.evaluation.requirements import find_missing_data, has_scorable_question
+from rag_opt.evaluation.requirements import describe_left_out, find_missing_data, has_scorable_question
 from rag_opt.setup.schema import ObjectiveSettings
 from rag_opt.study.evaluation import ObjectiveSet
 
@@ -25,7 +25,9 @@ def build_objective_set(
     optimised, notes = _optimised(settings, dataset, judged=judged)
     against = _objectives(settings.against, "objective.against")
     problems = [
-        lack for objective in against for lack in _lacking(objective, dataset, "objective.against", judged=judged)
+        lack
+        for objective in against
+        for lack in _lacking(objective, dataset, "objective.against", judged=judged, min_share=settings.min_share)
     ]
     fed = []
     for where, named in (("objective.log", settings.log), ("objective.finalists", settings.finalists)):
@@ -48,20 +50,22 @@ def _optimised(settings: ObjectiveSettings, dataset: Dataset, *, judged: bool) -
         raise BadInput([Problem(where, f"names {names}; should be one objective (objective=<name> replaces it whole)")])
     passed_over: list[Problem] = []
     for objective in candidates:
-        lacks = _lacking(objective, dataset, where, judged=judged)
+        lacks = _lacking(objective, dataset, where, judged=judged, min_share=settings.min_share)
+        partly = [f"{objective.kind}: {one}" for one in describe_left_out(dataset, objective.requires)]
         if lacks:
             passed_over += lacks
         elif settings.optimise is not None:
-            return objective, []
+            return objective, partly
         else:
             order = ", ".join(settings.auto)
             notes = [f"not {problem.where.rpartition('.')[2]}: {problem.what}" for problem in passed_over]
-            return objective, [f"objective: {objective.kind}, the first of {order} that the data can feed", *notes]
+            chosen = f"objective: {objective.kind}, the first of {order} that the data can feed"
+            return objective, [chosen, *partly, *notes]
     raise BadInput(passed_over)
 
 
-def _lacking(one: Objective, dataset: Dataset, where: str, *, judged: bool) -> list[Problem]:
-    lacks = find_missing_data(dataset, one.requires, where=f"{where}.{one.kind}")
+def _lacking(one: Objective, dataset: Dataset, where: str, *, judged: bool, min_share: float = 1.0) -> list[Problem]:
+    lacks = find_missing_data(dataset, one.requires, where=f"{where}.{one.kind}", min_share=min_share)
     if "judge" in one.requires and not judged:
         what = "needs a language model that judges: llm=openai_compatible or llm@judge=openai_compatible"
         lacks.append(Problem(f"{where}.{one.kind}", what))

@@ -91,6 +91,9 @@ class ObjectiveSettings:
     auto: Annotated[ByName, Doc("Objectives to choose from, in order of preference.")] = field(default_factory=dict)
     log: Annotated[ByName, Doc("Objectives that are logged for every trial.")] = field(default_factory=dict)
     finalists: Annotated[ByName, Doc("Objectives that are logged for finalists alone.")] = field(default_factory=dict)
+    min_share: Annotated[
+        float, Gt(0), Le(1), Doc("Least share of the answerable questions that must feed what is optimised.")
+    ] = 0.5
     guards: Annotated[
         dict[str, Guard | None], Doc("How much worse than the baseline a winner may be, by metric; null removes one.")
     ] = field(default_factory=dict)

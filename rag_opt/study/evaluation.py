@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.guards import COVERAGE
-from rag_opt.evaluation.interfaces import Direction, Objective
+from rag_opt.evaluation.interfaces import Direction, Objective, Requirement
+from rag_opt.evaluation.requirements import can_feed
 from rag_opt.evaluation.run import Run, Scores, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score_all
 from rag_opt.pipeline.builder import PipelineBuilder
@@ -90,7 +91,8 @@ def evaluate(
     run = ask(builder.pipeline(spec), questions)
     resources = ScoringResources(builder.encoder, builder.judge)
     objectives = objective_set.objectives(finalist=finalist)
-    optimised, *rest = score_all(objectives, run, resources, builder.store.values)
+    scored = score_all(objectives, run, resources, builder.store.values)
+    optimised, *rest = [_fed_alone(one, columns, questions) for one, columns in zip(objectives, scored, strict=True)]
     scores, metrics = dict(optimised), aggregate(objective_set.optimised, optimised)
     others: list[FloatArray] = []
     for objective, columns in zip(objectives[1:], rest, strict=True):
@@ -100,16 +102,28 @@ def evaluate(
         metrics = {**aggregate(objective, columns), **metrics}
         scores = {**columns, **scores}
     value = next(iter(optimised.values()))
-    return Evaluation(run, value, scores, {**measure_guarded(run, value), **metrics}, tuple(others))
+    guarded = measure_guarded(run, value, objective_set.optimised.requires)
+    return Evaluation(run, value, scores, {**guarded, **metrics}, tuple(others))
 
 
-def measure_guarded(run: Run, value: FloatArray) -> dict[str, float]:
-    """Return the metrics that guards look at in every search, whatever is logged."""
+def _fed_alone(objective: Objective, columns: Scores, questions: Sequence[Question]) -> Scores:
+    """Return the scores of the questions that have what the objective requires of them; NaN for the others."""
+    fed = np.array([can_feed(question, objective.requires) for question in questions], bool)
+    return columns if fed.all() else {name: np.where(fed, column, np.nan) for name, column in columns.items()}
+
+
+def measure_guarded(run: Run, value: FloatArray, requires: Iterable[Requirement] = ()) -> dict[str, float]:
+    """Return the metrics that guards look at in every search, whatever is logged.
+
+    `requires`: what a question must have to be scored; without it, it is not missing.
+    """
+    wanted = tuple(requires)
     answerable = np.array([question.answerable for question in run.questions], bool)
     refused = np.array([answer.refused for answer in run.responses.answers], bool)
     failed = np.array([bool(reason) for reason in run.responses.usage.failed])
     known = ~np.isnan(value)
-    applies = known | failed | answerable
+    fed = np.array([can_feed(question, wanted) for question in run.questions], bool)
+    applies = known | (fed & (failed | answerable))
     metrics = {
         COVERAGE: float(known.sum() / applies.sum()) if applies.any() else 0.0,
         "cost/context_tokens": float(run.responses.context_tokens.mean()),

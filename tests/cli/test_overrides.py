@@ -141,6 +141,18 @@ def test_the_default_objective_is_the_first_that_the_data_feeds(tmp_path: Path, 
         prepared(tmp_path / "c", *tiny_files, "objective=grounded_answer")
 
 
+def test_a_question_that_lacks_something_disables_nothing_for_the_others(tmp_path: Path, tiny_files: list[str]) -> None:
+    path = Path(tiny_files[2].partition("=")[2])
+    lines = path.read_text().splitlines()
+    lines[0] = lines[0].replace('"answer":', '"kind":')  # one of the answerable ones
+    path.write_text("\n".join(lines))
+    made = prepared(tmp_path / "a", *tiny_files)
+    assert made.search.objective_set.optimised.kind == "grounded_answer"
+    assert any("scored on 9 of 10 questions: 1 of 10 questions have no reference answer" in one for one in made.notes)
+    with pytest.raises(BadInput, match="1 of 10 questions have no reference answer"):
+        prepared(tmp_path / "b", *tiny_files, "objective=grounded_answer", "objective.min_share=1.0")
+
+
 def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         prepared(
