@@ -42,7 +42,10 @@ class Evidence(ObjectiveDefaults):
 @register("objective", "ndcg")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DocumentNdcg(ObjectiveDefaults):
-    """Document evidence: nDCG@k, recall@k and MRR over documents. The value is nDCG@k."""
+    """Document evidence: nDCG@k, recall@k and MRR over documents, on the whole ranked list. The value is nDCG@k.
+
+    What of the list reaches the context, which `top_k` and the packer decide, is scored by span evidence.
+    """
 
     k: Annotated[int, Ge(1), Le(1000), Doc("How many of the first documents count.")] = 10
 
@@ -50,7 +53,7 @@ class DocumentNdcg(ObjectiveDefaults):
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return nDCG@k first, then recall@k and MRR."""
-        scores = score_documents(run.responses.hits, build_document_gold(run.questions, run.corpus), k=self.k)
+        scores = score_documents(run.responses.ranked, build_document_gold(run.questions, run.corpus), k=self.k)
         return {
             f"retrieval/document_ndcg_at_{self.k}": scores.ndcg,
             f"retrieval/document_recall_at_{self.k}": scores.recall,

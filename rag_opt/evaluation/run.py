@@ -11,7 +11,6 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus
 from rag_opt.core.questions import Question, question_digest
-from rag_opt.metrics.evidence import RetrievedSpans
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.pipeline.ask import Pipeline, Responses
@@ -39,7 +38,8 @@ class Run:
         """Return the run of some of its questions."""
         r = self.responses
         responses = Responses(
-            hits=RetrievedSpans(r.hits.document[rows], r.hits.start[rows], r.hits.end[rows]),
+            hits=r.hits.select(rows),
+            ranked=r.ranked.select(rows),
             scores=r.scores[rows],
             contexts=[r.contexts[i] for i in rows],
             context_tokens=r.context_tokens[rows],

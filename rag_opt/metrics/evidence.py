@@ -31,6 +31,10 @@ class RetrievedSpans:
         """Return arrays without any hit."""
         return RetrievedSpans(*(np.full((questions, ranks), fill, np.int64) for fill in (-1, 0, 0)))
 
+    def select(self, rows: Sequence[int]) -> RetrievedSpans:
+        """Return the hits of some questions."""
+        return RetrievedSpans(self.document[rows], self.start[rows], self.end[rows])
+
     def cut(self, ranks: int) -> RetrievedSpans:
         """Return the first `ranks` ranks."""
         return RetrievedSpans(self.document[:, :ranks], self.start[:, :ranks], self.end[:, :ranks])

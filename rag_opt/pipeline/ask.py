@@ -42,6 +42,7 @@ class Responses:
     """Everything that a pipeline returned, a row per question.
 
     `hits`: those that reached the context, [questions, top_k]; `scores` [questions, top_k] (-inf: none);
+    `ranked`: the retriever's (or reranker's) list to its own depth, before it is cut and packed;
     `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage.
     Retrieval is timed question by question. Embedding, reranking and answering are shared over the batch they
     were first done in; an answer's share includes embedding what no stage before it had embedded.
@@ -49,6 +50,7 @@ class Responses:
     """
 
     hits: RetrievedSpans
+    ranked: RetrievedSpans
     scores: NDArray[np.float32]
     contexts: list[tuple[Span, ...]]
     context_tokens: IntArray
@@ -63,6 +65,7 @@ class Retrieved:
 
     vectors: NDArray[np.float32]
     hits: RetrievedSpans
+    ranked: RetrievedSpans
     scores: NDArray[np.float32]
     contexts: list[tuple[Span, ...]]
     context_tokens: IntArray
@@ -151,7 +154,8 @@ class Pipeline:
         part, usage = self.spec.generator, found.usage
         answers, answer_ms = self._generation(part, questions, found.vectors, found.contexts, usage)
         latency = {**found.latency_ms, "answer": answer_ms}
-        return Responses(found.hits, found.scores, found.contexts, found.context_tokens, answers, latency, usage)
+        tokens = found.context_tokens
+        return Responses(found.hits, found.ranked, found.scores, found.contexts, tokens, answers, latency, usage)
 
     def answer(
         self, questions: Sequence[Question], contexts: Contexts, *, generator: Generator | None = None
@@ -174,7 +178,8 @@ class Pipeline:
         part = generator or self.spec.generator
         answers, answer_ms = self._generation(part, questions, vectors, contexts, usage)
         tokens = np.array([sum(map(self.texts.tokens, context)) for context in contexts], np.int64)
-        return Responses(hits, scores, [tuple(c) for c in contexts], tokens, answers, {"answer": answer_ms}, usage)
+        given, latency = [tuple(context) for context in contexts], {"answer": answer_ms}
+        return Responses(hits, hits, scores, given, tokens, answers, latency, usage)
 
     def retrieve(self, questions: Sequence[Question]) -> Retrieved:
         """Return everything that comes before answering."""
@@ -189,7 +194,14 @@ class Pipeline:
         started = time.perf_counter()
         hits, scores, contexts, tokens = self._pack(candidates.cut(self.spec.retriever.top_k))
         latency["pack"] = _share(started, len(questions))
-        return Retrieved(vectors, hits, scores, contexts, tokens, latency, usage)
+        return Retrieved(vectors, hits, self._spans(candidates), scores, contexts, tokens, latency, usage)
+
+    def _spans(self, lists: RankedLists) -> RetrievedSpans:
+        """Return what the hits of some lists return."""
+        start, end = self.returned
+        chunks, known = np.maximum(lists.chunks, 0), lists.chunks >= 0
+        document = np.where(known, self.chunks.document[chunks], -1).astype(np.int64)
+        return RetrievedSpans(document, np.where(known, start[chunks], 0), np.where(known, end[chunks], 0))
 
     def _limited(self, fused: RankedLists) -> RankedLists:
         """Keep each returned span once, and no more of one document than the retriever allows."""

@@ -8,7 +8,14 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.parts.interfaces import FeedbackQuery, LateChunkingEmbedder, LLMGenerator, PairReranker, WrittenQuery
+from rag_opt.parts.interfaces import (
+    FeedbackQuery,
+    LateChunkingEmbedder,
+    LLMGenerator,
+    PairReranker,
+    VectorReranker,
+    WrittenQuery,
+)
 from rag_opt.pipeline.spec import PipelineSpec
 
 
@@ -23,7 +30,7 @@ def check_pipeline(
 ) -> None:
     """Raise ImpossiblePipeline for a pipeline that cannot exist, BadInput for a card or prompt that is not there."""
     readable = readable_tokens(spec, encoder)
-    if spec.chunker.size > readable:
+    if spec.chunker.size > readable and reads_vectors(spec):
         size, name = spec.chunker.size, spec.embedder.name
         raise ImpossiblePipeline(f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)")
     if isinstance(spec.query, FeedbackQuery | WrittenQuery) and "dense" not in spec.retriever.index_queries():
@@ -36,6 +43,11 @@ def check_pipeline(
         spec.reranker.find_card(rerankers, embedders)
     if isinstance(spec.generator, LLMGenerator):
         spec.generator.check(prompts)
+
+
+def reads_vectors(spec: PipelineSpec) -> bool:
+    """Return whether a pipeline compares vectors of chunks: then the model has to read them whole."""
+    return "dense" in spec.retriever.index_queries() or isinstance(spec.reranker, VectorReranker)
 
 
 def readable_tokens(spec: PipelineSpec, encoder: Encoder) -> int:

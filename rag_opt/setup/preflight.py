@@ -167,6 +167,9 @@ def _find_reason(
 
 def _too_long_chunks(space: Space, models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
     """Yield the chunkers whose smallest size is more than any model of the space reads."""
+    retrievers = space.tree["retriever"]
+    if not any("dense" in lookup("retriever", kind)().index_queries() for kind in retrievers):
+        return  # words are found in chunks of any size
     readable = [card.reads_tokens for card in _readable_cards(models, builder.cards)]
     for kind, parameters in space.tree["chunker"].items():
         size = parameters.get("size")

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     asking,
     bookkeeping,
     busy,
+    copies,
     degenerates,
     encoding,
     estimating,
@@ -26,6 +27,7 @@ from tests.benchmarks import (
     judging,
     killing,
     large,
+    scifact,
     searching,
     storing,
     sweeping,
@@ -52,6 +54,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "judge_faults": judging.faults,
     "kill": killing.measure,
     "busy": busy.measure,
+    "scifact": scifact.measure,
+    "copies": copies.measure,
 }
 
 

@@ -20,6 +20,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from rag_opt.core.copies import Copies, distinct_rows
 from rag_opt.core.forking import abandon
 from rag_opt.core.nearest import VectorsInMemory
 from rag_opt.core.processes import is_alive
@@ -27,7 +28,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 
-_COLLECTION = "chunks"
+_COLLECTION, _FIRSTS = "chunks", "vector_of_chunk.npy"
 _PREFIX = "rag_opt_chroma_"
 _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
 _USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
@@ -38,8 +39,9 @@ _USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
 class Chroma:
     """Nearest neighbours by cosine among the vectors of an embedded Chroma database.
 
-    Up to `exact_up_to` vectors every one of the collection is compared: that is as fast as its graph (HNSW), which is
-    another one each time it is built, whatever its settings. Beyond, the graph answers, approximately.
+    Equal vectors enter the graph once, and stand for all their chunks: many copies of a text would hide what is beside
+    them. Up to `exact_up_to` vectors every one of the collection is compared: that is as fast as its graph (HNSW),
+    which is another one each time it is built, whatever its settings. Beyond, the graph answers, approximately.
     One index is one folder, written once. Chroma writes into a folder even when it only reads it, so an
     index is opened in a private copy: the stored one stays as its checksum says.
     """
@@ -52,6 +54,11 @@ class Chroma:
 
     def build_from_vectors(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
         """Write the index. `blocks` of vectors, [rows, dimensions] each, `count` rows together."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with distinct_rows(blocks, folder / _FIRSTS) as (distinct, distinct_count):
+            self._build(folder, distinct, distinct_count)
+
+    def _build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
         client = _client(folder)
         sizes = part_sizes(count, client.get_max_batch_size())
         threshold = max(min(sizes, default=2), 2)
@@ -111,7 +118,7 @@ class OpenChroma:
 
     def __init__(self, folder: Path) -> None:
         _sweep_copies()
-        self._folder = folder
+        self._folder, self._copies = folder, Copies(folder / _FIRSTS)
         self._open_copy()
 
     def _open_copy(self) -> None:
@@ -124,7 +131,7 @@ class OpenChroma:
         self.close = weakref.finalize(self, _discard, self._clients, self._copy, self._process)
 
     def __len__(self) -> int:
-        return int(self._collection.count())
+        return len(self._copies)
 
     def _open_own_copy(self) -> None:
         """Open a copy of its own in a process that was forked since the last one was opened."""
@@ -160,32 +167,34 @@ class OpenChroma:
         ef_search = settings.get("ef_search", _USUAL_EF_SEARCH)
         if ef_search != self._ef_search:
             self._reopen(ef_search)
-        size = self._collection.count() if allowed is None else len(allowed)
+        some = None if allowed is None else self._copies.distinct(allowed)
+        size = self._collection.count() if some is None else len(some)
         if size == 0 or len(queries) == 0:
             return RankedLists.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
         found = self._collection.query(
             query_embeddings=queries,
             n_results=min(depth, size),
             include=["distances"],
-            **({} if allowed is None else {"ids": [str(i) for i in allowed]}),
+            **({} if some is None else {"ids": [str(i) for i in some]}),
         )
         rows = []
         for ids, distances in zip(found["ids"], found["distances"], strict=True):
-            chunks, scores = np.array(ids, np.int32), 1 - np.array(distances, np.float32)
-            order = np.lexsort((chunks, -scores))  # equal scores: the earlier chunk first
+            vectors, similar = np.array(ids, np.int32), 1 - np.array(distances, np.float32)
+            chunks, scores = self._copies.chunks_of(vectors, similar, allowed)
+            order = np.lexsort((chunks, -scores))[:depth]  # equal scores: the earlier chunk first
             rows.append((chunks[order], scores[order]))
         return RankedLists.stack(rows, depth)
 
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the stored vectors of some chunks, one row each, in the order asked."""
-        ids = [str(i) for i in chunks]
+        ids = [str(i) for i in self._copies.vector_of(chunks)]
         if not ids:  # Chroma refuses to get nothing
             return np.zeros((0, 1), np.float32)
         self._open_own_copy()
         known: dict[str, NDArray[np.float32]] = {}
-        step = self._clients[0].get_max_batch_size()
-        for start in range(0, len(ids), step):
-            found = self._collection.get(ids=ids[start : start + step], include=["embeddings"])
+        step, wanted = self._clients[0].get_max_batch_size(), list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), step):
+            found = self._collection.get(ids=wanted[start : start + step], include=["embeddings"])
             known |= dict(zip(found["ids"], np.asarray(found["embeddings"], np.float32), strict=True))
         return np.stack([known[i] for i in ids])
 
