@@ -11,8 +11,7 @@ from dataclasses import dataclass
 # typographic marks that people type in their plain form
 _PLAIN = {"'": "‘’‚‛‹›′´`ʼ", '"': "“”„‟«»″＂", "-": "‐‑‒–—―−﹣－", ".": "․"}
 _FOLD = str.maketrans({mark: plain for plain, marks in _PLAIN.items() for mark in marks})
-_LINE_END_HYPHEN = r"(?<=[^\W\d_])[-\u00ad\u2010][ \t]*(?:\r\n|[\n\r])[ \t]*(?=[^\W\d_])"
-_PIECE = re.compile(rf"{_LINE_END_HYPHEN}|[!-,./0-~]+|\s+|.", re.DOTALL)
+_PIECE = re.compile(r"[!-~]+|\s+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,14 @@ class NormalizedText:
 def normalize(text: str) -> NormalizedText:
     """Return NFKC piece by piece, white space as one space, plain quotes and dashes, nothing that cannot be seen.
 
-    A piece is a character with its marks and vowel signs, or a Korean syllable. A word that is hyphenated at the end of
-    a line is joined.
+    A piece is a character with its marks and vowel signs, or a Korean syllable.
     """
     parts = list[str]()
     starts, ends = array("q"), array("q")
     after_space = False
     for start, end in _pieces(text):
         piece = text[start:end]
-        if piece.isascii() and not piece.isspace() and "\n" not in piece and "\r" not in piece:
+        if piece.isascii() and not piece.isspace():
             parts.append(piece)
             starts.extend(range(start, end))
             ends.extend(range(start + 1, end + 1))
@@ -57,11 +55,9 @@ def normalize(text: str) -> NormalizedText:
 
 
 def _plain(piece: str) -> str:
-    """Return how a piece is compared: nothing for what cannot be seen, and for a hyphen at the end of a line."""
+    """Return how a piece is compared: nothing for what cannot be seen."""
     if piece.isspace():
         return " "
-    if len(piece) > 1 and piece[-1].isspace():
-        return ""
     plain = unicodedata.normalize("NFKC", piece.translate(_FOLD)).translate(_FOLD)
     return "".join(" " if c.isspace() else c for c in plain if unicodedata.category(c) != "Cf")
 

@@ -140,3 +140,8 @@ def test_a_locator_that_this_python_lacks_is_dropped_and_counted(
     data = PythonReference().read()
     assert len(data.questions) == 20
     assert data.notes == ("1 questions have no evidence in this Python's reference: gone-1",)
+
+
+def test_no_question_is_lost_on_this_python() -> None:
+    data = PythonReference().read()
+    assert data.notes == () and len(data.questions) == 235

@@ -67,8 +67,6 @@ def test_any_slice_of_a_document_is_found_again(data: st.DataObject) -> None:
         ("It fell to \u221212 °C on Tuesday.", "fell to -12 °C on"),
         ("The file \u200ereport.pdf\u200f was sent.", "file report.pdf was"),
         ("Poli\u00adtik\u00adwissenschaft in Berlin", "Politikwissenschaft in"),
-        ("Sequence trans-\nduction models", "Sequence transduction models"),
-        ("a well-\r\n  known fact here", "a wellknown fact"),
         (unicodedata.normalize("NFD", "서울은 대한민국의 수도이다."), "대한민국의 수도이다."),
         ("கொழும்பு நகரில்".replace("\u0bca", "\u0bc6\u0bbe"), "கொழும்பு நகரில்"),
         ("北京是中国的首都。", "中国的首都"),
@@ -85,6 +83,8 @@ def test_forms_of_writing_do_not_matter(text: str, quote: str) -> None:
     ("text", "quote"),
     [
         ("This is a di ffi cult, well-known case.", "a difficult, wellknown case"),
+        ("Sequence trans-\nduction models", "Sequence transduction models"),
+        ("a comma-\r\n  separated list here", "a comma-separated list"),
         ("• Revenue\u2003rose\uf0b7 by “5 %”", "Revenue rose by 5%"),
         ("Net income (loss) -- 2023", "NET INCOME LOSS – 2023"),
     ],
