@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,8 @@ def distinct_rows(
         yield _read(file, width), len(known)
 
 
-def _read(file: object, width: int) -> Iterator[NDArray[np.float32]]:
-    while content := file.read(_ROWS_AT_ONCE * width * 4):  # type: ignore[attr-defined]  # a binary file
+def _read(file: IO[bytes], width: int) -> Iterator[NDArray[np.float32]]:
+    while content := file.read(_ROWS_AT_ONCE * width * 4):
         yield np.frombuffer(content, np.float32).reshape(-1, width)
 
 

@@ -23,3 +23,11 @@ def read_printed(value: object) -> object:
         if isinstance(found, (list, tuple, dict)):
             return found
     return value
+
+
+def read_list(value: object) -> list[object]:
+    """Return the elements of a list, printed or not; one value alone as a list, nothing for None."""
+    value = read_printed(value)
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

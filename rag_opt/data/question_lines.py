@@ -155,8 +155,9 @@ def _check_offsets(given: JsonObject, quote: str, resolver: QuoteResolver, where
     document = str(given["document"])
     spans = [span for span in resolver.find(quote) if span.document_id == document]
     start, end = given["start"], given["end"]
-    if Span(document, start, end) in spans:  # type: ignore[arg-type]  # of whatever type they are
-        return [Span(document, start, end)]  # type: ignore[arg-type]
+    there = [span for span in spans if (span.start, span.end) == (start, end)]
+    if there:
+        return there
     if len(spans) == 1:
         resolver.moved += 1
         return spans

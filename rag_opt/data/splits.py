@@ -62,10 +62,11 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
     chance would miss `search_share` (in (0, 1]) by more than 10 points of the questions, it is met by the order of the
     hashes; added data may then move a unit.
     """
-    documents = _components(questions, lambda question: question.document_ids)
+    texts = same_texts(questions)
+    documents = _components(questions, texts, lambda question: question.document_ids)
     attempts: list[tuple[UnitKind, Sequence[str]]] = [
         ("documents", documents),
-        ("sections", _components(questions, _sections)),
+        ("sections", _components(questions, texts, _sections)),
     ]
     reasons: list[str] = []
     for kind, units in attempts:
@@ -80,7 +81,7 @@ def split(questions: Sequence[Question], *, search_share: float) -> Split:
         reasons.append(
             f"questions link the {kind} into {len(sizes)} units, the largest with {largest:.0%} of the questions"
         )
-    units = _components(questions, lambda question: set())
+    units = _components(questions, texts, lambda question: set())
     basis = "; ".join([*reasons, f"split by question: {len(set(units))} units"])
     return _assign(units, search_share, "questions", basis, documents)
 
@@ -97,10 +98,12 @@ def _sections(question: Question) -> set[str]:
     return names
 
 
-def _components(questions: Sequence[Question], linked: Callable[[Question], set[str]]) -> list[str]:
+def _components(
+    questions: Sequence[Question], texts: Sequence[str], linked: Callable[[Question], set[str]]
+) -> list[str]:
     """Return for each question the smallest name of its connected component.
 
-    Questions are connected by what `linked` names, and by their text. One that is not connected stands alone.
+    Questions are connected by what `linked` names, and by their text, of `texts`; one that is not stands alone.
     """
     parent: dict[str, str] = {}
 
@@ -112,7 +115,7 @@ def _components(questions: Sequence[Question], linked: Callable[[Question], set[
         return name
 
     owners, asked = [], dict[str, str]()
-    for question, text in zip(questions, same_texts(questions), strict=True):
+    for question, text in zip(questions, texts, strict=True):
         names = sorted(linked(question)) or [f"question:{question.id}"]
         owners.append(names[0])
         for name in (*names, asked.setdefault(text, names[0])):

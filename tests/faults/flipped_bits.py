@@ -56,7 +56,7 @@ def _read(folder: Path, aside: Path, stored: dict[bytes, bytes], where: str, out
         again = SqliteValues(folder, set_aside=aside, report=said.append)
         second = again.get("table", keys)
         again.close()
-    except Exception as error:
+    except Exception as error:  # of any class: it is what is looked for
         outcome.unclear += 1
         outcome.examples.append(f"{where}: {type(error).__name__}: {error}")
         return

@@ -13,7 +13,7 @@ from rag_opt.core.errors import BadStudy
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.spending_file import SpendingFile
 from rag_opt.setup.builtins import load_built_in
-from rag_opt.study.folder import StudyFolder
+from rag_opt.study.folder import StudyFolder, StudySettings
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import TrialLog, load_trials
 from tests.conftest import write_tiny
@@ -51,7 +51,10 @@ def _spending(study: Path) -> object:
 
 
 def _settings(study: Path) -> object:
-    return {name: StudyFolder(study).settings()[name] for name in ("name", "uid", "digests", "runtimes", "settings")}  # type: ignore[literal-required]
+    """Read what is known by its name: another key is no part of them."""
+    return {
+        name: value for name, value in StudyFolder(study).settings().items() if name in StudySettings.__annotations__
+    }
 
 
 # by file: how a command reads it, and how often its turn comes
@@ -92,7 +95,7 @@ def _look(read: Callable[[Path], object], study: Path, expected: object, where: 
         found = _plain(read(study))
     except BadStudy:
         return
-    except Exception as error:
+    except Exception as error:  # of any class: it is what is looked for
         outcome.unclear += 1
         outcome.examples.append(f"{where}: {type(error).__name__}: {error}")
         return

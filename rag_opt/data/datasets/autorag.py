@@ -16,7 +16,7 @@ from rag_opt.core.documents import Document, Span
 from rag_opt.core.questions import Dataset, Need, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.printed import read_printed
+from rag_opt.data.printed import read_list, read_printed
 from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 _PREFIX = re.compile(r"\A(?:file_name|파일명|ファイル名)\s*:\s.*\n\s*(?:contents|내용|内容)\s*:\s?")
@@ -46,7 +46,7 @@ class AutoRag:
         for number, row in enumerate(rows, start=1):
             where = f"{self.qa}:{number}"
             needs = _read_needs(row["retrieval_gt"], spans, where, problems)
-            answers = [str(answer) for answer in _to_list(row.get("generation_gt"))]
+            answers = [str(answer) for answer in read_list(row.get("generation_gt"))]
             several += len(answers) > 1
             question = Question(
                 id=str(row["qid"]),
@@ -100,7 +100,7 @@ def _read_passages(path: Path, problems: Problems) -> list[_Passage]:
             continue
         metadata = read_printed(row.get("metadata"))
         metadata = metadata if isinstance(metadata, dict) else {}
-        offsets = _to_list(row.get("start_end_idx"))
+        offsets = read_list(row.get("start_end_idx"))
         start = offsets[0] if len(offsets) == 2 else None
         page, following = metadata.get("page"), metadata.get("next_id")
         passages.append(
@@ -186,12 +186,12 @@ def _read_needs(gold: object, spans: Mapping[str, Span], where: str, problems: P
 
     A flat list is one group.
     """
-    groups = _to_list(gold)
+    groups = read_list(gold)
     if groups and not any(isinstance(group, (list, tuple)) for group in groups):
         groups = [groups]
     needs = []
     for group in groups:
-        names = [str(name) for name in _to_list(group)]
+        names = [str(name) for name in read_list(group)]
         for name in names:
             if name not in spans:
                 problems.add(where, f"retrieval_gt names {name!r}, which is no doc_id of the corpus")
@@ -199,10 +199,3 @@ def _read_needs(gold: object, spans: Mapping[str, Span], where: str, problems: P
         if need:
             needs.append(need)
     return tuple(dict.fromkeys(needs))
-
-
-def _to_list(value: object) -> list[object]:
-    value = read_printed(value)
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -13,9 +13,8 @@ from rag_opt.core.documents import Document
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.datasets.judgements import Judgements, describe_own_documents, read_judgement_file
+from rag_opt.data.datasets.judgements import Judgements, describe_own_documents, read_id, read_judgement_file
 from rag_opt.data.reading import (
-    JsonObject,
     Located,
     Problems,
     build_corpus,
@@ -74,8 +73,3 @@ def _read_documents(path: Path, problems: Problems, empty: list[str]) -> Iterato
         else:
             empty.append(name)
     check_unique(places, "document", problems)
-
-
-def read_id(line: JsonObject) -> str:
-    """Return the id of a document or query, whichever key has it."""
-    return str(next((line[key] for key in ("_id", "id") if key in line), None))

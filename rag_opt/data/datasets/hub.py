@@ -14,7 +14,7 @@ from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.datasets.judgements import Judgement, Judgements, describe_own_documents
+from rag_opt.data.datasets.judgements import Judgement, Judgements, describe_own_documents, read_id
 from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 # path on the hub, revision, split with judgements: as MTEB's registry has them (mteb 2.26)
@@ -108,7 +108,7 @@ class Hub:
         judgements = Judgements((_to_judgement(row) for row in rows), corpus.position)
         located, names = list[Located](), set[str]()
         for row in self._load("queries", None):
-            name = str(row.get("_id", row.get("id")))
+            name = read_id(row)
             names.add(name)
             if name in judgements.by_query:
                 question = Question(name, str(row["text"]), evidence=judgements.by_query[name])
@@ -172,7 +172,7 @@ class Hub:
 
 def _to_document(row: JsonObject) -> Document:
     title, text = str(row.get("title") or ""), str(row.get("text") or "")
-    return Document(str(row.get("_id", row.get("id"))), f"{title}\n\n{text}" if title else text, title)
+    return Document(read_id(row), f"{title}\n\n{text}" if title else text, title)
 
 
 def read_answer(value: object) -> tuple[str | None, int | None]:

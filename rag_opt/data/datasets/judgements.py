@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from rag_opt.core.questions import WholeDocument
-from rag_opt.data.reading import Problems, read_utf8_or_report
+from rag_opt.data.reading import JsonObject, Problems, read_utf8_or_report
 
 Judgement = tuple[str, str, int]  # query, document, relevance
 
@@ -58,6 +58,11 @@ def describe_own_documents(queries: Collection[str], documents: Collection[str])
         f"{own} of {len(queries)} queries have the id of a document: where that is the query itself, it stands first "
         "in its own list, and nobody scores 1"
     ]
+
+
+def read_id(row: JsonObject) -> str:
+    """Return the id of a document or query, whichever key has it."""
+    return str(next((row[key] for key in ("_id", "id") if key in row), None))
 
 
 def read_judgement_file(path: Path, problems: Problems) -> Iterator[Judgement]:

@@ -16,6 +16,7 @@ from rag_opt.core.documents import Document, Span
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.printed import read_list
 from rag_opt.data.reading import (
     Located,
     Problems,
@@ -142,20 +143,16 @@ def _read_answers(given: object, where: str, problems: Problems) -> list[tuple[s
         texts, starts = given.get("text"), given.get("answer_start")
         given = [
             {"text": text, "answer_start": start}
-            for text, start in itertools.zip_longest(_to_list(texts), _to_list(starts))
+            for text, start in itertools.zip_longest(read_list(texts), read_list(starts))
         ]
     answers = []
-    for one in _to_list(given):
+    for one in read_list(given):
         text, start = (one.get("text"), one.get("answer_start")) if isinstance(one, dict) else (one, None)
         if not isinstance(text, str) or not (start is None or isinstance(start, int)):
             problems.add(where, f"an answer is {one!r}; should have a text and its answer_start")
             continue
         answers.append((text, start))
     return answers
-
-
-def _to_list(value: object) -> list[object]:
-    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def _find_near(context: str, text: str, place: int | None) -> int | None:
