@@ -69,6 +69,11 @@ class AnyRagasMetric:
             requirements |= {_REQUIREMENTS[sample_field] for sample_field in required if sample_field in _REQUIREMENTS}
         return frozenset(requirements)
 
+    @property
+    def reads_answers(self) -> bool:
+        """True where one of the metrics looks at the answer."""
+        return any("response" in list_sample_fields(find_metric_class(name))[0] for name in self.metrics)
+
     def calls(self, passages: float) -> float:
         """Return about how often the judge is asked for one answer."""
         return _CALLS_EACH * sum(map(_asks_judge, self.metrics))

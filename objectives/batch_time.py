@@ -24,6 +24,7 @@ class BatchTime(ObjectiveDefaults):
 
     direction: ClassVar[Direction] = "minimize"
     stored: ClassVar[bool] = False
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return each question's share of the time of all."""

@@ -26,6 +26,7 @@ class IdBased(ObjectiveDefaults):
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("ragas",)
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return recall first, then precision; NaN where no chunk overlaps the evidence."""
@@ -66,6 +67,7 @@ class NonLLMContext(ObjectiveDefaults):
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence"})
     libraries: ClassVar[tuple[str, ...]] = ("ragas", "rapidfuzz")
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return recall first, then precision; NaN without span evidence or without a passage."""

@@ -21,6 +21,7 @@ class ContextTokens(ObjectiveDefaults):
 
     direction: ClassVar[Direction] = "minimize"
     stored: ClassVar[bool] = False
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return the tokens of each question's context."""
@@ -39,6 +40,7 @@ class ModelUse(ObjectiveDefaults):
     direction: ClassVar[Direction] = "minimize"
     aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {"cost/answers_cut_off": ("sum",)}
     stored: ClassVar[bool] = False
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return dollars first, then calls, tokens and whether the answer was cut off at the limit of tokens."""

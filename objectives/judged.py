@@ -132,6 +132,7 @@ class ContextPrecision(_JudgedAgainstReference):
     """Average precision of the passages, each judged useful or not for the reference answer."""
 
     metric: ClassVar[str] = "ContextPrecision"
+    reads_answers: ClassVar[bool] = False
 
     def calls(self, passages: float) -> float:
         """Return one for each passage."""
@@ -144,6 +145,7 @@ class ContextRecall(_JudgedAgainstReference):
     """Share of the reference answer's statements that the passages support."""
 
     metric: ClassVar[str] = "ContextRecall"
+    reads_answers: ClassVar[bool] = False
 
     def calls(self, passages: float) -> float:
         """Return 1."""

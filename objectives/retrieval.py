@@ -26,6 +26,8 @@ from rag_opt.metrics.evidence import (
 class Evidence(ObjectiveDefaults):
     """Span evidence, scored by characters: recall, precision, IoU, DCG, hit rate, MRR (`rag_opt.metrics.evidence`)."""
 
+    reads_answers: ClassVar[bool] = False
+
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return evidence recall first, then the other metrics of spans."""
         scores = score_spans(run.responses.hits, build_span_gold(run.questions, run.corpus))
@@ -50,6 +52,7 @@ class DocumentNdcg(ObjectiveDefaults):
     k: Annotated[int, Ge(1), Le(1000), Doc("How many of the first documents count.")] = 10
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"document_evidence"})
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return nDCG@k first, then recall@k and MRR."""
@@ -71,6 +74,7 @@ class EvidenceRecall(ObjectiveDefaults):
     )
 
     requires: ClassVar[frozenset[Requirement]] = frozenset({"evidence"})
+    reads_answers: ClassVar[bool] = False
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return the recall after the price."""

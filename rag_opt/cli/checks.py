@@ -101,7 +101,7 @@ def _input(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> l
     lines += [("note", note) for note in prepared.notes]
     cut = search.builder.truncated_chunks(search.baseline)
     if cut:
-        lines.append(("note", f"{cut} chunks of the baseline are longer than {search.baseline.embedder.name} reads"))
+        lines.append(("note", f"{cut} chunks of the baseline are longer than {search.baseline.embedding_model} reads"))
     bound = search.folder.path / "study.json"
     if bound.exists():
         lines.append(("note", f"{search.folder.path} exists: the search would resume it"))

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.strict import STRICT
 
+OF_ANSWERS = ("refused_answerable", "answer_words")  # guards of every search that look at answers
 COVERAGE = "coverage"  # the share of the questions that the objective could score
 
 

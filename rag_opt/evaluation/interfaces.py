@@ -29,6 +29,7 @@ class ObjectiveDefaults:
     guards: ClassVar[Mapping[str, Guard]] = {}
     stored: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ()
+    reads_answers: ClassVar[bool] = True
 
 
 @runtime_checkable
@@ -43,7 +44,7 @@ class Objective(Protocol):
     `aggregates`: how a metric becomes one number, where that is not the mean (of failures: the sum). `stored`: False
     where reading the scores off the run is cheaper than storing them. `libraries`: those whose versions determine the
     scores. `guards`: where it is optimised, metrics that no winner may buy its value with, beside those of every search
-    (`evaluation.guards`).
+    (`evaluation.guards`). `reads_answers`: False where it scores what was retrieved alone; then nothing need answer.
     """
 
     slot: ClassVar[str]
@@ -54,6 +55,7 @@ class Objective(Protocol):
     guards: ClassVar[Mapping[str, Guard]]
     stored: ClassVar[bool]
     libraries: ClassVar[tuple[str, ...]]
+    reads_answers: ClassVar[bool]
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return the metrics, each a number per question of the run."""

@@ -46,6 +46,7 @@ class Run:
             answers=[r.answers[i] for i in rows],
             latency_ms={stage: times[rows] for stage, times in r.latency_ms.items()},
             usage=r.usage.only(rows),
+            answered=r.answered,
         )
         return dataclasses.replace(self, questions=tuple(self.questions[i] for i in rows), responses=responses)
 

@@ -27,7 +27,7 @@ from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.models.runtimes import Machine, Runtime, decide
 from rag_opt.models.served_encoder import SERVED
 from rag_opt.store.values import Values
-from rag_opt.text.tokens import Tokenizer
+from rag_opt.text.tokens import FileTokenizer, Tokenizer
 
 _BATCHES_PER_COMMIT = 8
 _TABLE = "vectors"
@@ -92,7 +92,7 @@ class Encoder:
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         """Tokenizer that texts are counted with."""
-        return Tokenizer(self.card.tokenizer_file)
+        return FileTokenizer(self.card.tokenizer_file)
 
     @property
     def backend(self) -> EncoderBackend:

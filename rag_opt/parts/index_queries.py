@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
@@ -26,7 +27,22 @@ Stemmer = Literal[
     "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian",
     "spanish", "swedish", "tamil", "turkish", "yiddish",
 ]  # fmt: skip
+# ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
+STOP_WORDS: dict[str, StopWords] = {
+    "en": "english", "de": "german", "nl": "dutch", "fr": "french", "es": "spanish", "pt": "portuguese",
+    "it": "italian", "ru": "russian", "sv": "swedish", "no": "norwegian", "zh": "chinese", "tr": "turkish",
+    "ko": "korean", "da": "danish",
+}  # fmt: skip
+STEMMERS: dict[str, Stemmer] = {
+    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech", "da": "danish", "nl": "dutch",
+    "en": "english", "eo": "esperanto", "et": "estonian", "fa": "persian", "pl": "polish", "fi": "finnish",
+    "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian",
+    "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "no": "norwegian", "pt": "portuguese",
+    "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
+    "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
 Depth = Annotated[int, Ge(1), Le(1000)]
+DEFAULT_EF_SEARCH = 100
 
 
 @plain_dataclass(frozen=True)
@@ -71,6 +87,13 @@ class BM25Parameters:
     )
     stemmer: Annotated[Stemmer, Doc("Endings cut: of the corpus's language, of a named one, or none.")] = "none"
 
+    def in_language(self, language: str) -> Self:
+        """Return the same with what `corpus` stands for. `language`: ISO 639-1, or empty."""
+        none: Literal["none"] = "none"
+        stop_words = STOP_WORDS.get(language, none) if self.stop_words == "corpus" else self.stop_words
+        stemmer = STEMMERS.get(language, none) if self.stemmer == "corpus" else self.stemmer
+        return dataclasses.replace(self, stop_words=stop_words, stemmer=stemmer)
+
     def bm25_query(self, depth: int) -> IndexQuery:
         """Return the query of a BM25 index with these parameters."""
         build: dict[str, str | float] = {"k1": self.k1, "b": self.b, "method": self.method}
@@ -82,7 +105,9 @@ class HybridParameters(RetrievalLimits, BM25Parameters):
     """A dense and a lexical list."""
 
     vectors: Annotated[Literal["chroma", "exact"], Doc("Index of the vectors.")] = "chroma"
-    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = (
+        DEFAULT_EF_SEARCH
+    )
     lexical_depth: Annotated[Depth | None, Doc("Chunks of the lexical list; null: depth.")] = None
 
     def index_queries(self) -> dict[str, IndexQuery]:
@@ -90,3 +115,12 @@ class HybridParameters(RetrievalLimits, BM25Parameters):
         search = {"ef_search": self.ef_search} if self.vectors == "chroma" else {}
         dense = IndexQuery(self.vectors, self.depth, {}, search)
         return {"dense": dense, "lexical": self.bm25_query(self.lexical_depth or self.depth)}
+
+    def simplified(self, *, language: str, compares_all: bool) -> Self:
+        """Return the part that does the same over such documents."""
+        same_depth = self.lexical_depth in (None, self.depth)
+        return dataclasses.replace(
+            self.in_language(language),
+            ef_search=DEFAULT_EF_SEARCH if compares_all or self.vectors == "exact" else self.ef_search,
+            lexical_depth=None if same_depth else self.lexical_depth,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +161,18 @@ class DistillingEmbedder(Embedder, Protocol):
         ...
 
 
+@runtime_checkable
+class WithoutVectors(Part, Protocol):
+    """The place of an embedder in a pipeline that reads no vector."""
+
+    @property
+    def tokenizer(self) -> str:
+        """Name of the tokenizer that chunks are counted with (`rag_opt.text.tokenizer_names`)."""
+        ...
+
+
+EmbedderPart = Embedder | WithoutVectors
+
 # query
 
 
@@ -252,7 +264,7 @@ class TextIndex(Part, Protocol):
 
     libraries: ClassVar[tuple[str, ...]]
 
-    def in_language(self, language: str) -> TextIndex:
+    def in_language(self, language: str) -> Self:
         """Return the index for documents in a language (ISO 639-1, or empty where nobody knows)."""
         ...
 
@@ -322,6 +334,18 @@ class SweepableRetriever(Retriever, Protocol):
 
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         """Return [questions, depth] by list: what each place gives to its chunk, never growing down a list."""
+        ...
+
+
+@runtime_checkable
+class SimplifiableRetriever(Retriever, Protocol):
+    """A retriever with settings that change nothing beside its others, or over some documents."""
+
+    def simplified(self, *, language: str, compares_all: bool) -> Retriever:
+        """Return the retriever that does the same, with such settings as they are by default.
+
+        `language` of the documents (ISO 639-1, or empty); `compares_all`: an index compares all of their vectors.
+        """
         ...
 
 
@@ -415,7 +439,12 @@ class Packer(Part, Protocol):
 
     @property
     def context_tokens(self) -> int:
-        """Most tokens of a context, by the tokenizer that budgets are counted with."""
+        """Most tokens of a context."""
+        ...
+
+    @property
+    def tokenizer(self) -> str:
+        """Name of the tokenizer that counts them (`rag_opt.text.tokenizer_names`)."""
         ...
 
     def pack(self, hits: Sequence[Span], *, count: Callable[[Span], int]) -> Packed:
@@ -477,14 +506,22 @@ class LLMGenerator(Part, Protocol):
         ...
 
 
-Generator = ExtractiveGenerator | LLMGenerator
+@runtime_checkable
+class PassagesOnly(Part, Protocol):
+    """A generator that answers nothing: the passages are the result. `answers`: False."""
+
+    uses_llm: ClassVar[bool]
+    answers: ClassVar[bool]
+
+
+Generator = ExtractiveGenerator | LLMGenerator | PassagesOnly
 
 declare_slot("chunker", "how documents are cut", TextChunker, VectorChunker)
-declare_slot("embedder", "what turns texts into vectors", Embedder)
+declare_slot("embedder", "what turns texts into vectors", Embedder, WithoutVectors)
 declare_slot("query", "what is searched for", Query)
 declare_slot("retriever", "which lists are fetched, and how they become one", Retriever)
 declare_slot("expander", "what a hit returns: its chunk, or a wider span around it", Expander)
 declare_slot("reranker", "what reorders the hits", ListReranker, VectorReranker, PairReranker, LLMReranker)
 declare_slot("packer", "what of the hits reaches the context", Packer)
-declare_slot("generator", "what answers from the context", ExtractiveGenerator, LLMGenerator)
+declare_slot("generator", "what answers from the context", ExtractiveGenerator, LLMGenerator, PassagesOnly)
 declare_slot("index", "what finds candidates; retrievers choose it", TextIndex, VectorIndex)

@@ -22,7 +22,7 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_resources import PairScorer
-from rag_opt.parts.interfaces import Generator, Index, OpenIndex, OpenVectorIndex, PairReranker
+from rag_opt.parts.interfaces import Generator, Index, OpenIndex, OpenVectorIndex, PairReranker, PassagesOnly
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.generation import Contexts, Generation
 from rag_opt.pipeline.model_usage import ModelUsage
@@ -43,7 +43,8 @@ class Responses:
 
     `hits`: those that reached the context, [questions, top_k]; `scores` [questions, top_k] (-inf: none);
     `ranked`: the retriever's (or reranker's) list to its own depth, before it is cut and packed;
-    `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage.
+    `contexts`: passages in the order they are read; `latency_ms`: milliseconds per stage. `answered`: False where the
+    pipeline gives no answers, and those here are empty.
     Retrieval is timed question by question. Embedding, reranking and answering are shared over the batch they
     were first done in; an answer's share includes embedding what no stage before it had embedded.
     Times of stored results are stored with them.
@@ -57,6 +58,7 @@ class Responses:
     answers: list[Answer]
     latency_ms: dict[str, FloatArray]
     usage: ModelUsage
+    answered: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,17 @@ class Pipeline:
         answers, answer_ms = self._generation(part, questions, found.vectors, found.contexts, usage)
         latency = {**found.latency_ms, "answer": answer_ms}
         tokens = found.context_tokens
-        return Responses(found.hits, found.ranked, found.scores, found.contexts, tokens, answers, latency, usage)
+        return Responses(
+            hits=found.hits,
+            ranked=found.ranked,
+            scores=found.scores,
+            contexts=found.contexts,
+            context_tokens=tokens,
+            answers=answers,
+            latency_ms=latency,
+            usage=usage,
+            answered=not isinstance(part, PassagesOnly),
+        )
 
     def answer(
         self, questions: Sequence[Question], contexts: Contexts, *, generator: Generator | None = None
@@ -179,7 +191,8 @@ class Pipeline:
         answers, answer_ms = self._generation(part, questions, vectors, contexts, usage)
         tokens = np.array([sum(map(self.texts.tokens, context)) for context in contexts], np.int64)
         given, latency = [tuple(context) for context in contexts], {"answer": answer_ms}
-        return Responses(hits, hits, scores, given, tokens, answers, latency, usage)
+        answered = not isinstance(part, PassagesOnly)
+        return Responses(hits, hits, scores, given, tokens, answers, latency, usage, answered)
 
     def retrieve(self, questions: Sequence[Question]) -> Retrieved:
         """Return everything that comes before answering."""

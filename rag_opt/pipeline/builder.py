@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import orjson
 
-from rag_opt.core.digests import item_key
+from rag_opt.core.digests import digest, item_key
 from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.registry import lookup
@@ -23,30 +23,34 @@ from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt, prompt_library
 from rag_opt.models.llm.settings import Judge, LanguageModel, resolve_judge
+from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import (
     DistillingEmbedder,
-    Embedder,
+    EmbedderPart,
     Index,
     OpenIndex,
     PairReranker,
     ProjectingEmbedder,
     TextIndex,
     VectorIndex,
+    WithoutVectors,
 )
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable, cut_corpus
 from rag_opt.pipeline.chunk_vectors import PROJECTION, chunk_vectors, open_index, project, projection
 from rag_opt.pipeline.corpus_text import CorpusText
-from rag_opt.pipeline.feasibility import check_pipeline
+from rag_opt.pipeline.feasibility import check_pipeline, searches_vectors
 from rag_opt.pipeline.keys import Keys, chunks_key, distilled_key, pipeline_keys
-from rag_opt.pipeline.resources import build_reranker_resources
+from rag_opt.pipeline.normal_form import normal_form
+from rag_opt.pipeline.resources import build_reranker_resources, index_parts
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.pipeline.stage_timer import Spent, StageTimer
 from rag_opt.store.artifacts import Store
 from rag_opt.store.values import MemoryValues, Values
+from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
@@ -79,7 +83,6 @@ class PipelineBuilder:
         self.store = store
         self.cards = cards
         self.rerankers = rerankers or reranker_card_library([])
-        self.texts = CorpusText(corpus)
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self.machine = machine
         self.prompts = prompts or prompt_library([])
@@ -89,9 +92,11 @@ class PipelineBuilder:
         self.judge = self._new_client(resolve_judge(judge or Judge(), generator), "judge")
         self.stage_timer = StageTimer()
         self._lock = threading.RLock()
-        self._encoders: dict[Embedder, Encoder] = {}
+        self._texts: dict[str, CorpusText] = {}
+        self._encoders: dict[EmbedderPart, Encoder] = {}
         self._scorers: dict[PairReranker, PairScorer] = {}
         self._reasons: dict[str, str] = {}
+        self._identities: dict[str, str] = {}
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, OpenIndex] = OrderedDict()
@@ -101,18 +106,27 @@ class PipelineBuilder:
             return None
         return LLMClient(model, self.store.values, who=who, budget_tracker=self.budget_tracker)
 
-    def encoder(self, embedder: Embedder | str) -> Encoder:
+    def texts(self, tokenizer: str = DEFAULT_TOKENIZER) -> CorpusText:
+        """Return the text of the corpus, counted by a tokenizer; the same object every time."""
+        with self._lock:
+            if tokenizer not in self._texts:
+                self._texts[tokenizer] = CorpusText(self.corpus, tokenizer)
+            return self._texts[tokenizer]
+
+    def encoder(self, embedder: EmbedderPart | str) -> Encoder:
         """Return the encoder of an embedder, or of a card by its name; the same object every time.
 
         Raises BadInput where there is no card, ImpossiblePipeline where the model cannot do what the part asks.
         """
-        part: Embedder = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
+        part: EmbedderPart = lookup("embedder", "model")(name=embedder) if isinstance(embedder, str) else embedder
         with self._lock:
             if part not in self._encoders:
                 self._encoders[part] = self._new_encoder(part)
             return self._encoders[part]
 
-    def _new_encoder(self, part: Embedder) -> Encoder:
+    def _new_encoder(self, part: EmbedderPart) -> Encoder:
+        if isinstance(part, WithoutVectors):
+            return NoEncoder(part.tokenizer)
         card = part.adapt(self.cards.read(part.name))
         values, lock = self.store.values, self.store.lock
         if isinstance(part, DistillingEmbedder):
@@ -193,6 +207,27 @@ class PipelineBuilder:
             pass
         return ""
 
+    def identify(self, spec: SpecDict) -> str:
+        """Return a hash that is equal for pipelines which do the same over this corpus."""
+        written = repr(spec)
+        if written not in self._identities:
+            if len(self._identities) > _REASONS_KEPT:
+                self._identities.clear()
+            self._identities[written] = self._find_identity(spec)
+        return self._identities[written]
+
+    def _find_identity(self, spec: SpecDict) -> str:
+        try:
+            pipeline = PipelineSpec.from_dict(spec)
+        except BadInput:  # a rule between settings
+            return digest(spec)
+        chunker, corpus = pipeline.chunker, self.corpus
+        # a character a token is far more than any text has, and makes up for chunks that are not full
+        most_chunks = len(corpus.documents) + corpus.characters / chunker.size / (1 - chunker.expected_overlap)
+        parts = index_parts(pipeline, corpus.language).values()
+        compares_all = all(part.compares_all(round(most_chunks)) for part in parts if isinstance(part, VectorIndex))
+        return normal_form(pipeline, language=corpus.language, compares_all=compares_all).digest
+
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         """Return the pipeline, its chunks cut. Raises ImpossiblePipeline."""
         self.check(spec)
@@ -224,7 +259,7 @@ class PipelineBuilder:
         keys = self.keys(spec)
         return Pipeline(
             spec=spec,
-            texts=self.texts,
+            texts=self.texts(spec.packer.tokenizer),
             chunks=self._chunks(spec, keys.chunks, encoder),
             encoder=encoder,
             values=values,
@@ -262,6 +297,8 @@ class PipelineBuilder:
 
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """Return how many chunks are longer than the model reads, the prompt before them included."""
+        if not searches_vectors(spec):
+            return 0
         encoder = self.encoder(spec.embedder)
         chunks = self._chunks(spec, chunks_key(spec, encoder, self.corpus), encoder)
         return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())

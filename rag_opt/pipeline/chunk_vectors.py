@@ -16,7 +16,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.token_vectors import TokenVectors, token_vectors
 from rag_opt.parts.interfaces import (
-    Embedder,
+    EmbedderPart,
     Index,
     LateChunkingEmbedder,
     OpenIndex,
@@ -32,7 +32,7 @@ _PCA_ROWS = 16_384
 PROJECTION = "projection.npz"
 
 
-def chunk_vectors(embedder: Embedder, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
+def chunk_vectors(embedder: EmbedderPart, encoder: Encoder, table: ChunkTable, corpus: Corpus) -> Iterator[Vectors]:
     """Yield blocks of [chunks, dimensions], unit length, in the order of the table."""
     if isinstance(embedder, LateChunkingEmbedder):
         yield from _pooled_late(embedder, encoder, table, corpus)

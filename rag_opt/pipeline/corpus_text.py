@@ -10,15 +10,20 @@ from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.text.sentences import split_sentences
-from rag_opt.text.tokens import Tokenizer, TokenMap, budget_tokenizer
+from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
+from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 
 
 class CorpusText:
-    """Contents, tokens and sentences of one corpus, found once and kept with this object."""
+    """Contents, tokens and sentences of one corpus, found once and kept with this object.
 
-    def __init__(self, corpus: Corpus) -> None:
+    `tokenizer`: name of the one that budgets are counted with.
+    """
+
+    def __init__(self, corpus: Corpus, tokenizer: str = DEFAULT_TOKENIZER) -> None:
         self.corpus = corpus
+        self._budget = tokenizer
         # caches of this object alone, so that they end with it
         self._tokens = functools.cache(self._read_tokens)
         self._sentences = functools.cache(self._read_sentences)
@@ -29,7 +34,7 @@ class CorpusText:
         return self.corpus.text(span)
 
     def tokens(self, span: Span) -> int:
-        """Return the size of a span in tokens of the fixed tokenizer that budgets are counted with."""
+        """Return the size of a span in tokens of the tokenizer that budgets are counted with."""
         return self._tokens(span.document_id).count(span.start, span.end)
 
     def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
@@ -43,7 +48,7 @@ class CorpusText:
         return digest(self.corpus[document_id].text)
 
     def _read_tokens(self, document_id: str) -> TokenMap:
-        return TokenMap(budget_tokenizer().starts(self.corpus[document_id].text))
+        return TokenMap(find_tokenizer(self._budget).starts(self.corpus[document_id].text))
 
     def _read_sentences(self, document_id: str, tokenizer: Tokenizer, most: int) -> tuple[IntArray, IntArray]:
         text = self.corpus[document_id].text

@@ -1,4 +1,4 @@
-"""Whether a pipeline can exist: what its parts require of one another, of models and of prompts."""
+"""Whether a pipeline can exist: what its parts require of one another, of models, tokenizers and prompts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.parts.interfaces import (
+    ExtractiveGenerator,
     FeedbackQuery,
     LateChunkingEmbedder,
     LLMGenerator,
     PairReranker,
+    Part,
+    Retriever,
+    VectorChunker,
     VectorReranker,
+    WithoutVectors,
     WrittenQuery,
 )
 from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.text.tokenizer_names import find_tokenizer
 
 
 def check_pipeline(
@@ -28,11 +34,21 @@ def check_pipeline(
     embedders: CardLibrary[EmbedderCard],
     prompts: CardLibrary[Prompt],
 ) -> None:
-    """Raise ImpossiblePipeline for a pipeline that cannot exist, BadInput for a card or prompt that is not there."""
-    readable = readable_tokens(spec, encoder)
-    if spec.chunker.size > readable and reads_vectors(spec):
-        size, name = spec.chunker.size, spec.embedder.name
-        raise ImpossiblePipeline(f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)")
+    """Raise ImpossiblePipeline for a pipeline that cannot exist.
+
+    Raises BadInput for a card, a tokenizer or a prompt that is not there.
+    """
+    if isinstance(spec.embedder, WithoutVectors):
+        reading = next((part for slot, part in spec.parts() if slot != "embedder" and reads_vectors(part)), None)
+        if reading is not None:
+            raise ImpossiblePipeline(f"{reading.slot} {reading.kind} reads vectors, but embedder none gives none")
+    else:
+        readable = readable_tokens(spec, encoder)
+        if spec.chunker.size > readable and searches_vectors(spec):
+            size, name = spec.chunker.size, spec.embedder.name
+            what = f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
+            raise ImpossiblePipeline(what)
+    find_tokenizer(spec.packer.tokenizer, where="packer.tokenizer")
     if isinstance(spec.query, FeedbackQuery | WrittenQuery) and "dense" not in spec.retriever.index_queries():
         raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
     for part in (spec.query, spec.reranker, spec.generator):
@@ -45,9 +61,16 @@ def check_pipeline(
         spec.generator.check(prompts)
 
 
-def reads_vectors(spec: PipelineSpec) -> bool:
+def searches_vectors(spec: PipelineSpec) -> bool:
     """Return whether a pipeline compares vectors of chunks: then the model has to read them whole."""
     return "dense" in spec.retriever.index_queries() or isinstance(spec.reranker, VectorReranker)
+
+
+def reads_vectors(part: Part) -> bool:
+    """Return whether a part of any slot is handed vectors of the embedder."""
+    if isinstance(part, VectorChunker | VectorReranker | ExtractiveGenerator | FeedbackQuery | WrittenQuery):
+        return True
+    return isinstance(part, Retriever) and "dense" in part.index_queries()
 
 
 def readable_tokens(spec: PipelineSpec, encoder: Encoder) -> int:

@@ -17,7 +17,7 @@ from rag_opt.core.source_digest import source_digest
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt
-from rag_opt.parts.interfaces import ExtractiveGenerator, Generator, LLMGenerator
+from rag_opt.parts.interfaces import ExtractiveGenerator, Generator, LLMGenerator, PassagesOnly
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.model_usage import ModelUsage
 from rag_opt.pipeline.stage_timer import StageTimer
@@ -48,6 +48,8 @@ class Generation:
         """Return the answers, and the milliseconds that each took when it was first given."""
         if isinstance(part, LLMGenerator):
             return self._by_llm(part, questions, contexts, usage)
+        if isinstance(part, PassagesOnly):
+            return [Answer("", refused=False)] * len(questions), np.zeros(len(questions))
         return self._by_extraction(part, questions, vectors, contexts)
 
     def _by_llm(

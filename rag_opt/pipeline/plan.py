@@ -15,11 +15,13 @@ from rag_opt.parts.interfaces import (
     Index,
     LateChunkingEmbedder,
     Packer,
+    PassagesOnly,
     Retriever,
     RewordingQuery,
     TextIndex,
     VectorChunker,
     VectorIndex,
+    WithoutVectors,
 )
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.chunk_table import ChunkTable
@@ -84,7 +86,8 @@ class Planner:
             stages.append(self._once(("distil", encoder.files_digest), partial(self._distil, encoder)))
         if isinstance(spec.chunker, VectorChunker):
             stages.append(self._once(("pieces", keys.chunks), partial(self._embed_pieces, spec, keys.chunks, encoder)))
-        stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
+        if not isinstance(spec.embedder, WithoutVectors):
+            stages.append(self._once(("ask", encoder.vectors_key), partial(self._embed_questions, encoder)))
         for name, (part, key) in keys.indexes.items():
             if isinstance(part, VectorIndex):
                 stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
@@ -127,6 +130,8 @@ class Planner:
         if takes_time(spec.reranker):
             work = rerank_work(spec.reranker, count)
             stages.append(_expected(rerank_stage(spec.reranker), spec.digest, count, work))
+        if isinstance(spec.generator, PassagesOnly):
+            return stages
         tokens = count * expected_context_tokens(spec.retriever, spec.chunker, spec.packer)
         return [*stages, _expected(f"answer {spec.generator.kind}", spec.digest, count, tokens)]
 

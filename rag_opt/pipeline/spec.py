@@ -12,7 +12,18 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict, PlainMapping
-from rag_opt.parts.interfaces import Chunker, Embedder, Expander, Generator, Packer, Part, Query, Reranker, Retriever
+from rag_opt.parts.interfaces import (
+    Chunker,
+    Embedder,
+    EmbedderPart,
+    Expander,
+    Generator,
+    Packer,
+    Part,
+    Query,
+    Reranker,
+    Retriever,
+)
 
 SpecDict = dict[str, dict[str, PlainDict]]  # slot -> kind -> setting -> value
 SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
@@ -28,7 +39,7 @@ class PipelineSpec:
     """
 
     chunker: Chunker
-    embedder: Embedder
+    embedder: EmbedderPart
     query: Query
     retriever: Retriever
     expander: Expander
@@ -71,10 +82,23 @@ class PipelineSpec:
         """Whether one of its parts asks a language model."""
         return self.query.uses_llm or self.reranker.uses_llm or self.generator.uses_llm
 
+    @property
+    def embedding_model(self) -> str | None:
+        """Name of its embedding model; None where it has none."""
+        return self.embedder.name if isinstance(self.embedder, Embedder) else None
+
     @functools.cached_property
     def digest(self) -> str:
         """Hash of everything in it."""
         return digest(self.to_dict())
+
+
+def spec_digest(spec: SpecDict) -> str:
+    """Return the hash of a pipeline's settings, defaults filled in; of one that cannot be, of what is written."""
+    try:
+        return PipelineSpec.from_dict(spec).digest
+    except BadInput:
+        return digest(spec)
 
 
 def part_from(slot: str, data: object, *, where: str) -> Any:

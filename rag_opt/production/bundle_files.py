@@ -4,8 +4,9 @@ spec.json          the pipeline
 documents.jsonl    the documents whose text it returns
 chunks/            the chunk table
 index/<name>/      the indexes that its retriever searches
-card.json          the embedding model: where its files are, or which revision of which id
+card.json          the embedding model, where there is one: where its files are, or which revision of which id
 model/ tokenizer/  the embedding model itself, where it was made here and is no download
+budget_tokenizer/  the tokenizer that contexts are counted with, where it is a file
 cards/             the card of a reranking model
 llm.json           the language model that it asks, by address; never its key
 prompt/            the prompt of a generator that has one
@@ -39,10 +40,11 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt, prompt_library
 from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer
 from rag_opt.models.runtimes import Machine
-from rag_opt.parts.interfaces import LLMGenerator, OpenIndex, PairReranker
+from rag_opt.parts.interfaces import EmbedderPart, LLMGenerator, OpenIndex, PairReranker, WithoutVectors
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.chunk_table import ChunkTable
@@ -54,8 +56,11 @@ from rag_opt.pipeline.stage_timer import StageTimer
 from rag_opt.production.bundle import Bundle
 from rag_opt.store.artifacts import MANIFEST, find_damage, write_manifest
 from rag_opt.store.values import MemoryValues, Values
+from rag_opt.text.tokenizer_names import TOKENIZERS, find_tokenizer
+from rag_opt.text.tokens import FileTokenizer
 
 _MODEL, _TOKENIZER, _CARDS, _LLM, _PROMPT = "model", "tokenizer", "cards", "llm.json", "prompt"
+_BUDGET_TOKENIZER = "budget_tokenizer"
 FORMAT = 1
 _LIBRARIES = ("chromadb", "bm25s", "sentence-transformers", "transformers", "torch", "tokenizers")
 
@@ -72,7 +77,9 @@ def write_bundle(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fac
         raise BadBundle(f"{folder} is not empty; a bundle is written into a new or empty folder")
     encoder = builder.encoder(spec.embedder)
     _write_json(folder / "spec.json", spec.to_dict())
-    _write_json(folder / "card.json", strict.dump(_write_model(encoder, folder)))
+    if spec.embedding_model is not None:
+        _write_json(folder / "card.json", strict.dump(_write_model(encoder, folder)))
+    _write_budget_tokenizer(folder, spec.packer.tokenizer)
     if isinstance(spec.reranker, PairReranker):
         _write_reranker_card(folder, builder, spec.reranker)
     if builder.llm_client is not None and spec.uses_llm:
@@ -96,6 +103,14 @@ def write_bundle(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fac
         "carries_model": encoder.made_here,
     }
     write_manifest(folder, manifest)
+
+
+def _write_budget_tokenizer(folder: Path, name: str) -> None:
+    """Copy the tokenizer that contexts are counted with, where a file of this machine names it."""
+    tokenizer = find_tokenizer(name)
+    if isinstance(tokenizer, FileTokenizer) and name not in TOKENIZERS:
+        (folder / _BUDGET_TOKENIZER).mkdir()
+        shutil.copy(tokenizer.file, folder / _BUDGET_TOKENIZER / "tokenizer.json")
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -156,14 +171,13 @@ def load_bundle(
     _load_plugins(folder, manifest, plugins)
     with _blaming(folder, "spec.json") as inside:
         spec = PipelineSpec.from_dict(orjson.loads(inside.read_bytes()), where="spec.json")
-    with _blaming(folder, "card.json") as inside:
-        card = strict.load(EmbedderCard, orjson.loads(inside.read_bytes()), path="card.json")
     with _blaming(folder, "chunks") as inside:
         chunks = ChunkTable.load(inside)
     values, machine = MemoryValues(), Machine(allow_code=tuple(allow_code))
-    encoder = _open_encoder(folder, card, values, manifest, machine)
+    encoder = _open_encoder(folder, spec.embedder, values, manifest, machine)
     if check and encoder.files_digest != manifest["model_files"]:
-        raise BadBundle(f"{folder}: the model in {card.folder} is not the one that its index was made with")
+        place = f"model in {encoder.card.folder}" if spec.embedding_model is not None else "tokenizer"
+        raise BadBundle(f"{folder}: the {place} is not the one that its index was made with")
     corpus = _read_corpus(folder, str(manifest.get("language", "")))
     parts, indexes = index_parts(spec, corpus.language), dict[str, OpenIndex]()
 
@@ -174,7 +188,7 @@ def load_bundle(
 
     pipeline = Pipeline(
         spec=spec,
-        texts=CorpusText(corpus),
+        texts=CorpusText(corpus, _find_budget_tokenizer(folder, spec)),
         chunks=chunks,
         encoder=encoder,
         values=values,
@@ -230,9 +244,18 @@ def _read_corpus(folder: Path, language: str) -> Corpus:
         return Corpus(collect_documents((Document(**orjson.loads(line)) for line in lines), by_id=False), language)
 
 
+def _find_budget_tokenizer(folder: Path, spec: PipelineSpec) -> str:
+    own = folder / _BUDGET_TOKENIZER
+    return str(own) if own.is_dir() else spec.packer.tokenizer
+
+
 def _open_encoder(
-    folder: Path, card: EmbedderCard, values: MemoryValues, manifest: PlainMapping, machine: Machine
+    folder: Path, part: EmbedderPart, values: MemoryValues, manifest: PlainMapping, machine: Machine
 ) -> Encoder:
+    if isinstance(part, WithoutVectors):
+        return NoEncoder(part.tokenizer)
+    with _blaming(folder, "card.json") as path:
+        card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path="card.json")
     if not manifest.get("carries_model"):
         return Encoder(card, values=values, machine=machine)
     inside = dataclasses.replace(card, path=str(folder / _MODEL), tokenizer=str(folder / _TOKENIZER))

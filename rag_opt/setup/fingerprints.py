@@ -41,9 +41,7 @@ def models_digest(
     space: Space, baseline: PipelineSpec, objective_set: ObjectiveSet, models: SpaceModels, builder: PipelineBuilder
 ) -> str:
     """Return the digest of the models that a search can choose, of the language models and what these are told."""
-    cards: dict[str, ModelCard] = {
-        name: builder.cards.read(name) for name in [*models.embedders, models.baseline_embedder]
-    }
+    cards: dict[str, ModelCard] = {name: builder.cards.read(name) for name in models.document_embedders}
     for _, part in models.rerankers:
         card = part.find_card(builder.rerankers, builder.cards)
         if isinstance(card, RerankerCard):  # an embedder's card is there already, or determines its own lists

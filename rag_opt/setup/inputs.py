@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.models.llm.settings import resolve_judge
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
+from rag_opt.pipeline.normal_form import without_unread_vectors
 from rag_opt.pipeline.spec import PipelineSpec, part_from
 from rag_opt.setup.builders import read_dataset
 from rag_opt.setup.builtins import load_built_in
-from rag_opt.setup.model_filters import filter_models, find_forbidden_rerankers
-from rag_opt.setup.objectives import build_objective_set
+from rag_opt.setup.model_filters import filter_models, find_forbidden_rerankers, fit_references
+from rag_opt.setup.objectives import build_objective_set, leave_out_answers
 from rag_opt.setup.preflight import find_llm_problems
 from rag_opt.setup.schema import Settings
 from rag_opt.study.evaluation import ObjectiveSet
@@ -36,12 +38,16 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Everything that a config names, read. `sweep`: whether lists are swept; `races`: whether pipelines race."""
+    """Everything that a config names, read. `sweep`: whether lists are swept; `races`: whether pipelines race.
+
+    `dense_reference`: whether vectors alone are a reference beside the baseline.
+    """
 
     settings: Settings
     dataset: Dataset
     space: Space
     baseline: PipelineSpec
+    dense_reference: bool
     enqueued: tuple[PipelineSpec, ...]
     sampler: Sampler
     sweep: bool
@@ -86,10 +92,11 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
     )
     enqueued = attempt(read_enqueued, settings, conf_folders)
-    space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers)
+    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None and kinds("objective") else None
+    alone = leave_out_answers(objectives[0]) if objectives and settings.only.generator is None else None
+    space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers, answers=alone is None)
     sampler = attempt(_read_sampler, settings.sampler, space)
     sweep = attempt(_read_sweep, settings.sampler)
-    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None and kinds("objective") else None
     races = attempt(_read_racing, settings, space, objectives[0]) if objectives and space else None
     attempt.problems += find_tracking_problems(strict.dump(settings.tracking))
     attempt.problems += find_llm_problems(settings.llm, settings.judge, settings.budget)
@@ -104,21 +111,41 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         or objectives is None
     ):
         raise BadInput(attempt.problems)
+    objective_set, objective_notes = objectives
+    if alone is not None:
+        objective_set, left_out = alone
+        baseline, enqueued = _without_answers(baseline), tuple(map(_without_answers, enqueued))
+        objective_notes = [*objective_notes, _describe_no_answers(objective_set, left_out)]
+    named = settings.baseline is not None
+    baseline, dense_reference, reference_notes = fit_references(
+        without_unread_vectors(baseline), cards, dataset.corpus, named=named
+    )
     origins = describe_origins(dataset.questions)
     return Inputs(
         settings=settings,
         dataset=dataset,
         space=space,
         baseline=baseline,
-        enqueued=enqueued,
+        dense_reference=dense_reference,
+        enqueued=tuple(map(without_unread_vectors, enqueued)),
         sampler=sampler,
         sweep=bool(sweep),
-        objective_set=objectives[0],
+        objective_set=objective_set,
         races=bool(races),
         cards=cards,
         rerankers=rerankers,
-        notes=(*dataset.notes, *origins, *space_notes, *objectives[1]),
+        notes=(*dataset.notes, *origins, *space_notes, *objective_notes, *reference_notes),
     )
+
+
+def _without_answers(spec: PipelineSpec) -> PipelineSpec:
+    return dataclasses.replace(spec, generator=lookup("generator", "none")())
+
+
+def _describe_no_answers(objective_set: ObjectiveSet, left_out: Sequence[str]) -> str:
+    optimised = " and ".join(one.kind for one in (objective_set.optimised, *objective_set.against))
+    without = f", and {', '.join(left_out)} are not logged" if left_out else ""
+    return f"{optimised}: no answer is looked at, so none is given{without}; only.generator=[extractive] has them given"
 
 
 def _read_space(
@@ -127,11 +154,15 @@ def _read_space(
     dataset: Dataset | None,
     cards: EmbedderCards,
     rerankers: CardLibrary[RerankerCard],
+    *,
+    answers: bool,
 ) -> tuple[Space | None, list[str]]:
-    """Return the space without the models that are ruled out, and notes of these."""
+    """Return the space without the models that are ruled out, and notes of these. `answers`: whether any are given."""
     space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
     if space is None:
         return None, []
+    if not answers:
+        space = dataclasses.replace(space, tree={**space.tree, "generator": {"none": {}}})
     if not settings.embedder.allow_non_commercial:
         attempt.problems += find_forbidden_rerankers(space, rerankers, cards)
     language = dataset.corpus.language if dataset is not None else ""

@@ -6,13 +6,18 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput, ImpossiblePipeline, Problem, suggest_names
 from rag_opt.core.registry import lookup
+from rag_opt.data.language import detect_language
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.pipeline.feasibility import searches_vectors
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.schema import EmbedderSettings
 from rag_opt.setup.space_models import find_pair_rerankers
+from rag_opt.study.references import search_by
 from rag_opt.study.space.domains import Choice, Domain, Scalar
 from rag_opt.study.space.space import Space, Tree
 
@@ -22,9 +27,13 @@ def filter_models(
 ) -> tuple[Space, list[str]]:
     """Return the space without the models that the limits rule out, and notes.
 
-    The notes say what was left out and why, and what a person should know of the models that stay. Raises BadInput
-    where none is left, and for a limit that names nothing.
+    A space that reads no vectors needs no model; one that searches words alone loses what needs a model, where none is
+    left. The notes say what was left out and why, and what a person should know of the models that stay. Raises
+    BadInput where none is left, and for a limit that names nothing.
     """
+    readers = _kinds_reading_vectors(space)
+    if not readers:
+        return _without_models(space, readers), []
     problems = _unknown_cards(space, cards, limits)
     ruled_out: dict[str, str] = {}
     tree: Tree = {slot: dict(kinds) for slot, kinds in space.tree.items()}
@@ -42,6 +51,11 @@ def filter_models(
         elif names and "name" in parameters:
             tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}
     if not tree["embedder"] and not problems:
+        words_alone = _without_models(space, readers)
+        if all(words_alone.tree.values()):
+            named = ", ".join(f"{slot}.{kind}" for slot, kind in readers)
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in ruled_out.items())
+            return words_alone, [f"left out: {named}, which need an embedding model, and none is left ({reasons})"]
         problems.append(_none_left(ruled_out, cards, limits, language))
     if problems:
         raise BadInput(problems)
@@ -49,6 +63,41 @@ def filter_models(
     notes = [f"left out: the embedding model {name} ({reason})" for name, reason in ruled_out.items()]
     notes += [note for name in dict.fromkeys(left) for note in _notes_of(name, cards)]
     return dataclasses.replace(space, tree=tree), notes
+
+
+def _kinds_reading_vectors(space: Space) -> list[tuple[str, str]]:
+    return [
+        (slot, kind) for slot, kinds in space.tree.items() for kind in kinds if space.kind_reads_vectors(slot, kind)
+    ]
+
+
+def _without_models(space: Space, readers: Sequence[tuple[str, str]]) -> Space:
+    """Return the space without the kinds that read vectors; a slot may be empty then."""
+    tree = {
+        slot: {kind: of for kind, of in kinds.items() if (slot, kind) not in readers}
+        for slot, kinds in space.tree.items()
+    }
+    return dataclasses.replace(space, tree={**tree, "embedder": {"none": {}}})
+
+
+def fit_references(
+    baseline: PipelineSpec, cards: EmbedderCards, corpus: Corpus, *, named: bool
+) -> tuple[PipelineSpec, bool, list[str]]:
+    """Return the baseline, whether vectors alone are a reference beside it, and notes.
+
+    Where its embedding model does not fit the language of the documents, words alone take its place, unless it was
+    `named` for this search.
+    """
+    if named or baseline.embedding_model is None or not searches_vectors(baseline):
+        return baseline, baseline.embedding_model is not None, []
+    card = cards.read(baseline.embedding_model, where="pipeline.embedder")
+    language = corpus.language or detect_language(corpus)[0]
+    if card.speaks(language):
+        return baseline, True, []
+    what = f"{baseline.embedding_model} is made for {', '.join(card.languages)}, the documents are in {language}"
+    instead = "the baseline is BM25 alone, and vectors alone are left out; baseline=… names another"
+    note = f"reference trials: {what}; {instead}"
+    return search_by(baseline, "lexical"), False, [note]
 
 
 def _unknown_cards(space: Space, cards: EmbedderCards, limits: EmbedderSettings) -> list[Problem]:
@@ -66,10 +115,13 @@ def _none_left(ruled_out: Mapping[str, str], cards: EmbedderCards, limits: Embed
     others = f"; cards that would do: {', '.join(able)}" if able else ""
     by_language = any(f"are in {language}" in reason for reason in ruled_out.values())
     hint = "; dataset.language=… says another language, or unknown" if by_language else ""
-    return Problem("space.embedder", f"no model is left: {reasons}{others}{hint}")
+    words = "; only.retriever=[lexical] only.generator=[none] searches words alone"
+    return Problem("space.embedder", f"no model is left: {reasons}{others}{hint}{words}")
 
 
 def _names(kind: str, parameters: dict[str, Domain]) -> Sequence[Scalar]:
+    if kind == "none":
+        return ()
     domain = parameters["name"] if "name" in parameters else Choice((lookup("embedder", kind)().name,))
     return domain.values if isinstance(domain, Choice) else ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from rag_opt.core import strict
@@ -39,6 +40,16 @@ def build_objective_set(
     if problems:
         raise BadInput(problems)
     return ObjectiveSet(optimised, tuple(against), *fed), notes
+
+
+def leave_out_answers(objective_set: ObjectiveSet) -> tuple[ObjectiveSet, list[str]] | None:
+    """Return the objectives that look at no answer, and the kinds of the others; None where answers are optimised."""
+    if any(one.reads_answers for one in (objective_set.optimised, *objective_set.against)):
+        return None
+    logged = tuple(one for one in objective_set.logged if not one.reads_answers)
+    finalists = tuple(one for one in objective_set.finalists if not one.reads_answers)
+    left_out = [one.kind for one in (*objective_set.logged, *objective_set.finalists) if one.reads_answers]
+    return dataclasses.replace(objective_set, logged=logged, finalists=finalists), left_out
 
 
 def _optimised(settings: ObjectiveSettings, dataset: Dataset, *, judged: bool) -> tuple[Objective, list[str]]:

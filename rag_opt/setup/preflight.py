@@ -41,6 +41,7 @@ def find_problems(space: Space, baseline: PipelineSpec, models: SpaceModels, bui
         problems += [*_runtime_problems(models, builder), *_baseline_problems(baseline, builder)]
     if builder.llm_client is None:
         problems += _missing_llm(space)
+    problems += _mixed_tokenizers(space, baseline)
     if not problems:
         problems += _nothing_possible(space, builder)
     return [*problems, *_too_long_chunks(space, models, builder), *_missing_comparison_models(models, builder)]
@@ -111,12 +112,24 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
 
 
 def _baseline_problems(baseline: PipelineSpec, builder: PipelineBuilder) -> list[Problem]:
-    for origin, spec in reference_pipelines(baseline).items():
+    for origin, spec in reference_pipelines(baseline, dense=baseline.embedding_model is not None).items():
         try:
             builder.check(spec)
         except (ImpossiblePipeline, BadInput) as error:
             return [Problem("baseline", f"{origin} is impossible: {error}")]
     return []
+
+
+def _mixed_tokenizers(space: Space, baseline: PipelineSpec) -> list[Problem]:
+    """Return a problem where contexts would be counted by different tokenizers, which nobody can compare."""
+    names = {baseline.packer.tokenizer}
+    for kind, parameters in space.tree["packer"].items():
+        domain = parameters.get("tokenizer", Choice((lookup("packer", kind)().tokenizer,)))
+        names |= {str(name) for name in domain.values} if isinstance(domain, Choice) else set()
+    if len(names) == 1:
+        return []
+    what = "tokens of different tokenizers cannot be compared; name one, for the baseline too"
+    return [Problem("packer.tokenizer", f"is {', '.join(sorted(names))}: {what}")]
 
 
 def _missing_llm(space: Space) -> list[Problem]:

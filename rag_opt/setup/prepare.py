@@ -16,7 +16,7 @@ from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.strict import PlainMapping
 from rag_opt.data.splits import Split, describe_repeated, split
-from rag_opt.evaluation.guards import Guards, default_guards
+from rag_opt.evaluation.guards import OF_ANSWERS, Guards, default_guards
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.labels import read_labels_of
 from rag_opt.evaluation.prediction_powered import Labels
@@ -141,11 +141,12 @@ def _bound(
     }
     earlier, transfer_notes = _learn(inputs, folder, digests)
     questions = tuple(dataset.questions[i] for i in parts.search)
-    space = dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible)
+    space = dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible, identify=builder.identify)
     search = Search(
         folder=folder,
         space=space,
         baseline=inputs.baseline,
+        dense_reference=inputs.dense_reference,
         enqueued=inputs.enqueued,
         sampler=inputs.sampler,
         objective_set=inputs.objective_set,
@@ -157,7 +158,7 @@ def _bound(
         max_failures=study.max_failures,
         retry_failed=study.retry_failed,
         races=inputs.races,
-        guards=_read_guards(settings.objective, inputs.objective_set.optimised),
+        guards=_read_guards(settings.objective, inputs),
         labels=_read_labels(settings, inputs.objective_set.optimised),
         minutes=study.minutes,
         stop=study.stop,
@@ -177,10 +178,14 @@ def _bound(
     )
 
 
-def _read_guards(settings: ObjectiveSettings, optimised: Objective) -> Guards:
-    """Return the guards that are not removed: those of every search, of the objective, and those that are named."""
-    named = {**default_guards(), **optimised.guards, **settings.guards}
-    return Guards({name: guard for name, guard in named.items() if guard is not None})
+def _read_guards(settings: ObjectiveSettings, inputs: Inputs) -> Guards:
+    """Return the guards that are not removed: those of every search, of the objective, and those that are named.
+
+    Those of every search that look at answers are left out where there are none.
+    """
+    named = {**default_guards(), **inputs.objective_set.optimised.guards, **settings.guards}
+    silent = OF_ANSWERS if set(inputs.space.tree["generator"]) == {"none"} else ()
+    return Guards({name: guard for name, guard in named.items() if guard is not None and name not in silent})
 
 
 def _read_labels(settings: Settings, optimised: Objective) -> Labels:

@@ -30,14 +30,14 @@ class SpaceModels:
     """
 
     embedders: tuple[str, ...]
-    baseline_embedder: str
+    baseline_embedder: str | None
     rerankers: tuple[tuple[str, PairReranker], ...]
     compared: dict[str, str]
 
     @property
     def document_embedders(self) -> tuple[str, ...]:
         """Models that encode documents: those of the space, and the baseline's."""
-        return tuple(dict.fromkeys([*self.embedders, self.baseline_embedder]))
+        return tuple(name for name in dict.fromkeys([*self.embedders, self.baseline_embedder]) if name is not None)
 
     @staticmethod
     def of(space: Space, baseline: PipelineSpec, objective_set: ObjectiveSet) -> SpaceModels:
@@ -45,7 +45,7 @@ class SpaceModels:
         objectives = objective_set.objectives(finalist=True)
         compared = {one.similarity_model: one.kind for one in objectives if isinstance(one, ComparesAnswers)}
         return SpaceModels(
-            tuple(model_names(space)), baseline.embedder.name, tuple(find_pair_rerankers(space)), compared
+            tuple(model_names(space)), baseline.embedding_model, tuple(find_pair_rerankers(space)), compared
         )
 
     def cards(self, embedders: EmbedderCards, rerankers: CardLibrary[RerankerCard]) -> Iterator[ModelCard]:

@@ -9,14 +9,14 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, BudgetSpent, ModelUnusable, TooManyFailures
 from rag_opt.core.faults import find_fault
 from rag_opt.evaluation.interfaces import PricesContext
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict, spec_digest
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.latency import LATENCY_METRICS
 from rag_opt.study.racing_evaluator import RacingEvaluator
-from rag_opt.study.references import REFERENCES, reference_pipelines
+from rag_opt.study.references import REFERENCES
 from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
-from rag_opt.study.samplers.proposals import propose_new, spec_digest
+from rag_opt.study.samplers.proposals import propose_new
 from rag_opt.study.search import Search
 from rag_opt.study.sweep import sweep
 from rag_opt.study.transfer import PORTFOLIO
@@ -50,7 +50,8 @@ class _Loop:
     def __init__(self, search: Search, log: TrialLog, watcher: Watcher) -> None:
         self._search, self._log, self._watcher = search, log, watcher
         self._retried = _find_retried(log.trials, crashed=search.retry_failed)
-        self._tried_digests = {spec_digest(trial.spec) for trial in log.trials}
+        self._identify = search.space.identify
+        self._tried_digests = {self._identify(trial.spec) for trial in log.trials}
         self._sweeps: dict[str, tuple[SpecDict, ...]] = {}
         self._budget_tracker = search.builder.budget_tracker
 
@@ -67,7 +68,7 @@ class _Loop:
         self._budget_tracker.share = search.share_for_trials(log.trials)
         for proposal, origin in self._proposals():
             number = len(log.trials)
-            self._tried_digests.add(spec_digest(proposal.spec))
+            self._tried_digests.add(self._identify(proposal.spec))
             self._watcher.trial_started(number, proposal.spec, origin)
             try:
                 trial = run_trial(
@@ -129,11 +130,12 @@ class _Loop:
         """
         search = self._search
         enqueued = [("enqueued", spec) for spec in search.enqueued]
-        for origin, spec in [*reference_pipelines(search.baseline).items(), *enqueued]:
-            if spec.digest not in self._tried_digests:
-                yield Proposal(spec.to_dict()), origin
+        for origin, spec in [*search.references.items(), *enqueued]:
+            written = spec.to_dict()
+            if self._identify(written) not in self._tried_digests:
+                yield Proposal(written), origin
         for earlier in search.portfolio:
-            if spec_digest(earlier) not in self._tried_digests:
+            if self._identify(earlier) not in self._tried_digests:
                 yield Proposal(earlier), PORTFOLIO
 
     def _proposals(self) -> Iterator[tuple[Proposal, str]]:
@@ -150,7 +152,7 @@ class _Loop:
         while not self._is_over():
             if search.sweep:
                 self._sweep_new_indexes()
-            swept = next((spec for spec in self._swept() if spec_digest(spec) not in self._tried_digests), None)
+            swept = next((spec for spec in self._swept() if self._identify(spec) not in self._tried_digests), None)
             if swept is not None:
                 yield Proposal(swept), "sweep"
                 continue

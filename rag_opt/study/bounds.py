@@ -10,7 +10,7 @@ from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.run import Run, ScoringResources
 from rag_opt.evaluation.scoring import score
-from rag_opt.parts.interfaces import LLMGenerator
+from rag_opt.parts.interfaces import LLMGenerator, PassagesOnly
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.search import Search
 
@@ -24,8 +24,10 @@ def measure_bounds(search: Search, spec: PipelineSpec, questions: Sequence[Quest
     Empty for an objective that does not look at answers; without the gold-context bound where no question has its
     evidence as a passage.
     """
-    pipeline, objective_set = search.builder.pipeline(spec), search.objective_set
     generator = spec.generator
+    if isinstance(generator, PassagesOnly):
+        return {}
+    pipeline, objective_set = search.builder.pipeline(spec), search.objective_set
     without_context = generator.closed_book() if isinstance(generator, LLMGenerator) else generator
     empty: list[tuple[Span, ...]] = [()] * len(questions)
     asked = {

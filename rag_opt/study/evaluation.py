@@ -131,6 +131,6 @@ def measure_guarded(run: Run, value: FloatArray, requires: Iterable[Requirement]
     said = [len(answer.text.split()) for answer in run.responses.answers if answer.text]
     if said:
         metrics["cost/answer_words"] = float(np.mean(said))
-    if answerable.any():
+    if answerable.any() and run.responses.answered:
         metrics["quality/refused_answerable"] = float(refused[answerable].mean())
     return metrics

@@ -14,12 +14,12 @@ from rag_opt.core.questions import Question
 from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.prediction_powered import Labels
 from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict, spec_digest
 from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.interfaces import Sampler
-from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog, find_baseline_metrics
 
@@ -33,7 +33,8 @@ class Search:
     `portfolio`: pipelines that earlier studies propose, tried after the enqueued ones; `expected`: what they expect of
     others, for samplers that ask. `share_for_trials`: which share of a cap trials may spend, after some trials.
     `enqueued`: pipelines tried first, after the reference pipelines. `guards`: what a winner may not be worse in than
-    the baseline. `labels`: people's scores of judged answers.
+    the baseline. `labels`: people's scores of judged answers. `dense_reference`: whether vectors alone are a reference
+    trial, which they are not where no model fits the documents.
     """
 
     folder: StudyFolder
@@ -58,6 +59,12 @@ class Search:
     expected: Callable[[Sequence[SpecDict]], FloatArray] | None = None
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
+    dense_reference: bool = True
+
+    @functools.cached_property
+    def references(self) -> dict[str, PipelineSpec]:
+        """Reference pipelines by the origin of their trials, in the order of these."""
+        return reference_pipelines(self.baseline, dense=self.dense_reference)
 
     @property
     def places(self) -> list[Path]:

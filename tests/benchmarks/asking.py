@@ -16,11 +16,10 @@ from rag_opt.core.registry import load_parts
 from rag_opt.data.datasets.python_reference import PythonReference
 from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec import PipelineSpec, spec_digest
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.samplers.cost_aware import CostAware
-from rag_opt.study.samplers.proposals import spec_digest
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, to_frozen_trial
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from rag_opt.core.registry import load_parts
-from rag_opt.study.samplers.proposals import spec_digest
+from rag_opt.pipeline.spec import spec_digest
 from rag_opt.study.trials import Trial, load_trials
 from rag_opt.tracking.mlflow_runs import tracking_uri
 

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from rag_opt.models.runtimes import DocumentRuntime
+from rag_opt.pipeline.spec import spec_digest
 from rag_opt.report.study import Study
 from rag_opt.study.folder import StudyFolder
-from rag_opt.study.samplers.proposals import spec_digest
 from tests.cli.conftest import Command, trials_of
 
 BFLOAT16: DocumentRuntime = {"library": "torch", "precision": "bfloat16"}

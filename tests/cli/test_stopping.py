@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rag_opt.cli.signals import Stop, stoppable
-from rag_opt.study.samplers.proposals import spec_digest
+from rag_opt.pipeline.spec import spec_digest
 from rag_opt.study.trials import Trial
 from tests.cli.conftest import Command, environment, trials_of
 

@@ -15,7 +15,7 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.http_client import HttpClient
 from rag_opt.store.values import MemoryValues
-from rag_opt.text.tokens import budget_tokenizer
+from rag_opt.text.tokenizer_names import find_tokenizer
 from tests.servers import OpenAI, Server, Tei, serving
 
 TEXTS = [f"text number {number} about bread" for number in range(50)]
@@ -29,7 +29,7 @@ def embed(texts: Sequence[str]) -> np.ndarray:
 
 
 def tokens(text: str) -> int:
-    return int(budget_tokenizer().lengths([text])[0])
+    return int(find_tokenizer("wordpiece").lengths([text])[0])
 
 
 def card(url: str, **changes: Any) -> EmbedderCard:

@@ -14,9 +14,9 @@ from rag_opt.parts.chunkers.cluster import best_segmentation
 from rag_opt.parts.chunkers.code import GRAMMARS, Code
 from rag_opt.parts.chunkers.markdown import Markdown, headings
 from rag_opt.parts.chunkers.semantic import Semantic
-from rag_opt.text.tokens import budget_tokenizer
+from rag_opt.text.tokenizer_names import find_tokenizer
 
-TOKENIZER = budget_tokenizer()
+TOKENIZER = find_tokenizer("wordpiece")
 GUIDE = (
     "---\ntitle: no heading\n---\n"
     "Preface.\n\n# Bees\n\nThey dance.\n\n## Queens\n\nThey lay eggs.\n\n```\n# a comment, no heading\n```\n\n"

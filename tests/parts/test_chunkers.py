@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import kinds
 from rag_opt.parts.interfaces import VectorChunker
-from rag_opt.text.tokens import TokenMap, budget_tokenizer
+from rag_opt.text.tokenizer_names import find_tokenizer
+from rag_opt.text.tokens import TokenMap
 
-TOKENIZER = budget_tokenizer()
+TOKENIZER = find_tokenizer("wordpiece")
 
 
 def split(part: Any, document: Document) -> list[Chunk]:

@@ -54,6 +54,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("reranker", "late_interaction"): {"depth": 6},
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
 }
+WITHOUT_VECTORS = {"retriever": {"lexical": {"top_k": 3, "depth": 10}}, "generator": {"none": {}}}
 SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
 EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot)]
 
@@ -108,7 +109,8 @@ def spec_with(slot: str, kind: str) -> PipelineSpec:
         settings = {"top_k": 3, "depth": 10, **settings}
     elif slot == "chunker":
         settings = {"size": 24, **settings}
-    return PipelineSpec.from_dict({**BASE, slot: {kind: settings}})
+    rest = WITHOUT_VECTORS if (slot, kind) == ("embedder", "none") else {}
+    return PipelineSpec.from_dict({**BASE, **rest, slot: {kind: settings}})
 
 
 @pytest.mark.parametrize(("slot", "kind"), EVERY)

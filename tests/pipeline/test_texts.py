@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.pipeline.corpus_text import CorpusText
-from rag_opt.text.tokens import budget_tokenizer
+from rag_opt.text.tokenizer_names import find_tokenizer
 
 
 def test_a_sentence_longer_than_the_model_reads_is_several() -> None:
     text = "A short one. Then " + "word " * 50 + "end. Another short one."
-    texts, tokenizer = CorpusText(Corpus((Document("d", text),))), budget_tokenizer()
+    texts, tokenizer = CorpusText(Corpus((Document("d", text),))), find_tokenizer("wordpiece")
     found = texts.sentences(Span("d", 0, len(text)), tokenizer=tokenizer, most_tokens=20)
     assert [texts.of(found[0]), texts.of(found[-1])] == ["A short one.", "Another short one."]
     assert all(len(tokenizer.starts(texts.of(span))) <= 20 for span in found)

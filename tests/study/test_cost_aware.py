@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from rag_opt.pipeline.spec import SpecDict
+from rag_opt.pipeline.spec import SpecDict, spec_digest
 from rag_opt.study.cost.model import CostForecast, CostModel, Prior, UnitCosts
 from rag_opt.study.samplers.cost_aware import CostAware, CostAwareSampler
-from rag_opt.study.samplers.proposals import spec_digest, to_distribution
+from rag_opt.study.samplers.proposals import to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
 from rag_opt.study.space.space import Space
 

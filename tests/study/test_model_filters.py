@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from rag_opt.cli.composing import conf_folder
+from rag_opt.core.documents import Corpus, Document
 from rag_opt.core.errors import BadInput
 from rag_opt.models.embedder_cards import EmbedderCards
-from rag_opt.setup.model_filters import filter_models
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.setup.model_filters import filter_models, fit_references
 from rag_opt.setup.schema import EmbedderSettings
 from rag_opt.study.cost.forecaster import model_names
+from rag_opt.study.references import reference_pipelines
 from rag_opt.study.space.space import Space
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
@@ -62,3 +67,35 @@ def test_every_name_without_a_card_is_listed(cards: EmbedderCards) -> None:
     with pytest.raises(BadInput) as error:
         filter_models(space, cards, EmbedderSettings(), "en")
     assert "did you mean 'minilm'" in str(error.value) and "did you mean 'e5_large_v2'" in str(error.value)
+
+
+SMALL = yaml.safe_load((conf_folder() / "space" / "small.yaml").read_text())
+
+
+def test_words_alone_need_no_model(cards: EmbedderCards) -> None:
+    space = Space.from_dict(SMALL, rest=PIPELINE, only={"retriever": "lexical"})
+    silent = dataclasses.replace(space, tree={**space.tree, "generator": {"none": {}}})
+    found, notes = filter_models(silent, cards, EmbedderSettings(), "zh")
+    assert model_names(found) == [] and set(found.tree["reranker"]) == {"none"}
+    assert "left out: reranker.mmr" in notes[0] and "made for en; the documents are in zh" in notes[0]
+    with pytest.raises(BadInput, match=r"the documents are in zh.*only\.retriever=\[lexical\]"):
+        filter_models(space, cards, EmbedderSettings(), "zh")  # sentences of answers are compared by vectors
+    with pytest.raises(BadInput, match="no model is left"):
+        filter_models(Space.from_dict(SMALL, rest=PIPELINE, only={}), cards, EmbedderSettings(), "zh")
+    drawn = [found.draw(np.random.default_rng(seed)) for seed in range(20)]
+    assert {next(iter(spec["embedder"])) for spec in drawn} == {"none"}
+    assert all(found.parameters(PipelineSpec.from_dict(spec).to_dict()) is not None for spec in drawn)
+
+
+KOREAN = "".join(f"제{n}조 이 법은 국민의 권리와 의무를 정하고 그 시행에 필요한 사항을 규정한다. " for n in range(40))
+
+
+@pytest.mark.parametrize("language", ["ko", ""])
+def test_a_model_that_does_not_fit_is_no_reference(cards: EmbedderCards, language: str) -> None:
+    baseline, corpus = PipelineSpec.from_dict(PIPELINE), Corpus((Document("d", KOREAN),), language)
+    ours, dense, notes = fit_references(baseline, cards, corpus, named=False)
+    assert ours.retriever.kind == "lexical" and not dense and "BM25 alone" in notes[0] and "ko" in notes[0]
+    assert list(reference_pipelines(ours, dense=dense)) == ["baseline", "BM25 alone"]
+    assert fit_references(baseline, cards, corpus, named=True) == (baseline, True, [])
+    english = Corpus((Document("d", "The law rules the rights of the people of this country."),), "en")
+    assert fit_references(baseline, cards, english, named=False) == (baseline, True, [])

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core.errors import BadInput
 from rag_opt.core.registry import kinds
-from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec import PipelineSpec, spec_digest
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.samplers.grid import Grid
-from rag_opt.study.samplers.proposals import draw_new, spec_digest, to_distribution
+from rag_opt.study.samplers.proposals import draw_new, to_distribution
 from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.samplers.uniform import Random
 from rag_opt.study.space.domains import Choice, Range, read_domain

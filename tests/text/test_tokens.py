@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rag_opt.core.documents import Document
 from rag_opt.core.registry import kinds
 from rag_opt.setup.builtins import load_built_in
-from rag_opt.text.tokens import budget_tokenizer
+from rag_opt.text.tokenizer_names import find_tokenizer
 
-TOKENIZER = budget_tokenizer()
+TOKENIZER = find_tokenizer("wordpiece")
 SIZE = 64
 UNSPACED = {
     "hex": "0f3a9c",

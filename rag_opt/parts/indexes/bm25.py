@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -17,23 +16,9 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.index_queries import BM25Parameters, Stemmer, StopWords
+from rag_opt.parts.index_queries import BM25Parameters
 from rag_opt.text.words import split_words
 
-# ISO 639-1 -> the names that bm25s knows stop words by, and Snowball its stemmers
-STOP_WORDS: dict[str, StopWords] = {
-    "en": "english", "de": "german", "nl": "dutch", "fr": "french", "es": "spanish", "pt": "portuguese",
-    "it": "italian", "ru": "russian", "sv": "swedish", "no": "norwegian", "zh": "chinese", "tr": "turkish",
-    "ko": "korean", "da": "danish",
-}  # fmt: skip
-STEMMERS: dict[str, Stemmer] = {
-    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech", "da": "danish", "nl": "dutch",
-    "en": "english", "eo": "esperanto", "et": "estonian", "fa": "persian", "pl": "polish", "fi": "finnish",
-    "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian",
-    "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "no": "norwegian", "pt": "portuguese",
-    "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
-    "tr": "turkish", "yi": "yiddish",
-}  # fmt: skip
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _WORDLESS = "\0"
 _NONE = ("none", "corpus")  # of a corpus whose language nobody knows
@@ -50,13 +35,6 @@ class BM25(BM25Parameters):
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("bm25s", "pystemmer")
-
-    def in_language(self, language: str) -> BM25:
-        """Return the index with what `corpus` stands for. `language`: ISO 639-1, or empty."""
-        none: Literal["none"] = "none"
-        stop_words = STOP_WORDS.get(language, none) if self.stop_words == "corpus" else self.stop_words
-        stemmer = STEMMERS.get(language, none) if self.stemmer == "corpus" else self.stemmer
-        return dataclasses.replace(self, stop_words=stop_words, stemmer=stemmer)
 
     def build_from_texts(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
         """Write the index of `count` texts, in blocks; only the numbers of their words are held all at once."""

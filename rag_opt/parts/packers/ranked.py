@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Span
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER
 
 
 class Packed(NamedTuple):
@@ -27,10 +28,17 @@ class Packed(NamedTuple):
 class Ranked:
     """Take hits in rank order, overlaps merged, until the context is full.
 
-    The first hit that does not fit ends it. Tokens are those of one fixed tokenizer, whatever the model.
+    The first hit that does not fit ends it. Tokens are those of one tokenizer, whatever the embedding model.
     """
 
     context_tokens: Annotated[int, Ge(16), Le(1_000_000), Doc("Most tokens of a context.")] = 1500
+    tokenizer: Annotated[
+        str,
+        Doc(
+            "What counts them: qwen (byte pairs of Qwen 3.5, fair to every script), wordpiece (BERT's, for English), "
+            "an encoding of tiktoken (o200k_base), a tokenizer.json or a folder with one."
+        ),
+    ] = DEFAULT_TOKENIZER
 
     def pack(self, hits: Sequence[Span], *, count: Callable[[Span], int]) -> Packed:
         """Return the context. `hits` best first; `count` gives the tokens of a span."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
+from rag_opt.parts.index_queries import DEFAULT_EF_SEARCH, IndexQuery, RetrievalLimits
 
 
 @register("retriever", "dense")
@@ -22,11 +23,17 @@ from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 class Dense(RetrievalLimits):
     """Find the nearest chunks by cosine of the embedder's vectors (Chroma: beyond 100,000 chunks approximately)."""
 
-    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = 100
+    ef_search: Annotated[int, Ge(10), Le(2000), Doc("Neighbours that a graph looks at; never fewer than depth.")] = (
+        DEFAULT_EF_SEARCH
+    )
 
     def index_queries(self) -> dict[str, IndexQuery]:
         """Return the query of its one list."""
         return {"dense": IndexQuery("chroma", self.depth, {}, {"ef_search": self.ef_search})}
+
+    def simplified(self, *, language: str, compares_all: bool) -> Dense:
+        """Return the part that does the same over such documents."""
+        return dataclasses.replace(self, ef_search=DEFAULT_EF_SEARCH) if compares_all else self
 
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         """Return the scores of the list."""

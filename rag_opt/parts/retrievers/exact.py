@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -29,6 +30,10 @@ class Exact(RetrievalLimits):
         """Return the query of its one list."""
         search = {"oversample": self.oversample} if self.precision == "int8" else {}
         return {"dense": IndexQuery("exact", self.depth, {"precision": self.precision}, search)}
+
+    def simplified(self, *, language: str, compares_all: bool) -> Exact:
+        """Return the part that does the same over such documents."""
+        return dataclasses.replace(self, oversample=Exact.oversample) if self.precision == "float32" else self
 
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         """Return the scores of the list."""

@@ -23,6 +23,10 @@ class Lexical(RetrievalLimits, BM25Parameters):
         """Return the query of its one list."""
         return {"lexical": self.bm25_query(self.depth)}
 
+    def simplified(self, *, language: str, compares_all: bool) -> Lexical:
+        """Return the part that does the same over such documents."""
+        return self.in_language(language)
+
     def gains(self, lists: Mapping[str, RankedLists]) -> dict[str, FloatArray]:
         """Return the scores of the list."""
         return {"lexical": lists["lexical"].scores.astype(np.float64)}

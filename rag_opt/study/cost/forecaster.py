@@ -31,6 +31,8 @@ def model_names(space: Space) -> list[str]:
     """Return the names of the embedding models that the space can choose, each once."""
     names: list[Scalar] = []
     for kind, parameters in space.tree["embedder"].items():
+        if kind == "none":
+            continue
         domain = parameters.get("name")
         names += domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]
     return [str(name) for name in dict.fromkeys(names)]

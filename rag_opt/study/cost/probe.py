@@ -19,13 +19,13 @@ from rag_opt.core.questions import Question
 from rag_opt.core.registry import lookup
 from rag_opt.evaluation.interfaces import ComparesAnswers, Objective
 from rag_opt.models.purposes import Purpose
+from rag_opt.parts.interfaces import WithoutVectors
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.forecaster import model_names
 from rag_opt.study.cost.model import StageCosts
 from rag_opt.study.evaluation import ObjectiveSet, evaluate
-from rag_opt.study.references import reference_pipelines
 from rag_opt.study.search import Search
 
 _CHARACTERS = 60_000  # about 64 chunks of 200 tokens
@@ -121,6 +121,8 @@ def _without_llm(spec: SpecDict) -> PipelineSpec:
     full = PipelineSpec.from_dict(spec)
     uses_llm = {"query": full.query.uses_llm, "reranker": full.reranker.uses_llm, "generator": full.generator.uses_llm}
     replaced = {slot: part for slot, part in _WITHOUT_LLM.items() if uses_llm[slot]}
+    if "generator" in replaced and isinstance(full.embedder, WithoutVectors):  # no sentence can be compared
+        replaced["generator"] = {"none": {}}
     return PipelineSpec.from_dict({**full.to_dict(), **replaced})
 
 
@@ -180,7 +182,7 @@ def _copy_small(search: Search) -> tuple[Corpus, list[Question]]:
 
 def _time_models(search: Search, builder: PipelineBuilder, allowance: Allowance) -> Iterator[StageCosts]:
     """Yield work and seconds of the space's other models on some texts, and note what a search takes at least."""
-    own = search.baseline.embedder.name
+    own = search.baseline.embedding_model
     table = builder.pipeline(search.baseline).chunks.texts(builder.corpus)
     texts = [table[number] for number in np.linspace(0, len(table) - 1, min(_TIMED_TEXTS, len(table))).astype(int)]
     least_s = 0.0
@@ -209,7 +211,7 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
     With the baseline's model, which is loaded, where the kind can do with it.
     """
     random, missing = np.random.default_rng(0), _kinds_of_space(search)
-    for spec in reference_pipelines(search.baseline).values():
+    for spec in search.references.values():
         missing -= _kinds(spec.to_dict())
         if spec != search.baseline:
             yield spec
@@ -221,7 +223,7 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
             spec = _without_llm(search.space.draw(random))
             covered = missing & _kinds(spec.to_dict())
             if covered:
-                spec = _with_model(spec, search.baseline.embedder.name, builder)
+                spec = _with_model(spec, search.baseline.embedding_model, builder)
                 builder.check(spec)
         except RagOptError:  # one that cannot exist teaches nothing
             continue
@@ -230,10 +232,12 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
             yield spec
 
 
-def _with_model(spec: PipelineSpec, name: str, builder: PipelineBuilder) -> PipelineSpec:
+def _with_model(spec: PipelineSpec, name: str | None, builder: PipelineBuilder) -> PipelineSpec:
     """Return the pipeline with another embedding model; as it is where that cannot be."""
     full = spec.to_dict()
     ((kind, settings),) = full["embedder"].items()
+    if name is None or spec.embedding_model is None:
+        return spec
     try:
         other = PipelineSpec.from_dict({**full, "embedder": {kind: {**settings, "name": name}}})
         builder.check(other)

@@ -15,14 +15,14 @@ from rag_opt.core.documents import Span
 from rag_opt.core.errors import RagOptError
 from rag_opt.core.questions import Question
 from rag_opt.models.encoder import Encoder
+from rag_opt.parts.interfaces import ExtractiveGenerator
 from rag_opt.pipeline.plan import Plan, Planner, Stage
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.cost.model import CostForecast, CostModel
 from rag_opt.study.cost.probe import ProbeResult, share_of_new_answers
-from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
-from rag_opt.study.samplers.proposals import propose_new, spec_digest
+from rag_opt.study.samplers.proposals import propose_new
 from rag_opt.study.samplers.surrogate import Features
 from rag_opt.study.search import Search
 from rag_opt.study.space.space import Space
@@ -60,7 +60,7 @@ def simulate_search(
     simulator = _Simulator(search, search.questions, CostModel(probed.trials), probed.answer_tokens)
     study, cost_forecaster = optuna.create_study(direction="maximize"), search.new_cost_forecaster()
     score, tried_digests, trials = _make_up_scores(search.space, seed), set[str](), list[Trial]()
-    waiting = [spec.to_dict() for spec in reference_pipelines(search.baseline).values()]
+    waiting = [spec.to_dict() for spec in search.references.values()]
     sweeps = _SimulatedSweeps(search, seed)
     most_asked = _MOST_ASKED * search.trials
     while (spent := simulator.share_spent(len(trials), search)) < 1 and len(tried_digests) < most_asked:
@@ -81,9 +81,10 @@ def simulate_search(
             simulator.spend("ask", time.perf_counter() - started)
         if proposal is None:
             break
-        if spec_digest(proposal.spec) in tried_digests:
+        identity = search.space.identify(proposal.spec)
+        if identity in tried_digests:
             continue
-        tried_digests.add(spec_digest(proposal.spec))
+        tried_digests.add(identity)
         try:
             simulator.run(proposal.spec)
         except RagOptError:  # it cannot exist: pruned, at no cost
@@ -175,7 +176,7 @@ class _Simulator:
 
     def _add_comparing(self, spec: PipelineSpec) -> None:
         """Add the embedding of sentences that no context showed yet, and of answers, for an extractive generator."""
-        if spec.generator.uses_llm:
+        if not isinstance(spec.generator, ExtractiveGenerator):
             return
         encoder = self._builder.encoder(spec.embedder)
         stage, corpus = encoder.stage("sentence"), self._builder.corpus_tokens(encoder)
@@ -204,7 +205,7 @@ class _Simulator:
 
     def _share_stored(self, encoder: Encoder) -> float:
         """Return the share of the corpus's sentences that an earlier search has compared, judged by the first ones."""
-        texts, sentences = self._builder.texts, list[str]()
+        texts, sentences = self._builder.texts(), list[str]()
         for document in self._builder.corpus.documents:
             whole = Span(document.id, 0, len(document.text))
             spans = texts.sentences(whole, tokenizer=encoder.tokenizer, most_tokens=encoder.document_tokens)

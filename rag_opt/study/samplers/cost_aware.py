@@ -216,12 +216,14 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         slots = [slot for slot in self._space.tree if slot not in INDEX_SLOTS and self._hardly_varied(slot, specs)]
         if slots and len(specs) < 2 * self._design:
             base: SpecDict = specs[int(scores.argmax())]
-            varied = [{**base, **{slot: spec[slot] for slot in slots}} for spec in self._filter_new(draws)]
+            varied = [
+                self._complete({**base, **{slot: spec[slot] for slot in slots}}) for spec in self._filter_new(draws)
+            ]
             return self._most_different([spec for spec in varied if self._is_new(spec)], specs)
         if hedge and specs and not any(_model_name(spec) in hedge for spec in specs):
             best: SpecDict = specs[int(scores.argmax())]
             embedders = [spec["embedder"] for spec in self._filter_new(draws) if _model_name(spec) in hedge]
-            new = self._filter_new([{**best, "embedder": embedder} for embedder in embedders])
+            new = self._filter_new([self._complete({**best, "embedder": embedder}) for embedder in embedders])
             return new[int(self._cost_forecast.seconds(new).argmin())] if new else None
         return None
 
@@ -239,7 +241,11 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         if not of_anchor:
             return []
         index = specs[tried[0]] if tried else of_anchor[int(self._cost_forecast.seconds(of_anchor).argmin())]
-        return self._filter_new([{**spec, **{slot: index[slot] for slot in INDEX_SLOTS}} for spec in draws])
+        on_index = [self._complete({**spec, **{slot: index[slot] for slot in INDEX_SLOTS}}) for spec in draws]
+        return self._filter_new(on_index)
+
+    def _complete(self, spec: SpecDict) -> SpecDict:
+        return self._space.complete(spec, self._random)
 
     def _most_different(self, specs: Sequence[SpecDict], tried: Sequence[SpecDict]) -> SpecDict | None:
         """Return the pipeline that shares fewest parameters with any that was tried."""
@@ -271,7 +277,8 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         built = {repr([spec[slot] for slot in INDEX_SLOTS]): spec for spec in specs}
         for base in list(built.values())[-_LAST_INDEXES:]:
             for _ in range(_CANDIDATES_PER_INDEX):
-                draws.append({**base, **self._space.draw(self._random, but=INDEX_SLOTS)})
+                drawn = self._space.draw(self._random)
+                draws.append(self._complete({**drawn, **{slot: base[slot] for slot in INDEX_SLOTS}}))
         yield from {repr(spec): spec for spec in draws}.values()
 
     def _draw_neighbour(self, spec: SpecDict) -> SpecDict:
@@ -286,7 +293,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
                 neighbour[slot] = {kind: {**settings, name: other[kind][name]}}
             else:
                 neighbour[slot] = dict(other)
-        return neighbour
+        return self._complete(neighbour)
 
 
 def _rank_last(scores: FloatArray, excesses: Sequence[Mapping[str, float]]) -> FloatArray:

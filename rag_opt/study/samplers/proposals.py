@@ -37,13 +37,17 @@ def suggest_pipeline(space: Space, study: optuna.Study, sampler: BaseSampler) ->
     study.sampler = sampler
     trial = study.ask()
     spec: SpecDict = {}
-    for slot, kinds in space.tree.items():
+    for slot in space.slots_in_turn:
+        if slot == "embedder" and not space.reads_vectors(spec):
+            spec[slot] = {"none": {}}
+            continue
+        kinds = space.tree[slot]
         kind = next(iter(kinds)) if len(kinds) == 1 else trial.suggest_categorical(slot, list(kinds))
         settings: dict[str, Scalar] = {}
         for name, domain in kinds[kind].items():
             settings[name] = _suggest_value(trial, f"{slot}.{kind}.{name}", domain)
         spec[slot] = {kind: settings}
-    return Proposal(spec, trial)
+    return Proposal({slot: spec[slot] for slot in space.tree}, trial)
 
 
 def _suggest_value(trial: optuna.Trial, path: str, domain: Domain) -> Scalar:
@@ -90,7 +94,7 @@ def propose_new(
         proposal = sampler.propose(space, study, seed=seed, tried_digests=tried_digests, cost_forecast=cost_forecast)
         if proposal is None:
             return None
-        if spec_digest(proposal.spec) not in tried_digests and not _is_ruled_out(space, proposal.spec):
+        if space.identify(proposal.spec) not in tried_digests and not _is_ruled_out(space, proposal.spec):
             return proposal
         if proposal.trial is not None:  # nobody will run it; samplers learn nothing from a failed one
             study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
@@ -145,12 +149,5 @@ def is_new(space: Space, spec: SpecDict, tried_digests: Collection[str]) -> bool
         full = PipelineSpec.from_dict(spec)
     except BadInput:  # a rule between settings that only the part knows
         return False
-    return full.digest not in tried_digests and not space.reason_against(full.to_dict())
-
-
-def spec_digest(spec: SpecDict) -> str:
-    """Return the digest of a proposed pipeline, defaults filled in; of the proposal itself where it is invalid."""
-    try:
-        return PipelineSpec.from_dict(spec).digest
-    except BadInput:
-        return digest(spec)
+    written = full.to_dict()
+    return space.identify(written) not in tried_digests and not space.reason_against(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,25 +13,41 @@ import numpy as np
 
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import lookup
-from rag_opt.pipeline.spec import DEFAULT_PARTS, SLOTS, SpecDict
-from rag_opt.study.space.domains import Choice, Domain, Range, Scalar, draw_below, draw_value, write_domain
+from rag_opt.pipeline.feasibility import reads_vectors
+from rag_opt.pipeline.spec import DEFAULT_PARTS, SLOTS, SpecDict, part_from, spec_digest
+from rag_opt.study.space.domains import (
+    Choice,
+    Domain,
+    Range,
+    Scalar,
+    draw_below,
+    draw_value,
+    example_values,
+    write_domain,
+)
 from rag_opt.study.space.reading import Kinds, find_forbid_problems, read_kinds, settings_by_kind
 
 Tree = dict[str, Kinds]
 _ABSENT = object()
+_EMBEDDER = "embedder"
+_NO_EMBEDDER: dict[str, dict[str, object]] = {"none": {}}
 
 
 @dataclass(frozen=True)
 class Space:
     """Pipelines that a search may try.
 
+    An embedder is chosen only where a part of the pipeline reads vectors; elsewhere it is `none`.
+
     `forbid`: partial pipelines that are not tried. `reason_impossible` says why a pipeline cannot exist, in words, or
-    nothing: what models read and can do is not known to a space.
+    nothing; `identify` gives a hash that is equal for pipelines which do the same: neither what models read and can do
+    nor the documents are known to a space.
     """
 
     tree: Tree
     forbid: tuple[Mapping[str, object], ...] = ()
     reason_impossible: Callable[[SpecDict], str] = field(default=lambda _: "", compare=False)
+    identify: Callable[[SpecDict], str] = field(default=spec_digest, compare=False)
 
     @staticmethod
     def from_dict(
@@ -92,14 +108,35 @@ class Space:
                     settings[name] = domain.at(value_number)
                 spec[slot] = {kind: settings}
                 break
-        return spec
+        return spec if self.reads_vectors(spec) else {**spec, _EMBEDDER: _NO_EMBEDDER}
 
-    def draw(self, random: np.random.Generator, *, but: Collection[str] = ()) -> SpecDict:
-        """Return a random pipeline, without the slots in `but`.
+    def draw(self, random: np.random.Generator) -> SpecDict:
+        """Return a random pipeline. Each kind of a slot is as likely as its others, and each value of a parameter."""
+        return self.complete({slot: self.draw_part(slot, random) for slot in self.tree}, random)
 
-        Each kind of a slot is as likely as its others, and so is each value of a parameter.
-        """
-        return {slot: self.draw_part(slot, random) for slot in self.tree if slot not in but}
+    def reads_vectors(self, spec: SpecDict) -> bool:
+        """Return whether a part of a pipeline is handed vectors of its embedder, which is not looked at."""
+        return any(_reads_vectors(slot, part, self._readers) for slot, part in spec.items() if slot != _EMBEDDER)
+
+    def kind_reads_vectors(self, slot: str, kind: str) -> bool:
+        """Return whether a kind of a slot is handed vectors of the embedder."""
+        settings = {name: example_values(domain)[0] for name, domain in self.tree[slot][kind].items()}
+        return slot != _EMBEDDER and _reads_vectors(slot, {kind: settings}, self._readers)
+
+    @functools.cached_property
+    def _readers(self) -> dict[tuple[str, str], bool]:
+        """Whether a slot's kind reads vectors, of those that were looked at."""
+        return {}
+
+    def complete(self, spec: SpecDict, random: np.random.Generator) -> SpecDict:
+        """Return the pipeline with an embedder where one is needed, drawn if it had none, and else with none."""
+        if not self.reads_vectors(spec):
+            return {**spec, _EMBEDDER: _NO_EMBEDDER}
+        models = [kind for kind in self.tree[_EMBEDDER] if kind != "none"]
+        if "none" not in spec[_EMBEDDER] or not models:
+            return spec
+        kind = models[draw_below(random, len(models))]
+        return {**spec, _EMBEDDER: {kind: self.draw_settings(_EMBEDDER, kind, random)}}
 
     def draw_part(self, slot: str, random: np.random.Generator) -> dict[str, dict[str, Scalar]]:
         """Return a random kind of a slot with random settings."""
@@ -114,11 +151,14 @@ class Space:
     def parameters(self, spec: SpecDict) -> dict[str, tuple[Scalar, Domain]] | None:
         """Return path -> (value, domain) of everything that was chosen for a pipeline; None if it is not of this space.
 
-        A slot with one kind and a parameter with one value are not choices and do not appear.
+        A slot with one kind, a parameter with one value and an embedder that is not needed are not choices and do not
+        appear.
         """
         chosen: dict[str, tuple[Scalar, Domain]] = {}
         for slot, kinds in self.tree.items():
             ((kind, settings),) = spec[slot].items()
+            if slot == _EMBEDDER and kind == "none" and not self.reads_vectors(spec):
+                continue
             if kind not in kinds:
                 return None
             if len(kinds) > 1:
@@ -134,21 +174,36 @@ class Space:
     def spec_from_parameters(self, values: Mapping[str, object]) -> SpecDict | None:
         """Return the pipeline of some values by path, as `parameters` names them; None if some are missing."""
         spec: SpecDict = {}
-        for slot, kinds in self.tree.items():
-            kind = next(iter(kinds)) if len(kinds) == 1 else values.get(slot)
-            if not isinstance(kind, str) or kind not in kinds:
+        for slot in self.slots_in_turn:
+            if slot == _EMBEDDER and not self.reads_vectors(spec):
+                spec[slot] = _NO_EMBEDDER
+                continue
+            part = self._part_from_parameters(slot, values)
+            if part is None:
                 return None
-            settings: dict[str, object] = {}
-            for name, domain in kinds[kind].items():
-                fixed = isinstance(domain, Choice) and len(domain) == 1
-                value: object = domain.at(0) if fixed else values.get(f"{slot}.{kind}.{name}", _ABSENT)
-                if value is _ABSENT:
-                    return None
-                if isinstance(domain, Range) and isinstance(value, (int, float)):  # a sampler's sum of steps
-                    value = domain.clean(value)
-                settings[name] = value
-            spec[slot] = {kind: settings}
-        return spec
+            spec[slot] = part
+        return {slot: spec[slot] for slot in self.tree}
+
+    @property
+    def slots_in_turn(self) -> list[str]:
+        """Slots in the order in which they are chosen: the embedder last, since others decide whether there is one."""
+        return sorted(self.tree, key=lambda slot: slot == _EMBEDDER)
+
+    def _part_from_parameters(self, slot: str, values: Mapping[str, object]) -> dict[str, dict[str, object]] | None:
+        kinds = self.tree[slot]
+        kind = next(iter(kinds)) if len(kinds) == 1 else values.get(slot)
+        if not isinstance(kind, str) or kind not in kinds:
+            return None
+        settings: dict[str, object] = {}
+        for name, domain in kinds[kind].items():
+            fixed = isinstance(domain, Choice) and len(domain) == 1
+            value: object = domain.at(0) if fixed else values.get(f"{slot}.{kind}.{name}", _ABSENT)
+            if value is _ABSENT:
+                return None
+            if isinstance(domain, Range) and isinstance(value, (int, float)):  # a sampler's sum of steps
+                value = domain.clean(value)
+            settings[name] = value
+        return {kind: settings}
 
     def reason_against(self, spec: SpecDict) -> str:
         """Return what rules a pipeline out, in words; empty when it may be tried."""
@@ -174,6 +229,17 @@ class Space:
 
 def _branch_size(parameters: Mapping[str, Domain]) -> int:
     return math.prod(len(domain) for domain in parameters.values())
+
+
+def _reads_vectors(slot: str, part: Mapping[str, Mapping[str, object]], known: dict[tuple[str, str], bool]) -> bool:
+    """Return whether a part reads vectors: all of a kind do, or none. `known` from earlier calls, and added to."""
+    ((kind, settings),) = part.items()
+    if (slot, kind) not in known:
+        try:
+            known[slot, kind] = reads_vectors(part_from(slot, {kind: settings}, where=slot))
+        except BadInput:  # a rule between settings that only the part knows: another of its kind may tell
+            return True
+    return known[slot, kind]
 
 
 def _matches(part: Mapping[str, Mapping[str, object]], forbidden: object) -> bool:
