@@ -15,34 +15,51 @@ from numpy.typing import NDArray
 _ROWS_AT_ONCE = 20_000
 
 
-@contextlib.contextmanager
-def distinct_rows(
-    blocks: Iterable[NDArray[np.float32]], vector_of: Path
-) -> Iterator[tuple[Iterator[NDArray[np.float32]], int]]:
-    """Yield blocks of the rows that differ, in the order they come first, and how many these are.
+class DistinctRows:
+    """The rows of a matrix that differ, in the order they come first; they lie in a temporary file."""
 
-    `vector_of`: file that the number of each row's vector is written to. The rows wait in a temporary file.
-    """
-    known, numbers, width = dict[bytes, int](), list[int](), 0
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._width, self._count = file, 0, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: NDArray[np.float32]) -> None:
+        """Add a row."""
+        self._width = len(row)
+        self._count += 1
+        self._file.write(row.tobytes())
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield all rows in blocks, from the first one on each time."""
+        self._file.seek(0)
+        while content := self._file.read(_ROWS_AT_ONCE * self._width * 4):
+            yield np.frombuffer(content, np.float32).reshape(-1, self._width)
+
+    def at(self, numbers: Iterable[int]) -> NDArray[np.float32]:
+        """Return some rows."""
+        size, found = self._width * 4, list[bytes]()
+        for number in numbers:
+            self._file.seek(number * size)
+            found.append(self._file.read(size))
+        return np.frombuffer(b"".join(found), np.float32).reshape(-1, max(self._width, 1))
+
+
+@contextlib.contextmanager
+def distinct_rows(blocks: Iterable[NDArray[np.float32]], vector_of: Path) -> Iterator[DistinctRows]:
+    """Yield the rows that differ. `vector_of`: file that the number of each row's vector is written to."""
+    known, numbers = dict[bytes, int](), list[int]()
     with tempfile.TemporaryFile(dir=vector_of.parent) as file:
+        distinct = DistinctRows(file)
         for block in blocks:
-            rows = np.ascontiguousarray(block, np.float32)
-            width = rows.shape[1]
-            for row in rows:
-                content = row.tobytes()
-                key = hashlib.blake2b(content, digest_size=16).digest()
+            for row in np.ascontiguousarray(block, np.float32):
+                key = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
                 if key not in known:
                     known[key] = len(known)
-                    file.write(content)
+                    distinct.append(row)
                 numbers.append(known[key])
         np.save(vector_of, np.array(numbers, np.int32))
-        file.seek(0)
-        yield _read(file, width), len(known)
-
-
-def _read(file: IO[bytes], width: int) -> Iterator[NDArray[np.float32]]:
-    while content := file.read(_ROWS_AT_ONCE * width * 4):
-        yield np.frombuffer(content, np.float32).reshape(-1, width)
+        yield distinct
 
 
 class Copies:

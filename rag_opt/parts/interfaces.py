@@ -291,6 +291,10 @@ class VectorIndex(Part, Protocol):
         """Return whether a search compares each of `count` vectors: then its lists are the same in every build."""
         ...
 
+    def recall(self, folder: Path) -> float | None:
+        """Return the share of the nearest vectors that the index in the folder finds; None where it compares all."""
+        ...
+
     def open(self, folder: Path) -> OpenVectorIndex:
         """Return the index that was written into the folder."""
         ...

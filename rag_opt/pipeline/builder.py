@@ -310,6 +310,12 @@ class PipelineBuilder:
         parts = [part for part, _ in self.keys(spec).indexes.values()]
         return sum(isinstance(part, VectorIndex) and not part.compares_all(count) for part in parts)
 
+    def index_recall(self, spec: PipelineSpec) -> float | None:
+        """Return the share of the nearest vectors that its graph found when it was built; None where none is asked."""
+        indexes, root = self.keys(spec).indexes.values(), self.store.root / "indexes"
+        found = [part.recall(root / key) for part, key in indexes if isinstance(part, VectorIndex)]
+        return min((recall for recall in found if recall is not None), default=None)
+
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Return where the artifacts of a pipeline lie, built if need be: `chunks` and `index/<name>`."""
         pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder)

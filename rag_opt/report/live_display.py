@@ -18,7 +18,7 @@ from rag_opt.models.llm.budget import Budget, BudgetTracker, Usage
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.study.descriptions import describe, embedding_work
 from rag_opt.study.sweep import Sweep
-from rag_opt.study.trials import Trial
+from rag_opt.study.trials import INDEX_RECALL, Trial
 
 
 class LiveDisplay:
@@ -121,7 +121,9 @@ class LiveDisplay:
         if trial.truncated_chunks:
             words.append(f"  {trial.truncated_chunks} chunks are longer than the model reads", style="yellow")
         if trial.approximate_indexes:
-            words.append("  searched approximately, by a graph", style="yellow")
+            recall = trial.metrics.get(INDEX_RECALL)
+            found = "" if recall is None else f" that finds {recall:.1%} of the nearest"
+            words.append(f"  searched approximately, by a graph{found}", style="yellow")
         if trial.failures:
             why, count = next(iter(trial.failures.items()))
             words.append(f"  {sum(trial.failures.values())} not answered or judged; {count} x {why}", style="yellow")

@@ -31,8 +31,8 @@ def input_digests(
         "corpus": dataset.corpus.digest,
         "language of the documents": dataset.corpus.language,
         "set of questions": dataset.questions_digest,
-        "space": digest(space.to_dict()),
         "objective": digest([[objective.kind, strict.dump(objective)] for objective in objectives]),
+        "space": digest(space.to_dict()),
         "baseline": baseline.digest,
     }
 

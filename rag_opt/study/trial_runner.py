@@ -28,7 +28,7 @@ from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
 from rag_opt.study.transfer import PORTFOLIO
 from rag_opt.study.trial_usage import TrialUsage
-from rag_opt.study.trials import Trial, find_baseline_metrics
+from rag_opt.study.trials import INDEX_RECALL, Trial, find_baseline_metrics
 
 _TRACEBACK_FRAMES = 4
 
@@ -90,11 +90,12 @@ def _with_measurements(
     search: Search, trial: Trial, spec: PipelineSpec, evaluation: Evaluation, before: _Before, seconds: float
 ) -> Trial:
     """Return the trial with everything that was measured of it but its value."""
+    recall = search.builder.index_recall(spec)
     return dataclasses.replace(
         trial,
         asked=len(evaluation.run.questions),
         coverage=evaluation.coverage,
-        metrics=evaluation.metrics,
+        metrics=evaluation.metrics | ({INDEX_RECALL: recall} if recall is not None else {}),
         seconds=round(seconds, 3),
         truncated_chunks=search.builder.truncated_chunks(spec),
         approximate_indexes=search.builder.approximate_indexes(spec),

@@ -29,6 +29,7 @@ from rag_opt.study.space.space import Space
 
 T = TypeVar("T")
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
+INDEX_RECALL = "retrieval/index_recall"  # of a graph, when it was built
 _BINDING = "binding"
 _UNREADABLE = (BadStudy, ValueError, LookupError, TypeError, AttributeError)  # what Optuna stumbles over in odd records
 _ATTRIBUTES = ("spec", "origin", "reason")

@@ -46,7 +46,7 @@ def test_questions_are_made_and_a_search_says_so(command: Command, workplace: Pa
     assert done.stdout.count(said) == 2, "before it begins, and beside the winner"
     assert "not all was delivered" not in done.stdout
     assert (said,) in tags(workplace, "rag_opt.questions")
-    begins = "dense alone: recursive(size=32) · minilm · dense(top_k=5) ·"
+    begins = "dense alone: recursive(size=32) · minilm · dense(top_k=5)"
     notes = tags(workplace, "mlflow.note.content")
     assert any(note.startswith(begins) for (note,) in notes), notes
     exported = command("export", "outputs/on-made", "--out", "made-bundle")

@@ -20,8 +20,10 @@ def test_each_row_has_its_vector_and_each_vector_its_rows(kinds: list[int], bloc
     blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "vector_of_chunk.npy"
-        with distinct_rows(blocks, file) as (distinct, count):
-            kept = np.concatenate(list(distinct))
+        with distinct_rows(blocks, file) as distinct:
+            kept, count = np.concatenate(list(distinct.blocks())), len(distinct)
+            np.testing.assert_array_equal(distinct.at([count - 1, 0]), kept[[-1, 0]])
+            np.testing.assert_array_equal(np.concatenate(list(distinct.blocks())), kept)
         copies = Copies(file)
     assert len(kept) == count == len(set(kinds)) and len(copies) == len(rows)
     everything = np.arange(len(rows), dtype=np.int32)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.parts.indexes.bm25 import BM25
 from rag_opt.parts.indexes.chroma import Chroma, in_parts, part_sizes
 from rag_opt.parts.indexes.exact import Exact
@@ -38,6 +40,35 @@ def test_the_graph_of_chroma_finds_what_exact_search_finds(tmp_path: Path, vecto
     np.testing.assert_allclose(found.scores[:, 0], 1, atol=1e-5)
     np.testing.assert_allclose(index.vectors(np.array([7, 3], np.int32)), vectors[[7, 3]], atol=1e-6)
     index.close()
+
+
+def test_a_graph_that_finds_too_little_is_built_again_or_refused(tmp_path: Path) -> None:
+    made = np.random.default_rng(0).normal(size=(4000, 96)).astype(np.float32)
+    vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
+    few = Chroma(exact_up_to=0, ef_construction=10, max_neighbors=4)
+    found = dict[float, float]()
+    for wanted in (0.0, 0.6, 1.0):
+        folder = tmp_path / str(wanted)
+        graph = dataclasses.replace(few, least_recall=wanted)
+        graph.build_from_vectors(folder, [vectors], len(vectors))
+        recall = graph.recall(folder)
+        assert recall is not None
+        found[wanted] = recall
+        if wanted < 1:
+            asked = np.linspace(0, 3999, 200).astype(int)
+            away = vectors[asked] + 0.5 * np.roll(vectors[asked], 101, axis=0)
+            queries = away / np.linalg.norm(away, axis=1, keepdims=True)
+            index = graph.open(folder)
+            itself = (index.search(vectors[asked], 10).chunks == asked[:, None]).any(axis=1).mean()
+            hits = index.search(queries, 10).chunks
+            exact = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+            own = [len(set(a) & set(b)) / 10 for a, b in zip(hits.tolist(), exact.tolist(), strict=True)]
+            assert abs(min(itself, float(np.mean(own))) - recall) < 0.02, "what is stored is what a search finds"
+    assert found[0.0] < 0.6 <= found[0.6] < 1, found
+    with pytest.raises(ImpossiblePipeline, match=r"finds \d+\.\d% of the nearest.*retriever exact compares all"):
+        graph.open(tmp_path / "1.0")
+    assert {path.name for path in (tmp_path / "1.0").iterdir()} == {"recall.json", "vector_of_chunk.npy"}
+    assert Chroma().recall(tmp_path) is None and Exact().recall(tmp_path) is None, "where all are compared"
 
 
 def test_the_graph_gives_the_same_alone_and_in_a_batch_and_after_a_copy(tmp_path: Path, vectors: np.ndarray) -> None:

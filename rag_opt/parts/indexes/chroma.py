@@ -9,29 +9,34 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import orjson
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core.copies import Copies, distinct_rows
+from rag_opt.core.copies import Copies, DistinctRows, distinct_rows
+from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.forking import abandon
 from rag_opt.core.nearest import VectorsInMemory
 from rag_opt.core.processes import is_alive
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.parts.index_queries import DEFAULT_EF_SEARCH
+from rag_opt.parts.indexes.graph_recall import measure_recall
 
 _COLLECTION, _FIRSTS = "chunks", "vector_of_chunk.npy"
 _PREFIX = "rag_opt_chroma_"
 _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
-_USUAL_EF_SEARCH = 100  # as Chroma has it where nobody says
+_RECALL = "recall.json"
+_MORE_NEIGHBOURS = (1, 2, 4)  # times the settings, one after another until a graph finds enough
 
 
 @register("index", "chroma")
@@ -41,7 +46,8 @@ class Chroma:
 
     Equal vectors enter the graph once, and stand for all their chunks: many copies of a text would hide what is beside
     them. Up to `exact_up_to` vectors every one of the collection is compared: that is as fast as its graph (HNSW),
-    which is another one each time it is built, whatever its settings. Beyond, the graph answers, approximately.
+    which is another one each time it is built, whatever its settings. Beyond, the graph answers, approximately, if it
+    finds enough of what exact search finds; else it is built again with more neighbours, and in the end refused.
     One index is one folder, written once. Chroma writes into a folder even when it only reads it, so an
     index is opened in a private copy: the stored one stays as its checksum says.
     """
@@ -49,23 +55,39 @@ class Chroma:
     ef_construction: Annotated[int, Ge(10), Le(2000), Doc("Neighbours looked at while the graph is built.")] = 100
     max_neighbors: Annotated[int, Ge(4), Le(128), Doc("Most links of a vector in the graph.")] = 16
     exact_up_to: Annotated[int, Ge(0), Doc("Vectors up to which all are compared; the graph is not asked.")] = 100_000
+    least_recall: Annotated[
+        float, Ge(0), Le(1), Doc("Share of the 10 nearest of some vectors that a graph must find.")
+    ] = 0.99
 
     libraries: ClassVar[tuple[str, ...]] = ("chromadb",)
 
     def build_from_vectors(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
         """Write the index. `blocks` of vectors, [rows, dimensions] each, `count` rows together."""
         folder.mkdir(parents=True, exist_ok=True)
-        with distinct_rows(blocks, folder / _FIRSTS) as (distinct, distinct_count):
-            self._build(folder, distinct, distinct_count)
+        with distinct_rows(blocks, folder / _FIRSTS) as distinct:
+            if self.compares_all(count):
+                self._build(folder, distinct, 1)
+                return
+            for more in _MORE_NEIGHBOURS:
+                self._build(folder, distinct, more)
+                index = OpenChroma(folder)
+                recall = measure_recall(index.find_vectors, distinct)
+                index.close()
+                (folder / _RECALL).write_bytes(orjson.dumps({"recall": recall, "more_neighbours": more}))
+                if recall >= self.least_recall:
+                    return
+                _empty(folder, but=(_FIRSTS, _RECALL))
 
-    def _build(self, folder: Path, blocks: Iterable[NDArray[np.float32]], count: int) -> None:
+    def _build(self, folder: Path, vectors: DistinctRows, more: int) -> None:
+        """Write the collection; its graph with so many times the neighbours."""
+        count = len(vectors)
         client = _client(folder)
         sizes = part_sizes(count, client.get_max_batch_size())
         threshold = max(min(sizes, default=2), 2)
         hnsw = {
             "space": "cosine",
-            "ef_construction": self.ef_construction,
-            "max_neighbors": self.max_neighbors,
+            "ef_construction": self.ef_construction * more,
+            "max_neighbors": self.max_neighbors * more,
             "num_threads": 1,  # several threads insert in any order: the same vectors, another graph
             # what was inserted since the last threshold waits in memory and in a log, and every opening inserts it
             # anew, into another graph each time: so each part reaches the threshold, and nothing is left of the last
@@ -74,7 +96,7 @@ class Chroma:
         }
         collection = client.create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": hnsw})
         done = 0
-        for part in in_parts(blocks, sizes):
+        for part in in_parts(vectors.blocks(), sizes):
             collection.upsert(ids=[str(done + i) for i in range(len(part))], embeddings=part)
             done += len(part)
         client.close()
@@ -84,13 +106,35 @@ class Chroma:
         return count <= self.exact_up_to
 
     def open(self, folder: Path) -> OpenChroma | VectorsInMemory:
-        """Return the index: its vectors in memory while they are few, else a private copy."""
+        """Return the index: its vectors in memory while they are few, else a private copy.
+
+        Raises ImpossiblePipeline where no graph found enough.
+        """
+        recall = self.recall(folder)
+        if recall is not None and recall < self.least_recall:
+            found = f"Chroma's graph finds {recall:.1%} of the nearest vectors, with {_MORE_NEIGHBOURS[-1]} times its"
+            what = f"{found} usual neighbours too; {self.least_recall:.0%} are wanted: retriever exact compares all"
+            raise ImpossiblePipeline(what)
         index = OpenChroma(folder)
         if not self.compares_all(len(index)):
             return index
         vectors = index.vectors(np.arange(len(index), dtype=np.int32))
         index.close()
         return VectorsInMemory(vectors)
+
+    def recall(self, folder: Path) -> float | None:
+        """Return the share of the nearest vectors that its graph found when built; None where it is not asked."""
+        path = folder / _RECALL
+        return float(orjson.loads(path.read_bytes())["recall"]) if path.exists() else None
+
+
+def _empty(folder: Path, but: Sequence[str]) -> None:
+    """Remove everything in a folder except some names."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in but:
+            path.unlink()
 
 
 def part_sizes(count: int, most: int) -> list[int]:
@@ -126,8 +170,8 @@ class OpenChroma:
         self._copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_"))
         shutil.copytree(self._folder, self._copy, dirs_exist_ok=True)
         self._clients: list[Any] = []
-        self._ef_search = _USUAL_EF_SEARCH
-        self._reopen(_USUAL_EF_SEARCH)
+        self._ef_search = DEFAULT_EF_SEARCH
+        self._reopen(DEFAULT_EF_SEARCH)
         self.close = weakref.finalize(self, _discard, self._clients, self._copy, self._process)
 
     def __len__(self) -> int:
@@ -145,7 +189,7 @@ class OpenChroma:
             self._clients.pop().close()
         self._clients.append(_client(self._copy))
         self._collection: Any = self._clients[0].get_collection(_COLLECTION, embedding_function=None)
-        if ef_search != _USUAL_EF_SEARCH or self._ef_search != ef_search:
+        if ef_search != DEFAULT_EF_SEARCH or self._ef_search != ef_search:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of Chroma, about its own writing
                 self._collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
@@ -163,27 +207,40 @@ class OpenChroma:
 
         `settings`: `ef_search`, how many neighbours are looked at; never fewer than `depth`.
         """
+        some = None if allowed is None else self._copies.distinct(allowed)
+        rows = []
+        ef_search = settings.get("ef_search", DEFAULT_EF_SEARCH)
+        for vectors, similar in self.find_vectors(queries, depth, some=some, ef_search=ef_search):
+            chunks, scores = self._copies.chunks_of(vectors, similar, allowed)
+            order = np.lexsort((chunks, -scores))[:depth]  # equal scores: the earlier chunk first
+            rows.append((chunks[order], scores[order]))
+        return RankedLists.stack(rows, depth)
+
+    def find_vectors(
+        self,
+        queries: NDArray[np.float32],
+        depth: int,
+        *,
+        some: NDArray[np.int32] | None = None,
+        ef_search: int = DEFAULT_EF_SEARCH,
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """Return the numbers of the nearest distinct vectors of each query, and their cosines. `some`: only these."""
         self._open_own_copy()
-        ef_search = settings.get("ef_search", _USUAL_EF_SEARCH)
         if ef_search != self._ef_search:
             self._reopen(ef_search)
-        some = None if allowed is None else self._copies.distinct(allowed)
         size = self._collection.count() if some is None else len(some)
         if size == 0 or len(queries) == 0:
-            return RankedLists.stack([(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries), depth)
+            return [(np.empty(0, np.int32), np.empty(0, np.float32))] * len(queries)
         found = self._collection.query(
             query_embeddings=queries,
             n_results=min(depth, size),
             include=["distances"],
             **({} if some is None else {"ids": [str(i) for i in some]}),
         )
-        rows = []
-        for ids, distances in zip(found["ids"], found["distances"], strict=True):
-            vectors, similar = np.array(ids, np.int32), 1 - np.array(distances, np.float32)
-            chunks, scores = self._copies.chunks_of(vectors, similar, allowed)
-            order = np.lexsort((chunks, -scores))[:depth]  # equal scores: the earlier chunk first
-            rows.append((chunks[order], scores[order]))
-        return RankedLists.stack(rows, depth)
+        return [
+            (np.array(ids, np.int32), 1 - np.array(distances, np.float32))
+            for ids, distances in zip(found["ids"], found["distances"], strict=True)
+        ]
 
     def vectors(self, chunks: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the stored vectors of some chunks, one row each, in the order asked."""

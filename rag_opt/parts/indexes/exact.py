@@ -53,6 +53,10 @@ class Exact:
         """Return whether a search compares each vector itself, not its code."""
         return self.precision == "float32"
 
+    def recall(self, folder: Path) -> float | None:
+        """Return None: all are compared."""
+        return None
+
     def open(self, folder: Path) -> VectorsInMemory | OpenQuantised:
         """Return the index that was written into the folder."""
         return OpenQuantised(folder) if self.precision == "int8" else VectorsInMemory(np.load(folder / "vectors.npy"))

@@ -1,0 +1,41 @@
+"""How much of what exact search finds an approximate index finds, for queries made of its own vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_opt.core.copies import DistinctRows
+
+_ASKED, _NEAREST = 200, 10
+_AWAY = 0.5  # of another vector that is added to one: real questions lie away from what answers them (docs/history.md)
+_ROUNDING = 1e-5  # of cosines in float32: equal distances count as found
+
+Find = Callable[[NDArray[np.float32], int], list[tuple[NDArray[np.int32], NDArray[np.float32]]]]
+
+
+def measure_recall(find: Find, vectors: DistinctRows) -> float:
+    """Return the share of the 10 nearest that are found, or of vectors that find themselves where that is less.
+
+    `find` returns numbers and cosines of the nearest vectors of each query. `vectors`: all, of unit length; up to 200
+    of them, evenly spaced, are asked for themselves, and each with half of another one added for its nearest.
+    """
+    if len(vectors) < 2:
+        return 1.0
+    nearest = min(_NEAREST, len(vectors))
+    numbers = np.unique(np.linspace(0, len(vectors) - 1, min(_ASKED, len(vectors))).astype(np.int64))
+    asked = vectors.at(numbers.tolist())
+    itself = [number in found for number, (found, _) in zip(numbers, find(asked, nearest), strict=True)]
+    away = asked + _AWAY * np.roll(asked, 1 + len(asked) // 2, axis=0)
+    queries = (away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    best = np.full((len(queries), nearest), -np.inf, np.float32)
+    for block in vectors.blocks():
+        together = np.concatenate([best, queries @ block.T], axis=1)
+        best = np.partition(together, together.shape[1] - nearest, axis=1)[:, -nearest:]
+    found = [
+        float((cosines >= worst - _ROUNDING).sum()) / nearest
+        for worst, (_, cosines) in zip(best.min(axis=1), find(queries, nearest), strict=True)
+    ]
+    return float(min(np.mean(itself), np.mean(found)))
