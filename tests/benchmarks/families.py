@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "chunker code (recursive where there is no grammar)": {"chunker": {"code": {"size": 160}}},
     "chunker semantic": {"chunker": {"semantic": {"size": 160}}},
     "chunker cluster": {"chunker": {"cluster": {"size": 160}}},
+    "chunker cluster as published, 200 tokens": {"chunker": {"cluster": {"size": 200, "piece": 50, "bound": "pieces"}}},
     "embedder late, window 254": {"embedder": {"late": {"window": 254}}},
     "embedder cut to 128 dimensions": {"embedder": {"model": {"dimensions": 128}}},
     "embedder pca to 128": {"embedder": {"pca": {"project_to": 128}}},

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_opt.core.documents import Document
-from rag_opt.parts.chunkers.cluster import best_segmentation
+from rag_opt.parts.chunkers.cluster import Cluster, best_segmentation
 from rag_opt.parts.chunkers.code import GRAMMARS, Code
 from rag_opt.parts.chunkers.markdown import Markdown, headings
 from rag_opt.parts.chunkers.semantic import Semantic
@@ -84,6 +84,21 @@ def test_the_segmentation_is_the_best_there_is(count: int, seed: int, most: int)
     found = best_segmentation(vectors, sizes, most=most)
     assert found in every()
     assert worth(found) == pytest.approx(max(map(worth, every())), abs=1e-4)
+
+
+def test_a_cluster_is_bound_by_its_tokens_or_by_its_pieces() -> None:
+    text = " ".join(f"Bees fly to flower number {number}." for number in range(12))
+
+    def vectors(texts: list[str]) -> np.ndarray:
+        near = np.array([[10, text.index(one)] for one in texts], np.float32)
+        return near / np.linalg.norm(near, axis=1, keepdims=True)
+
+    document = Document("d", text)
+    counts = {}
+    for part in (Cluster(size=24, piece=8), Cluster(size=24, piece=8, bound="pieces"), Cluster(size=64, piece=8)):
+        chunks = part.split_by_vectors(document, tokenizer=TOKENIZER, vectors=vectors)  # type: ignore[arg-type]
+        counts[part.size, part.bound] = max(text[chunk.start : chunk.end].count("Bees") for chunk in chunks)
+    assert counts[24, "pieces"] <= 3 and counts[24, "tokens"] <= 3 < counts[64, "tokens"], counts
 
 
 def test_semantic_breaks_where_the_topic_changes() -> None:

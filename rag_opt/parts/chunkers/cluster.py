@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_doc import Doc
@@ -26,12 +26,15 @@ class Cluster(ChunkerDefaults):
     """Cut a document so that the pieces inside each chunk are together as similar as possible.
 
     Maximises the sum over chunks of their pieces' cosines above the document's mean, by dynamic programming (the
-    ClusterSemanticChunker of Chroma's chunking report, Smith & Troynikov, 2024). Unlike there, the limit is one of
-    tokens and always holds.
+    ClusterSemanticChunker of Chroma's chunking report, Smith & Troynikov, 2024). There a chunk has at most
+    `size / piece` pieces, however short they are; `bound: pieces` does the same.
     """
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
     piece: Annotated[int, Ge(8), Le(512), Doc("Largest piece whose vector is compared, in tokens.")] = 48
+    bound: Annotated[
+        Literal["tokens", "pieces"], Doc("What limits a chunk: its tokens, or size / piece pieces, as published.")
+    ] = "tokens"
 
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
         """Return the texts of the smallest pieces."""
@@ -44,8 +47,11 @@ class Cluster(ChunkerDefaults):
         if not found:
             return []
         known = vectors([text[start:end] for start, end in found])
-        sizes = np.array([tokens.count(*piece) for piece in found])
-        edges = best_segmentation(known, sizes, most=self.size)
+        if self.bound == "pieces":
+            sizes, most = np.ones(len(found), np.int64), max(self.size // self.piece, 1)
+        else:
+            sizes, most = np.array([tokens.count(*piece) for piece in found]), self.size
+        edges = best_segmentation(known, sizes, most=most)
         return to_chunks(text, [(found[first][0], found[last - 1][1]) for first, last in edges])
 
     def _cut(self, text: str, tokens: TokenMap) -> list[Piece]:
