@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -109,24 +109,24 @@ class Rouge(ObjectiveDefaults):
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return ROUGE-L, NaN without a reference."""
-        rouge, rows, pairs = _pair_with_references(run)
-        rouge[rows] = score_rouge_l(pairs)
-        return {"ragas/rouge_l": rouge}
+        refused, rows, pairs = _pair_with_references(run)
+        return {"ragas/rouge_l": _best_of(refused, rows, score_rouge_l(pairs))}
 
 
 def score_similarity(run: Run, resources: ScoringResources, model: str) -> Scores:
     """Return ragas' semantic similarity of each answer to its reference; 0 for a refusal, NaN without a reference.
 
-    Beside it, 1 where answer or reference is longer than the similarity model (a card's name) reads, else 0.
+    Of several references the nearest counts. Beside it, 1 where answer or reference is longer than the similarity model
+    (a card's name) reads, else 0.
     """
-    similarity, rows, pairs = _pair_with_references(run)
+    refused, rows, pairs = _pair_with_references(run)
     encoder, cut = resources.encoder(model), np.full(len(run.questions), np.nan)
-    similarity[rows] = score_semantic_similarity(pairs, encoder)
+    similarity = _best_of(refused, rows, score_semantic_similarity(pairs, encoder))
     if pairs:
         references_cut, answers_cut = (
             encoder.longer_than_read(texts, "document") for texts in zip(*pairs, strict=True)
         )
-        cut[rows] = np.logical_or(references_cut, answers_cut)
+        cut = _best_of(cut, rows, np.logical_or(references_cut, answers_cut).astype(float))
     return {_SIMILARITY: similarity, "ragas/semantic_similarity_cut": cut}
 
 
@@ -136,14 +136,21 @@ def score_attainable_similarity(run: Run, resources: ScoringResources, model: st
     The evidence is the first alternative of every need, in order; of whole documents their beginning, as far as the
     similarity model reads.
     """
-    similarity = np.full(len(run.questions), np.nan)
     rows, pairs = list[int](), list[tuple[str, str]]()
     for row, question in enumerate(run.questions):
-        if question.answerable and question.reference_answer and question.evidence:
-            rows.append(row)
-            pairs.append((question.reference_answer, _read_evidence(question, run)))
-    similarity[rows] = score_semantic_similarity(pairs, resources.encoder(model))
-    return similarity
+        if question.answerable and question.right_answers and question.evidence:
+            evidence = _read_evidence(question, run)
+            rows += [row] * len(question.right_answers)
+            pairs += [(answer, evidence) for answer in question.right_answers]
+    nothing = np.full(len(run.questions), np.nan)
+    return _best_of(nothing, rows, score_semantic_similarity(pairs, resources.encoder(model)))
+
+
+def _best_of(column: FloatArray, rows: Sequence[int], scores: FloatArray) -> FloatArray:
+    """Return the column with the best of the scores of each row that has any."""
+    best = np.full(len(column), -np.inf)
+    np.maximum.at(best, np.asarray(rows, int), scores)
+    return np.where(np.isfinite(best), best, column)
 
 
 def _read_evidence(question: Question, run: Run) -> str:
@@ -156,16 +163,16 @@ def _read_evidence(question: Question, run: Run) -> str:
 def _pair_with_references(run: Run) -> tuple[FloatArray, list[int], list[tuple[str, str]]]:
     """Return a column (0 where there is a reference, else NaN), the rows to score, and their (reference, answer).
 
-    The rows are those that have a reference and were not refused.
+    The rows are those that have a reference and were not refused; one with several references stands several times.
     """
     column, rows, pairs = np.full(len(run.questions), np.nan), list[int](), list[tuple[str, str]]()
     for row, (question, answer) in enumerate(zip(run.questions, run.responses.answers, strict=True)):
-        if not question.answerable or not question.reference_answer:
+        if not question.answerable or not question.right_answers:
             continue
         column[row] = 0.0
         if not answer.refused:
-            rows.append(row)
-            pairs.append((question.reference_answer, answer.text))
+            rows += [row] * len(question.right_answers)
+            pairs += [(reference, answer.text) for reference in question.right_answers]
     return column, rows, pairs
 
 

@@ -62,7 +62,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         "held_out": (result or {}).get("metrics", {}).get(str(number)),
     }
     write_bundle(out, builder, PipelineSpec.from_dict(chosen.spec), facts)
-    filters = {question.id: question.filters for question in prepared.dataset.questions}
+    questions = {question.id: question for question in prepared.dataset.questions}
     rows = folder.load_rows(number)
     # what a language model answered in the search is not asked again: the bundle is held against the same answers
     bundle = load_bundle(
@@ -71,7 +71,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         allow_code=prepared.settings.embedder.allow_code,
         completions=builder.store.values,
     )
-    different = find_differences(bundle, rows, [filters[row["question_id"]] for row in rows])
+    different = find_differences(bundle, rows, questions)
     builder.close()
     if different:
         shutil.rmtree(out)

@@ -23,6 +23,7 @@ RagOptError
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -140,11 +141,21 @@ class TooManyFailures(RagOptError):
         self.count = count
 
 
+def _visible(name: str) -> str:
+    """Return a name as it looks: without invisible characters, in one Unicode form."""
+    kept = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cf", "Cc"))
+    return " ".join("".join(kept).split())
+
+
 def suggest_names(name: object, known: Iterable[object]) -> str:
     """Return the end of a message about an unknown name: the nearest of `known`, and all of them while they are few."""
     names = [str(candidate) for candidate in known]
+    twin = next((one for one in names if one != str(name) and _visible(one) == _visible(str(name))), None)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     ending = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    if twin is not None:  # a suggestion that looks like what was written helps nobody
+        ending = f"; {twin!a} looks the same, and is written with other characters than {str(name)!a}"
+        return f"{ending}."
     if not names:
         return f"{ending} None is known here."
     return f"{ending} There are: {', '.join(names)}" if len(names) <= _MAX_NAMES_LISTED else ending

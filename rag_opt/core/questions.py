@@ -26,8 +26,9 @@ Need = tuple[Alternative, ...]
 class Question:
     """A question with its reference answer and evidence, each None where it is not known.
 
-    `evidence` is a list of needs; each is satisfied by any one of its alternatives. `filters`: only documents whose
-    metadata equal these may be returned. `origin`: who made the question or found its evidence, where that was not
+    `evidence` is a list of needs; each is satisfied by any one of its alternatives. `other_answers`: as right as the
+    reference; the best match counts. `filters`: only documents whose metadata equal these may be returned, and none of
+    `exclude`, by their ids. `origin`: who made the question or found its evidence, where that was not
     the person who asked it.
     """
 
@@ -39,6 +40,13 @@ class Question:
     answerable: bool = True
     kind: str = ""
     origin: str = ""
+    other_answers: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def right_answers(self) -> tuple[str, ...]:
+        """All reference answers; none where there is none."""
+        return (self.reference_answer, *self.other_answers) if self.reference_answer else ()
 
     @property
     def alternatives(self) -> list[Alternative]:
@@ -84,6 +92,8 @@ def question_digest(question: Question) -> str:
             evidence,
             dict(question.filters),
             question.answerable,
+            list(question.other_answers),
+            sorted(question.exclude),
         ]
     )
 

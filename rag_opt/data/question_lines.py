@@ -16,8 +16,9 @@ from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Alternative, Need, Question, WholeDocument
 from rag_opt.core.strict import STRICT
+from rag_opt.data.plain_lines import PlainLines
 from rag_opt.data.quotes import MIN_QUOTE_CHARACTERS, QuoteResolver, is_too_short
-from rag_opt.data.reading import JsonObject, Located, Problems, read_json_lines
+from rag_opt.data.reading import JsonObject, Located, Problems, number_in, read_json_lines
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -31,9 +32,10 @@ class QuestionLine:
 
     question: Annotated[str, Doc("Text of the question.")]
     id: Annotated[str | None, Doc("Its name; without one it is named by the number of its line.")] = None
-    answer: Annotated[str | None, Doc("Reference answer.")] = None
+    answer: Annotated[list[str] | None, Doc("Reference answer, or several that are as right.")] = None
     evidence: Annotated[list[object] | None, Doc("Needs: each is one alternative or a list of them.")] = None
     filters: Annotated[dict[str, object] | None, Doc("Metadata that documents must have to be returned.")] = None
+    exclude: Annotated[list[str] | None, Doc("Ids of documents that may not be returned.")] = None
     answerable: Annotated[bool, Doc("Whether the documents answer it.")] = True
     kind: Annotated[str, Doc("Free label, by which a report can group questions.")] = ""
     origin: Annotated[str, Doc("Who made it or found its evidence, where not the person who asked it.")] = ""
@@ -51,12 +53,25 @@ _SHAPES = (
 )
 
 
-def read_questions(path: Path, resolver: QuoteResolver, problems: Problems) -> list[Located]:
+# what other programs call the keys
+_CALLED = {
+    "query": "question", "user_input": "question", "input": "question", "ground_truth": "answer",
+    "ground_truths": "answer", "reference": "answer", "reference_answer": "answer", "expected_output": "answer",
+    "expected_answer": "answer", "contexts": "evidence", "context": "evidence", "reference_contexts": "evidence",
+}  # fmt: skip
+
+
+def read_questions(
+    path: Path, resolver: QuoteResolver, problems: Problems, notes: list[str] | None = None
+) -> list[Located]:
     """Return (`file:line`, question) for every good line; what is wrong with the others goes to `problems`."""
     located: list[Located] = []
+    plain = PlainLines(
+        QuestionLine, texts=("id", "question", "answer"), lists=("answer", "evidence", "exclude"), called=_CALLED
+    )
     for where, data in read_json_lines(path, problems):
         try:
-            line = strict.load(QuestionLine, data, path=where)
+            line = strict.load(QuestionLine, plain.read(data, where), path=where)
             evidence = resolve_evidence(line.evidence, resolver, where)
         except BadInput as error:
             problems.collected += error.problems
@@ -64,18 +79,22 @@ def read_questions(path: Path, resolver: QuoteResolver, problems: Problems) -> l
         if evidence == () and line.answerable:
             problems.add(where, 'evidence is empty: say "answerable": false, or leave evidence out if it is not known')
             continue
-        number = where.rpartition(":")[2]
+        answers = [text for text in line.answer or () if text]
         question = Question(
-            id=line.id or f"line-{number}",
+            id=line.id or f"line-{number_in(where)}",
             text=line.question,
-            reference_answer=line.answer,
+            reference_answer=answers[0] if answers else None,
             evidence=evidence or None,
             filters=line.filters or {},
             answerable=line.answerable,
             kind=line.kind,
             origin=line.origin,
+            other_answers=tuple(dict.fromkeys(answers[1:])),
+            exclude=tuple(line.exclude or ()),
         )
         located.append((where, question))
+    if notes is not None:
+        notes += plain.notes("questions")
     return located
 
 
@@ -128,8 +147,8 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
 def _find_document(name: object, resolver: QuoteResolver, where: str) -> str:
     """Return the id of a document; its Unicode form does not matter: a Mac writes names of files in another."""
     known = resolver.corpus.position
-    if name in known:
-        return str(name)
+    if isinstance(name, str) and name in known:
+        return name
     same = [one for one in known if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", str(name))]
     if len(same) != 1:
         raise BadInput([Problem(where, f"there is no document {name!r}{suggest_names(name, known)}")])
@@ -185,11 +204,14 @@ def to_question_line(question: Question) -> JsonObject:
     """Return a question as a line that `read_questions` reads, evidence by exact offsets."""
     line: JsonObject = {"id": question.id, "question": question.text}
     if question.reference_answer is not None:
-        line["answer"] = question.reference_answer
+        answers = [question.reference_answer, *question.other_answers]
+        line["answer"] = answers if question.other_answers else question.reference_answer
     if question.evidence:
         line["evidence"] = [[_to_plain(alternative) for alternative in need] for need in question.evidence]
     if question.filters:
         line["filters"] = dict(question.filters)
+    if question.exclude:
+        line["exclude"] = list(question.exclude)
     if not question.answerable:
         line["answerable"] = False
     labels = {"kind": question.kind, "origin": question.origin}

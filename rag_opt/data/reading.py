@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from rag_opt.core.documents import Corpus, Document, Metadata, Span
-from rag_opt.core.errors import BadInput, Problem, Unreadable
+from rag_opt.core.errors import BadInput, Problem, Unreadable, suggest_names
 from rag_opt.core.questions import Question
 from rag_opt.data.document_file import collect_documents
 
@@ -74,7 +74,13 @@ def read_utf8_or_report(path: Path, problems: Problems) -> str | None:
 
 
 def read_json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, JsonObject]]:
-    """Yield (`file:line`, object) for every line that holds a JSON object; anything else is a problem."""
+    """Yield (`file:line`, object) for every line that holds a JSON object; anything else is a problem.
+
+    A file that is one JSON array instead gives its objects, each at `file[number]`.
+    """
+    if _begins_with(path, b"["):
+        yield from _read_array(path, problems)
+        return
     for number, line in enumerate(_read_lines(path, problems), start=1):
         if not line.strip():
             continue
@@ -88,6 +94,41 @@ def read_json_lines(path: Path, problems: Problems) -> Iterator[tuple[str, JsonO
             yield where, value
         else:
             problems.add(where, f"should be a JSON object, is {type(value).__name__}")
+
+
+def _begins_with(path: Path, character: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip().startswith(character)
+    except OSError:
+        return False
+
+
+def _read_array(path: Path, problems: Problems) -> Iterator[tuple[str, JsonObject]]:
+    values = read_json(path, problems)
+    for number, value in enumerate(values if isinstance(values, list) else [], start=1):
+        if isinstance(value, dict):
+            yield f"{path}[{number}]", value
+        else:
+            problems.add(f"{path}[{number}]", f"should be a JSON object, is {type(value).__name__}")
+
+
+def read_json(path: Path, problems: Problems) -> object:
+    """Return what a JSON file holds; None, and a problem, where it holds none."""
+    text = read_utf8_or_report(path, problems)
+    if text is None:
+        return None
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        problems.add(str(path), f"is not JSON: {error}")
+        return None
+
+
+def number_in(where: str) -> str:
+    """Return the number of a line or an element that a place ends with."""
+    match = re.search(r"(\d+)\]?$", where)
+    return match[1] if match else where
 
 
 def _read_lines(path: Path, problems: Problems) -> Iterator[bytes]:
@@ -150,6 +191,9 @@ def check_questions(located: Iterable[Located], corpus: Corpus, problems: Proble
             problems.add(where, "is marked unanswerable, but has evidence")
         if question.filters:
             _check_filters(where, question, corpus, problems)
+        for name in question.exclude:
+            if name not in corpus.position:
+                problems.add(where, f"excludes {name!r}, which is no document{suggest_names(name, corpus.position)}")
         for need in question.evidence or ():
             kinds = {type(alternative) for alternative in need}
             if len(kinds) > 1:

@@ -16,7 +16,6 @@ from rag_opt.core.documents import Answer, Span
 from rag_opt.core.questions import Question
 from rag_opt.core.rank_fusion import limit_per_group
 from rag_opt.core.ranked_lists import RankedLists
-from rag_opt.core.strict import PlainMapping
 from rag_opt.metrics.evidence import RetrievedSpans
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
@@ -244,11 +243,14 @@ class Pipeline:
             took_ms["rewrite"] = rewrite_ms
         return {name: lists for name, (lists, _) in found.items()}, took_ms
 
-    def _allowed(self, filters: PlainMapping) -> NDArray[np.int32] | None:
-        if not filters:
+    def _allowed(self, question: Question) -> NDArray[np.int32] | None:
+        """Return the chunks that may be returned for a question; None where all may."""
+        if not question.filters and not question.exclude:
             return None
-        fits = [all(one.get(k) == v for k, v in filters.items()) for one in self.corpus.metadata]
-        return np.flatnonzero(np.array(fits)[self.chunks.document]).astype(np.int32)
+        filters = question.filters.items()
+        fits = np.array([all(one.get(k) == v for k, v in filters) for one in self.corpus.metadata], bool)
+        fits[[self.corpus.position[name] for name in question.exclude if name in self.corpus.position]] = False
+        return np.flatnonzero(fits[self.chunks.document]).astype(np.int32)
 
     def _pack(
         self, candidates: RankedLists

@@ -16,7 +16,6 @@ from rag_opt.core.questions import Question
 from rag_opt.core.rank_fusion import reciprocal_ranks, sum_gains
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.source_digest import source_digest
-from rag_opt.core.strict import PlainMapping
 from rag_opt.parts.index_queries import IndexQuery
 from rag_opt.parts.interfaces import FeedbackQuery, Index, OpenIndex, OpenVectorIndex, Query, VectorIndex
 from rag_opt.pipeline.chunk_vectors import ProjectedIndex
@@ -28,7 +27,7 @@ _FUSED_K = 60  # of the lists of several rewordings of one question
 
 
 class Retrieval:
-    """The indexes of one pipeline. `allowed` turns a question's filters into the rows of chunks that they leave."""
+    """The indexes of one pipeline. `allowed` gives the chunks that may be returned for a question."""
 
     def __init__(
         self,
@@ -36,7 +35,7 @@ class Retrieval:
         index_keys: Mapping[str, str],
         index_parts: Mapping[str, Index],
         open_index: Callable[[str], OpenIndex],
-        allowed: Callable[[PlainMapping], NDArray[np.int32] | None],
+        allowed: Callable[[Question], NDArray[np.int32] | None],
         values: Values,
         stage_timer: StageTimer,
     ) -> None:
@@ -117,7 +116,7 @@ class Retrieval:
 
     def _timed(self, index: Any, query: IndexQuery, question: Question, searched: object) -> tuple[RankedLists, float]:
         started = time.perf_counter()
-        found = index.search(searched, query.depth, allowed=self._allowed(question.filters), settings=query.search)
+        found = index.search(searched, query.depth, allowed=self._allowed(question), settings=query.search)
         return found, (time.perf_counter() - started) * 1000
 
     def _stored(
@@ -144,7 +143,7 @@ def list_keys(
 ) -> list[bytes]:
     """Return the keys of an index's lists, one per question; `query_facts`: what of a query part determined them."""
     facts = [query.depth, dict(query.search), query_facts]
-    return [item_key(index_key, [*facts, q.text, dict(q.filters)]) for q in questions]
+    return [item_key(index_key, [*facts, q.text, dict(q.filters), sorted(q.exclude)]) for q in questions]
 
 
 def _row(lists: RankedLists, row: int) -> RankedLists:

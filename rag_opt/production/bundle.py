@@ -52,7 +52,10 @@ class Bundle:
 
     def ask_many(self, questions: Sequence[str], *, filters: PlainMapping | None = None) -> list[Reply]:
         """Return the answers to several questions, in their order; as `ask`."""
-        asked = [Question(id="", text=text, filters=filters or {}) for text in questions]
+        return self.ask_questions([Question(id="", text=text, filters=filters or {}) for text in questions])
+
+    def ask_questions(self, asked: Sequence[Question]) -> list[Reply]:
+        """Return the answers to questions with limits of their own, in their order; as `ask`."""
         responses = self.pipeline.ask(asked)
         for reason in filter(None, responses.usage.failed):
             raise ServerFailed(reason)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
+from rag_opt.core.questions import Question
 from rag_opt.core.strict import PlainMapping
 from rag_opt.production.bundle import Bundle
 
 _SCORE_TOLERANCE = 1e-4
 
 
-def find_differences(bundle: Bundle, rows: Sequence[PlainMapping], filters: Sequence[PlainMapping]) -> list[str]:
+def find_differences(
+    bundle: Bundle, rows: Sequence[PlainMapping], questions: Mapping[str, Question] = MappingProxyType({})
+) -> list[str]:
     """Ask the bundle what the search asked, one question at a time, and return what came out differently, in words.
 
-    Equal are the spans in their order, refusals and answers; scores within 1e-4. `rows` are those of a trial.
+    Equal are the spans in their order, refusals and answers; scores within 1e-4. `rows` are those of a trial;
+    `questions`: by id those with filters or documents that may not be returned.
     """
     differences = []
-    for row, limits in zip(rows, filters, strict=True):
+    for row in rows:
         if row.get("failed"):  # the search has nothing to compare with
             continue
-        reply = bundle.ask(row["question"], filters=limits)
+        name = row["question_id"]
+        (reply,) = bundle.ask_questions([questions.get(name, Question(name, row["question"]))])
         ours = [(hit.document, hit.start, hit.end) for hit in reply.hits]
         theirs = [(hit["document"], hit["start"], hit["end"]) for hit in row["hits"]]
         our_scores, their_scores = [hit.score for hit in reply.hits], [hit["score"] for hit in row["hits"]]

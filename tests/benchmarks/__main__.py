@@ -27,6 +27,7 @@ from tests.benchmarks import (
     judging,
     killing,
     large,
+    malformed,
     scifact,
     searching,
     storing,
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "busy": busy.measure,
     "scifact": scifact.measure,
     "copies": copies.measure,
+    "malformed": malformed.measure,
 }
 
 

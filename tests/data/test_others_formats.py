@@ -15,8 +15,8 @@ from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import WholeDocument
 from rag_opt.data.datasets.autorag import AutoRag
-from rag_opt.data.datasets.hub import Hub, Mteb, find_answer, read_answer
-from rag_opt.data.datasets.ragas_testset import RagasTestset
+from rag_opt.data.datasets.hub import Hub, Mteb, find_answer, read_answers
+from rag_opt.data.datasets.testset import ForeignTestset
 
 TEXT = "Bees dance to tell where nectar is. A queen lays eggs. Rivers meander. The Danube is long."
 
@@ -46,7 +46,7 @@ def test_an_autorag_project_moves_here(tmp_path: Path) -> None:
     said = [[[data.corpus.text(span) for span in need] for need in q.evidence or ()] for q in data.questions]  # type: ignore[arg-type]
     assert said[0] == [[TEXT[:third], TEXT[middle : third + 15]]] and said[1] == [[TEXT[:third]], [TEXT[third:]]]
     assert data.questions[0].reference_answer == "A queen." and not data.questions[2].answerable
-    assert any("several reference answers" in note for note in data.notes)
+    assert data.questions[0].other_answers == ("Queens.",)
 
 
 def test_passages_without_offsets_follow_one_another(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def ragas_files(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["set.jsonl", "set.csv"])
 def test_a_test_set_of_ragas(ragas_files: Path, name: str) -> None:
-    data = RagasTestset(testset=str(ragas_files / name), documents=str(ragas_files / "docs")).read()
+    data = ForeignTestset(testset=str(ragas_files / name), documents=str(ragas_files / "docs")).read()
     assert [question.text for question in data.questions] == ["Where?", "Both?"]
     assert [len(question.evidence or ()) for question in data.questions] == [1, 2]
     second = data.questions[1].evidence[1][0]  # type: ignore[index]
@@ -113,7 +113,7 @@ def test_a_test_set_of_ragas(ragas_files: Path, name: str) -> None:
 
 
 def test_a_test_set_without_documents_reads_its_contexts(ragas_files: Path) -> None:
-    data = RagasTestset(testset=str(ragas_files / "set.jsonl")).read()
+    data = ForeignTestset(testset=str(ragas_files / "set.jsonl")).read()
     assert len(data.corpus.documents) == 4 and len(data.questions) == 3
     assert any("easier than your documents" in note for note in data.notes)
 
@@ -163,8 +163,8 @@ def test_a_judged_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_where_an_answer_stands(given: Any, expected: list[tuple[int, int]] | None) -> None:
-    answer, start = read_answer(given)
-    assert (find_answer("A party art show.", answer, start) if answer else None) == expected
+    answers, start = read_answers(given)
+    assert (find_answer("A party art show.", answers[0], start) if answers else None) == expected
 
 
 def test_rows_of_questions_with_their_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

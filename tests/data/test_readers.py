@@ -80,7 +80,7 @@ def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
     said = refused(folder(tmp_path, {"a.md": documents["a.md"], "b.md": b"Another document."}, questions))
     for line, expected in [
         (2, "the question id 'one' stands twice; first in"),
-        (3, "there is no setting 'answr'; did you mean 'answer'?"),
+        (3, "there is no key 'answr'; did you mean 'answer'?"),
         (4, "is not JSON"),
         (5, "the quote does not stand in any document"),
         (6, "evidence is empty"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from objectives.answer import GroundedAnswer, Rouge
+from objectives.answer import AnswerSimilarity, GroundedAnswer, Rouge
 from objectives.context import IdBased, NonLLMContext
 from objectives.retrieval import EvidenceRecall
 from rag_opt.core.documents import Document
@@ -69,6 +69,24 @@ def test_answers_longer_than_the_similarity_model_reads_are_counted(run: Run, to
     question = dataclasses.replace(run.questions[answered[0]], reference_answer="word " * 300)
     longer = dataclasses.replace(run.select(answered[:1]), questions=(question,))
     assert GroundedAnswer().score(longer, tools)["ragas/semantic_similarity_cut"].tolist() == [1]
+
+
+def test_of_several_right_answers_the_best_counts(run: Run, tools: ScoringResources) -> None:
+    row = next(i for i, a in enumerate(run.responses.answers) if not a.refused and run.questions[i].answerable)
+    one, said = run.select([row]), run.responses.answers[row].text
+    (question,) = one.questions
+
+    def scores(reference: str, *others: str) -> dict[str, float]:
+        asked = dataclasses.replace(question, reference_answer=reference, other_answers=others)
+        objectives = (AnswerSimilarity(price_per_1000_tokens=0), Rouge())
+        found = [objective.score(dataclasses.replace(one, questions=(asked,)), tools) for objective in objectives]
+        return {name: column.item() for columns in found for name, column in columns.items()}
+
+    wrong, right = "Nothing of the sort.", f"  {said}"
+    alone, best = scores(wrong), scores(wrong, right)
+    assert best == scores(right, wrong), "whatever their order"
+    assert best["ragas/semantic_similarity"] == pytest.approx(1, abs=1e-4) and best["ragas/rouge_l"] == 1
+    assert alone["ragas/semantic_similarity"] < 0.9 and alone["ragas/rouge_l"] < 1
 
 
 def test_stored_scores_are_not_computed_again(run: Run, tools: ScoringResources) -> None:

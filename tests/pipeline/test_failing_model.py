@@ -98,7 +98,7 @@ def test_a_bundle_says_that_it_cannot_answer_and_is_not_held_against_what_failed
         write_bundle(tmp_path / "bundle", builder, spec, {})
         rows = study.load_rows(0)
         bundle = load_bundle(tmp_path / "bundle")
-        assert find_differences(bundle, rows, [{}] * len(rows)) == []
+        assert find_differences(bundle, rows) == []
         with pytest.raises(ServerFailed, match="context length exceeded"):
             bundle.ask("Into which sea does the Danube flow?")
         builder.close()

@@ -41,10 +41,10 @@ def test_a_bundle_returns_what_the_search_saw(
     write_bundle(tmp_path / "bundle", builder, spec, {"trial": 7})
     bundle = rag_opt.load(tmp_path / "bundle")
     assert bundle.spec == spec and bundle.manifest["trial"] == 7
-    assert find_differences(bundle, rows, [{}] * len(rows)) == []
+    assert find_differences(bundle, rows) == []
     rows[0]["hits"] = rows[0]["hits"][::-1]
     rows[1]["answer"] = "something else"
-    assert len(find_differences(bundle, rows, [{}] * len(rows))) == 2, "the check can fail"
+    assert len(find_differences(bundle, rows)) == 2, "the check can fail"
     reply = bundle.ask("What makes dough rise?")
     assert reply.answer == "Yeast makes dough rise by giving off carbon dioxide." and not reply.refused
     assert reply.hits[0].document == "bread.md" and "Yeast" in reply.hits[0].text

@@ -42,25 +42,23 @@ class AutoRag:
         problems.raise_if_any()
         documents, spans = _join_passages(passages)
         corpus = build_corpus(documents, self.corpus, problems)
-        located, several = list[Located](), 0
+        located = list[Located]()
         for number, row in enumerate(rows, start=1):
             where = f"{self.qa}:{number}"
             needs = _read_needs(row["retrieval_gt"], spans, where, problems)
             answers = [str(answer) for answer in read_list(row.get("generation_gt"))]
-            several += len(answers) > 1
             question = Question(
                 id=str(row["qid"]),
                 text=str(row["query"]),
                 reference_answer=answers[0] if answers else None,
                 evidence=needs or None,
                 answerable=bool(needs),
+                other_answers=tuple(answers[1:]),
             )
             located.append((where, question))
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         notes = [f"{len(passages)} passages are {len(corpus.documents)} documents again"]
-        if several:
-            notes.append(f"{several} questions have several reference answers; the first is used")
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
 

@@ -13,7 +13,7 @@ from rag_opt.core.documents import Document
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.datasets.judgements import Judgements, describe_own_documents, read_id, read_judgement_file
+from rag_opt.data.datasets.judgements import Judgements, exclude_own_documents, read_id, read_judgement_file
 from rag_opt.data.reading import (
     Located,
     Problems,
@@ -34,6 +34,7 @@ class Beir:
     name: Annotated[str, Doc("Name of the data set.")] = "beir"
     folder: Annotated[str, Doc("The folder.")]
     split: Annotated[str, Doc("Judgements to read: the name of a file in `qrels`, without its ending.")] = "test"
+    ignore_identical_ids: Annotated[bool, Doc("A query does not find the document that has its own id.")] = True
 
     def read(self) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with its files."""
@@ -45,18 +46,17 @@ class Beir:
         judged = read_judgement_file(root / "qrels" / f"{self.split}.tsv", problems)
         judgements, located = Judgements(judged, corpus.position), list[Located]()
         queries = [
-            (where, read_id(line), str(line.get("text")))
+            (where, read_id(line), str(line.get("text") or ""))
             for where, line in read_json_lines(root / "queries.jsonl", problems)
         ]
         for where, name, text in queries:
             if name in judgements.by_query:
                 located.append((where, Question(name, text, evidence=judgements.by_query[name])))
+        located, own = exclude_own_documents(located, corpus.position, ignore=self.ignore_identical_ids)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         names = {name for _, name, _ in queries}
-        notes = judgements.notes(names, self.split) + describe_own_documents(
-            [question.id for _, question in located], corpus.position
-        )
+        notes = judgements.notes(names, self.split) + own
         if empty:
             notes.append(f"{len(empty)} documents are empty and were left out: {', '.join(empty[:_SHOWN])}")
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))

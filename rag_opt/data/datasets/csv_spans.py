@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import orjson
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
@@ -16,8 +13,10 @@ from rag_opt.core.errors import suggest_names
 from rag_opt.core.questions import Dataset, Need, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.csv_files import read_csv
 from rag_opt.data.datasets.folder import read_documents
-from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, read_utf8_or_report
+from rag_opt.data.printed import read_list
+from rag_opt.data.reading import Located, Problems, build_corpus, check_questions
 
 
 @register("dataset", "csv_spans")
@@ -41,28 +40,25 @@ class CsvSpans:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the questions."""
         problems, notes = Problems(), list[str]()
         corpus = build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
-        text = read_utf8_or_report(Path(self.questions), problems)
         problems.raise_if_any()
-        located = self._read_rows(text or "", corpus, problems)
+        located = self._read_rows(corpus, problems)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
-    def _read_rows(self, text: str, corpus: Corpus, problems: Problems) -> list[Located]:
-        # text mode would change the line ends inside quoted fields
-        rows = csv.DictReader(io.StringIO(text, newline=""))
+    def _read_rows(self, corpus: Corpus, problems: Problems) -> list[Located]:
+        there, rows = read_csv(Path(self.questions), problems)
         columns = (self.question_column, self.document_column, self.spans_column)
         for column in columns:
-            if column not in (rows.fieldnames or ()):
-                known = suggest_names(column, rows.fieldnames or ())
+            if there and column not in there:
+                known = suggest_names(column, there)
                 problems.add(f"{self.questions}:1", f"there is no column {column!r}{known}")
         problems.raise_if_any()
         ids = {Path(name).with_suffix("").as_posix(): name for name in corpus.ids}
         ids |= {name: name for name in corpus.ids}
         located = []
-        for number, row in enumerate(rows, start=1):
-            where = f"{self.questions}:{rows.line_num}"
-            question, document, spans = (row[column] or "" for column in columns)
+        for number, (where, row) in enumerate(rows, start=1):
+            question, document, spans = (str(row[column] or "") for column in columns)
             if document not in ids:
                 problems.add(where, f"there is no document {document!r}{suggest_names(document, ids)}")
                 continue
@@ -71,11 +67,19 @@ class CsvSpans:
         return located
 
 
+def _read_objects(raw: str) -> list[dict[str, Any]]:
+    """Return the objects of a list, as JSON or Python writes it. Raises ValueError for anything else."""
+    found = read_list(raw) if raw.strip() else []
+    if not all(isinstance(one, dict) for one in found):
+        raise ValueError("not a list of objects")
+    return [one for one in found if isinstance(one, dict)]
+
+
 def _read_needs(raw: str, document: str, corpus: Corpus, where: str, problems: Problems) -> tuple[Need, ...]:
     try:
-        spans = [(int(span["start_index"]), int(span["end_index"]), span.get("content")) for span in orjson.loads(raw)]
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        problems.add(where, f"the spans are not a JSON list of start_index and end_index: {error}")
+        spans = [(int(one["start_index"]), int(one["end_index"]), one.get("content")) for one in _read_objects(raw)]
+    except (KeyError, TypeError, ValueError) as error:
+        problems.add(where, f"the spans are no list of start_index and end_index: {raw[:60]!r} ({error})")
         return ()
     text = corpus[document].text
     for start, end, content in spans:

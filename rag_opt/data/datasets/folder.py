@@ -16,6 +16,7 @@ from rag_opt.core.errors import BadInput, Unreadable
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.data.plain_lines import PlainLines
 from rag_opt.data.question_lines import read_questions
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.readers import readers_by_suffix
@@ -53,7 +54,7 @@ class Folder:
         corpus = build_corpus(read_documents(source, problems, notes, also=self.also), self.documents, problems)
         problems.raise_if_any()  # without documents every piece of evidence would be reported missing
         resolver = QuoteResolver(corpus)
-        located = read_questions(Path(self.questions), resolver, problems)
+        located = read_questions(Path(self.questions), resolver, problems, notes)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         notes += [*resolver.notes(), *describe_cut_words(located, corpus)]
@@ -67,8 +68,8 @@ def read_documents(
 
     Files of other kinds, and those without text, are named in a note; one that is not what its name says is a problem.
     """
-    if source.suffix == ".jsonl":
-        yield from _read_lines(source, problems)
+    if source.suffix in (".jsonl", ".json"):
+        yield from _read_lines(source, problems, notes)
         return
     if not source.is_dir():
         problems.add("dataset.documents", f"there is no folder {str(source)!r}")
@@ -122,14 +123,20 @@ class DocumentLine:
     metadata: Annotated[dict[str, object] | None, Doc("Values that a question's filters compare with.")] = None
 
 
-def _read_lines(path: Path, problems: Problems) -> Iterator[Document]:
-    places: list[tuple[str, str]] = []
+_CALLED = {
+    "_id": "id", "doc_id": "id", "contents": "text", "content": "text", "body": "text", "page_content": "text",
+}  # fmt: skip
+
+
+def _read_lines(path: Path, problems: Problems, notes: list[str]) -> Iterator[Document]:
+    places, plain = list[tuple[str, str]](), PlainLines(DocumentLine, texts=("id", "title"), called=_CALLED)
     for where, data in read_json_lines(path, problems):
         try:
-            line = strict.load(DocumentLine, data, path=where)
+            line = strict.load(DocumentLine, plain.read(data, where), path=where)
         except BadInput as error:
             problems.collected += error.problems
             continue
         places.append((line.id, where))
         yield Document(line.id, line.text, line.title, line.metadata or {})
     check_unique(places, "document", problems)
+    notes += plain.notes("documents")

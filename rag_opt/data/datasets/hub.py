@@ -14,7 +14,8 @@ from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.datasets.judgements import Judgement, Judgements, describe_own_documents, read_id
+from rag_opt.data.datasets.judgements import Judgement, Judgements, exclude_own_documents, read_id
+from rag_opt.data.printed import read_list
 from rag_opt.data.reading import JsonObject, Located, Problems, build_corpus, check_questions
 
 # path on the hub, revision, split with judgements: as MTEB's registry has them (mteb 2.26)
@@ -84,6 +85,7 @@ class Hub:
     revision: Annotated[str | None, Doc("Commit, branch or tag on the hub; null: the newest.")] = None
     split: Annotated[str, Doc("Split of the judgements, or of the rows.")] = "test"
     config: Annotated[str | None, Doc("Config of the rows; null: the only one.")] = None
+    ignore_identical_ids: Annotated[bool, Doc("A query does not find the document that has its own id.")] = True
     judgements: Annotated[str | None, Doc("Another data set that holds the judgements, as BeIR/scifact-qrels.")] = None
     question_column: Annotated[str, Doc("Column of the rows with the question.")] = "question"
     context_column: Annotated[str, Doc("Column of the rows with the passage.")] = "context"
@@ -111,11 +113,11 @@ class Hub:
             name = read_id(row)
             names.add(name)
             if name in judgements.by_query:
-                question = Question(name, str(row["text"]), evidence=judgements.by_query[name])
+                question = Question(name, str(row.get("text") or ""), evidence=judgements.by_query[name])
                 located.append((f"{self.path} queries {name}", question))
+        located, own = exclude_own_documents(located, corpus.position, ignore=self.ignore_identical_ids)
         check_questions(located, corpus, problems)
-        notes = judgements.notes(names, self.split)
-        notes += describe_own_documents([question.id for _, question in located], corpus.position)
+        notes = judgements.notes(names, self.split) + own
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def _read_rows(self, problems: Problems) -> Dataset:
@@ -136,13 +138,15 @@ class Hub:
 
     def _to_question(self, name: str, row: JsonObject, document: str) -> Question:
         """Return a row's question. Without an answer, where others have one, it has none in its passage (SQuAD v2)."""
-        text = str(row[self.question_column])
-        answer, start = read_answer(row.get(self.answer_column))
-        if self.answer_column in row and answer is None:
+        text, context = str(row[self.question_column]), str(row[self.context_column])
+        answers, start = read_answers(row.get(self.answer_column))
+        if self.answer_column in row and not answers:
             return Question(name, text, answerable=False)
-        places = find_answer(str(row[self.context_column]), answer, start) if answer else []
-        need = tuple(Span(document, *place) for place in places) or (WholeDocument(document),)
-        return Question(name, text, answer, (need,))
+        places = find_answer(context, answers[0], start) if answers else []
+        places += [place for other in answers[1:] for place in find_answer(context, other, None)]
+        need = tuple(Span(document, *place) for place in dict.fromkeys(places)) or (WholeDocument(document),)
+        answer, others = answers[0] if answers else None, tuple(answers[1:])
+        return Question(name, text, answer, (need,), other_answers=others)
 
     def _configs(self) -> list[str]:
         import datasets
@@ -175,18 +179,17 @@ def _to_document(row: JsonObject) -> Document:
     return Document(read_id(row), f"{title}\n\n{text}" if title else text, title)
 
 
-def read_answer(value: object) -> tuple[str | None, int | None]:
-    """Return an answer and the offset where it begins, each None where it is not known.
+def read_answers(value: object) -> tuple[list[str], int | None]:
+    """Return the answers, each once, and the offset where the first begins; None where it is not known.
 
-    `value`: a text, a list whose first counts, or SQuAD's `{"text": [...], "answer_start": [...]}`.
+    `value`: a text, a list of them, or SQuAD's `{"text": [...], "answer_start": [...]}`.
     """
-    start = None
+    start: object = None
     if isinstance(value, dict):
-        starts, value = value.get("answer_start"), value.get("text")
-        start = (starts[0] if starts else None) if isinstance(starts, (list, tuple)) else starts
-    if isinstance(value, (list, tuple)):
-        value = value[0] if value else None
-    return (str(value) if value else None), start if isinstance(start, int) else None
+        starts, value = read_list(value.get("answer_start")), value.get("text")
+        start = starts[0] if starts else None
+    answers = list(dict.fromkeys(str(text) for text in read_list(value) if text not in (None, "")))
+    return answers, start if isinstance(start, int) else None
 
 
 def find_answer(context: str, answer: str, start: int | None) -> list[tuple[int, int]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rag_opt.core.questions import WholeDocument
-from rag_opt.data.reading import JsonObject, Problems, read_utf8_or_report
+from rag_opt.data.reading import JsonObject, Located, Problems, read_utf8_or_report
 
 Judgement = tuple[str, str, int]  # query, document, relevance
 
@@ -49,15 +50,23 @@ class Judgements:
         return [note for note, count in counts.items() if count]
 
 
-def describe_own_documents(queries: Collection[str], documents: Collection[str]) -> list[str]:
-    """Return a note where queries are documents of the corpus too, by their ids: each finds itself first."""
-    own = sum(query in documents for query in queries)
+def exclude_own_documents(
+    located: Sequence[Located], documents: Collection[str], *, ignore: bool
+) -> tuple[list[Located], list[str]]:
+    """Return the questions without the document of their own id, if that is to be ignored, and a note.
+
+    A query that is a document of the corpus too (ArguAna, Quora) stands first in its own list, and nobody scores 1.
+    """
+    own = sum(question.id in documents for _, question in located)
     if not own:
-        return []
-    return [
-        f"{own} of {len(queries)} queries have the id of a document: where that is the query itself, it stands first "
-        "in its own list, and nobody scores 1"
+        return list(located), []
+    which = f"{own} of {len(located)} queries have the id of a document"
+    if not ignore:
+        return list(located), [f"{which}, which may be returned for them; dataset.ignore_identical_ids=true ignores it"]
+    found = [
+        (where, dataclasses.replace(one, exclude=(one.id,)) if one.id in documents else one) for where, one in located
     ]
+    return found, [f"{which}, which is never returned for them; dataset.ignore_identical_ids=false returns it"]
 
 
 def read_id(row: JsonObject) -> str:

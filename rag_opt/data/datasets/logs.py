@@ -16,7 +16,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.data.datasets.folder import read_documents
 from rag_opt.data.question_lines import resolve_evidence
 from rag_opt.data.quotes import QuoteResolver
-from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, read_json_lines
+from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, number_in, read_json_lines
 
 _UP = {"up", "1", "true", "👍", "good", "yes"}
 _BIAS = (
@@ -66,7 +66,7 @@ class Logs:
             except BadInput as error:
                 problems.collected += error.problems
                 continue
-            name = line.id or f"line-{where.rpartition(':')[2]}"
+            name = line.id or f"line-{number_in(where)}"
             if str(line.thumb).lower() not in _UP:
                 unrated += 1
                 if self.others == "without_evidence":

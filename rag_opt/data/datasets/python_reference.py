@@ -8,12 +8,11 @@ from typing import Annotated
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict
 from rag_opt.core.documents import Document
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.question_lines import QuestionLine, read_questions
+from rag_opt.data.question_lines import read_questions
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.reading import Problems, build_corpus, read_json_lines
 
@@ -38,7 +37,7 @@ class PythonReference:
         corpus = build_corpus(read_topics(), "pydoc_data.topics", problems)
         problems.raise_if_any()
         located = read_questions(QUESTIONS, QuoteResolver(corpus), problems)
-        ids = [strict.load(QuestionLine, data).id for _, data in read_json_lines(QUESTIONS, Problems())]
+        ids = [data["id"] for _, data in read_json_lines(QUESTIONS, Problems())]
         kept = {question.id for _, question in located}
         dropped = [str(name) for name in ids if name not in kept]
         notes = []

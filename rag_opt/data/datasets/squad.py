@@ -6,24 +6,29 @@ import itertools
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, NotRequired, TypedDict
+from typing import (
+    Annotated,
+    Literal,
+    NotRequired,  # pydantic wants these before Python 3.12
+)
 
-import orjson
 from annotated_doc import Doc
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from rag_opt.core.documents import Document, Span
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.printed import read_list
+from rag_opt.data.printed import read_list, read_printed
 from rag_opt.data.reading import (
     Located,
     Problems,
     build_corpus,
     check_questions,
     check_unique,
-    read_utf8_or_report,
+    read_json,
 )
 
 _BETWEEN_PARAGRAPHS = "\n\n"
@@ -31,10 +36,10 @@ _NEAR = 20  # characters that an offset may be wrong by
 
 
 class _Entry(TypedDict):
-    id: str
+    id: str | int
     question: str
     answers: NotRequired[object]
-    is_impossible: NotRequired[bool]
+    is_impossible: NotRequired[bool | None]
 
 
 class _Paragraph(TypedDict):
@@ -43,20 +48,29 @@ class _Paragraph(TypedDict):
 
 
 class _Article(TypedDict):
-    title: NotRequired[str]
+    title: NotRequired[str | int | None]
     paragraphs: list[_Paragraph]
+
+
+_ARTICLE = TypeAdapter(_Article)
 
 
 @register("dataset", "squad")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Squad:
-    """SQuAD v1 or v2 JSON (Rajpurkar et al., 2018). One document per article, paragraphs separated by blank lines.
+    """SQuAD v1 or v2 JSON (Rajpurkar et al., 2018). One document per article, or per paragraph.
 
     The answers of a question are alternatives of one need; an impossible question is unanswerable.
     """
 
     name: Annotated[str, Doc("Name of the data set.")] = "squad"
     file: Annotated[str, Doc("The JSON file.")]
+    documents: Annotated[
+        Literal["articles", "paragraphs"],
+        Doc(
+            "What a document is: an article, its paragraphs between blank lines, or a paragraph, as in XQuAD's tables."
+        ),
+    ] = "articles"
 
     def read(self) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the file."""
@@ -66,17 +80,17 @@ class Squad:
             where = f"{self.file} data[{number}]"
             title = str(article.get("title") or f"article-{number}")
             titles.append((title, where))
-            missing = _missing_key(article)
-            if missing:
-                problems.add(where, f"has no {missing!r}")
-                continue
-            contexts = [str(paragraph["context"]) for paragraph in article["paragraphs"]]
-            documents.append(Document(title, _BETWEEN_PARAGRAPHS.join(contexts), title))
+            contexts = [paragraph["context"] for paragraph in article["paragraphs"]]
+            if self.documents == "articles":
+                documents.append(Document(title, _BETWEEN_PARAGRAPHS.join(contexts), title))
+            else:
+                documents += [Document(f"{title}/{n + 1}", text, title) for n, text in enumerate(contexts)]
             start = 0
             for place, (paragraph, context) in enumerate(zip(article["paragraphs"], contexts, strict=True)):
+                document, first = (title, start) if self.documents == "articles" else (f"{title}/{place + 1}", 0)
                 for entry in paragraph["qas"]:
                     at = f"{where} paragraphs[{place}] {entry.get('id')}"
-                    located.append((at, _to_question(entry, title, start, context, at, problems, repairs)))
+                    located.append((at, _to_question(entry, document, first, context, at, problems, repairs)))
                 start += len(context) + len(_BETWEEN_PARAGRAPHS)
         check_unique(titles, "document", problems)
         corpus = build_corpus(documents, self.file, problems)
@@ -87,27 +101,22 @@ class Squad:
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def _read_articles(self, problems: Problems) -> list[_Article]:
-        text = read_utf8_or_report(Path(self.file), problems)
+        content = read_json(Path(self.file), problems)
         problems.raise_if_any()
-        articles: list[_Article] = []
-        try:
-            articles = orjson.loads(text or "")["data"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        if not isinstance(content, dict) or not isinstance(content.get("data"), list):
             problems.add(self.file, 'should be a JSON object with a list "data" of articles')
             problems.raise_if_any()
+            return []
+        articles = list[_Article]()
+        for number, article in enumerate(content["data"]):
+            try:
+                articles.append(_ARTICLE.validate_python(article))
+            except ValidationError as error:
+                for detail in error.errors(include_url=False):
+                    place = "".join(f"[{one}]" if isinstance(one, int) else f" {one}" for one in detail["loc"])
+                    problems.add(f"{self.file} data[{number}]{place}", detail["msg"].replace("Input", "it", 1))
+        problems.raise_if_any()
         return articles
-
-
-def _missing_key(article: _Article) -> str:
-    """Return the first key that an article, its paragraphs or their questions lack; empty when none does."""
-    if "paragraphs" not in article:
-        return "paragraphs"
-    for paragraph in article["paragraphs"]:
-        missing = [key for key in ("context", "qas") if key not in paragraph]
-        missing += [key for entry in paragraph.get("qas", ()) for key in ("id", "question") if key not in entry]
-        if missing:
-            return missing[0]
-    return ""
 
 
 def _to_question(
@@ -134,11 +143,13 @@ def _to_question(
         reference_answer=answers[0][0] if answers else None,
         evidence=(tuple(dict.fromkeys(spans)),) if spans else None,
         answerable=answerable,
+        other_answers=tuple(dict.fromkeys(text for text, _ in answers if text != answers[0][0])),
     )
 
 
 def _read_answers(given: object, where: str, problems: Problems) -> list[tuple[str, int | None]]:
     """Return text and offset of each answer: a list of objects, or the hub's object of lists."""
+    given = read_printed(given)
     if isinstance(given, dict):
         texts, starts = given.get("text"), given.get("answer_start")
         given = [
