@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from rag_opt.cli.composing import compose_and_run, fail
 from rag_opt.cli.signals import Stopped, raise_when_stopped
 from rag_opt.core.errors import BadInput, BudgetSpent, Problem, RagOptError, suggest_names
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from rag_opt.setup.schema import QuestionSettings, Settings
     from rag_opt.testset.evidence import Decision, Labeller
 
+_SHOWN = 12
 _USAGE = """python -m rag_opt.questions make | label [key=value ...]
 
   make   dataset=folder dataset.documents=docs/ questions.out=questions.jsonl [llm=openai_compatible llm.base_url=…]
@@ -62,21 +61,36 @@ def make(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> Non
     if wanted.by == "model" and builder.llm_client is None:
         raise BadInput([Problem("questions.by", "is model, but there is none: llm=openai_compatible llm.base_url=…")])
     if builder.llm_client is None or wanted.by == "rule":
-        made = make_by_rule(corpus, count=wanted.count, passage_tokens=wanted.passage_tokens, seed=wanted.seed)
+        made = make_by_rule(corpus, count=wanted.count, seed=wanted.seed)
     else:
         made, stopped = _by_model(corpus, builder, spec, wanted)
         if stopped:
             print(f"stopped   {stopped}; nothing was written. The same command with a higher cap goes on from here")
             builder.close()
             sys.exit(1)
+    by_rule = builder.llm_client is None or wanted.by == "rule"
     if len(made) < wanted.count:
-        print(f"note      {len(made)} of {wanted.count}: that is all that was found to ask of {_said(corpus, wanted)}")
+        of = "what the documents say of themselves" if by_rule else _said(corpus, wanted)
+        print(f"note      {len(made)} of {wanted.count}: that is all that was found to ask of {of}")
+    if by_rule:
+        _show_rough(made)
     if not made:
         builder.close()
         sys.exit(1)
     _write(out, made)
     _told(made, out)
     builder.close()
+
+
+def _show_rough(made: Sequence[Question]) -> None:
+    """Print the first questions that a rule made, each with how sure it is, so that a person can judge them."""
+    from rag_opt.testset.by_rule import CONFIDENCE
+
+    for question in made[:_SHOWN]:
+        kind = question.kind.removeprefix("made: ")
+        print(f"rough     {CONFIDENCE[kind]:.2f} {kind:<10} {question.text}")
+    if len(made) > _SHOWN:
+        print(f"          … and {len(made) - _SHOWN} more")
 
 
 def _said(corpus: Corpus, wanted: QuestionSettings) -> str:
@@ -125,27 +139,28 @@ def _by_model(
 
 def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
     """Write `questions.out` anew after every decision; an earlier decision is not asked for again."""
+    from rag_opt.data.quotes import QuoteResolver
     from rag_opt.report.live_display import describe_usage
-    from rag_opt.testset.evidence import apply_decision
-    from rag_opt.testset.pooling import pool_candidates
+    from rag_opt.testset.labelled_file import LabelledFile
+    from rag_opt.testset.pooling import PooledCandidates
 
     raise_when_stopped()
     settings, corpus, builder, spec = _opened(composed, conf_folders)
     wanted, out = settings.questions, Path(settings.questions.out)
-    questions = _asked(wanted, corpus)
+    if wanted.file is None:
+        raise BadInput([Problem("questions.file", "must be given: questions.file=asked.jsonl")])
+    file = LabelledFile(Path(wanted.file), out, QuoteResolver(corpus))
     labeller = _labeller(settings, corpus, builder)
-    open_rows = [row for row, one in enumerate(questions) if one.evidence is None and one.answerable]
-    print(f"{len(open_rows)} of {len(questions)} questions have no evidence yet")
+    open_rows = file.undecided
+    print(f"{len(open_rows)} of {len(file.questions)} questions have no evidence yet")
 
     def done(place: int, decision: Decision) -> None:
-        row = open_rows[place]
-        questions[row] = apply_decision(questions[row], decision, labeller.origin)
-        _write(out, questions)
+        file.decide(open_rows[place], decision, labeller.who)
 
     exit_code = 0
     try:
-        asked = [questions[row] for row in open_rows]
-        labeller.label(asked, pool_candidates(builder, spec, asked, depth=wanted.candidates) if asked else [], done)
+        asked = [file.questions[row] for row in open_rows]
+        labeller.label(asked, PooledCandidates(builder, spec, asked, at_once=wanted.candidates), done)
     except BudgetSpent as error:
         print(f"stopped   {error}")
     except Stopped as error:
@@ -155,30 +170,13 @@ def label(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> No
         raise
     except RagOptError as error:
         fail(error)
-    _write(out, questions)
-    _told(questions, out)
+    file.write()
+    _told(file.questions, out)
     if builder.budget_tracker.total.calls:
         print(f"model     {describe_usage(builder.budget_tracker.total, builder.budget_tracker.budget)}")
     builder.close()
     if exit_code:
         raise SystemExit(exit_code)
-
-
-def _asked(wanted: QuestionSettings, corpus: Corpus) -> list[Question]:
-    """Return the questions of the file, those that were decided before as they were decided."""
-    from rag_opt.data.question_lines import read_questions
-    from rag_opt.data.quotes import QuoteResolver
-    from rag_opt.data.reading import Problems
-
-    if wanted.file is None:
-        raise BadInput([Problem("questions.file", "must be given: questions.file=asked.jsonl")])
-    problems, resolver = Problems(), QuoteResolver(corpus)
-    found = [question for _, question in read_questions(Path(wanted.file), resolver, problems)]
-    before = Path(wanted.out)
-    known = [one for _, one in read_questions(before, resolver, problems)] if before.exists() else []
-    problems.raise_if_any()
-    decided = {one.id: one for one in known}
-    return [decided.get(one.id, one) for one in found]
 
 
 def _labeller(settings: Settings, corpus: Corpus, builder: PipelineBuilder) -> Labeller:
@@ -208,11 +206,10 @@ def _opened(composed: PlainDict, conf_folders: list[Path]) -> tuple[Settings, Co
 
 def _write(out: Path, questions: Sequence[Question]) -> None:
     from rag_opt.data.question_lines import to_question_line
-    from rag_opt.store.artifacts import write_atomically
+    from rag_opt.testset.labelled_file import write_lines
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [orjson.dumps(to_question_line(one), option=orjson.OPT_APPEND_NEWLINE) for one in questions]
-    write_atomically(out, b"".join(lines))
+    write_lines(out, [to_question_line(one) for one in questions])
 
 
 def _told(questions: Sequence[Question], out: Path) -> None:

@@ -6,20 +6,25 @@ import html
 import http.server
 import secrets
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from rag_opt.core.documents import Corpus, Span
 from rag_opt.core.questions import Question
-from rag_opt.testset.evidence import Decision, OnDecision
+from rag_opt.testset.evidence import Candidates, Decision, OnDecision
 
-_HELP = "numbers of the passages that answer it (1 3), n: none does, s: skip, q: stop"
+_HELP = (
+    "numbers of the passages that answer it, as 1 3 · n: not among these · d: not in the documents · "
+    "m: more passages · s: skip, for now · q: stop"
+)
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Evidence</title><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
 label{{display:block;border:1px solid #8888;border-radius:.5rem;padding:.7rem 1rem;margin:.7rem 0;white-space:pre-wrap}}
 label:has(input:checked){{border-color:#0a0;background:#0a01}}small{{color:#666}}
-button{{font:inherit;padding:.4rem 1rem}}
+button{{font:inherit;padding:.4rem 1rem}}kbd{{color:#666}}
+footer{{position:sticky;bottom:0;background:Canvas;padding:.7rem 0;border-top:1px solid #8888}}
 h1{{font-size:1.3rem}}</style><body>{body}</body></html>"""
 _MAX_FORM_BYTES = 1_000_000
 
@@ -33,27 +38,27 @@ class TerminalLabeller:
 
     def __init__(self, corpus: Corpus, person: str, *, console: Console, ask: Callable[[str], str] = input) -> None:
         self._corpus, self._console, self._ask = corpus, console, ask
-        self.origin = f"evidence by {person}"
+        self.who = person
 
-    def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
-    ) -> None:
+    def label(self, questions: Sequence[Question], candidates: Candidates, on_decision: OnDecision) -> None:
         """Ask for each question until all are decided or the person stops."""
-        for row, (question, spans) in enumerate(zip(questions, candidates, strict=True)):
-            self._console.print(f"\n[bold]{row + 1} of {len(questions)}[/]  ", end="")
+        progress = Progress(len(questions))
+        for row, question in enumerate(questions):
+            self._console.print(f"\n[bold]{progress.describe(row)}[/]")
             self._console.print(question.text, markup=False, style="bold")
-            for number, span in enumerate(spans, start=1):
-                place = f"\n {number}  {span.document_id} [{span.start}, {span.end})"
-                self._console.print(place, style="cyan", markup=False)
-                self._console.print(self._corpus.text(span).strip(), markup=False)
+            if question.right_answers:
+                self._console.print(f"answer: {' | '.join(question.right_answers)}", markup=False, style="dim")
             try:
-                decision = self._decide(spans)
+                decision = self._decide(row, candidates)
             except _Stopped:
                 return
+            progress.count(decision)
             on_decision(row, decision)
 
-    def _decide(self, spans: Sequence[Span]) -> Decision:
+    def _decide(self, row: int, candidates: Candidates) -> Decision:
         """Return what the person types. Raises _Stopped."""
+        spans = candidates[row]
+        self._show(spans, first=0)
         while True:
             try:
                 typed = self._ask(f"\n{_HELP}\n> ").strip().lower()
@@ -61,12 +66,45 @@ class TerminalLabeller:
                 typed = "q"
             if typed == "q":
                 raise _Stopped
-            if typed in ("s", "n"):
-                return None if typed == "s" else ()
+            if typed in _ANSWERS:
+                return _ANSWERS[typed]
+            if typed == "m":
+                shown, spans = len(spans), candidates.find_more(row)
+                self._show(spans, first=shown)
+                if len(spans) == shown:
+                    self._console.print("there are no more passages", style="yellow")
+                continue
             numbers = typed.replace(",", " ").split()
             if numbers and all(number.isdigit() and 1 <= int(number) <= len(spans) for number in numbers):
                 return to_alternatives([spans[int(number) - 1] for number in numbers])
             self._console.print(f"{typed!r} is none of that", style="yellow")
+
+    def _show(self, spans: Sequence[Span], *, first: int) -> None:
+        for number, span in enumerate(spans[first:], start=first + 1):
+            place = f"\n {number}  {span.document_id} [{span.start}, {span.end})"
+            self._console.print(place, style="cyan", markup=False)
+            self._console.print(self._corpus.text(span).strip(), markup=False)
+
+
+_ANSWERS: dict[str, Decision] = {"n": "not_shown", "d": "nowhere", "s": None}
+
+
+class Progress:
+    """How many questions were decided in which way."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._counts = total, Counter[str]()
+
+    def count(self, decision: Decision) -> None:
+        """Count a decision."""
+        self._counts["skipped" if decision is None else decision if isinstance(decision, str) else "found"] += 1
+
+    def describe(self, row: int) -> str:
+        """Return where a person stands, at this question."""
+        words = {"found": "with evidence", "not_shown": "not among those shown", "nowhere": "not in the documents"}
+        words["skipped"] = "skipped"
+        said = ", ".join(f"{self._counts[name]} {text}" for name, text in words.items() if self._counts[name])
+        return f"question {row + 1} of {self._total}{f' · {said}' if said else ''}"
 
 
 def to_alternatives(spans: Sequence[Span]) -> Decision:
@@ -82,11 +120,9 @@ class PageLabeller:
 
     def __init__(self, corpus: Corpus, person: str, *, port: int, announce: Callable[[str], None]) -> None:
         self._corpus, self._port, self._announce = corpus, port, announce
-        self.origin = f"evidence by {person}"
+        self.who = person
 
-    def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
-    ) -> None:
+    def label(self, questions: Sequence[Question], candidates: Candidates, on_decision: OnDecision) -> None:
         """Serve the page until all questions were looked at, or the person stops."""
         form = _Form(self._corpus, questions, candidates, on_decision)
         token = secrets.token_urlsafe(12)
@@ -130,14 +166,10 @@ class _Form:
     """The question that the page shows now, and what becomes of the person's answers."""
 
     def __init__(
-        self,
-        corpus: Corpus,
-        questions: Sequence[Question],
-        candidates: Sequence[Sequence[Span]],
-        on_decision: OnDecision,
+        self, corpus: Corpus, questions: Sequence[Question], candidates: Candidates, on_decision: OnDecision
     ) -> None:
         self._corpus, self._questions, self._candidates = corpus, questions, candidates
-        self._on_decision = on_decision
+        self._on_decision, self._progress = on_decision, Progress(len(questions))
         self._row = 0
         self.finished = not questions
 
@@ -149,13 +181,17 @@ class _Form:
         if button == "stop":
             self.finished = True
             return
+        if button == "more":
+            self._candidates.find_more(self._row)
+            return
         spans = self._candidates[self._row]
         numbers = [int(value) for value in fields.get("span", []) if value.isdigit()]
         chosen = [spans[number] for number in numbers if number < len(spans)]
-        if button == "these" and not chosen:
+        if button not in _BUTTONS or (button == "these" and not chosen):
             return
-        decisions: dict[str, Decision] = {"none": (), "these": to_alternatives(chosen)}
-        self._on_decision(self._row, decisions.get(button))
+        decision = to_alternatives(chosen) if button == "these" else _ANSWERS[_BUTTONS[button][1]]
+        self._progress.count(decision)
+        self._on_decision(self._row, decision)
         self._row += 1
         self.finished = self._row >= len(self._questions)
 
@@ -165,12 +201,32 @@ class _Form:
             return "<h1>Thank you. That was all; you can close this page.</h1>"
         question, spans = self._questions[self._row], self._candidates[self._row]
         boxes = "".join(
-            f'<label><input type="checkbox" name="span" value="{number}"> <small>{html.escape(span.document_id)} '
-            f"[{span.start}, {span.end})</small>\n{html.escape(self._corpus.text(span).strip())}</label>"
+            f'<label><input type="checkbox" name="span" value="{number}"> <strong>{number + 1}</strong> '
+            f"<small>{html.escape(span.document_id)} [{span.start}, {span.end})</small>\n"
+            f"{html.escape(self._corpus.text(span).strip())}</label>"
             for number, span in enumerate(spans)
         )
-        answer = f"<p>Answer: {html.escape(question.reference_answer)}</p>" if question.reference_answer else ""
-        names = {"these": "These answer it", "none": "None does", "skip": "Skip", "stop": "Stop here"}
-        buttons = " ".join(f'<button name="say" value="{value}">{name}</button>' for value, name in names.items())
-        head = f"<small>{self._row + 1} of {len(self._questions)}</small><h1>{html.escape(question.text)}</h1>{answer}"
-        return f'<form method="post">{head}<input type="hidden" name="row" value="{self._row}">{boxes}{buttons}</form>'
+        answers = html.escape(" | ".join(question.right_answers))
+        answer = f"<p>Answer: {answers}</p>" if answers else ""
+        buttons = " ".join(
+            f'<button name="say" value="{value}" data-key="{key}">{name} <kbd>{key}</kbd></button>'
+            for value, (name, key) in {**_BUTTONS, "more": ("More passages", "m"), "stop": ("Stop here", "q")}.items()
+        )
+        head = f"<small>{self._progress.describe(self._row)}</small><h1>{html.escape(question.text)}</h1>{answer}"
+        return (
+            f'<form method="post">{head}<input type="hidden" name="row" value="{self._row}">{boxes}'
+            f"<footer>{buttons}</footer></form>{_KEYS}"
+        )
+
+
+_BUTTONS = {
+    "these": ("These answer it", "Enter"),
+    "not_shown": ("Not among these", "n"),
+    "nowhere": ("Not in the documents", "d"),
+    "skip": ("Skip, for now", "s"),
+}
+# digits choose passages, letters press the button that names them
+_KEYS = """<script>addEventListener("keydown",e=>{if(e.ctrlKey||e.metaKey||e.altKey)return;
+const box=document.querySelectorAll("input[type=checkbox]")[e.key-1];
+const button=document.querySelector(`[data-key="${e.key}"]`);
+if(box){box.checked=!box.checked}else if(button){e.preventDefault();button.click()}})</script>"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,8 +28,21 @@ _FIND = (
     'rest on? As JSON: {{"quotes": a list of those sentences, each copied exactly; empty where no passage answers}}.'
 )
 
-Decision = tuple[Need, ...] | None  # needs with exact offsets; none where nothing shown answers; None: not decided
+# needs with exact offsets; the answer is not among what was shown; it is nowhere in the documents; None: not decided
+Decision = tuple[Need, ...] | Literal["not_shown", "nowhere"] | None
 OnDecision = Callable[[int, Decision], None]
+
+
+class Candidates(Protocol):
+    """Passages that may answer each question, best first."""
+
+    def __getitem__(self, row: int) -> Sequence[Span]:
+        """Return those of a question that are shown first."""
+        ...
+
+    def find_more(self, row: int) -> Sequence[Span]:
+        """Return those that were shown of a question, and as many others as there are at a time."""
+        ...
 
 
 class _QuotesReply(BaseModel):  # its schema goes to the model, and a docstring would go with it
@@ -39,13 +52,11 @@ class _QuotesReply(BaseModel):  # its schema goes to the model, and a docstring 
 
 
 class Labeller(Protocol):
-    """Anyone who decides on what an answer rests. `origin` stands in the questions that were decided."""
+    """Anyone who decides on what an answer rests. `who`: their name in the questions that were decided."""
 
-    origin: str
+    who: str
 
-    def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
-    ) -> None:
+    def label(self, questions: Sequence[Question], candidates: Candidates, on_decision: OnDecision) -> None:
         """Decide for each question which of its candidates are evidence.
 
         Calls `on_decision` with the row of each question, as soon as it is decided.
@@ -58,13 +69,12 @@ class ModelLabeller:
 
     def __init__(self, corpus: Corpus, llm_client: LLMClient) -> None:
         self._corpus, self._llm_client, self._resolver = corpus, llm_client, QuoteResolver(corpus)
-        self.origin = f"evidence by model {llm_client.settings.model}"
+        self.who = f"model {llm_client.settings.model}"
 
-    def label(
-        self, questions: Sequence[Question], candidates: Sequence[Sequence[Span]], on_decision: OnDecision
-    ) -> None:
+    def label(self, questions: Sequence[Question], candidates: Candidates, on_decision: OnDecision) -> None:
         """Decide, several at a time. Raises ModelUnusable, BudgetSpent; decisions until then were handed over."""
-        pairs, at_once = list(zip(questions, candidates, strict=True)), self._llm_client.settings.concurrency
+        pairs = [(question, candidates[row]) for row, question in enumerate(questions)]
+        at_once = self._llm_client.settings.concurrency
         for first in range(0, len(pairs), at_once):
             decisions = wait_for(self._decide_all(pairs[first : first + at_once]))
             for row, decision in enumerate(decisions, start=first):
@@ -92,16 +102,16 @@ class ModelLabeller:
         except ServerFailed:
             return None
         self._llm_client.count_useful()
-        decision = find_quoted_needs(reply.quotes, spans, self._resolver)
-        # where there is an answer there is evidence, only not among what was shown
-        return None if decision == () and question.reference_answer else decision
+        return find_quoted_needs(reply.quotes, spans, self._resolver)
 
 
 def find_quoted_needs(quotes: Sequence[str], candidates: Sequence[Span], resolver: QuoteResolver) -> Decision:
-    """Return a need for each quote, its twins as alternatives.
+    """Return a need for each quote, its twins as alternatives; "not_shown" where nothing is quoted.
 
     None where something is quoted that stands in no candidate, or nothing but what is too short to be found.
     """
+    if not quotes:
+        return "not_shown"
     needs: list[Need] = []
     for quote in quotes:
         if is_too_short(quote):
@@ -111,13 +121,22 @@ def find_quoted_needs(quotes: Sequence[str], candidates: Sequence[Span], resolve
         if not inside:
             return None
         needs.append(tuple(dict.fromkeys([*inside, *spans])))
-    return tuple(dict.fromkeys(needs)) if needs or not quotes else None
+    return tuple(dict.fromkeys(needs)) if needs else None
 
 
-def apply_decision(question: Question, decision: Decision, origin: str) -> Question:
-    """Return the question with its evidence, or unanswerable where nothing answers; unchanged if not decided."""
+def apply_decision(question: Question, decision: Decision, who: str) -> Question:
+    """Return the question with what somebody decided, and that they did; unchanged if they did not.
+
+    Its evidence; unanswerable where the documents have none; without evidence where it was not among what was shown.
+    Nothing that was known before is taken away.
+    """
     if decision is None:
         return question
-    if not decision:
-        return dataclasses.replace(question, evidence=None, answerable=False, reference_answer=None, origin=origin)
+    said = {"nowhere": f"not in the documents (says {who})", "not_shown": f"evidence not found (by {who})"}
+    origin = said[decision] if isinstance(decision, str) else f"evidence by {who}"
+    origin = f"{question.origin}; {origin}" if question.origin else origin
+    if decision == "not_shown":
+        return dataclasses.replace(question, origin=origin)
+    if decision == "nowhere":
+        return dataclasses.replace(question, answerable=False, origin=origin)
     return dataclasses.replace(question, evidence=decision, answerable=True, origin=origin)

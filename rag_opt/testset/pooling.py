@@ -11,6 +11,7 @@ from rag_opt.core.questions import Question
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 
+_DEEPEST = 1000  # that a list of a retriever may be
 _QUERY_SETTINGS: tuple[Mapping[str, object], ...] = ({}, {"query": {"prf": {}}})  # as asked, and with feedback
 
 
@@ -25,6 +26,28 @@ def pool_candidates(
     as_asked, with_feedback = (_search(builder, spec, plain, settings, depth) for settings in _QUERY_SETTINGS)
     lists = (as_asked["lexical"], as_asked["dense"], with_feedback["dense"])
     return [_take_turns(rows, depth) for rows in zip(*lists, strict=True)]
+
+
+class PooledCandidates:
+    """Passages for each of some questions, `at_once` at first, and more when they are asked for."""
+
+    def __init__(
+        self, builder: PipelineBuilder, spec: PipelineSpec, questions: Sequence[Question], *, at_once: int
+    ) -> None:
+        self._builder, self._spec, self._questions, self._at_once = builder, spec, questions, at_once
+        self._found = pool_candidates(builder, spec, questions, depth=at_once) if questions else []
+
+    def __getitem__(self, row: int) -> Sequence[Span]:
+        return self._found[row]
+
+    def find_more(self, row: int) -> Sequence[Span]:
+        """Return those that were shown, in their order, and others: none are left where there are no more."""
+        shown = self._found[row]
+        depth = min(len(shown) + self._at_once, _DEEPEST)
+        (deeper,) = pool_candidates(self._builder, self._spec, [self._questions[row]], depth=depth)
+        others = [span for span in deeper if span not in shown]
+        self._found[row] = [*shown, *others[: self._at_once]]
+        return self._found[row]
 
 
 def _search(

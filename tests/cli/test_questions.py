@@ -33,17 +33,34 @@ DOCUMENTS = ["dataset=folder", "dataset.documents=data/docs"]
 
 
 def test_questions_are_made_and_a_search_says_so(command: Command, workplace: Path, tiny: list[str]) -> None:
-    made = command("questions", "make", *DOCUMENTS, "questions.out=made.jsonl", "questions.count=4")
+    (workplace / "said").mkdir()
+    for name, heading in {
+        "bees": "Honey bees",
+        "bread": "Sour dough",
+        "chess": "The rook",
+        "rivers": "Long rivers",
+    }.items():
+        text = (workplace / "data" / "docs" / f"{name}.md").read_text()
+        (workplace / "said" / f"{name}.md").write_text(text.replace("# ", f"# {heading} and ", 1))
+    documents = ["dataset=folder", "dataset.documents=said"]
+    made = command("questions", "make", *documents, "questions.out=made.jsonl", "questions.count=4")
     assert made.returncode == 0, made.stderr
     assert "made by rule" in made.stdout and len(lines(workplace / "made.jsonl")) == 4
-    again = command("questions", "make", *DOCUMENTS, "questions.out=made.jsonl")
+    assert made.stdout.count("rough     0.") == 4 and "Honey bees and Bees" in made.stdout
+    again = command("questions", "make", *documents, "questions.out=made.jsonl")
     assert again.returncode == 2 and "exists; name another file" in again.stderr
-    given = [one for one in tiny if not one.startswith(("dataset.questions", "tracking"))]
-    mine = ["dataset.questions=made.jsonl", "study.search_share=0.5", "study.name=on-made", "study.trials=3"]
-    said = "4 of 4 questions: made by rule: a sentence without its key terms"
+    given = [one for one in tiny if not one.startswith(("dataset", "tracking"))]
+    mine = [
+        *documents,
+        "dataset.questions=made.jsonl",
+        "study.search_share=0.5",
+        "study.name=on-made",
+        "study.trials=3",
+    ]
+    said = "4 of 4 questions: rough, made by rule: a heading (confidence 0.75)"
     done = command("search", *given, *mine, RAG_OPT_TRACKING_PATIENCE_S="60")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(said) == 2, "before it begins, and beside the winner"
+    assert " ".join(done.stdout.split()).count(said) == 2, "before it begins, and beside the winner"
     assert "not all was delivered" not in done.stdout
     assert (said,) in tags(workplace, "rag_opt.questions")
     begins = "dense alone: recursive(size=32) · minilm · dense(top_k=5)"
@@ -76,7 +93,7 @@ def test_a_model_makes_and_labels(command: Command, workplace: Path, server: Any
     done = command("questions", "label", *DOCUMENTS, *model, *arguments)
     assert done.returncode == 0 and "2 of 2 questions have no evidence yet" in done.stdout, done.stderr
     found = lines(workplace / "labelled.jsonl")
-    assert found[0]["evidence"] and found[1]["answerable"] is False
+    assert found[0]["evidence"] and found[1]["origin"] == "evidence not found (by model writer)"
     seen = len(server.seen)
     again = command("questions", "label", *DOCUMENTS, *model, *arguments)
     assert "0 of 2 questions" in again.stdout and len(server.seen) == seen

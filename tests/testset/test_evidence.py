@@ -19,6 +19,7 @@ from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.data.datasets.logs import Logs
+from rag_opt.data.quotes import QuoteResolver
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.pipeline.builder import PipelineBuilder
@@ -26,12 +27,20 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.store.values import MemoryValues
 from rag_opt.testset.by_person import PageLabeller, TerminalLabeller
 from rag_opt.testset.evidence import Decision, ModelLabeller, apply_decision
-from rag_opt.testset.pooling import pool_candidates
+from rag_opt.testset.labelled_file import LabelledFile
+from rag_opt.testset.pooling import PooledCandidates, pool_candidates
 from tests.conftest import write_tiny
 from tests.scripted_writer import written
 from tests.servers import ChatModel, serving
 
 BARE = ["How many eggs can a queen bee lay in a single day?", "Quarrelsome xylophones?"]
+
+
+ASKED = [Question("0", BARE[0], "Up to two thousand.", other_answers=("2000",)), Question("1", BARE[1])]
+
+
+def pooled(builder: PipelineBuilder, spec: PipelineSpec) -> PooledCandidates:
+    return PooledCandidates(builder, spec, ASKED, at_once=5)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +63,9 @@ def test_a_model_finds_evidence_by_quotes_that_stand_there(candidates: list[list
         labeller.label([Question(str(n), t) for n, t in enumerate(BARE)], candidates, decided.__setitem__)
     ((place,),) = decided[0] or ()
     assert isinstance(place, Span) and "two thousand eggs" in dataset.corpus.text(place)
-    assert decided[1] == () and labeller.origin == "evidence by model finder"
-    none = apply_decision(Question("1", BARE[1], "?"), decided[1], labeller.origin)
-    assert not none.answerable and none.reference_answer is None and none.origin == "evidence by model finder"
+    assert decided[1] == "not_shown" and labeller.who == "model finder"
+    none = apply_decision(Question("1", BARE[1], "?"), decided[1], labeller.who)
+    assert none.answerable and none.reference_answer == "?" and none.origin == "evidence not found (by model finder)"
     with serving(ChatModel(lambda m: '{"quotes": ["The moon is made of cheese."]}')) as liar:
         settings = LanguageModel(kind="openai_compatible", base_url=f"{liar.url}/v1", model="liar")
         ModelLabeller(dataset.corpus, LLMClient(settings, MemoryValues())).label(
@@ -67,22 +76,32 @@ def test_a_model_finds_evidence_by_quotes_that_stand_there(candidates: list[list
 
 @pytest.mark.parametrize(
     ("said", "decided"),
-    [(["1 2", "n"], 2), (["x", "0", "9", "1", "s"], 1), (["q"], 0), (["s", "1"], 1)],
+    [(["1 2", "n"], 2), (["x", "0", "99", "1", "s"], 1), (["q"], 0), (["s", "1"], 1), (["m", "6", "d"], 2)],
 )
 def test_a_person_says_it_in_the_terminal(
-    said: list[str], decided: int, candidates: list[list[Span]], dataset: Dataset
+    said: list[str], decided: int, builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset
 ) -> None:
     answers, found = iter(said), dict[int, Decision]()
     console = Console(file=io.StringIO(), width=100)
     terminal = TerminalLabeller(dataset.corpus, "anna", console=console, ask=lambda _: next(answers))
-    terminal.label([Question(str(n), t) for n, t in enumerate(BARE)], candidates, found.__setitem__)
+    candidates = pooled(builder, spec)
+    terminal.label(ASKED, candidates, found.__setitem__)
     assert len([one for one in found.values() if one is not None]) == decided
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "question 1 of 2" in shown and "answer: Up to two thousand. | 2000" in shown
     if said[0] == "1 2":
-        assert found[0] == (tuple(candidates[0][:2]),) and found[1] == ()
-    assert terminal.origin == "evidence by anna" and next(answers, None) is None
+        assert found[0] == (tuple(candidates[0][:2]),) and found[1] == "not_shown"
+        assert "question 2 of 2 · 1 with evidence" in shown
+    if said[0] == "m":
+        assert len(candidates[0]) > 5 and found[0] == ((candidates[0][5],),) and found[1] == "nowhere"
+        assert len(set(candidates[0])) == len(candidates[0]), "what is shown later was not shown before"
+    assert terminal.who == "anna" and next(answers, None) is None
 
 
-def test_a_person_says_it_on_a_page_that_nobody_else_can_open(candidates: list[list[Span]], dataset: Dataset) -> None:
+def test_a_person_says_it_on_a_page_that_nobody_else_can_open(
+    builder: PipelineBuilder, spec: PipelineSpec, dataset: Dataset
+) -> None:
+    candidates = pooled(builder, spec)
     told, found, ready = list[str](), dict[int, Decision](), threading.Event()
 
     def announce(text: str) -> None:
@@ -91,7 +110,7 @@ def test_a_person_says_it_on_a_page_that_nobody_else_can_open(candidates: list[l
 
     page = PageLabeller(dataset.corpus, "anna", port=0, announce=announce)
     questions = [Question("0", f"{BARE[0]} <b>"), Question("1", BARE[1])]
-    running = threading.Thread(target=page.label, args=(questions, candidates, found.__setitem__))
+    running = threading.Thread(target=page.label, args=(questions, candidates, found.__setitem__), daemon=True)
     running.start()
     assert ready.wait(10)
     address = re.search(r"http://\S+", told[0])[0]  # type: ignore[index]
@@ -102,11 +121,47 @@ def test_a_person_says_it_on_a_page_that_nobody_else_can_open(candidates: list[l
             _get(wrong)
     with pytest.raises(urllib.error.HTTPError):
         _get(address, headers={"Host": "evil.example"})
+    assert shown.count("checkbox") == 5 + 1 and "question 1 of 2" in shown
+    assert _post(address, row="0", say="more").count('type="checkbox"') > 5
+    assert "queen bee" in _post(address, row="0", say="nonsense"), "what is no button decides nothing"
     assert "xylophones" in _post(address, row="0", say="these", span=["0", "1"])
-    assert "xylophones" in _post(address, row="0", say="none"), "what comes twice changes nothing"
-    assert "can close this page" in _post(address, row="1", say="none")
+    assert "1 with evidence" in _post(address, row="0", say="nowhere"), "what comes twice changes nothing"
+    assert "can close this page" in _post(address, row="1", say="nowhere")
     running.join(10)
-    assert not running.is_alive() and found == {0: (tuple(candidates[0][:2]),), 1: ()}
+    assert not running.is_alive() and found == {0: (tuple(candidates[0][:2]),), 1: "nowhere"}
+
+
+def test_nothing_that_a_person_wrote_is_ever_removed(tmp_path: Path, dataset: Dataset) -> None:
+    asked, out, resolver = tmp_path / "asked.jsonl", tmp_path / "out.jsonl", QuoteResolver(dataset.corpus)
+    lines = [
+        {"question": "Who?", "answer": ["A queen", "Queens"], "kind": "bees", "author": "me", "year": 2024},
+        {"id": "b", "question": "What?", "answer": "Nothing", "origin": "from the log"},
+        {"id": "c", "question": "Which?", "answer": "That one"},
+        {"id": "d", "question": "Where?", "evidence": ["A queen bee can lay two thousand eggs"]},
+        {"id": "e", "question": "Later?"},
+    ]
+    asked.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    file = LabelledFile(asked, out, resolver)
+    assert file.undecided == [0, 1, 2, 4]
+    place = Span("bees.md", 0, 20)
+    for row, decision in enumerate([((place,),), "not_shown", "nowhere"]):
+        file.decide(row, decision, "anna")  # type: ignore[arg-type]
+        written = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+        assert len(written) == 5, "all is saved after each"
+        for before, after in zip(lines, written, strict=True):
+            kept = {key: after[key] for key in before if key != "origin"}
+            assert kept == {key: value for key, value in before.items() if key != "origin"}
+    assert written[0]["evidence"] == [[{"document": "bees.md", "start": 0, "end": 20}]]
+    assert written[0]["origin"] == "evidence by anna" and written[0]["id"] == "line-1"
+    assert written[1]["origin"] == "from the log; evidence not found (by anna)" and "answerable" not in written[1]
+    assert written[2]["answerable"] is False and written[2]["answer"] == "That one"
+    lines[4]["answer"] = "found since"
+    asked.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    again = LabelledFile(asked, out, resolver)
+    assert again.undecided == [4], "the same command goes on"
+    again.write()
+    last = orjson.loads(out.read_bytes().splitlines()[-1])
+    assert last["answer"] == "found since", "what was added to the questions meanwhile is kept"
 
 
 def _get(url: str, headers: dict[str, str] | None = None) -> str:

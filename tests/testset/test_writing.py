@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.store.values import MemoryValues
 from rag_opt.testset.by_model import QuestionWriter, copies_passage
-from rag_opt.testset.by_rule import CLOZE, HEADING, make_by_rule
+from rag_opt.testset.by_rule import CONFIDENCE, make_by_rule
 from rag_opt.testset.passages import cut_passages, interleave_documents
 from rag_opt.testset.writing_tasks import QuestionType, WritingTask, plan_questions
 from tests.scripted_writer import written
@@ -64,21 +63,41 @@ def test_passages_are_whole_texts_interleave_documents(size: int, seed: int) -> 
     assert len(set(first)) == len(first), "every document once before any twice"
 
 
-def test_without_a_model_what_is_asked_stands_where_it_says() -> None:
-    made = make_by_rule(corpus(), count=20, passage_tokens=60, seed=0)
-    assert {question.kind for question in made} == {CLOZE, HEADING}
-    assert len({question.text for question in made}) == len(made) == len({question.id for question in made})
-    for question in made:
-        ((place, *_),) = question.evidence or ()
-        assert isinstance(place, Span)
-        text = corpus().text(place)
-        if question.kind == CLOZE:
-            asked, stands = (set(re.findall(r"\w+", t.lower())) for t in (question.text, text))
-            assert asked < stands and question.text not in text, "words are missing, none is new"
-        else:
-            assert question.text in corpus()[place.document_id].text and question.text not in text
-        assert question.reference_answer is None and question.origin.startswith("made by rule")
-    assert made == make_by_rule(corpus(), count=20, passage_tokens=60, seed=0)
+SAID = {
+    "faq.md": "# Keeping bees\n\n## How often is a hive opened?\n\nOnce a week in spring, and never in the cold.\n\n"
+    "Why do bees swarm?\n\nA colony that has grown too large for its hive divides itself in early summer.\n\n"
+    "## Overview\n\nThe year of a keeper begins when the willows are in bloom, and ends in autumn.\n",
+    "terms.md": "# Terms of the trade\n\nA super is a box that is put on the hive to collect honey. This is a box "
+    "too. The brood is the young of the bees. Propolis (bee glue) is a resin that bees collect from buds of trees.\n"
+    "\n## Overview\n\nHere stand words that are only used by people who keep bees in hives.\n\nIs it so, they said?\n",
+    "tools.txt": "Smokers are an old tool of the keeper: cold smoke makes bees eat. Overview follows below it.\n",
+    "again.md": "# Again\n\n## Overview\n\nNothing new is said in this one, which is only here to be the third.\n",
+}
+
+
+def said_corpus(language: str = "en") -> Corpus:
+    return Corpus(tuple(Document(name, SAID[name], title=name.split(".")[0]) for name in sorted(SAID)), language)
+
+
+def test_without_a_model_documents_are_asked_what_they_say_of_themselves() -> None:
+    made = make_by_rule(said_corpus(), count=50, seed=0)
+    by_kind = {kind: {one.text for one in made if one.kind == f"made: {kind}"} for kind in CONFIDENCE}
+    assert by_kind["asked"] == {"How often is a hive opened?", "Why do bees swarm?"}
+    assert by_kind["definition"] == {"What is a super?", "What is Propolis?", "What are Smokers?"}
+    assert {"faq: Overview", "terms: Overview", "again: Overview"} < by_kind["heading"]
+    places = {one.text: said_corpus().text(one.evidence[0][0]) for one in made if one.evidence}  # type: ignore[arg-type]
+    assert places["Why do bees swarm?"].startswith("A colony that has") and places["Why do bees swarm?"].endswith(
+        "summer."
+    )
+    assert places["What is Propolis?"].startswith("Propolis (bee glue) is a resin")
+    answers = {one.text: one.reference_answer for one in made}
+    assert answers["How often is a hive opened?"] == "Once a week in spring, and never in the cold."
+    assert answers["faq: Overview"] is None and answers["What is a super?"] == places["What is a super?"]
+    for one in made:
+        assert one.origin.startswith("rough, made by rule: ") and "(confidence 0." in one.origin
+    assert made == make_by_rule(said_corpus(), count=50, seed=0)
+    assert len(make_by_rule(said_corpus(), count=3, seed=0)) == 3
+    assert not any(one.kind == "made: definition" for one in make_by_rule(said_corpus("xx"), count=50, seed=0))
 
 
 @pytest.fixture(scope="module")
