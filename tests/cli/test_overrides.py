@@ -202,7 +202,7 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
             "+embedder.cards.minilm.backend=tei",
             "embedder.cards.minilm.url: backend tei needs the address",
         ),
-        ("+space.retriever.lexical.stemmer=englsh", "space.retriever.lexical.stemmer: is 'englsh'; should be"),
+        ("space.retriever.lexical.stemmer=englsh", "space.retriever.lexical.stemmer: is 'englsh'; should be"),
         ("space.embedder.model.name=[minilm, minilmm]", "there is no card for 'minilmm'; did you mean 'minilm'?"),
         (
             "space.chunker={sentence: {size: 400}, recursive: null, fixed: null}",

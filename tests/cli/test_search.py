@@ -72,7 +72,7 @@ def test_a_study_keeps_the_precision_that_it_began_with(finished: Path, command:
     folder.bind(bound["digests"], bound["settings"], dict.fromkeys(bound["runtimes"], BFLOAT16))
     mixed = command("search", *tiny, "study.name=elsewhere", "study.trials=9", "document_precision=float32")
     assert mixed.returncode == 2 and "document_precision=float32 would mix two kinds of vectors" in mixed.stderr
-    kept = command("search", *tiny, "study.name=elsewhere", "study.trials=12")
+    kept = command("search", *tiny, "study.name=elsewhere", "study.trials=20")
     assert kept.returncode == 0, kept.stderr
     assert list(folder.settings()["runtimes"].values()) == [BFLOAT16]
     encoded = [trial.computed.get("inputs encoded", 0) for trial in Study(study).trials[8:]]

@@ -57,7 +57,7 @@ def test_a_domain_that_makes_no_sense_is_refused(wrong: object) -> None:
 
 def test_the_small_space_is_the_one_of_the_design() -> None:
     small = space(SMALL)
-    assert small.size == 9 * 2 * (12 + 72 + 24 + 132) * 4 * 15
+    assert small.size == 9 * 2 * (12 + 144 + 48 + 264) * 4 * 15
     assert "packer" in small.tree, "slots that a space leaves out come from the pipeline"
     assert space(SMALL).parameters(PipelineSpec.from_dict(PIPELINE).to_dict()) is not None, "the baseline is in it"
 

@@ -24,13 +24,13 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.copies import Copies, DistinctRows, distinct_rows
 from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.forking import abandon
+from rag_opt.core.graph_recall import measure_recall
 from rag_opt.core.nearest import VectorsInMemory
 from rag_opt.core.processes import is_alive
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.index_queries import DEFAULT_EF_SEARCH
-from rag_opt.parts.indexes.graph_recall import measure_recall
 
 _COLLECTION, _FIRSTS = "chunks", "vector_of_chunk.npy"
 _PREFIX = "rag_opt_chroma_"

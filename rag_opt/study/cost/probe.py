@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
+import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +91,8 @@ def probe(search: Search, allowance: Allowance) -> ProbeResult:
     """
     corpus, questions = _copy_small(search)
     few, many = (questions[:count] for count in _QUESTIONS)
-    with tempfile.TemporaryDirectory(prefix=f"rag_opt_probe_{os.getpid()}_") as folder:
-        store = Store(Path(folder))
+    with _temporary_folder(f"rag_opt_probe_{os.getpid()}_{uuid.uuid4().hex[:8]}") as folder:
+        store = Store(folder)
         original = search.builder
         # without a language model: nothing is paid for an estimate
         builder = PipelineBuilder(corpus, store, original.cards, rerankers=original.rerankers, machine=original.machine)
@@ -114,6 +117,17 @@ def probe(search: Search, allowance: Allowance) -> ProbeResult:
         store.close()
     answer_tokens = float(np.mean(tokens)) if _compares_answers(search) else 0.0
     return ProbeResult(tuple(trials), tuple(finalists), answer_tokens)
+
+
+@contextlib.contextmanager
+def _temporary_folder(name: str) -> Iterator[Path]:
+    """Give an empty folder that is gone afterwards, also where a signal arrives while it is made."""
+    folder = Path(tempfile.gettempdir()) / name
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _without_llm(spec: SpecDict) -> PipelineSpec:
