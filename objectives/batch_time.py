@@ -25,6 +25,7 @@ class BatchTime(ObjectiveDefaults):
     direction: ClassVar[Direction] = "minimize"
     stored: ClassVar[bool] = False
     reads_answers: ClassVar[bool] = False
+    prices_answers: ClassVar[bool] = True
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return each question's share of the time of all."""

@@ -41,6 +41,7 @@ class ModelUse(ObjectiveDefaults):
     aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {"cost/answers_cut_off": ("sum",)}
     stored: ClassVar[bool] = False
     reads_answers: ClassVar[bool] = False
+    prices_answers: ClassVar[bool] = True
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
         """Return dollars first, then calls, tokens and whether the answer was cut off at the limit of tokens."""

@@ -67,7 +67,10 @@ def read_questions(
     """Return (`file:line`, question) for every good line; what is wrong with the others goes to `problems`."""
     located: list[Located] = []
     plain = PlainLines(
-        QuestionLine, texts=("id", "question", "answer"), lists=("answer", "evidence", "exclude"), called=_CALLED
+        QuestionLine,
+        texts=("id", "question", "answer", "exclude"),
+        lists=("answer", "evidence", "exclude"),
+        called=_CALLED,
     )
     for where, data in read_json_lines(path, problems):
         try:

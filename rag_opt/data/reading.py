@@ -195,6 +195,8 @@ def check_questions(located: Iterable[Located], corpus: Corpus, problems: Proble
             if name not in corpus.position:
                 problems.add(where, f"excludes {name!r}, which is no document{suggest_names(name, corpus.position)}")
         for need in question.evidence or ():
+            if question.exclude and all(one.document_id in question.exclude for one in need):
+                problems.add(where, f"excludes all that answers it: {', '.join(question.exclude)}")
             kinds = {type(alternative) for alternative in need}
             if len(kinds) > 1:
                 problems.add(where, "mixes spans and whole documents in one need; they are scored differently")

@@ -92,6 +92,16 @@ class PricesContext(Objective, Protocol):
 
 
 @runtime_checkable
+class PricesAnswers(Objective, Protocol):
+    """An objective that counts what answers cost, whatever they say: where it is optimised, they are given.
+
+    `prices_answers`: True.
+    """
+
+    prices_answers: ClassVar[bool]
+
+
+@runtime_checkable
 class CallsJudge(Objective, Protocol):
     """An objective that knows how often it asks the judge."""
 

@@ -163,12 +163,9 @@ class DistillingEmbedder(Embedder, Protocol):
 
 @runtime_checkable
 class WithoutVectors(Part, Protocol):
-    """The place of an embedder in a pipeline that reads no vector."""
+    """The place of an embedder in a pipeline that reads no vector. `tokenizer`: name of the one that counts chunks."""
 
-    @property
-    def tokenizer(self) -> str:
-        """Name of the tokenizer that chunks are counted with (`rag_opt.text.tokenizer_names`)."""
-        ...
+    tokenizer: ClassVar[str]
 
 
 EmbedderPart = Embedder | WithoutVectors

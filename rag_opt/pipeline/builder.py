@@ -222,8 +222,8 @@ class PipelineBuilder:
         except BadInput:  # a rule between settings
             return digest(spec)
         chunker, corpus = pipeline.chunker, self.corpus
-        # a character a token is far more than any text has, and makes up for chunks that are not full
-        most_chunks = len(corpus.documents) + corpus.characters / chunker.size / (1 - chunker.expected_overlap)
+        # a token a character, where chunks are full; where sections and sentences end them, so many at most
+        most_chunks = corpus.characters / chunker.size / (1 - chunker.expected_overlap) + self.texts().breaks
         parts = index_parts(pipeline, corpus.language).values()
         compares_all = all(part.compares_all(round(most_chunks)) for part in parts if isinstance(part, VectorIndex))
         return normal_form(pipeline, language=corpus.language, compares_all=compares_all).digest

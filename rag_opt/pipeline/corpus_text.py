@@ -14,6 +14,8 @@ from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 
+_BREAKS = "\n.?!;:。！？।؟"
+
 
 class CorpusText:
     """Contents, tokens and sentences of one corpus, found once and kept with this object.
@@ -28,6 +30,11 @@ class CorpusText:
         self._tokens = functools.cache(self._read_tokens)
         self._sentences = functools.cache(self._read_sentences)
         self.digest = functools.cache(self._read_digest)
+
+    @functools.cached_property
+    def breaks(self) -> int:
+        """Number of documents, lines and marks that may end a sentence."""
+        return sum(1 + sum(document.text.count(mark) for mark in _BREAKS) for document in self.corpus.documents)
 
     def of(self, span: Span) -> str:
         """Return the content of a span."""

@@ -11,14 +11,17 @@ from rag_opt.pipeline.spec import PipelineSpec
 
 
 def without_unread_vectors(spec: PipelineSpec) -> PipelineSpec:
-    """Return the pipeline with `embedder none` where no part of it is handed a vector."""
+    """Return the pipeline with `embedder none` where no part of it is handed a vector: so it is run.
+
+    Its chunks are counted by the tokenizer of `embedder none` then, no longer by a model's.
+    """
     if isinstance(spec.embedder, WithoutVectors) or any(reads_vectors(part) for _, part in spec.parts()):
         return spec
     return dataclasses.replace(spec, embedder=lookup("embedder", "none")())
 
 
 def normal_form(spec: PipelineSpec, *, language: str, compares_all: bool) -> PipelineSpec:
-    """Return the pipeline that does the same over such documents, the same one for all that do.
+    """Return the pipeline that is run, the same one for all that do the same over such documents.
 
     `language` (ISO 639-1, or empty); `compares_all`: an index compares all vectors of their chunks.
     """

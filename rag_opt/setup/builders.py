@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -104,8 +105,9 @@ def _load_settings(composed: PlainMapping) -> Settings:
 
 def _read_documents_alone(given: PlainMapping) -> Dataset:
     """Return a data set without its questions where its documents stand by themselves."""
-    source = given.get("documents")
-    if source is None or source == "???":
+    source, reader = given.get("documents"), lookup("dataset", str(given.get("reader", "")), where="dataset.reader")
+    is_path = typing.get_type_hints(reader).get("documents") in (str, str | None)
+    if not is_path or source is None or source == "???":
         return read_dataset(given)
     problems, notes = Problems(), list[str]()
     also = [str(ending) for ending in given.get("also") or ()]

@@ -92,9 +92,12 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
     )
     enqueued = attempt(read_enqueued, settings, conf_folders)
-    objectives = attempt(_read_objectives, settings, dataset) if dataset is not None and kinds("objective") else None
+    whole = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
+    answers = whole is None or set(whole.tree["generator"]) != {"none"}
+    known = dataset is not None and bool(kinds("objective"))
+    objectives = attempt(_read_objectives, settings, dataset, answers) if known else None
     alone = leave_out_answers(objectives[0]) if objectives and settings.only.generator is None else None
-    space, space_notes = _read_space(attempt, settings, dataset, cards, rerankers, answers=alone is None)
+    space, space_notes = _fit_space(attempt, whole, settings, dataset, cards, rerankers, answers=alone is None)
     sampler = attempt(_read_sampler, settings.sampler, space)
     sweep = attempt(_read_sweep, settings.sampler)
     races = attempt(_read_racing, settings, space, objectives[0]) if objectives and space else None
@@ -115,7 +118,7 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     if alone is not None:
         objective_set, left_out = alone
         baseline, enqueued = _without_answers(baseline), tuple(map(_without_answers, enqueued))
-        objective_notes = [*objective_notes, _describe_no_answers(objective_set, left_out)]
+        objective_notes = [*objective_notes, _describe_no_answers(objective_set, left_out, whole)]
     named = settings.baseline is not None
     baseline, dense_reference, reference_notes = fit_references(
         without_unread_vectors(baseline), cards, dataset.corpus, named=named
@@ -142,14 +145,17 @@ def _without_answers(spec: PipelineSpec) -> PipelineSpec:
     return dataclasses.replace(spec, generator=lookup("generator", "none")())
 
 
-def _describe_no_answers(objective_set: ObjectiveSet, left_out: Sequence[str]) -> str:
-    optimised = " and ".join(one.kind for one in (objective_set.optimised, *objective_set.against))
+def _describe_no_answers(objective_set: ObjectiveSet, left_out: Sequence[str], whole: Space | None) -> str:
+    optimised = " and ".join(one.kind for one in objective_set.compared)
     without = f", and {', '.join(left_out)} are not logged" if left_out else ""
-    return f"{optimised}: no answer is looked at, so none is given{without}; only.generator=[extractive] has them given"
+    given = [kind for kind in (whole.tree["generator"] if whole is not None else ()) if kind != "none"]
+    instead = f"; only.generator=[{','.join(given)}] has them given" if given else ""
+    return f"{optimised}: no answer is looked at, so none is given{without}{instead}"
 
 
-def _read_space(
+def _fit_space(
     attempt: _Attempts,
+    space: Space | None,
     settings: Settings,
     dataset: Dataset | None,
     cards: EmbedderCards,
@@ -158,7 +164,6 @@ def _read_space(
     answers: bool,
 ) -> tuple[Space | None, list[str]]:
     """Return the space without the models that are ruled out, and notes of these. `answers`: whether any are given."""
-    space = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
     if space is None:
         return None, []
     if not answers:
@@ -187,9 +192,13 @@ def _read_sweep(given: PlainMapping) -> bool:
     return words[written]
 
 
-def _read_objectives(settings: Settings, dataset: Dataset) -> tuple[ObjectiveSet, list[str]]:
+def _read_objectives(
+    settings: Settings, dataset: Dataset | None, answers: bool
+) -> tuple[ObjectiveSet, list[str]] | None:
     judged = resolve_judge(settings.judge, settings.llm).configured
-    return build_objective_set(settings.objective, dataset, judged=judged)
+    if dataset is None:
+        return None
+    return build_objective_set(settings.objective, dataset, judged=judged, answers=answers)
 
 
 def _read_racing(settings: Settings, space: Space, objective_set: ObjectiveSet) -> bool:

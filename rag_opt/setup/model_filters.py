@@ -115,7 +115,7 @@ def _none_left(ruled_out: Mapping[str, str], cards: EmbedderCards, limits: Embed
     others = f"; cards that would do: {', '.join(able)}" if able else ""
     by_language = any(f"are in {language}" in reason for reason in ruled_out.values())
     hint = "; dataset.language=… says another language, or unknown" if by_language else ""
-    words = "; only.retriever=[lexical] only.generator=[none] searches words alone"
+    words = "; only.retriever=[lexical] objective=evidence_recall searches words alone"
     return Problem("space.embedder", f"no model is left: {reasons}{others}{hint}{words}")
 
 

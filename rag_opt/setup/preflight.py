@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.space_models import SpaceModels
-from rag_opt.study.references import reference_pipelines
 from rag_opt.study.space.domains import Choice, Scalar
 from rag_opt.study.space.space import Space
 
@@ -34,14 +33,23 @@ _DRAWN_PIPELINES = 300  # of a space that are looked at
 _DRAWN_FOR_A_VALUE = 20
 
 
-def find_problems(space: Space, baseline: PipelineSpec, models: SpaceModels, builder: PipelineBuilder) -> list[Problem]:
-    """Return everything that keeps a search from starting, or each of its pipelines from existing."""
+def find_problems(
+    space: Space,
+    references: Mapping[str, PipelineSpec],
+    enqueued: Sequence[PipelineSpec],
+    models: SpaceModels,
+    builder: PipelineBuilder,
+) -> list[Problem]:
+    """Return everything that keeps a search from starting, or each of its pipelines from existing.
+
+    `references`: the pipelines that are tried first, by their origin; `enqueued`: those of a person's own.
+    """
     problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
     if not problems:
-        problems += [*_runtime_problems(models, builder), *_baseline_problems(baseline, builder)]
+        problems += [*_runtime_problems(models, builder), *_reference_problems(references, builder)]
     if builder.llm_client is None:
         problems += _missing_llm(space)
-    problems += _mixed_tokenizers(space, baseline)
+    problems += _mixed_tokenizers(space, [*references.values(), *enqueued])
     if not problems:
         problems += _nothing_possible(space, builder)
     return [*problems, *_too_long_chunks(space, models, builder), *_missing_comparison_models(models, builder)]
@@ -111,8 +119,8 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
             yield from (Problem(where, problem.what) for problem in problems)
 
 
-def _baseline_problems(baseline: PipelineSpec, builder: PipelineBuilder) -> list[Problem]:
-    for origin, spec in reference_pipelines(baseline, dense=baseline.embedding_model is not None).items():
+def _reference_problems(references: Mapping[str, PipelineSpec], builder: PipelineBuilder) -> list[Problem]:
+    for origin, spec in references.items():
         try:
             builder.check(spec)
         except (ImpossiblePipeline, BadInput) as error:
@@ -120,9 +128,9 @@ def _baseline_problems(baseline: PipelineSpec, builder: PipelineBuilder) -> list
     return []
 
 
-def _mixed_tokenizers(space: Space, baseline: PipelineSpec) -> list[Problem]:
+def _mixed_tokenizers(space: Space, references: Iterable[PipelineSpec]) -> list[Problem]:
     """Return a problem where contexts would be counted by different tokenizers, which nobody can compare."""
-    names = {baseline.packer.tokenizer}
+    names = {spec.packer.tokenizer for spec in references}
     for kind, parameters in space.tree["packer"].items():
         domain = parameters.get("tokenizer", Choice((lookup("packer", kind)().tokenizer,)))
         names |= {str(name) for name in domain.values} if isinstance(domain, Choice) else set()

@@ -38,6 +38,7 @@ from rag_opt.setup.space_models import SpaceModels
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.reserve import share_for_trials
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.search import Search
 from rag_opt.study.transfer import (
@@ -101,7 +102,8 @@ def _checked_builder(
         raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
     kept = folder.kept_runtimes()
     builder = new_builder(settings, inputs.dataset.corpus, store, inputs.cards, conf_folders, kept=kept)
-    problems, notes = find_problems(inputs.space, inputs.baseline, models, builder), list[str]()
+    references = reference_pipelines(inputs.baseline, dense=inputs.dense_reference)
+    problems, notes = find_problems(inputs.space, references, inputs.enqueued, models, builder), list[str]()
     try:
         notes = describe_cut_questions(inputs.dataset, models, builder)
     except BadInput as error:

@@ -42,9 +42,14 @@ class ObjectiveSet:
         return (self.optimised, *self.against, *self.logged, *(self.finalists if finalist else ()))
 
     @property
+    def compared(self) -> tuple[Objective, ...]:
+        """Return the objectives by which pipelines are compared: what is optimised, and what against it."""
+        return (self.optimised, *self.against)
+
+    @property
     def directions(self) -> tuple[Direction, ...]:
         """Directions of the objectives that are optimised."""
-        return tuple(objective.direction for objective in (self.optimised, *self.against))
+        return tuple(objective.direction for objective in self.compared)
 
 
 @dataclass(frozen=True)

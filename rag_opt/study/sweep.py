@@ -100,16 +100,21 @@ def sweep(
 
 def _choose_specs(scored: Sequence[_Scored], spec: PipelineSpec, space: Space) -> list[SpecDict]:
     """Return the best pipelines of the space whose lists differ."""
-    reranker = {"none": {}} if "none" in space.tree["reranker"] else spec.to_dict()["reranker"]
     specs: dict[str, SpecDict] = {}
     for one in scored:
-        made = PipelineSpec.from_dict({**spec.to_dict(), "retriever": one.retriever, "reranker": reranker})
-        full = without_unread_vectors(made).to_dict()
+        full = _swept(spec, one.retriever, space).to_dict()
         ((kind, settings),) = one.retriever.items()
         differs_by = repr([kind, {name: value for name, value in settings.items() if name not in _LIMITS}])
         if len(specs) < PROPOSED and differs_by not in specs and full in space:
             specs[differs_by] = full
     return list(specs.values())
+
+
+def _swept(spec: PipelineSpec, retriever: Mapping[str, object], space: Space) -> PipelineSpec:
+    """Return the pipeline with another retriever, and without a reranker if the space knows that."""
+    full = spec.to_dict()
+    reranker = {"none": {}} if "none" in space.tree["reranker"] else full["reranker"]
+    return without_unread_vectors(PipelineSpec.from_dict({**full, "retriever": retriever, "reranker": reranker}))
 
 
 def _row(scored: _Scored) -> Row:
@@ -168,7 +173,7 @@ def _group_by_lists(
     for group in groups.values():
         retriever = {group[0].kind: strict.dump(group[0].part)}
         try:
-            pipeline = builder.pipeline(PipelineSpec.from_dict({**spec.to_dict(), "retriever": retriever}))
+            pipeline = builder.pipeline(_swept(spec, retriever, space))
         except ImpossiblePipeline:  # the rest of the pipeline does not go with these lists
             continue
         yield _Group(pipeline, questions, pipeline.lists(questions), group)

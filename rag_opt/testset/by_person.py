@@ -171,6 +171,7 @@ class _Form:
         self._corpus, self._questions, self._candidates = corpus, questions, candidates
         self._on_decision, self._progress = on_decision, Progress(len(questions))
         self._row = 0
+        self._ticked = set[int]()  # before more passages were asked for
         self.finished = not questions
 
     def submit(self, fields: dict[str, list[str]]) -> None:
@@ -181,18 +182,19 @@ class _Form:
         if button == "stop":
             self.finished = True
             return
+        numbers = [int(value) for value in fields.get("span", []) if value.isdigit()]
         if button == "more":
             self._candidates.find_more(self._row)
+            self._ticked = set(numbers)
             return
         spans = self._candidates[self._row]
-        numbers = [int(value) for value in fields.get("span", []) if value.isdigit()]
         chosen = [spans[number] for number in numbers if number < len(spans)]
         if button not in _BUTTONS or (button == "these" and not chosen):
             return
         decision = to_alternatives(chosen) if button == "these" else _ANSWERS[_BUTTONS[button][1]]
         self._progress.count(decision)
         self._on_decision(self._row, decision)
-        self._row += 1
+        self._row, self._ticked = self._row + 1, set()
         self.finished = self._row >= len(self._questions)
 
     def render(self) -> str:
@@ -201,8 +203,8 @@ class _Form:
             return "<h1>Thank you. That was all; you can close this page.</h1>"
         question, spans = self._questions[self._row], self._candidates[self._row]
         boxes = "".join(
-            f'<label><input type="checkbox" name="span" value="{number}"> <strong>{number + 1}</strong> '
-            f"<small>{html.escape(span.document_id)} [{span.start}, {span.end})</small>\n"
+            f'<label><input type="checkbox" name="span" value="{number}"{" checked" * (number in self._ticked)}> '
+            f"<strong>{number + 1}</strong> <small>{html.escape(span.document_id)} [{span.start}, {span.end})</small>\n"
             f"{html.escape(self._corpus.text(span).strip())}</label>"
             for number, span in enumerate(spans)
         )

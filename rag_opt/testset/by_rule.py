@@ -28,10 +28,10 @@ _NAMES = {
 _QUESTION_MARKS = "?？؟;"
 # a heading, or a paragraph by itself
 _ASKED = re.compile(
-    r"(?:\A|\n)(?:#{1,6} +(?P<heading>[^\n]{8,200}[?？؟])|(?<=\n\n)(?P<line>[^\n]{12,200}[?？؟])(?=[ \t]*\n))"
-    r"[ \t*_]*\n+"
+    r"(?:\A|\n)(?:#{1,6} +(?P<heading>[^\r\n]{8,200}[?？؟])"
+    r"|(?:(?<=\n\n)|(?<=\n\r\n))(?P<line>[^\r\n]{12,200}[?？؟])(?=[ \t]*\r?\n))[ \t*_]*(?:\r?\n)+"
 )
-_MARKED = re.compile(r"^(?:[#*_\-•\d.)\s]|Q(?:uestion)?\s*\d*\s*[:.)])+")
+_MARKED = re.compile(r"^(?:[#*_\-•\s]|\d+(?:\.\d+)*[.)]?\s|Q(?:uestion)?\s*\d*\s*[:.)])+")
 _ANSWER_MARK = re.compile(r"^A(?:nswer)?\s*\d*\s*[:.)]\s*")
 _RULED = re.compile(r"\s*[=*\-~^#_]{3,}[ \t]*\n")  # the line below a heading
 _MIN_WORDS, _MAX_EVIDENCE = 8, 1200  # of a body: words at least, characters at most

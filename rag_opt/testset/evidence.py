@@ -28,6 +28,7 @@ _FIND = (
     'rest on? As JSON: {{"quotes": a list of those sentences, each copied exactly; empty where no passage answers}}.'
 )
 
+NOWHERE, NOT_FOUND = "not in the documents (says ", "evidence not found (by "  # how such an origin begins
 # needs with exact offsets; the answer is not among what was shown; it is nowhere in the documents; None: not decided
 Decision = tuple[Need, ...] | Literal["not_shown", "nowhere"] | None
 OnDecision = Callable[[int, Decision], None]
@@ -132,7 +133,7 @@ def apply_decision(question: Question, decision: Decision, who: str) -> Question
     """
     if decision is None:
         return question
-    said = {"nowhere": f"not in the documents (says {who})", "not_shown": f"evidence not found (by {who})"}
+    said = {"nowhere": f"{NOWHERE}{who})", "not_shown": f"{NOT_FOUND}{who})"}
     origin = said[decision] if isinstance(decision, str) else f"evidence by {who}"
     origin = f"{question.origin}; {origin}" if question.origin else origin
     if decision == "not_shown":

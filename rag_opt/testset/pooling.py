@@ -20,9 +20,12 @@ def pool_candidates(
 ) -> list[list[Span]]:
     """Return for each question up to `depth` passages, best first, each once.
 
-    The lists of BM25, of vectors and of vectors with feedback take turns.
+    The lists of BM25, of vectors and of vectors with feedback take turns; without an embedding model it is BM25 alone.
     """
     plain = [dataclasses.replace(question, filters={}, evidence=None) for question in questions]
+    if spec.embedding_model is None:
+        words = _search(builder, spec, plain, {"retriever": {"lexical": {"top_k": 1, "depth": depth}}}, depth)
+        return [_take_turns([row], depth) for row in words["lexical"]]
     as_asked, with_feedback = (_search(builder, spec, plain, settings, depth) for settings in _QUERY_SETTINGS)
     lists = (as_asked["lexical"], as_asked["dense"], with_feedback["dense"])
     return [_take_turns(rows, depth) for rows in zip(*lists, strict=True)]

@@ -211,8 +211,12 @@ def _beirs() -> dict[str, Case]:
         "no such split": Case("beir", {"folder": ".", "split": "dev"}, dict(BEIR), refused="dev.tsv: cannot be read"),
         "ids of queries are documents": _beir(
             {"queries.jsonl": lines({"_id": "1", "text": "They dance."}), "qrels/test.tsv": "1\t2\t1\n"},
-            said="never returned for them",
+            said="is never returned for them",
             check=lambda d: d.questions[0].exclude == ("1",),
+        ),
+        "ids that say what answers what": _beir(
+            {"queries.jsonl": lines({"_id": "1", "text": "Who dances?"}), "qrels/test.tsv": "1\t1\t1\n"},
+            check=lambda d: d.questions[0].exclude == () and _evidence(1)(d),
         ),
         "documents twice": _beir(
             {"corpus.jsonl": f"{BEIR['corpus.jsonl']}\n{BEIR['corpus.jsonl']}"}, refused="stands twice"
@@ -302,6 +306,13 @@ def _testsets() -> dict[str, Case]:
         "an empty CSV": _testset("", "t.csv", refused="there are no questions"),
         "DeepEval": _testset([golden], "t.json", check=lambda d: _evidence(1)(d) and _answers("A queen.")(d)),
         "DeepEval in an object": _testset({"goldens": [golden]}, "t.json", check=_evidence(1)),
+        "DeepEval's CSV": _testset(
+            "input,expected_output,context\nWho?,x,A queen lays eggs.|Rivers meander.\nWhat?,y,\n",
+            "t.csv",
+            check=lambda d: _evidence(2)(d) and len(d.questions) == 2,
+        ),
+        "no answer of a system": _testset(lines({**old, "answer": None}), check=_evidence(1)),
+        "an answer that looks like a list": _testset(lines({**RAGAS, "reference": "[1, 2]"}), check=_answers("[1, 2]")),
         "LlamaIndex": _testset({"examples": [rag]}, "t.json", check=_evidence(1)),
         "LlamaIndex's nodes": _testset(
             nodes, "t.json", documents=False, check=lambda d: d.questions[0].document_ids == {"n1"}
@@ -352,6 +363,10 @@ def _own() -> dict[str, Case]:
         "a question is a list": _folder(lines({"question": ["Who?"]}), refused="q.jsonl:1.question"),
         "nothing in it": _folder("", refused="there are no questions"),
         "a comma too many": _folder('{"question": "Who?",}', refused="q.jsonl:1: is not JSON"),
+        "excluded by number": _folder(lines({**good, "exclude": [7]}), refused="excludes '7', which is no document"),
+        "excluded is all that answers": _folder(
+            lines({**good, "exclude": ["a.txt"]}), refused="excludes all that answers it: a.txt"
+        ),
         "excluded is no document": _folder(
             lines({**good, "exclude": "b.txt"}), refused="excludes 'b.txt', which is no document"
         ),

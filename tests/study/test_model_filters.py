@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import yaml
 
@@ -17,8 +18,11 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.model_filters import filter_models, fit_references
 from rag_opt.setup.schema import EmbedderSettings
 from rag_opt.study.cost.forecaster import model_names
+from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.references import reference_pipelines
+from rag_opt.study.samplers.cost_aware import CostAware
 from rag_opt.study.space.space import Space
+from rag_opt.study.trials import Trial, to_frozen_trial
 
 PIPELINE = yaml.safe_load((conf_folder() / "pipeline" / "default.yaml").read_text())
 SEED = Space.from_dict(
@@ -78,13 +82,44 @@ def test_words_alone_need_no_model(cards: EmbedderCards) -> None:
     found, notes = filter_models(silent, cards, EmbedderSettings(), "zh")
     assert model_names(found) == [] and set(found.tree["reranker"]) == {"none"}
     assert "left out: reranker.mmr" in notes[0] and "made for en; the documents are in zh" in notes[0]
-    with pytest.raises(BadInput, match=r"the documents are in zh.*only\.retriever=\[lexical\]"):
+    with pytest.raises(BadInput, match=r"are in zh.*only\.retriever=\[lexical\] objective=evidence_recall"):
         filter_models(space, cards, EmbedderSettings(), "zh")  # sentences of answers are compared by vectors
     with pytest.raises(BadInput, match="no model is left"):
         filter_models(Space.from_dict(SMALL, rest=PIPELINE, only={}), cards, EmbedderSettings(), "zh")
     drawn = [found.draw(np.random.default_rng(seed)) for seed in range(20)]
     assert {next(iter(spec["embedder"])) for spec in drawn} == {"none"}
     assert all(found.parameters(PipelineSpec.from_dict(spec).to_dict()) is not None for spec in drawn)
+
+
+def test_the_default_sampler_searches_words_alone(cards: EmbedderCards) -> None:
+    space = Space.from_dict(SMALL, rest=PIPELINE, only={"retriever": "lexical", "reranker": "none"})
+    space, _ = filter_models(
+        dataclasses.replace(space, tree={**space.tree, "generator": {"none": {}}}), cards, EmbedderSettings(), "zh"
+    )
+    study, tried = optuna.create_study(direction="maximize"), set[str]()
+    for number in range(24):
+        found = CostAware(design=3).propose(
+            space, study, seed=number, tried_digests=tried, cost_forecast=CostForecast()
+        )
+        assert found is not None and next(iter(found.spec["embedder"])) == "none"
+        tried.add(space.identify(found.spec))
+        value = float(found.spec["retriever"]["lexical"]["top_k"]) + number / 100
+        if found.trial is not None:
+            study.tell(found.trial, value)
+        else:
+            full = PipelineSpec.from_dict(found.spec).to_dict()
+            study.add_trial(to_frozen_trial(Trial(number, "COMPLETE", full, "sampler", value=value), space))
+    assert len(tried) == 24
+
+
+def test_whether_a_kind_reads_vectors_depends_on_nothing_that_was_drawn_before() -> None:
+    """A part that cannot be (top_k beyond depth) must not change what a resumed study draws."""
+    own = {"retriever": {"lexical": {"top_k": 60, "depth": [50, 100]}}, "generator": {"none": {}}}
+    cold, warm = (Space.from_dict(own, rest=PIPELINE, only={}) for _ in range(2))
+    for seed in range(30):
+        warm.draw(np.random.default_rng(seed))
+    drawn = [one.draw(np.random.default_rng(99)) for one in (cold, warm)]
+    assert drawn[0] == drawn[1] and not cold.kind_reads_vectors("retriever", "lexical")
 
 
 KOREAN = "".join(f"제{n}조 이 법은 국민의 권리와 의무를 정하고 그 시행에 필요한 사항을 규정한다. " for n in range(40))

@@ -164,6 +164,23 @@ def test_nothing_that_a_person_wrote_is_ever_removed(tmp_path: Path, dataset: Da
     assert last["answer"] == "found since", "what was added to the questions meanwhile is kept"
 
 
+def test_a_decision_stays_with_the_text_that_it_was_made_for(tmp_path: Path, dataset: Dataset) -> None:
+    asked, out, resolver = tmp_path / "asked.jsonl", tmp_path / "out.jsonl", QuoteResolver(dataset.corpus)
+    lines: list[dict[str, Any]] = [{"id": None, "question": "First?"}, {"question": "Second?", "origin": "mail (2024)"}]
+    asked.write_bytes(b"\n" + b"\n".join(map(orjson.dumps, lines)))
+    file = LabelledFile(asked, out, resolver)
+    assert file.undecided == [0, 1], "an origin of one's own is no decision"
+    file.decide(0, ((Span("bees.md", 0, 20),),), "anna")
+    assert LabelledFile(asked, out, resolver).undecided == [1]
+    asked.write_bytes(b"\n".join(map(orjson.dumps, [{"question": "New?"}, {"question": "Newer?"}, *lines])))
+    moved = LabelledFile(asked, out, resolver)
+    assert [one.text for one in moved.questions] == ["New?", "Newer?", "First?", "Second?"]
+    assert [one.text for one in moved.questions if one.evidence] == ["First?"], "wherever its line is now"
+    lines[0] = {"question": "First, reworded?"}
+    asked.write_bytes(b"\n" + b"\n".join(map(orjson.dumps, lines)))
+    assert LabelledFile(asked, out, resolver).undecided == [0, 1], "another text is another question"
+
+
 def _get(url: str, headers: dict[str, str] | None = None) -> str:
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {})) as reply:
         return str(reply.read().decode())

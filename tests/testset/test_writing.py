@@ -96,6 +96,10 @@ def test_without_a_model_documents_are_asked_what_they_say_of_themselves() -> No
     for one in made:
         assert one.origin.startswith("rough, made by rule: ") and "(confidence 0." in one.origin
     assert made == make_by_rule(said_corpus(), count=50, seed=0)
+    crlf = Corpus(
+        (Document("a.md", "# 2FA or codes, which is safer?\r\n\r\nA key is safer than a code by mail is.\r\n"),)
+    )
+    assert [one.text for one in make_by_rule(crlf, count=9, seed=0)] == ["2FA or codes, which is safer?"]
     assert len(make_by_rule(said_corpus(), count=3, seed=0)) == 3
     assert not any(one.kind == "made: definition" for one in make_by_rule(said_corpus("xx"), count=50, seed=0))
 

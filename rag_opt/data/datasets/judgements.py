@@ -55,18 +55,17 @@ def exclude_own_documents(
 ) -> tuple[list[Located], list[str]]:
     """Return the questions without the document of their own id, if that is to be ignored, and a note.
 
-    A query that is a document of the corpus too (ArguAna, Quora) stands first in its own list, and nobody scores 1.
+    A query that is a document of the corpus too (ArguAna, Quora) stands first in its own list, and nobody scores 1. A
+    document that is judged to answer the query of its id is no such one.
     """
-    own = sum(question.id in documents for _, question in located)
+    own = {one.id for _, one in located if one.id in documents and one.id not in one.document_ids}
     if not own:
         return list(located), []
-    which = f"{own} of {len(located)} queries have the id of a document"
+    which = f"{len(own)} of {len(located)} queries have the id of a document that is not judged to answer them"
     if not ignore:
-        return list(located), [f"{which}, which may be returned for them; dataset.ignore_identical_ids=true ignores it"]
-    found = [
-        (where, dataclasses.replace(one, exclude=(one.id,)) if one.id in documents else one) for where, one in located
-    ]
-    return found, [f"{which}, which is never returned for them; dataset.ignore_identical_ids=false returns it"]
+        return list(located), [f"{which}, and may find it; dataset.ignore_identical_ids=true ignores it"]
+    found = [(where, dataclasses.replace(one, exclude=(one.id,)) if one.id in own else one) for where, one in located]
+    return found, [f"{which}: it is never returned for them; dataset.ignore_identical_ids=false returns it"]
 
 
 def read_id(row: JsonObject) -> str:

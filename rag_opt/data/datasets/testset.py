@@ -141,10 +141,15 @@ def _read_samples(path: Path, nodes: dict[str, str], counts: Counter[str], probl
 
 
 def _to_sample(where: str, question: str, row: JsonObject, counts: Counter[str]) -> _Sample:
-    answers = next((read_list(row[key]) for key in _ANSWER if row.get(key) is not None), [])
+    truth = next((key for key in _ANSWER if row.get(key) is not None), "")
+    answer = row.get(truth)
+    # one answer may look like a list; several are one
+    answers = read_list(answer) if truth == "ground_truths" or isinstance(answer, list) else [answer or ""]
     found = next((key for key in _CONTEXTS if row.get(key) is not None), "")
-    contexts = read_list(row.get(found)) if found else []
-    if found == "contexts" and any(key in row for key in _RESPONSES):
+    contexts = read_list(row[found]) if found else []
+    if found == "context" and contexts == [row[found]]:  # DeepEval writes several into one cell of CSV
+        contexts = list(str(row[found]).split("|"))
+    if found == "contexts" and any(row.get(key) for key in _RESPONSES):
         counts[_RETRIEVED] += 1
         contexts = []
     return _Sample(
@@ -152,7 +157,7 @@ def _to_sample(where: str, question: str, row: JsonObject, counts: Counter[str])
         id=f"row-{number_in(where)}",
         question=question,
         answers=[str(answer) for answer in answers if str(answer).strip()],
-        contexts=[_HOP.sub("", str(context)) for context in contexts],
+        contexts=[_HOP.sub("", str(context)) for context in contexts if str(context).strip()],
         kind=str(next((row[key] for key in _KIND if row.get(key)), "")),
     )
 

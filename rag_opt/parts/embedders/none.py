@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import ClassVar
 
-from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.registry import register
@@ -17,9 +16,8 @@ from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER
 class NoEmbedder:
     """Embed nothing, for pipelines that search words alone; no model is loaded.
 
-    A search takes it by itself wherever nothing else of a pipeline reads vectors.
+    Chunks are counted by Qwen's byte pairs. A search takes it by itself wherever nothing else of a pipeline reads
+    vectors.
     """
 
-    tokenizer: Annotated[str, Doc("What counts the tokens of chunks; named as `packer.ranked.tokenizer`.")] = (
-        DEFAULT_TOKENIZER
-    )
+    tokenizer: ClassVar[str] = DEFAULT_TOKENIZER

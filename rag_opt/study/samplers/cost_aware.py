@@ -221,9 +221,10 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
             ]
             return self._most_different([spec for spec in varied if self._is_new(spec)], specs)
         if hedge and specs and not any(_model_name(spec) in hedge for spec in specs):
-            best: SpecDict = specs[int(scores.argmax())]
-            embedders = [spec["embedder"] for spec in self._filter_new(draws) if _model_name(spec) in hedge]
-            new = self._filter_new([self._complete({**best, "embedder": embedder}) for embedder in embedders])
+            of_hedge = [spec for spec in self._filter_new(draws) if _model_name(spec) in hedge]
+            # the best that reads vectors: one of words alone would lose its embedder again
+            ranked = [specs[row] for row in np.argsort(-scores, kind="stable") if _model_name(specs[row])]
+            new = self._filter_new([{**(ranked or of_hedge)[0], "embedder": spec["embedder"]} for spec in of_hedge])
             return new[int(self._cost_forecast.seconds(new).argmin())] if new else None
         return None
 
@@ -261,6 +262,8 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
     def _first_families(self) -> tuple[set[str], set[str]]:
         """Return the names of the models of the first family and of the second: small before large, then by quality."""
         names = model_names(self._space)
+        if not names:  # words alone: a pipeline without a model has the name ""
+            return {""}, set()
         ranked = sorted(names, key=lambda name: _rank(self._cost_forecast.priors.get(name)))
         by_family: dict[str, set[str]] = {}
         for name in ranked:

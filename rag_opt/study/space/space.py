@@ -14,7 +14,7 @@ import numpy as np
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import lookup
 from rag_opt.pipeline.feasibility import reads_vectors
-from rag_opt.pipeline.spec import DEFAULT_PARTS, SLOTS, SpecDict, part_from, spec_digest
+from rag_opt.pipeline.spec import DEFAULT_PARTS, SLOTS, SpecDict, spec_digest
 from rag_opt.study.space.domains import (
     Choice,
     Domain,
@@ -22,7 +22,6 @@ from rag_opt.study.space.domains import (
     Scalar,
     draw_below,
     draw_value,
-    example_values,
     write_domain,
 )
 from rag_opt.study.space.reading import Kinds, find_forbid_problems, read_kinds, settings_by_kind
@@ -116,17 +115,11 @@ class Space:
 
     def reads_vectors(self, spec: SpecDict) -> bool:
         """Return whether a part of a pipeline is handed vectors of its embedder, which is not looked at."""
-        return any(_reads_vectors(slot, part, self._readers) for slot, part in spec.items() if slot != _EMBEDDER)
+        return any(self.kind_reads_vectors(slot, kind) for slot, part in spec.items() for kind in part)
 
     def kind_reads_vectors(self, slot: str, kind: str) -> bool:
         """Return whether a kind of a slot is handed vectors of the embedder."""
-        settings = {name: example_values(domain)[0] for name, domain in self.tree[slot][kind].items()}
-        return slot != _EMBEDDER and _reads_vectors(slot, {kind: settings}, self._readers)
-
-    @functools.cached_property
-    def _readers(self) -> dict[tuple[str, str], bool]:
-        """Whether a slot's kind reads vectors, of those that were looked at."""
-        return {}
+        return slot != _EMBEDDER and _reads_vectors(slot, kind)
 
     def complete(self, spec: SpecDict, random: np.random.Generator) -> SpecDict:
         """Return the pipeline with an embedder where one is needed, drawn if it had none, and else with none."""
@@ -231,15 +224,13 @@ def _branch_size(parameters: Mapping[str, Domain]) -> int:
     return math.prod(len(domain) for domain in parameters.values())
 
 
-def _reads_vectors(slot: str, part: Mapping[str, Mapping[str, object]], known: dict[tuple[str, str], bool]) -> bool:
-    """Return whether a part reads vectors: all of a kind do, or none. `known` from earlier calls, and added to."""
-    ((kind, settings),) = part.items()
-    if (slot, kind) not in known:
-        try:
-            known[slot, kind] = reads_vectors(part_from(slot, {kind: settings}, where=slot))
-        except BadInput:  # a rule between settings that only the part knows: another of its kind may tell
-            return True
-    return known[slot, kind]
+@functools.cache  # a registered name keeps its part
+def _reads_vectors(slot: str, kind: str) -> bool:
+    """Return whether the parts of a kind read vectors: all do, or none. One that is not known here may."""
+    try:
+        return reads_vectors(lookup(slot, kind)())
+    except (BadInput, TypeError, ValueError):  # of a plug-in that is not loaded, or without defaults
+        return True
 
 
 def _matches(part: Mapping[str, Mapping[str, object]], forbidden: object) -> bool:
