@@ -12,9 +12,8 @@ from typing import TypeVar
 import numpy as np
 import orjson
 
-from rag_opt.core.digests import digest, item_key
+from rag_opt.core.digests import item_key
 from rag_opt.core.documents import Corpus
-from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards
@@ -39,14 +38,14 @@ from rag_opt.parts.interfaces import (
     WithoutVectors,
 )
 from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.candidates import CandidateChecks
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable, cut_corpus
 from rag_opt.pipeline.chunk_vectors import PROJECTION, chunk_vectors, open_index, project, projection
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.feasibility import check_pipeline, searches_vectors
 from rag_opt.pipeline.keys import Keys, chunks_key, distilled_key, pipeline_keys
-from rag_opt.pipeline.normal_form import normal_form
-from rag_opt.pipeline.resources import build_reranker_resources, index_parts
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.resources import build_reranker_resources
+from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import Spent, StageTimer
 from rag_opt.store.artifacts import Store
 from rag_opt.store.values import MemoryValues, Values
@@ -54,7 +53,6 @@ from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
-_REASONS_KEPT = 20_000
 _CORPUS_SAMPLE_CHARACTERS = 100_000
 
 Cached = TypeVar("Cached")
@@ -95,11 +93,10 @@ class PipelineBuilder:
         self._texts: dict[str, CorpusText] = {}
         self._encoders: dict[EmbedderPart, Encoder] = {}
         self._scorers: dict[PairReranker, PairScorer] = {}
-        self._reasons: dict[str, str] = {}
-        self._identities: dict[str, str] = {}
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, OpenIndex] = OrderedDict()
+        self.candidates = CandidateChecks(self.check, self.texts())
 
     def _new_client(self, model: LanguageModel, who: str) -> LLMClient | None:
         if not model.configured:
@@ -184,49 +181,6 @@ class PipelineBuilder:
             embedders=self.cards,
             prompts=self.prompts,
         )
-
-    def reason_impossible(self, spec: SpecDict) -> str:
-        """Return why a pipeline cannot exist, in words; empty when it can. Each one is looked at once."""
-        written = repr(spec)
-        if written not in self._reasons:
-            if len(self._reasons) > _REASONS_KEPT:  # a long study over continuous settings
-                self._reasons.clear()
-            self._reasons[written] = self._find_reason(spec)
-        return self._reasons[written]
-
-    def _find_reason(self, spec: SpecDict) -> str:
-        try:
-            pipeline = PipelineSpec.from_dict(spec)
-        except BadInput as error:  # a rule between settings
-            return str(error)
-        try:
-            self.check(pipeline)
-        except ImpossiblePipeline as error:
-            return str(error)
-        except BadInput:  # a card or a prompt that is not there: reported where the pipeline is built
-            pass
-        return ""
-
-    def identify(self, spec: SpecDict) -> str:
-        """Return a hash that is equal for pipelines which do the same over this corpus."""
-        written = repr(spec)
-        if written not in self._identities:
-            if len(self._identities) > _REASONS_KEPT:
-                self._identities.clear()
-            self._identities[written] = self._find_identity(spec)
-        return self._identities[written]
-
-    def _find_identity(self, spec: SpecDict) -> str:
-        try:
-            pipeline = PipelineSpec.from_dict(spec)
-        except BadInput:  # a rule between settings
-            return digest(spec)
-        chunker, corpus = pipeline.chunker, self.corpus
-        # a token a character, where chunks are full; where sections and sentences end them, so many at most
-        most_chunks = corpus.characters / chunker.size / (1 - chunker.expected_overlap) + self.texts().breaks
-        parts = index_parts(pipeline, corpus.language).values()
-        compares_all = all(part.compares_all(round(most_chunks)) for part in parts if isinstance(part, VectorIndex))
-        return normal_form(pipeline, language=corpus.language, compares_all=compares_all).digest
 
     def pipeline(self, spec: PipelineSpec) -> Pipeline:
         """Return the pipeline, its chunks cut. Raises ImpossiblePipeline."""

@@ -117,12 +117,10 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     objective_set, objective_notes = objectives
     if alone is not None:
         objective_set, left_out = alone
-        baseline, enqueued = _without_answers(baseline), tuple(map(_without_answers, enqueued))
         objective_notes = [*objective_notes, _describe_no_answers(objective_set, left_out, whole)]
+    baseline, *own = (_as_run(spec, answers=alone is None) for spec in (baseline, *enqueued))
     named = settings.baseline is not None
-    baseline, dense_reference, reference_notes = fit_references(
-        without_unread_vectors(baseline), cards, dataset.corpus, named=named
-    )
+    baseline, dense_reference, notes = fit_references(baseline, cards, dataset.corpus, named=named)
     origins = describe_origins(dataset.questions)
     return Inputs(
         settings=settings,
@@ -130,19 +128,28 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         space=space,
         baseline=baseline,
         dense_reference=dense_reference,
-        enqueued=tuple(map(without_unread_vectors, enqueued)),
+        enqueued=tuple(own),
         sampler=sampler,
         sweep=bool(sweep),
         objective_set=objective_set,
         races=bool(races),
         cards=cards,
         rerankers=rerankers,
-        notes=(*dataset.notes, *origins, *space_notes, *objective_notes, *reference_notes),
+        notes=(*dataset.notes, *origins, *space_notes, *objective_notes, *_describe_changed(enqueued, own), *notes),
     )
 
 
-def _without_answers(spec: PipelineSpec) -> PipelineSpec:
-    return dataclasses.replace(spec, generator=lookup("generator", "none")())
+def _as_run(spec: PipelineSpec, *, answers: bool) -> PipelineSpec:
+    """Return a person's pipeline without answers, if none are given, and without a model that nothing of it asks."""
+    silent = spec if answers else dataclasses.replace(spec, generator=lookup("generator", "none")())
+    return without_unread_vectors(silent)
+
+
+def _describe_changed(enqueued: Sequence[PipelineSpec], own: Sequence[PipelineSpec]) -> list[str]:
+    """Return a note of each enqueued pipeline that loses its embedding model: its chunks are counted otherwise then."""
+    changed = [n for n, (one, run) in enumerate(zip(enqueued, own, strict=True)) if one.embedder != run.embedder]
+    what = "nothing of it reads vectors, so it has embedder none, whose chunks are counted by Qwen's byte pairs"
+    return [f"study.enqueue[{number}]: {what}" for number in changed]
 
 
 def _describe_no_answers(objective_set: ObjectiveSet, left_out: Sequence[str], whole: Space | None) -> str:

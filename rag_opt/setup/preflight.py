@@ -152,7 +152,7 @@ def _nothing_possible(space: Space, builder: PipelineBuilder) -> list[Problem]:
     """Return why none of some pipelines of the space can exist, if none can."""
     random, reasons = np.random.default_rng(0), Counter[str]()
     for _ in range(_DRAWN_PIPELINES):
-        reason = builder.reason_impossible(space.draw(random))
+        reason = builder.candidates.reason_impossible(space.draw(random))
         if not reason:
             return []
         reasons[reason] += 1
@@ -179,7 +179,7 @@ def _find_reason(
     reasons = Counter[str]()
     for _ in range(_DRAWN_FOR_A_VALUE):
         settings = {**space.draw_settings(slot, kind, random), **fixed}
-        reason = builder.reason_impossible({**space.draw(random), slot: {kind: settings}})
+        reason = builder.candidates.reason_impossible({**space.draw(random), slot: {kind: settings}})
         if not reason:
             return ""
         reasons[reason] += 1

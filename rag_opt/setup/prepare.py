@@ -143,7 +143,9 @@ def _bound(
     }
     earlier, transfer_notes = _learn(inputs, folder, digests)
     questions = tuple(dataset.questions[i] for i in parts.search)
-    space = dataclasses.replace(inputs.space, reason_impossible=builder.reason_impossible, identify=builder.identify)
+    space = dataclasses.replace(
+        inputs.space, reason_impossible=builder.candidates.reason_impossible, identify=builder.candidates.identify
+    )
     search = Search(
         folder=folder,
         space=space,

@@ -102,7 +102,7 @@ DIFFERENT = {
 
 
 def identities(variants: list[dict[str, Any]], builder: PipelineBuilder) -> set[str]:
-    return {builder.identify({**PIPELINE, **variant}) for variant in variants}
+    return {builder.candidates.identify({**PIPELINE, **variant}) for variant in variants}
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -133,8 +133,8 @@ def test_pipelines_of_one_identity_return_the_same(builder: PipelineBuilder, dat
     random, found = np.random.default_rng(0), dict[str, list[PipelineSpec]]()
     for _ in range(3000):
         spec = space.draw(random)
-        if "window" not in spec["expander"] and not builder.reason_impossible(spec):
-            found.setdefault(builder.identify(spec), []).append(PipelineSpec.from_dict(spec))
+        if "window" not in spec["expander"] and not builder.candidates.reason_impossible(spec):
+            found.setdefault(builder.candidates.identify(spec), []).append(PipelineSpec.from_dict(spec))
     several = [specs for specs in found.values() if len({spec.digest for spec in specs}) > 1][:12]
     assert len(several) == 12
     for specs in several:
