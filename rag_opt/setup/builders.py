@@ -111,6 +111,8 @@ def _read_documents_alone(given: PlainMapping) -> Dataset:
         return read_dataset(given)
     problems, notes = Problems(), list[str]()
     also = [str(ending) for ending in given.get("also") or ()]
-    corpus = build_corpus(read_documents(Path(str(source)), problems, notes, also=also), str(source), problems)
+    exclude = [str(pattern) for pattern in given.get("exclude") or ()]
+    documents = read_documents(Path(str(source)), problems, notes, also=also, exclude=exclude)
+    corpus = build_corpus(documents, str(source), problems)
     problems.raise_if_any()
     return Dataset(str(given.get("name", "documents")), corpus, (), tuple(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from pathlib import Path
 
@@ -92,6 +93,25 @@ def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
         assert any(f"q.jsonl:{line}" in row and expected in row for row in said.split("\n")), (line, said)
     lines = [int(line) for line in re.findall(r"^\S+q\.jsonl:(\d+)", said, re.MULTILINE)]
     assert lines == sorted(lines), "a person goes through the file from its beginning"
+
+
+def test_what_is_left_out_is_counted_by_its_reason(tmp_path: Path) -> None:
+    files = {
+        "a.md": b"Alpha", "b.txt": b" ", "c.ipynb": b"{}", "sub/d.ipynb": b"{}", "e": b"x", ".git/config": b"x",
+        "sub/.env": b"x", "logs/f.log.txt": b"long", "node_modules/g.md": b"code", "sub/node_modules/h.md": b"code",
+    }  # fmt: skip
+    read = folder(tmp_path, files, [{"question": "?"}])
+    read = dataclasses.replace(read, exclude=["*.log.txt", "*node_modules/*"])
+    data = read.read()
+    assert data.corpus.ids == ("a.md",)
+    said = "\n".join(data.notes)
+    for expected in (
+        "3 files of", "were left out: 2 .ipynb, 1 without an ending (dataset.also", "3 files of", "by dataset.exclude",
+        "2 files of", "are hidden and were left out: .git, .env", "hold no text and were left out", "b.txt",
+    ):  # fmt: skip
+        assert expected in said, (expected, said)
+    alone = dataclasses.replace(read, documents=str(tmp_path / "docs" / "a.md"))
+    assert alone.read().corpus.ids == ("a.md",) and not alone.read().notes
 
 
 def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
