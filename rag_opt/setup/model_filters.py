@@ -52,7 +52,8 @@ def filter_models(
             tree["embedder"][kind] = {**parameters, "name": Choice(tuple(kept))}
     if not tree["embedder"] and not problems:
         words_alone = _without_models(space, readers)
-        if all(words_alone.tree.values()):
+        asked_for = not any(slot == "retriever" for slot, _ in readers)
+        if asked_for and all(words_alone.tree.values()):
             named = ", ".join(f"{slot}.{kind}" for slot, kind in readers)
             reasons = "; ".join(f"{name}: {reason}" for name, reason in ruled_out.items())
             return words_alone, [f"left out: {named}, which need an embedding model, and none is left ({reasons})"]

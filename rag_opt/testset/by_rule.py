@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.core.questions import Question
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.parts.chunkers.markdown import headings
+from rag_opt.testset.passages import interleave_documents
 from rag_opt.text.sentences import split_sentences
 from rag_opt.text.trimming import trim
 
@@ -87,6 +86,11 @@ class _Found:
     span: Span
     answer: str | None = None
 
+    @property
+    def document_id(self) -> str:
+        """Id of the document where it was found."""
+        return self.span.document_id
+
 
 def make_by_rule(corpus: Corpus, *, count: int, seed: int) -> list[Question]:
     """Return up to `count` questions that the documents themselves suggest, with their evidence.
@@ -94,8 +98,8 @@ def make_by_rule(corpus: Corpus, *, count: int, seed: int) -> list[Question]:
     Questions that stand there with an answer below, definitions turned round, headings and titles, in turns; documents
     take turns, too. Each says how it was made and with what confidence. They are fewer and easier than what people ask.
     """
-    resolver, random = QuoteResolver(corpus), np.random.default_rng(seed)
-    by_kind = {kind: _shuffle(_unique(_find_all(kind, corpus)), random) for kind in CONFIDENCE}
+    resolver = QuoteResolver(corpus)
+    by_kind = {kind: interleave_documents(_unique(_find_all(kind, corpus)), seed=seed) for kind in CONFIDENCE}
     turns = itertools.chain.from_iterable(itertools.zip_longest(*by_kind.values()))
     by_text: dict[str, _Found] = {}
     for found in turns:
@@ -124,16 +128,6 @@ def _unique(every: Iterator[_Found]) -> list[_Found]:
     found = list(every)
     counts = Counter(one.text.casefold() for one in found)
     return [one for one in found if counts[one.text.casefold()] == 1]
-
-
-def _shuffle(found: Sequence[_Found], random: np.random.Generator) -> list[_Found]:
-    """Return them in a random order in which documents take turns."""
-    by_document: dict[str, list[_Found]] = {}
-    for row in random.permutation(len(found)):
-        by_document.setdefault(found[row].span.document_id, []).append(found[row])
-    groups = [by_document[name] for name in sorted(by_document)]
-    groups = [groups[row] for row in random.permutation(len(groups))]
-    return [one for one in itertools.chain.from_iterable(itertools.zip_longest(*groups)) if one is not None]
 
 
 def _find_asked(document: Document, language: str) -> Iterator[_Found]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -30,12 +31,24 @@ def cut_passages(corpus: Corpus, *, size: int) -> list[Span]:
     return passages
 
 
-def interleave_documents(passages: Sequence[Span], *, seed: int) -> list[Span]:
-    """Return the passages in a random order in which documents take turns: a long one does not fill the beginning."""
+class InDocument(Protocol):
+    """What stands in a document."""
+
+    @property
+    def document_id(self) -> str:
+        """Id of the document."""
+        ...
+
+
+Place = TypeVar("Place", bound=InDocument)
+
+
+def interleave_documents(places: Sequence[Place], *, seed: int) -> list[Place]:
+    """Return the places in a random order in which documents take turns: a long one does not fill the beginning."""
     random = np.random.default_rng(seed)
-    by_document: dict[str, list[Span]] = {}
-    for row in random.permutation(len(passages)):
-        by_document.setdefault(passages[row].document_id, []).append(passages[row])
+    by_document: dict[str, list[Place]] = {}
+    for row in random.permutation(len(places)):
+        by_document.setdefault(places[row].document_id, []).append(places[row])
     groups = [by_document[name] for name in sorted(by_document)]
     groups = [groups[row] for row in random.permutation(len(groups))]
     turns = range(max(map(len, groups), default=0))

@@ -1,4 +1,4 @@
-"""Malformed files of questions (tests/data/malformed.py): how many are read with notes, refused with their place."""
+"""Malformed files of questions (tests/data/malformed_files.py): how many are read, how many refused with their place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rag_opt.core.errors import BadInput
 from rag_opt.setup.builtins import load_built_in
-from tests.data.malformed import cases
+from tests.data.malformed_files import cases
 
 
 def measure() -> list[tuple[str, str, str]]:
@@ -23,7 +23,7 @@ def measure() -> list[tuple[str, str, str]]:
             except BadInput as error:
                 right = bool(case.refused) and case.refused in str(error)
                 counts["refused with their place" if right else f"refused otherwise: {name}"] += 1
-            except Exception as error:
+            except Exception as error:  # of any class: it is what is counted
                 counts[f"a traceback: {name}: {type(error).__name__}"] += 1
     found = ", ".join(f"{count} {what}" for what, count in counts.items())
     return [(f"{counts.total()} malformed files of SQuAD, BEIR, AutoRAG, ragas and others", found, "0 tracebacks")]

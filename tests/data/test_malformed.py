@@ -15,8 +15,9 @@ from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Dataset
 from rag_opt.setup.builtins import load_built_in
 from tests.data import malformed
+from tests.data.malformed_files import cases
 
-CASES = dict(malformed.cases())
+CASES = dict(cases())
 load_built_in()
 
 
@@ -34,17 +35,17 @@ def test_malformed_files_are_read_or_refused_with_their_place(name: str, tmp_pat
 
 
 WHOLE: dict[str, malformed.Case] = {
-    "squad": malformed._squad(malformed.squad()),
-    "beir corpus": malformed._beir({"corpus.jsonl": [{"_id": "1", "title": "Bees", "text": "They dance."}]}),
-    "beir queries": malformed._beir({"queries.jsonl": [{"_id": "a", "text": "Who dances?"}]}),
-    "ragas": malformed._testset([malformed.RAGAS]),
-    "llama": malformed._testset(
+    "squad": malformed.squad_case(malformed.squad()),
+    "beir corpus": malformed.beir_case({"corpus.jsonl": [{"_id": "1", "title": "Bees", "text": "They dance."}]}),
+    "beir queries": malformed.beir_case({"queries.jsonl": [{"_id": "a", "text": "Who dances?"}]}),
+    "ragas": malformed.testset_case([malformed.RAGAS]),
+    "llama": malformed.testset_case(
         {"queries": {"q": "Who?"}, "corpus": {"n": "A queen lays eggs."}, "relevant_docs": {"q": ["n"]}}, "t.json"
     ),
-    "own": malformed._folder([{"question": "Who?", "evidence": [["A queen lays eggs."], {"document": "a.txt"}]}]),
-    "hotpot": malformed._hotpot([malformed.HOTPOT]),
-    "multihop": malformed._multihop([malformed.ASKED]),
-    "articles": malformed._multihop([malformed.ASKED], copy.deepcopy(malformed.ARTICLES)),
+    "own": malformed.folder_case([{"question": "Who?", "evidence": [["A queen lays eggs."], {"document": "a.txt"}]}]),
+    "hotpot": malformed.hotpot_case([malformed.HOTPOT]),
+    "multihop": malformed.multihop_case([malformed.ASKED]),
+    "articles": malformed.multihop_case([malformed.ASKED], copy.deepcopy(malformed.ARTICLES)),
 }
 ODD = [None, "", "x", 0, -1, 2.5, True, [], {}, [None], {"a": None}, ["x", 1], [[]], "array([", 10**400]
 

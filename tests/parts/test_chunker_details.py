@@ -96,7 +96,7 @@ def test_a_cluster_is_bound_by_its_tokens_or_by_its_pieces() -> None:
     document = Document("d", text)
     counts = {}
     for part in (Cluster(size=24, piece=8), Cluster(size=24, piece=8, bound="pieces"), Cluster(size=64, piece=8)):
-        chunks = part.split_by_vectors(document, tokenizer=TOKENIZER, vectors=vectors)  # type: ignore[arg-type]
+        chunks = part.split_by_vectors(document, tokenizer=TOKENIZER, vectors=vectors)
         counts[part.size, part.bound] = max(text[chunk.start : chunk.end].count("Bees") for chunk in chunks)
     assert counts[24, "pieces"] <= 3 and counts[24, "tokens"] <= 3 < counts[64, "tokens"], counts
 

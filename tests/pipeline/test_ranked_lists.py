@@ -35,7 +35,7 @@ def spec_of(**slots: object) -> PipelineSpec:
         "packer": {"ranked": {"context_tokens": 100}},
         "generator": {"extractive": {}},
     }
-    return PipelineSpec.from_dict({**plain, **slots})  # type: ignore[dict-item]
+    return PipelineSpec.from_dict({**plain, **slots})
 
 
 @pytest.fixture

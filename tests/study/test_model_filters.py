@@ -86,6 +86,11 @@ def test_words_alone_need_no_model(cards: EmbedderCards) -> None:
         filter_models(space, cards, EmbedderSettings(), "zh")  # sentences of answers are compared by vectors
     with pytest.raises(BadInput, match="no model is left"):
         filter_models(Space.from_dict(SMALL, rest=PIPELINE, only={}), cards, EmbedderSettings(), "zh")
+    whole = Space.from_dict(SMALL, rest=PIPELINE, only={})
+    with pytest.raises(BadInput, match="no model is left"):  # nobody asked to do without vectors
+        filter_models(
+            dataclasses.replace(whole, tree={**whole.tree, "generator": {"none": {}}}), cards, EmbedderSettings(), "zh"
+        )
     drawn = [found.draw(np.random.default_rng(seed)) for seed in range(20)]
     assert {next(iter(spec["embedder"])) for spec in drawn} == {"none"}
     assert all(found.parameters(PipelineSpec.from_dict(spec).to_dict()) is not None for spec in drawn)

@@ -87,7 +87,7 @@ def test_a_person_says_it_in_the_terminal(
     candidates = pooled(builder, spec)
     terminal.label(ASKED, candidates, found.__setitem__)
     assert len([one for one in found.values() if one is not None]) == decided
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = console.file.getvalue()
     assert "question 1 of 2" in shown and "answer: Up to two thousand. | 2000" in shown
     if said[0] == "1 2":
         assert found[0] == (tuple(candidates[0][:2]),) and found[1] == "not_shown"
@@ -145,7 +145,7 @@ def test_nothing_that_a_person_wrote_is_ever_removed(tmp_path: Path, dataset: Da
     assert file.undecided == [0, 1, 2, 4]
     place = Span("bees.md", 0, 20)
     for row, decision in enumerate([((place,),), "not_shown", "nowhere"]):
-        file.decide(row, decision, "anna")  # type: ignore[arg-type]
+        file.decide(row, decision, "anna")
         written = [orjson.loads(line) for line in out.read_bytes().splitlines()]
         assert len(written) == 5, "all is saved after each"
         for before, after in zip(lines, written, strict=True):

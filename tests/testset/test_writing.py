@@ -85,7 +85,7 @@ def test_without_a_model_documents_are_asked_what_they_say_of_themselves() -> No
     assert by_kind["asked"] == {"How often is a hive opened?", "Why do bees swarm?"}
     assert by_kind["definition"] == {"What is a super?", "What is Propolis?", "What are Smokers?"}
     assert {"faq: Overview", "terms: Overview", "again: Overview"} < by_kind["heading"]
-    places = {one.text: said_corpus().text(one.evidence[0][0]) for one in made if one.evidence}  # type: ignore[arg-type]
+    places = {one.text: said_corpus().text(one.evidence[0][0]) for one in made if one.evidence}
     assert places["Why do bees swarm?"].startswith("A colony that has") and places["Why do bees swarm?"].endswith(
         "summer."
     )
