@@ -1,4 +1,4 @@
-"""Malformed files of questions (tests/data/malformed_files.py): how many are read, how many refused with their place."""
+"""Malformed files of questions (tests/data/malformed_files.py): how many are read, how many refused by place."""
 
 from __future__ import annotations
 
