@@ -13,8 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import score_rouge_l, score_semantic_similarity
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.documents import Span
-from rag_opt.core.questions import Question
+from rag_opt.core.questions import PageOfDocument, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.evaluation.guards import Guard
@@ -154,10 +153,14 @@ def _best_of(column: FloatArray, rows: Sequence[int], scores: FloatArray) -> Flo
 
 
 def _read_evidence(question: Question, run: Run) -> str:
-    firsts = [need[0] for need in question.evidence or () if need]
-    return " ".join(
-        run.texts.of(one) if isinstance(one, Span) else run.corpus[one.document_id].text[:_BEGINNING] for one in firsts
-    )
+    texts = list[str]()
+    for need in question.evidence or ():
+        passage = run.texts.passage_of(need[0])
+        if passage is None:
+            first, whole = need[0], run.corpus[need[0].document_id].text
+            passage = whole[first.start : first.end] if isinstance(first, PageOfDocument) else whole[:_BEGINNING]
+        texts.append(passage)
+    return " ".join(texts)
 
 
 def _pair_with_references(run: Run) -> tuple[FloatArray, list[int], list[tuple[str, str]]]:

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from objectives.ragas_metrics import score_id_based, score_non_llm_context
 from rag_opt.core.documents import Span
-from rag_opt.core.questions import Question
+from rag_opt.core.questions import PageOfDocument, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.evaluation.interfaces import ObjectiveDefaults, Requirement
@@ -52,8 +52,8 @@ def _evidence_chunk_ids(question: Question, run: Run) -> list[str]:
     chunks = run.chunks
     overlap = np.zeros(len(chunks), bool)
     for alternative in question.alternatives:
-        inside = chunks.document == run.corpus.position[alternative.document_id]
-        if isinstance(alternative, Span):
+        inside = chunks.document == run.corpus.position.get(alternative.document_id, -1)
+        if isinstance(alternative, Span | PageOfDocument):
             inside = inside & (chunks.start < alternative.end) & (chunks.end > alternative.start)
         overlap |= inside
     columns = (column[overlap].tolist() for column in (chunks.document, chunks.start, chunks.end))
@@ -74,11 +74,11 @@ class NonLLMContext(ObjectiveDefaults):
         recall, precision = (np.full(len(run.questions), np.nan) for _ in range(2))
         rows, pairs = list[int](), list[tuple[list[str], list[str]]]()
         for row, question in enumerate(run.questions):
-            spans = [need[0] for need in question.evidence or () if isinstance(need[0], Span)]
-            passages = [run.texts.of(span) for span in run.responses.contexts[row]]
-            if spans and passages:
+            evidence = [text for need in question.evidence or () if (text := run.texts.passage_of(need[0])) is not None]
+            passages = [run.texts.passage(span) for span in run.responses.contexts[row]]
+            if evidence and passages:
                 rows.append(row)
-                pairs.append((passages, [run.texts.of(span) for span in spans]))
+                pairs.append((passages, evidence))
         recall[rows], precision[rows] = score_non_llm_context(pairs)
         return {
             "ragas/non_llm_context_recall": recall,

@@ -9,7 +9,6 @@ import numpy as np
 from objectives.judging import Verdicts, arequest_verdicts, build_idle_metric
 from objectives.ragas_metrics import find_metric_class, list_sample_fields
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.documents import Span
 from rag_opt.core.questions import Question
 from rag_opt.core.strict import PlainMapping
 from rag_opt.evaluation.interfaces import Sample
@@ -91,13 +90,13 @@ def _has_required(question: Question, required: Sequence[str]) -> bool:
 def _build_sample(run: Run, row: int, fields: Sequence[str]) -> Sample:
     """Return what a metric is given of one question: those of its fields that have a value."""
     question, responses = run.questions[row], run.responses
-    spans = [need[0] for need in question.evidence or () if isinstance(need[0], Span)]
+    evidence = [text for need in question.evidence or () if (text := run.texts.passage_of(need[0])) is not None]
     whole: dict[str, str | list[str]] = {
         "user_input": question.text,
         "response": responses.answers[row].text,
-        "retrieved_contexts": [run.texts.of(span) for span in responses.contexts[row]],
+        "retrieved_contexts": [run.texts.passage(span) for span in responses.contexts[row]],
         "reference": question.reference_answer or "",
-        "reference_contexts": [run.texts.of(span) for span in spans],
+        "reference_contexts": evidence,
     }
     return {name: whole[name] for name in fields if whole[name] or name in _ALWAYS_GIVEN}
 

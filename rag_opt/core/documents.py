@@ -8,20 +8,71 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from rag_opt.core.digests import digest
 
 Metadata = Mapping[str, object]
+BlockKind = Literal[
+    "title", "heading", "paragraph", "list item", "table", "code", "quotation", "caption", "page head", "page foot",
+    "footnote", "metadata",
+]  # fmt: skip
+BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a document's structure, as its reader found it: half-open offsets of its text.
+
+    `level`: of a heading, from 1; of a list item, how deep its list is nested, from 1. `label`: the number or mark that
+    stands before it, as "4.2". `header_end`: of a table, where the rows below its header begin; 0 without a header.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+    label: str = ""
+    header_end: int = 0
+
+    def to_list(self) -> list[str | int]:
+        """Return plain data that `Block(*data)` turns back into an equal block."""
+        return [self.kind, self.start, self.end, self.level, self.label, self.header_end]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with its id, title and metadata. The text never changes after reading: every offset refers to it."""
+    """A text with its id, title and metadata. The text never changes after reading: every offset refers to it.
+
+    `blocks` do not overlap and stand in the order of the text; None where nobody looked for them. `pages`: (offset,
+    page) where the text of another page begins, pages counted from 1; empty where there are none.
+    """
 
     id: str
     text: str
     title: str = ""
     metadata: Metadata = field(default_factory=dict)
+    blocks: tuple[Block, ...] | None = None
+    pages: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def structure(self) -> list[object]:
+        """Blocks and pages as plain data, as they are stored and hashed."""
+        blocks = None if self.blocks is None else [block.to_list() for block in self.blocks]
+        return [blocks, [list(page) for page in self.pages]]
+
+
+def build_document(
+    id: str,
+    text: str,
+    title: str = "",
+    metadata: Metadata | None = None,
+    blocks: Sequence[Sequence[str | int]] | None = None,
+    pages: Sequence[Sequence[int]] = (),
+) -> Document:
+    """Return a document from plain data, `structure` as it was written."""
+    known = None if blocks is None else tuple(Block(*block) for block in blocks)  # type: ignore[arg-type]
+    return Document(id, text, title, metadata or {}, known, tuple((offset, page) for offset, page in pages))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,4 +150,4 @@ class Corpus:
     @functools.cached_property
     def digest(self) -> str:
         """Hash of everything in it; the order of the documents does not matter."""
-        return digest(sorted(digest([d.id, d.text, d.title, dict(d.metadata)]) for d in self.documents))
+        return digest(sorted(digest([d.id, d.text, d.title, dict(d.metadata), d.structure]) for d in self.documents))

@@ -5,6 +5,7 @@ RagOptError
 │   ├── UnknownSlot     a slot that nobody declared
 │   └── UnknownPart     a slot has no part of that kind
 ├── Unreadable          a file that is not what its name says
+│   └── NoText          a file that should be text and holds something else
 ├── ImpossiblePipeline  a spec that cannot exist (a chunk longer than the model reads, a forbidden pair)
 ├── ModelRefused        a model that would give silently wrong vectors
 ├── ServerFailed        a model server that does not answer a request, or answers nonsense
@@ -63,6 +64,10 @@ class UnknownPart(BadInput):
 
 class Unreadable(RagOptError):
     """A file that cannot be read as what its name says. The text goes on from the file's name: "is locked …"."""
+
+
+class NoText(Unreadable):
+    """A file that should be text by its ending and holds something else, as a picture or a program."""
 
 
 class ImpossiblePipeline(RagOptError):

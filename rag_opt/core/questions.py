@@ -18,7 +18,33 @@ class WholeDocument:
     relevance: int = 1
 
 
-Alternative = Span | WholeDocument
+@dataclass(frozen=True, slots=True)
+class PageOfDocument:
+    """Evidence that names a page. Its text is `start` to `end`: any hit that touches it satisfies the need."""
+
+    document_id: str
+    page: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostPassage:
+    """Evidence that stands in the file, and not in what the reader made of it: no hit can cover it.
+
+    `text` as it was quoted, or as another reader gave it; `document_id` is empty where nobody said in which file.
+    """
+
+    document_id: str
+    text: str
+
+    @property
+    def characters(self) -> int:
+        """How much of the evidence it is, in characters; at least one."""
+        return max(len(self.text), 1)
+
+
+Alternative = Span | WholeDocument | PageOfDocument | LostPassage
 Need = tuple[Alternative, ...]
 
 
@@ -56,12 +82,12 @@ class Question:
     @property
     def document_ids(self) -> set[str]:
         """Ids of the documents that its evidence names."""
-        return {alternative.document_id for alternative in self.alternatives}
+        return {alternative.document_id for alternative in self.alternatives if alternative.document_id}
 
     @property
     def has_spans(self) -> bool:
-        """True where any of its evidence is a span."""
-        return any(isinstance(alternative, Span) for alternative in self.alternatives)
+        """True where any of its evidence is a span, or was one before a reader lost it."""
+        return any(isinstance(alternative, Span | LostPassage) for alternative in self.alternatives)
 
 
 @dataclass(frozen=True)
@@ -101,4 +127,8 @@ def question_digest(question: Question) -> str:
 def _alternative_key(alternative: Alternative) -> list[str | int]:
     if isinstance(alternative, Span):
         return alternative.to_list()
+    if isinstance(alternative, PageOfDocument):
+        return ["page", alternative.document_id, alternative.page, alternative.start, alternative.end]
+    if isinstance(alternative, LostPassage):
+        return ["lost", alternative.document_id, alternative.text]
     return [alternative.document_id, alternative.relevance]

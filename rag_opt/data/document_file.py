@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
-from rag_opt.core.documents import Document, Metadata
+import orjson
+
+from rag_opt.core.documents import Document, Metadata, build_document
 
 MAX_CHARACTERS_IN_MEMORY = 64_000_000  # of all texts together; where there are more they go into a file
 _MAX_CHARACTERS_CACHED = 16_000_000  # of the texts that were read last from the file
@@ -42,6 +44,7 @@ class _Entry(NamedTuple):
     id: str
     title: str
     metadata: Metadata
+    structure: bytes
     start: int
     length: int
 
@@ -59,7 +62,8 @@ class DocumentsOnDisk(Sequence[Document]):
         for document in documents:
             raw = document.text.encode("utf-8", "surrogatepass")
             self._file.write(raw)
-            self._entries.append(_Entry(document.id, document.title, document.metadata, offset, len(raw)))
+            structure = orjson.dumps(document.structure)
+            self._entries.append(_Entry(document.id, document.title, document.metadata, structure, offset, len(raw)))
             offset += len(raw)
         self._file.flush()
         if by_id:
@@ -101,7 +105,8 @@ class DocumentsOnDisk(Sequence[Document]):
         if document is None:
             entry = self._entries[row]
             text = self._bytes(entry).decode("utf-8", "surrogatepass")
-            document = Document(entry.id, text, entry.title, entry.metadata)
+            blocks, pages = orjson.loads(entry.structure)
+            document = build_document(entry.id, text, entry.title, entry.metadata, blocks, pages)
             self._cached_characters += len(text)
         self._cache[row] = document
         while self._cached_characters > _MAX_CHARACTERS_CACHED and len(self._cache) > 1:

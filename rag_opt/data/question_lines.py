@@ -14,11 +14,15 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core import strict
 from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadInput, Problem, suggest_names
-from rag_opt.core.questions import Alternative, Need, Question, WholeDocument
+from rag_opt.core.questions import Alternative, LostPassage, Need, PageOfDocument, Question, WholeDocument
+from rag_opt.core.readings import describe_pages
 from rag_opt.core.strict import STRICT
+from rag_opt.core.structure import Structure
 from rag_opt.data.plain_lines import PlainLines
 from rag_opt.data.quotes import MIN_QUOTE_CHARACTERS, QuoteResolver, is_too_short
 from rag_opt.data.reading import JsonObject, Located, Problems, number_in, read_json_lines
+
+_FILES_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,8 +30,8 @@ class QuestionLine:
     """One line of a file of questions.
 
     An alternative of a need is `{"document", "start", "end"}` (with the `quote` there to be checked), `{"quote"}` (with
-    `document` if you like), `{"document", "from", "to"}` (an opening and a closing phrase), `{"document"}` (all of it,
-    with `relevance` if you like), or a bare quote.
+    `document` if you like), `{"document", "from", "to"}` (an opening and a closing phrase), `{"document", "page"}`,
+    `{"document"}` (all of it, with `relevance` if you like), or a bare quote.
     """
 
     question: Annotated[str, Doc("Text of the question.")]
@@ -48,6 +52,7 @@ _SHAPES = (
     {"quote"},
     {"quote", "document"},
     {"document", "from", "to"},
+    {"document", "page"},
     {"document"},
     {"document", "relevance"},
 )
@@ -66,6 +71,7 @@ def read_questions(
 ) -> list[Located]:
     """Return (`file:line`, question) for every good line; what is wrong with the others goes to `problems`."""
     located: list[Located] = []
+    left_out = Counter[str]()
     plain = PlainLines(
         QuestionLine,
         texts=("id", "question", "answer", "exclude"),
@@ -76,6 +82,9 @@ def read_questions(
         try:
             line = strict.load(QuestionLine, plain.read(data, where), path=where)
             evidence = resolve_evidence(line.evidence, resolver, where)
+        except _InFileLeftOut as error:
+            left_out[error.name] += 1
+            continue
         except BadInput as error:
             problems.collected += error.problems
             continue
@@ -96,9 +105,28 @@ def read_questions(
             exclude=tuple(line.exclude or ()),
         )
         located.append((where, question))
+    problems.collected[:0] = _describe_left_out(path, left_out, resolver)  # the cause comes before its effects
     if notes is not None:
         notes += plain.notes("questions")
     return located
+
+
+class _InFileLeftOut(BadInput):
+    """Evidence that names a file which is none of the documents. `name`: of the file."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__([Problem(where, f"its evidence is in {name!r}, which was left out")])
+        self.name = name
+
+
+def _describe_left_out(path: Path, counts: Counter[str], resolver: QuoteResolver) -> list[Problem]:
+    """Return one problem for all evidence in files that were left out, with the reason of each of some."""
+    if not counts:
+        return []
+    files = [f"{name} ({count}; {resolver.left_out[name]})" for name, count in counts.most_common(_FILES_NAMED)]
+    more = f", and {len(counts) - _FILES_NAMED} more files" if len(counts) > _FILES_NAMED else ""
+    what = f"{counts.total()} questions have their evidence in files that were left out: {', '.join(files)}{more}"
+    return [Problem(str(path), what)]
 
 
 def resolve_evidence(evidence: Sequence[object] | None, resolver: QuoteResolver, where: str) -> tuple[Need, ...] | None:
@@ -112,6 +140,8 @@ def resolve_evidence(evidence: Sequence[object] | None, resolver: QuoteResolver,
         for alternative in given if isinstance(given, list) else [given]:
             try:
                 alternatives += _resolve(alternative, resolver, f"{where} evidence[{number}]")
+            except _InFileLeftOut:
+                raise
             except BadInput as error:
                 problems += error.problems
         if given == []:
@@ -144,6 +174,8 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
         return [*resolver.find_twins(span)]
     if "start" in given:
         return [_to_span(given, resolver, where)]
+    if "page" in given:
+        return _resolve_page(document, given["page"], resolver, where)
     return [WholeDocument(document, _relevance(given, where))]
 
 
@@ -153,18 +185,43 @@ def _find_document(name: object, resolver: QuoteResolver, where: str) -> str:
     if isinstance(name, str) and name in known:
         return name
     same = [one for one in known if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", str(name))]
+    if isinstance(name, str) and name in resolver.left_out:
+        raise _InFileLeftOut(name, where)
     if len(same) != 1:
         raise BadInput([Problem(where, f"there is no document {name!r}{suggest_names(name, known)}")])
     return same[0]
 
 
-def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, where: str) -> list[Span]:
+def _resolve_page(document: str, page: object, resolver: QuoteResolver, where: str) -> list[Alternative]:
+    """Return the pieces of a document's text that are a page of it."""
+    found = resolver.corpus[document]
+    pages = sorted({number for _, number in found.pages})
+    if not isinstance(page, int) or isinstance(page, bool) or page < 1:
+        raise BadInput([Problem(where, f"page is {page!r}; should be a whole number of at least 1")])
+    if not pages:
+        raise BadInput([Problem(where, f"names page {page} of {document!r}, whose text has no pages")])
+    pieces = Structure.of(found).page_spans(page)
+    if not pieces and resolver.lost is not None:
+        lost = LostPassage(document, f"page {page}")
+        resolver.lost.append((where, lost))
+        return [lost]
+    if not pieces:
+        with_text = f"pages with text are {describe_pages(pages)}"
+        raise BadInput([Problem(where, f"page {page} of {document!r} has no text; {with_text}")])
+    return [PageOfDocument(document, page, *piece) for piece in pieces]
+
+
+def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, where: str) -> list[Alternative]:
     if is_too_short(quote):
         raise BadInput(
             [Problem(where, f"the quote {quote!r} is shorter than {MIN_QUOTE_CHARACTERS} characters; give offsets")]
         )
     spans = resolver.find(quote)
     in_document = [span for span in spans if document in (None, span.document_id)]
+    if not in_document and resolver.lost is not None:  # another reader may have it
+        lost = LostPassage(document or "", quote)
+        resolver.lost.append((where, lost))
+        return [lost]
     if not in_document:
         where_not = f"in {document!r}" if document is not None else "in any document"
         nearest = resolver.describe_nearest(quote, document)
@@ -224,6 +281,11 @@ def to_question_line(question: Question) -> JsonObject:
 def _to_plain(alternative: Alternative) -> JsonObject:
     if isinstance(alternative, Span):
         return {"document": alternative.document_id, "start": alternative.start, "end": alternative.end}
+    if isinstance(alternative, PageOfDocument):
+        return {"document": alternative.document_id, "page": alternative.page}
+    if isinstance(alternative, LostPassage):
+        document = {"document": alternative.document_id} if alternative.document_id else {}
+        return {**document, "quote": alternative.text}
     return {"document": alternative.document_id, "relevance": alternative.relevance}
 
 

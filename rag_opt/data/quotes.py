@@ -7,9 +7,11 @@ import functools
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from rag_opt.core.documents import Corpus, Span
+from rag_opt.core.questions import LostPassage
 from rag_opt.data.normalized_text import NormalizedText, normalize
 
 Place = tuple[int, int]
@@ -33,11 +35,14 @@ class QuoteResolver:
     """Finds quotes and locators in a corpus. The corpus is normalised once, when it is first needed.
 
     `loose`: quotes that were found by their letters and digits alone; `moved`: those with offsets of another place.
+    `left_out`: by name why a file is none of the documents. `lost`: None where every quote has to be found; else quotes
+    that were not, with where they are asked for: another reader may have them.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
+    def __init__(self, corpus: Corpus, *, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.corpus, self.left_out = corpus, left_out
         self.loose = self.moved = 0
+        self.lost: list[tuple[str, LostPassage]] | None = None
 
     @functools.cached_property
     def _normalized(self) -> list[NormalizedText]:
@@ -111,17 +116,24 @@ class QuoteResolver:
 
     def describe_nearest(self, quote: str, document_id: str | None) -> str:
         """Return `; nearest is '…' at [start, end) of 'a.md'`, looking in one document or in all; or that none is."""
+        span = self.find_like(quote, document_id, min_similarity=_MIN_SIMILARITY)
+        if span is None:
+            return "; nothing like it was found"
+        return f"; nearest is {self.corpus.text(span)[:120]!r} at [{span.start}, {span.end}) of {span.document_id!r}"
+
+    def find_like(self, quote: str, document_id: str | None, *, min_similarity: float) -> Span | None:
+        """Return the passage that is most like a quote, in one document or in all.
+
+        `min_similarity`: of 100, by rapidfuzz's partial ratio; None where nothing is as like.
+        """
         from rapidfuzz import fuzz
 
-        wanted, best, found = normalize(quote).text.strip(), _MIN_SIMILARITY, None
+        wanted, best, found = normalize(quote).text.strip(), min_similarity, None
         for start, end in self._windows(wanted, document_id):
             alignment = fuzz.partial_ratio_alignment(wanted, self._joined[0][start:end], score_cutoff=best)
             if alignment is not None and (found is None or alignment.score > best):
                 best, found = alignment.score, (start + alignment.dest_start, start + alignment.dest_end)
-        if found is None:
-            return "; nothing like it was found"
-        span = self._span(*self._fit(wanted, *self._to_words(*found)))
-        return f"; nearest is {self.corpus.text(span)[:120]!r} at [{span.start}, {span.end}) of {span.document_id!r}"
+        return None if found is None else self._span(*self._fit(wanted, *self._to_words(*found)))
 
     def _windows(self, wanted: str, document_id: str | None) -> Iterator[tuple[int, int]]:
         """Yield stretches of the joined text that share some characters with a quote, a few for each piece of it."""

@@ -12,7 +12,8 @@ import orjson
 
 from rag_opt.core.documents import Corpus, Document, Metadata, Span
 from rag_opt.core.errors import BadInput, Problem, Unreadable, suggest_names
-from rag_opt.core.questions import Question
+from rag_opt.core.questions import LostPassage, Question
+from rag_opt.data.decoding import describe_not_utf8, read_bytes
 from rag_opt.data.document_file import collect_documents
 
 JsonObject = dict[str, object]
@@ -57,11 +58,9 @@ def _file_and_line(problem: Problem) -> tuple[str, int]:
 def read_utf8(path: Path) -> str:
     """Return the text of a file, line ends as they are, without a byte order mark. Raises Unreadable."""
     try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror}") from None
+        return read_bytes(path).decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise Unreadable(_not_utf8(error)) from None
+        raise Unreadable(describe_not_utf8(error)) from None
 
 
 def read_utf8_or_report(path: Path, problems: Problems) -> str | None:
@@ -141,14 +140,9 @@ def _read_lines(path: Path, problems: Problems) -> Iterator[bytes]:
                 yield line.removeprefix(codecs.BOM_UTF8) if offset == 0 else line
                 offset += len(line)
     except UnicodeDecodeError as error:
-        problems.add(str(path), _not_utf8(error, offset))
+        problems.add(str(path), describe_not_utf8(error, offset))
     except OSError as error:
         problems.add(str(path), f"cannot be read: {error.strerror}")
-
-
-def _not_utf8(error: UnicodeDecodeError, bytes_before: int = 0) -> str:
-    bad = error.object[error.start : error.start + 1].hex()
-    return f"is not UTF-8: byte 0x{bad} at offset {bytes_before + error.start}"
 
 
 def check_unique(located_ids: Iterable[tuple[str, str]], noun: str, problems: Problems) -> None:
@@ -197,9 +191,9 @@ def check_questions(located: Iterable[Located], corpus: Corpus, problems: Proble
         for need in question.evidence or ():
             if question.exclude and all(one.document_id in question.exclude for one in need):
                 problems.add(where, f"excludes all that answers it: {', '.join(question.exclude)}")
-            kinds = {type(alternative) for alternative in need}
-            if len(kinds) > 1:
-                problems.add(where, "mixes spans and whole documents in one need; they are scored differently")
+            by_character = {isinstance(alternative, Span | LostPassage) for alternative in need}
+            if len(by_character) > 1:
+                problems.add(where, "mixes spans with pages or documents in one need; they are scored differently")
 
 
 def describe_cut_words(located: Iterable[Located], corpus: Corpus) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Span
-from rag_opt.core.questions import Question
+from rag_opt.core.questions import PageOfDocument, Question
 
 UnitKind = Literal["documents", "sections", "questions"]
 
@@ -90,10 +90,10 @@ def _sections(question: Question) -> set[str]:
     """Return the names of all sections that its evidence touches."""
     names: set[str] = set()
     for alternative in question.alternatives:
-        if isinstance(alternative, Span):
+        if isinstance(alternative, Span | PageOfDocument):
             first, last = alternative.start // _SECTION_CHARACTERS, (alternative.end - 1) // _SECTION_CHARACTERS
             names |= {f"{alternative.document_id}#{section}" for section in range(first, last + 1)}
-        else:
+        elif alternative.document_id:
             names.add(alternative.document_id)
     return names
 

@@ -33,7 +33,7 @@ def find_errors(run: Run, judged: FloatArray, labels: Labels) -> FloatArray:
     errors = []
     for row, (question, score) in enumerate(zip(run.questions, judged.tolist(), strict=True)):
         answer = run.responses.answers[row].text
-        passages = tuple(run.texts.of(span) for span in run.responses.contexts[row])
+        passages = tuple(run.texts.passage(span) for span in run.responses.contexts[row])
         keys: list[LabelKey] = [(question.text, answer, passages), (question.text, answer, ())]
         keys.append((question.text, "", passages))  # of a metric that does not look at answers
         known = next((labels[key] for key in keys if key in labels), None)

@@ -22,6 +22,7 @@ AnyInts = NDArray[np.signedinteger]
 Gains = Mapping[str, NDArray[np.float64]]
 _RANKINGS_AT_ONCE = 32
 _QUESTIONS_AT_ONCE = 256
+_EVERYWHERE = np.iinfo(np.int64).max
 _TIE = 1e-13  # equal sums: the earlier chunk first, as everywhere
 
 
@@ -244,8 +245,11 @@ def _find_overlaps(
     gold_document = np.concatenate([spans.document, documents.document])[order]
     gold_start = np.concatenate([spans.start, np.zeros_like(documents.start)])[order]
     gold_end = np.concatenate([spans.end, np.ones_like(documents.end)])[order]
+    first = np.concatenate([np.zeros_like(spans.start), documents.start])[order]  # of a page: touching it is enough
+    last = np.concatenate([np.full_like(spans.end, _EVERYWHERE), documents.end])[order]
     chunks = pool.chunks[question]
     here = (chunks >= 0) & (document[chunks] == gold_document[:, None])
+    here &= (start[chunks] < last[:, None]) & (end[chunks] > first[:, None])
     low = np.where(whole[:, None], 0, np.maximum(start[chunks], gold_start[:, None]))
     high = np.where(whole[:, None], 1, np.minimum(end[chunks], gold_end[:, None]))
     return _Overlaps(question, need, gold_start, gold_end, np.where(here, low, 0), np.where(here, high, 0))

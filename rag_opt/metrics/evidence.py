@@ -12,9 +12,10 @@ import numpy as np
 
 from rag_opt.core.arrays import FloatArray, IntArray
 from rag_opt.core.documents import Corpus, Span
-from rag_opt.core.questions import Question, WholeDocument
+from rag_opt.core.questions import LostPassage, PageOfDocument, Question, WholeDocument
 from rag_opt.metrics.offset_line import IntervalUnion, OffsetLine, expand_ranges, first_per_group
 
+_WHOLE = 1 << 40  # the end of a document, whatever its length
 _NEVER = np.iinfo(np.int64).max  # the rank of what is not in a list
 
 
@@ -44,7 +45,8 @@ class RetrievedSpans:
 class Gold:
     """All alternatives of all needs, one row each, in the order of the questions.
 
-    `questions`: how many there are. `question` and `document` number them; `need` numbers needs across questions.
+    `questions`: how many there are. `question` and `document` number them; `need` numbers needs across questions. A
+    whole document begins at 0 and ends behind every end.
     """
 
     questions: int
@@ -86,28 +88,32 @@ class DocumentScores:
 
 
 def build_span_gold(questions: Sequence[Question], corpus: Corpus) -> Gold:
-    """Return the alternatives that are spans."""
-    return _build_gold(questions, corpus, Span)
+    """Return the alternatives that are spans. What a reader lost lies in a document that no hit is of."""
+    return _build_gold(questions, corpus, (Span, LostPassage))
 
 
 def build_document_gold(questions: Sequence[Question], corpus: Corpus) -> Gold:
-    """Return the alternatives that are whole documents."""
-    return _build_gold(questions, corpus, WholeDocument)
+    """Return the alternatives that are whole documents or pages."""
+    return _build_gold(questions, corpus, (WholeDocument, PageOfDocument))
 
 
-def _build_gold(questions: Sequence[Question], corpus: Corpus, kind: type) -> Gold:
+def _build_gold(questions: Sequence[Question], corpus: Corpus, kinds: tuple[type, ...]) -> Gold:
     rows: list[tuple[int, int, int, int, int, int]] = []
-    need_number = 0
+    need_number, nowhere = 0, len(corpus.ids)
     for number, question in enumerate(questions):
+        lost = 0  # characters: what was lost lies one after the other
         for need in question.evidence or ():
             for alternative in need:
-                if not isinstance(alternative, kind):
+                if not isinstance(alternative, kinds):
                     continue
-                document = corpus.position[alternative.document_id]
-                if isinstance(alternative, Span):
-                    rows.append((number, need_number, document, alternative.start, alternative.end, 1))
+                document = corpus.position.get(alternative.document_id, nowhere)
+                if isinstance(alternative, LostPassage):
+                    rows.append((number, need_number, nowhere, lost, lost + alternative.characters, 1))
+                    lost += alternative.characters
+                elif isinstance(alternative, WholeDocument):
+                    rows.append((number, need_number, document, 0, _WHOLE, alternative.relevance))
                 else:
-                    rows.append((number, need_number, document, 0, 0, alternative.relevance))
+                    rows.append((number, need_number, document, alternative.start, alternative.end, 1))
             need_number += 1
     columns = np.array(rows, np.int64).reshape(-1, 6).T
     return Gold(len(questions), *columns)
@@ -158,7 +164,8 @@ def score_spans(hits: RetrievedSpans, gold: Gold) -> SpanScores:
 def score_documents(hits: RetrievedSpans, gold: Gold, *, k: int) -> DocumentScores:
     """Return nDCG@k (gain = relevance, discount log2(1 + rank)), recall@k and reciprocal rank over documents.
 
-    Of a need with several alternatives the first one returned counts, the others add nothing.
+    Of a need with several alternatives the first one returned counts, the others add nothing. A page that is named as
+    evidence has the rank of the first hit that touches it, among all hits.
     """
     count = gold.questions
     if not len(gold.question):
@@ -230,7 +237,21 @@ def _gold_ranks(hits: RetrievedSpans, gold: Gold) -> IntArray:
     order = np.argsort(keys, kind="stable")
     wanted = gold.question * documents + gold.document
     at = np.minimum(np.searchsorted(keys[order], wanted), len(order) - 1)
-    return np.where(keys[order][at] == wanted, rank.ravel()[order][at], _NEVER)
+    ranks: IntArray = np.where(keys[order][at] == wanted, rank.ravel()[order][at], _NEVER)
+    pages = np.flatnonzero(gold.end < _WHOLE)
+    ranks[pages] = _page_ranks(hits, gold, pages)
+    return ranks
+
+
+def _page_ranks(hits: RetrievedSpans, gold: Gold, rows: IntArray) -> IntArray:
+    """Return the rank of the first hit (0 = best) that touches each of some pages; _NEVER where none does."""
+    question = gold.question[rows]
+    touches = (
+        (hits.document[question] == gold.document[rows, None])
+        & (hits.start[question] < gold.end[rows, None])
+        & (hits.end[question] > gold.start[rows, None])
+    )
+    return np.where(touches.any(axis=1), touches.argmax(axis=1), _NEVER)
 
 
 def _document_ranks(hits: RetrievedSpans) -> IntArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,11 @@ class SizedChunker(Part, Protocol):
         """Share of a chunk, in [0, 1), that about the next one repeats."""
         ...
 
+    @property
+    def repeats_headers(self) -> bool:
+        """Whether a piece of a cut table has its header before it, where it is embedded and where it is read."""
+        ...
+
 
 @runtime_checkable
 class TextChunker(SizedChunker, Protocol):
@@ -95,6 +100,22 @@ class ChunkerDefaults:
     def expected_overlap(self) -> float:
         """Share of a chunk that about the next one repeats: none."""
         return 0.0
+
+    @property
+    def repeats_headers(self) -> bool:
+        """Whether a piece of a cut table has its header before it: no."""
+        return False
+
+
+class TableDefaults(ChunkerDefaults):
+    """The answers of a chunker with a setting `tables`."""
+
+    tables: Literal["plain", "header"]
+
+    @property
+    def repeats_headers(self) -> bool:
+        """Whether a piece of a cut table has its header before it, where it is embedded and where it is read."""
+        return self.tables == "header"
 
 
 class OverlapDefaults(ChunkerDefaults):

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import orjson
 
+from rag_opt.core.corpus_readings import CorpusReading, CorpusReadings
 from rag_opt.core.digests import item_key
 from rag_opt.core.documents import Corpus
 from rag_opt.core.registry import lookup
@@ -49,7 +50,6 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import Spent, StageTimer
 from rag_opt.store.artifacts import Store
 from rag_opt.store.values import MemoryValues, Values
-from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER
 
 _OPEN_INDEXES = 4
 _CHUNK_TABLES = 16
@@ -66,7 +66,7 @@ class PipelineBuilder:
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: Corpus | CorpusReadings,
         store: Store,
         cards: EmbedderCards,
         *,
@@ -77,7 +77,7 @@ class PipelineBuilder:
         prompts: CardLibrary[Prompt] | None = None,
         budget_tracker: BudgetTracker | None = None,
     ) -> None:
-        self.corpus = corpus
+        self.readings = corpus if isinstance(corpus, CorpusReadings) else CorpusReadings(CorpusReading(corpus))
         self.store = store
         self.cards = cards
         self.rerankers = rerankers or reranker_card_library([])
@@ -90,25 +90,32 @@ class PipelineBuilder:
         self.judge = self._new_client(resolve_judge(judge or Judge(), generator), "judge")
         self.stage_timer = StageTimer()
         self._lock = threading.RLock()
-        self._texts: dict[str, CorpusText] = {}
+        self._texts: dict[tuple[str, str, bool], CorpusText] = {}
         self._encoders: dict[EmbedderPart, Encoder] = {}
         self._scorers: dict[PairReranker, PairScorer] = {}
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, OpenIndex] = OrderedDict()
-        self.candidates = CandidateChecks(self.check, self.texts())
+        self.candidates = CandidateChecks(self.check, self.readings, self.texts)
 
     def _new_client(self, model: LanguageModel, who: str) -> LLMClient | None:
         if not model.configured:
             return None
         return LLMClient(model, self.store.values, who=who, budget_tracker=self.budget_tracker)
 
-    def texts(self, tokenizer: str = DEFAULT_TOKENIZER) -> CorpusText:
-        """Return the text of the corpus, counted by a tokenizer; the same object every time."""
+    @property
+    def corpus(self) -> Corpus:
+        """The documents as the questions were resolved on them."""
+        return self.readings.base.corpus
+
+    def texts(self, spec: PipelineSpec) -> CorpusText:
+        """Return the text that a pipeline works on, counted as it counts; the same object every time."""
+        corpus, tokenizer = self.readings.corpus(spec.reader), spec.packer.tokenizer
+        key = corpus.digest, tokenizer, spec.chunker.repeats_headers
         with self._lock:
-            if tokenizer not in self._texts:
-                self._texts[tokenizer] = CorpusText(self.corpus, tokenizer)
-            return self._texts[tokenizer]
+            if key not in self._texts:
+                self._texts[key] = CorpusText(corpus, tokenizer, repeats_headers=spec.chunker.repeats_headers)
+            return self._texts[key]
 
     def encoder(self, embedder: EmbedderPart | str) -> Encoder:
         """Return the encoder of an embedder, or of a card by its name; the same object every time.
@@ -213,7 +220,7 @@ class PipelineBuilder:
         keys = self.keys(spec)
         return Pipeline(
             spec=spec,
-            texts=self.texts(spec.packer.tokenizer),
+            texts=self.texts(spec),
             chunks=self._chunks(spec, keys.chunks, encoder),
             encoder=encoder,
             values=values,
@@ -228,39 +235,39 @@ class PipelineBuilder:
 
     def keys(self, spec: PipelineSpec) -> Keys:
         """Return the keys under which the artifacts of a pipeline are stored, built or not."""
-        return pipeline_keys(spec, self.encoder(spec.embedder), self.corpus)
+        return pipeline_keys(spec, self.encoder(spec.embedder), self.readings.corpus(spec.reader))
 
     def stored_chunks(self, spec: PipelineSpec) -> ChunkTable | None:
         """Return the chunk table of a pipeline if it is stored."""
         encoder = self.encoder(spec.embedder)
-        key = chunks_key(spec, encoder, self.corpus)
+        key = chunks_key(spec, encoder, self.readings.corpus(spec.reader))
         return self._chunks(spec, key, encoder) if self.store.has("chunks", key) else None
 
-    def corpus_tokens(self, encoder: Encoder) -> float:
-        """Return about how many tokens the corpus has, by those of its first characters."""
+    def corpus_tokens(self, encoder: Encoder, corpus: Corpus | None = None) -> float:
+        """Return about how many tokens a corpus (None: the base reading) has, by those of its first characters."""
         if encoder.tokenizer.identity not in self._tokens_per_character:
             sample, length = [], 0
-            for document in self.corpus.documents:
+            for document in (corpus or self.corpus).documents:
                 sample.append(document.text[:_CORPUS_SAMPLE_CHARACTERS])
                 length += len(sample[-1])
                 if length >= _CORPUS_SAMPLE_CHARACTERS:
                     break
             tokens = encoder.tokenizer.lengths(sample) - encoder.tokenizer.special_tokens
             self._tokens_per_character[encoder.tokenizer.identity] = float(tokens.sum()) / max(length, 1)
-        return self._tokens_per_character[encoder.tokenizer.identity] * self.corpus.characters
+        return self._tokens_per_character[encoder.tokenizer.identity] * (corpus or self.corpus).characters
 
     def truncated_chunks(self, spec: PipelineSpec) -> int:
         """Return how many chunks are longer than the model reads, the prompt before them included."""
         if not searches_vectors(spec):
             return 0
         encoder = self.encoder(spec.embedder)
-        chunks = self._chunks(spec, chunks_key(spec, encoder, self.corpus), encoder)
+        chunks = self._chunks(spec, chunks_key(spec, encoder, self.readings.corpus(spec.reader)), encoder)
         return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())
 
     def approximate_indexes(self, spec: PipelineSpec) -> int:
         """Return how many of its indexes do not compare every vector with a query."""
         encoder = self.encoder(spec.embedder)
-        count = len(self._chunks(spec, chunks_key(spec, encoder, self.corpus), encoder).tokens)
+        count = len(self._chunks(spec, chunks_key(spec, encoder, self.readings.corpus(spec.reader)), encoder).tokens)
         parts = [part for part, _ in self.keys(spec).indexes.values()]
         return sum(isinstance(part, VectorIndex) and not part.compares_all(count) for part in parts)
 
@@ -273,7 +280,7 @@ class PipelineBuilder:
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Return where the artifacts of a pipeline lie, built if need be: `chunks` and `index/<name>`."""
         pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder)
-        key = chunks_key(spec, encoder, self.corpus)
+        key = chunks_key(spec, encoder, self.readings.corpus(spec.reader))
         folders = {
             "chunks": self.store.get_or_build("chunks", key, lambda folder: self._cut_into(folder, key, spec, encoder))
         }
@@ -314,9 +321,10 @@ class PipelineBuilder:
         self.store.values.fill("took", [item_key("took", key)], lambda _: [orjson.dumps(spent)])
 
     def _cut_into(self, folder: Path, key: str, spec: PipelineSpec, encoder: Encoder) -> None:
-        with self._timed(key, f"chunk {spec.chunker.kind}", self.corpus.characters):
+        corpus = self.readings.corpus(spec.reader)
+        with self._timed(key, f"chunk {spec.chunker.kind}", corpus.characters):
             table = cut_corpus(
-                spec.chunker, self.corpus, encoder.tokenizer, vectors=lambda texts: encoder.vectors(texts, "document")
+                spec.chunker, corpus, encoder.tokenizer, vectors=lambda texts: encoder.vectors(texts, "document")
             )
             table.save(folder)
 
@@ -335,12 +343,13 @@ class PipelineBuilder:
 
     def _build_index(self, part: Index, folder: Path, spec: PipelineSpec, table: ChunkTable, encoder: Encoder) -> None:
         """Build an index; a projection of its vectors is written beside it."""
+        corpus = self.readings.corpus(spec.reader)
         if isinstance(part, TextIndex):
-            part.build_from_texts(folder, table.blocks(self.corpus, AT_ONCE), len(table))
+            part.build_from_texts(folder, table.blocks(corpus, AT_ONCE), len(table))
             return
-        blocks = chunk_vectors(spec.embedder, encoder, table, self.corpus)
+        blocks = chunk_vectors(spec.embedder, encoder, table, corpus)
         if isinstance(spec.embedder, ProjectingEmbedder):
-            by = projection(spec.embedder, encoder, table, self.corpus)
+            by = projection(spec.embedder, encoder, table, corpus)
             np.savez(folder / PROJECTION, mean=by["mean"], components=by["components"])
             blocks = (project(block, by) for block in blocks)
         part.build_from_vectors(folder, blocks, len(table))

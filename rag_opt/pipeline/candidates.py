@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import cast
 
+from rag_opt.core.corpus_readings import CorpusReadings
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
+from rag_opt.data.file_readers import Reader
 from rag_opt.parts.interfaces import VectorIndex
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.normal_form import normal_form
@@ -16,13 +20,18 @@ _KEPT = 20_000  # answers, in a long study over continuous settings
 
 
 class CandidateChecks:
-    """Answers about pipelines over one corpus, each found once.
+    """Answers about pipelines over one set of documents, each found once.
 
-    `check` raises ImpossiblePipeline or BadInput for a pipeline that cannot exist.
+    `check` raises ImpossiblePipeline or BadInput for a pipeline that cannot exist; `texts` gives what one works on.
     """
 
-    def __init__(self, check: Callable[[PipelineSpec], None], text: CorpusText) -> None:
-        self._check, self._text = check, text
+    def __init__(
+        self,
+        check: Callable[[PipelineSpec], None],
+        readings: CorpusReadings,
+        texts: Callable[[PipelineSpec], CorpusText],
+    ) -> None:
+        self._check, self._readings, self._texts = check, readings, texts
         self._reasons: dict[str, str] = {}
         self._identities: dict[str, str] = {}
 
@@ -52,9 +61,12 @@ class CandidateChecks:
             pipeline = PipelineSpec.from_dict(spec)
         except BadInput:  # a rule between settings
             return digest(spec)
-        chunker, corpus = pipeline.chunker, self._text.corpus
+        same = cast(Reader, self._readings.canonical(pipeline.reader))
+        pipeline = dataclasses.replace(pipeline, reader=same)
+        chunker, text = pipeline.chunker, self._texts(pipeline)
+        corpus = text.corpus
         # a token a character, where chunks are full; where sections and sentences end them, so many at most
-        most_chunks = corpus.characters / chunker.size / (1 - chunker.expected_overlap) + self._text.breaks
+        most_chunks = corpus.characters / chunker.size / (1 - chunker.expected_overlap) + text.breaks
         parts = index_parts(pipeline, corpus.language).values()
         compares_all = all(part.compares_all(round(most_chunks)) for part in parts if isinstance(part, VectorIndex))
         return normal_form(pipeline, language=corpus.language, compares_all=compares_all).digest

@@ -9,6 +9,9 @@ import numpy as np
 from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Corpus, Span
+from rag_opt.core.questions import Alternative, LostPassage
+from rag_opt.core.structure import Structure
+from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 from rag_opt.text.tokens import Tokenizer, TokenMap
@@ -20,16 +23,18 @@ _BREAKS = "\n.?!;:。！？।؟"
 class CorpusText:
     """Contents, tokens and sentences of one corpus, found once and kept with this object.
 
-    `tokenizer`: name of the one that budgets are counted with.
+    `tokenizer`: name of the one that budgets are counted with. `repeats_headers`: whether a passage that begins inside
+    a table has the table's header before it.
     """
 
-    def __init__(self, corpus: Corpus, tokenizer: str = DEFAULT_TOKENIZER) -> None:
-        self.corpus = corpus
+    def __init__(self, corpus: Corpus, tokenizer: str = DEFAULT_TOKENIZER, *, repeats_headers: bool = False) -> None:
+        self.corpus, self._repeats_headers = corpus, repeats_headers
         self._budget = tokenizer
         # caches of this object alone, so that they end with it
         self._tokens = functools.cache(self._read_tokens)
         self._sentences = functools.cache(self._read_sentences)
         self.digest = functools.cache(self._read_digest)
+        self.structure = functools.cache(self._read_structure)
 
     @functools.cached_property
     def breaks(self) -> int:
@@ -40,9 +45,26 @@ class CorpusText:
         """Return the content of a span."""
         return self.corpus.text(span)
 
+    def header(self, span: Span) -> str:
+        """Return what a piece of a table lacks before it is read: its caption and header; empty elsewhere."""
+        return self.structure(span.document_id).table_header(span.start) if self._repeats_headers else ""
+
+    def passage(self, span: Span) -> str:
+        """Return a passage as it is read: its content, and the header before a piece of a table."""
+        header = self.header(span)
+        return f"{header}\n{self.of(span)}" if header else self.of(span)
+
+    def passage_of(self, evidence: Alternative) -> str | None:
+        """Return the text of evidence that is a passage; None for a page or a whole document."""
+        if isinstance(evidence, Span):
+            return self.of(evidence)
+        return evidence.text if isinstance(evidence, LostPassage) else None
+
     def tokens(self, span: Span) -> int:
         """Return the size of a span in tokens of the tokenizer that budgets are counted with."""
-        return self._tokens(span.document_id).count(span.start, span.end)
+        header = self.header(span)
+        more = len(find_tokenizer(self._budget).starts(header)) if header else 0
+        return self._tokens(span.document_id).count(span.start, span.end) + more
 
     def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
         """Return the sentences that lie whole inside a span; one of more than `most_tokens` is cut into several."""
@@ -53,6 +75,11 @@ class CorpusText:
 
     def _read_digest(self, document_id: str) -> str:
         return digest(self.corpus[document_id].text)
+
+    def _read_structure(self, document_id: str) -> Structure:
+        """Return the structure of a document; where no reader gave one, as Markdown has it."""
+        document = self.corpus[document_id]
+        return Structure(document.text, blocks_of(document), document.pages)
 
     def _read_tokens(self, document_id: str) -> TokenMap:
         return TokenMap(find_tokenizer(self._budget).starts(self.corpus[document_id].text))

@@ -58,7 +58,7 @@ class Generation:
         assert self._llm_client is not None
         prompt = self._prompt(part.prompt)
         arranged = [part.arrange(context) for context in contexts]
-        texts = [[self._texts.of(span) for span in context] for context in arranged]
+        texts = [[self._texts.passage(span) for span in context] for context in arranged]
         # a question whose retrieval failed has no score anyway
         rows = [row for row in range(len(questions)) if not usage.failed[row]]
         requests = [part.request(questions[row].text, texts[row], prompt) for row in rows]

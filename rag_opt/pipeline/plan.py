@@ -105,7 +105,7 @@ class Planner:
         self._builder.check(spec)
         builder, encoder, count = self._builder, self._builder.encoder(spec.embedder), len(self._questions)
         keys, (chunks, tokens) = builder.keys(spec), self._expected(spec, encoder)
-        corpus = builder.corpus
+        corpus = builder.readings.corpus(spec.reader)
         stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
         if encoder.made_here:
             stages.append(_expected(f"distil {encoder.card.id}", encoder.files_digest, 1, 1))
@@ -145,7 +145,7 @@ class Planner:
 
     def _chunk(self, spec: PipelineSpec, key: str) -> Stage:
         done = self._builder.store.has("chunks", key)
-        corpus = self._builder.corpus
+        corpus = self._builder.readings.corpus(spec.reader)
         count, work = len(corpus.documents), 0 if done else corpus.characters
         return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
 
@@ -185,16 +185,16 @@ class Planner:
             return Stage(name, made, count, count, tokens, counted=False)
         if isinstance(spec.embedder, LateChunkingEmbedder):
             return Stage(name, made, len(table), len(table), self._expected(spec, encoder)[1], counted=False)
-        sizes = self._sizes(table, encoder)
+        sizes = self._sizes(table, encoder, spec)
         missing = sizes.keys() - builder.store.values.find_known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
         return Stage(name, made, len(missing), len(sizes), read)
 
-    def _sizes(self, table: ChunkTable, encoder: Encoder) -> dict[bytes, int]:
+    def _sizes(self, table: ChunkTable, encoder: Encoder, spec: PipelineSpec) -> dict[bytes, int]:
         """Return tokens by the key of each chunk's vector, worked out once: it hashes every text."""
-        known = (table.digest, encoder.vectors_key)
+        known = (f"{table.digest} {spec.reader!r}", encoder.vectors_key)
         if known not in self._tokens:
-            keys = encoder.keys(table.texts(self._builder.corpus), "document")
+            keys = encoder.keys(table.texts(self._builder.readings.corpus(spec.reader)), "document")
             self._tokens[known] = dict(zip(keys, table.tokens.tolist(), strict=True))
         return self._tokens[known]
 
@@ -222,7 +222,7 @@ class Planner:
     def _expected(self, spec: PipelineSpec, encoder: Encoder) -> tuple[int, float]:
         """Return (chunks, tokens to embed) of a corpus that was not cut so yet, from its length and the chunker."""
         size, overlap = spec.chunker.size, spec.chunker.expected_overlap
-        tokens = self._builder.corpus_tokens(encoder) / (1 - overlap)
+        tokens = self._builder.corpus_tokens(encoder, self._builder.readings.corpus(spec.reader)) / (1 - overlap)
         count = max(round(tokens / size), 1)
         return count, tokens + count * encoder.tokenizer.special_tokens
 

@@ -12,6 +12,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.data.file_readers import Reader
 from rag_opt.parts.interfaces import (
     Chunker,
     Embedder,
@@ -26,9 +27,9 @@ from rag_opt.parts.interfaces import (
 )
 
 SpecDict = dict[str, dict[str, PlainDict]]  # slot -> kind -> setting -> value
-SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
+SLOTS = ("reader", "chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
 # what a pipeline has in slots that it does not name
-DEFAULT_PARTS: SpecDict = {"query": {"none": {}}, "expander": {"none": {}}}
+DEFAULT_PARTS: SpecDict = {"reader": {"builtin": {}}, "query": {"none": {}}, "expander": {"none": {}}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class PipelineSpec:
     Written as slot -> kind -> settings: `{"chunker": {"fixed": {"size": 160}}}`.
     """
 
+    reader: Reader
     chunker: Chunker
     embedder: EmbedderPart
     query: Query

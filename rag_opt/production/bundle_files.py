@@ -29,7 +29,7 @@ import yaml
 from rag_opt import __version__
 from rag_opt.core import strict
 from rag_opt.core.digests import versions
-from rag_opt.core.documents import Corpus, Document
+from rag_opt.core.documents import Corpus, build_document
 from rag_opt.core.errors import BadBundle, BadInput
 from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
@@ -87,8 +87,10 @@ def write_bundle(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fac
     if isinstance(spec.generator, LLMGenerator):
         _write_prompt(folder, spec.generator.prompt, builder.prompts.read(spec.generator.prompt))
     with (folder / "documents.jsonl").open("wb") as file:
-        for d in builder.corpus.documents:
-            line = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
+        for d in builder.readings.corpus(spec.reader).documents:
+            blocks, pages = d.structure
+            line: PlainDict = {"id": d.id, "text": d.text, "title": d.title, "metadata": dict(d.metadata)}
+            line |= {"blocks": blocks, "pages": pages}
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     for name, source in builder.folders(spec).items():
         shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
@@ -188,7 +190,7 @@ def load_bundle(
 
     pipeline = Pipeline(
         spec=spec,
-        texts=CorpusText(corpus, _find_budget_tokenizer(folder, spec)),
+        texts=CorpusText(corpus, _find_budget_tokenizer(folder, spec), repeats_headers=spec.chunker.repeats_headers),
         chunks=chunks,
         encoder=encoder,
         values=values,
@@ -241,7 +243,9 @@ def _blaming(folder: Path, name: str) -> Iterator[Path]:
 
 def _read_corpus(folder: Path, language: str) -> Corpus:
     with _blaming(folder, "documents.jsonl") as path, path.open("rb") as lines:
-        return Corpus(collect_documents((Document(**orjson.loads(line)) for line in lines), by_id=False), language)
+        return Corpus(
+            collect_documents((build_document(**orjson.loads(line)) for line in lines), by_id=False), language
+        )
 
 
 def _find_budget_tokenizer(folder: Path, spec: PipelineSpec) -> str:

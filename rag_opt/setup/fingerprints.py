@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rag_opt.core import strict
+from rag_opt.core.corpus_readings import CorpusReadings
 from rag_opt.core.digests import digest
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
@@ -23,12 +24,12 @@ _FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", 
 
 
 def input_digests(
-    dataset: Dataset, space: Space, objective_set: ObjectiveSet, baseline: PipelineSpec
+    dataset: Dataset, space: Space, objective_set: ObjectiveSet, baseline: PipelineSpec, *, readings: CorpusReadings
 ) -> dict[str, str]:
     """Return the digest of each input, by the words that a person is told of it."""
     objectives = (objective_set.optimised, *objective_set.against)
     return {
-        "corpus": dataset.corpus.digest,
+        "corpus": readings.digest,
         "language of the documents": dataset.corpus.language,
         "set of questions": dataset.questions_digest,
         "objective": digest([[objective.kind, strict.dump(objective)] for objective in objectives]),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rag_opt.core import strict
+from rag_opt.core.corpus_readings import CorpusReadings
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import kinds, load_parts, lookup
@@ -21,12 +23,13 @@ from rag_opt.models.llm.settings import resolve_judge
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.pipeline.normal_form import without_unread_vectors
 from rag_opt.pipeline.spec import PipelineSpec, part_from
-from rag_opt.setup.builders import read_dataset
 from rag_opt.setup.builtins import load_built_in
+from rag_opt.setup.datasets import find_readers, read_dataset
 from rag_opt.setup.model_filters import filter_models, find_forbidden_rerankers, fit_references
 from rag_opt.setup.objectives import build_objective_set, leave_out_answers
 from rag_opt.setup.preflight import find_llm_problems
 from rag_opt.setup.schema import Settings
+from rag_opt.store.artifacts import Store
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.samplers.interfaces import ChecksSpace, Sampler
 from rag_opt.study.space.space import Space
@@ -40,11 +43,15 @@ Value = TypeVar("Value")
 class Inputs:
     """Everything that a config names, read. `sweep`: whether lists are swept; `races`: whether pipelines race.
 
+    `readings`: the documents by every reader of the space. `store` opens the artifacts, the same every time.
+
     `dense_reference`: whether vectors alone are a reference beside the baseline.
     """
 
     settings: Settings
     dataset: Dataset
+    readings: CorpusReadings
+    store: Callable[[], Store]
     space: Space
     baseline: PipelineSpec
     dense_reference: bool
@@ -74,25 +81,34 @@ class _Attempts:
             return None
 
 
-def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
-    """Return everything that a composed config names. Raises BadInput with all that is wrong with it."""
+def read_inputs(
+    composed: PlainMapping, conf_folders: Sequence[Path], announce: Callable[[str], None] = lambda _: None
+) -> Inputs:
+    """Return everything that a composed config names. Raises BadInput with all that is wrong with it.
+
+    `announce`: told how far the documents are read.
+    """
     load_built_in()
     attempt = _Attempts()
     settings = attempt(strict.load, Settings, dict(composed))
     if settings is None:  # the data can be looked at all the same
-        attempt(read_dataset, composed.get("dataset") or {})
+        attempt(read_dataset, dict(composed.get("dataset") or {}))
         raise BadInput(attempt.problems)
     attempt(load_parts, settings.plugins)
     attempt(_refuse_without_objectives, settings.plugins)
     cards = embedder_card_library(conf_folders).with_changes(settings.embedder.cards)
     rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
-    dataset = attempt(read_dataset, settings.dataset)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
     baseline = (
         attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
     )
     enqueued = attempt(read_enqueued, settings, conf_folders)
     whole = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
+    store = functools.cache(lambda: open_store(settings))
+    own_specs = [spec for spec in (pipeline, baseline, *(enqueued or ())) if spec is not None]
+    readers = attempt(find_readers, whole, own_specs) if whole is not None else []
+    read = attempt(read_dataset, settings.dataset, readers or [], values=lambda: store().values, announce=announce)
+    dataset, readings = read if read is not None else (None, None)
     answers = whole is None or set(whole.tree["generator"]) != {"none"}
     known = dataset is not None and bool(kinds("objective"))
     objectives = attempt(_read_objectives, settings, dataset, answers) if known else None
@@ -107,6 +123,7 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     if (
         attempt.problems
         or dataset is None
+        or readings is None
         or space is None
         or baseline is None
         or enqueued is None
@@ -125,6 +142,8 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
     return Inputs(
         settings=settings,
         dataset=dataset,
+        readings=readings,
+        store=store,
         space=space,
         baseline=baseline,
         dense_reference=dense_reference,
@@ -137,6 +156,15 @@ def read_inputs(composed: PlainMapping, conf_folders: Sequence[Path]) -> Inputs:
         rerankers=rerankers,
         notes=(*dataset.notes, *origins, *space_notes, *objective_notes, *_describe_changed(enqueued, own), *notes),
     )
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store of a run. Raises BadInput where its folder cannot be written."""
+    outputs = Path(settings.outputs)
+    try:
+        return Store(outputs / "store")
+    except OSError as error:
+        raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
 
 
 def _as_run(spec: PipelineSpec, *, answers: bool) -> PipelineSpec:

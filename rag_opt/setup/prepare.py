@@ -35,7 +35,6 @@ from rag_opt.setup.preflight import (
 )
 from rag_opt.setup.schema import ObjectiveSettings, Settings
 from rag_opt.setup.space_models import SpaceModels
-from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.reserve import share_for_trials
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.references import reference_pipelines
@@ -80,7 +79,7 @@ def prepare(
 
     Raises BadInput listing everything that is wrong with the settings and the data.
     """
-    inputs = read_inputs(composed, conf_folders)
+    inputs = read_inputs(composed, conf_folders, announce)
     models = SpaceModels.of(inputs.space, inputs.baseline, inputs.objective_set)
     downloads = describe_downloads(models, inputs.cards, inputs.rerankers)
     if downloads:
@@ -95,13 +94,9 @@ def _checked_builder(
     inputs: Inputs, models: SpaceModels, conf_folders: Sequence[Path], folder: StudyFolder
 ) -> tuple[PipelineBuilder, list[str]]:
     """Return what builds the pipelines, if everything that was read fits together; and notes."""
-    settings, outputs = inputs.settings, Path(inputs.settings.outputs)
-    try:
-        store = Store(outputs / "store")
-    except OSError as error:
-        raise BadInput([Problem("outputs", f"{outputs} cannot be written: {error.strerror}")]) from None
+    settings, store = inputs.settings, inputs.store()
     kept = folder.kept_runtimes()
-    builder = new_builder(settings, inputs.dataset.corpus, store, inputs.cards, conf_folders, kept=kept)
+    builder = new_builder(settings, inputs.readings, store, inputs.cards, conf_folders, kept=kept)
     references = reference_pipelines(inputs.baseline, dense=inputs.dense_reference)
     problems, notes = find_problems(inputs.space, references, inputs.enqueued, models, builder), list[str]()
     try:
@@ -137,7 +132,7 @@ def _bound(
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
-        **input_digests(dataset, inputs.space, inputs.objective_set, inputs.baseline),
+        **input_digests(dataset, inputs.space, inputs.objective_set, inputs.baseline, readings=inputs.readings),
         "set of models": models_digest(inputs.space, inputs.baseline, inputs.objective_set, models, builder),
         "split": digest([study.search_share, parts.unit_kind, sorted(dataset.questions[i].id for i in parts.search)]),
     }

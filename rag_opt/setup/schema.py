@@ -55,6 +55,7 @@ class StudySettings:
 class OnlySettings:
     """Kinds of each slot that are kept."""
 
+    reader: Kinds = None
     chunker: Kinds = None
     embedder: Kinds = None
     query: Kinds = None
@@ -143,7 +144,7 @@ class QuestionSettings:
 class Settings:
     """All of a composed config."""
 
-    dataset: Annotated[PlainDict, Doc("The data set: its reader and the reader's settings.")]
+    dataset: Annotated[PlainDict, Doc("The data set: its format and where it lies.")]
     space: Annotated[PlainDict, Doc("The search space: slot -> kind -> parameter -> choices or range.")]
     pipeline: Annotated[PlainDict, Doc("The default pipeline: trial 0, and slots that the space leaves out.")]
     objective: Annotated[ObjectiveSettings, Doc("The objectives.")]

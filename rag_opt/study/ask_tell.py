@@ -188,7 +188,7 @@ class _Loop:
         for position, trial in enumerate(trials):
             if trial.value is None or trial.spec not in search.space:
                 continue
-            index = digest([trial.spec.get(slot) for slot in ("chunker", "embedder")])
+            index = digest([trial.spec.get(slot) for slot in ("reader", "chunker", "embedder")])
             if index in self._sweeps:
                 continue
             best = search.best(trials[: position + 1]) or trial

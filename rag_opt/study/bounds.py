@@ -28,6 +28,7 @@ def measure_bounds(search: Search, spec: PipelineSpec, questions: Sequence[Quest
     if isinstance(generator, PassagesOnly):
         return {}
     pipeline, objective_set = search.builder.pipeline(spec), search.objective_set
+    questions = search.builder.readings.localise(spec.reader, questions)
     without_context = generator.closed_book() if isinstance(generator, LLMGenerator) else generator
     empty: list[tuple[Span, ...]] = [()] * len(questions)
     asked = {

@@ -93,7 +93,7 @@ def evaluate(
     finalist: bool = False,
 ) -> Evaluation:
     """Ask a pipeline some questions and score it: a function of its arguments and the store alone."""
-    run = ask(builder.pipeline(spec), questions)
+    run = ask(builder.pipeline(spec), builder.readings.localise(spec.reader, questions))
     resources = ScoringResources(builder.encoder, builder.judge)
     objectives = objective_set.objectives(finalist=finalist)
     scored = score_all(objectives, run, resources, builder.store.values)

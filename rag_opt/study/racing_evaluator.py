@@ -74,7 +74,8 @@ class RacingEvaluator:
 
     def _evidence_recall(self, spec: PipelineSpec) -> FloatArray:
         builder, questions = self._search.builder, self._search.questions
-        return score_evidence_recall(builder.pipeline(spec).retrieve(questions).hits, questions, builder.corpus)
+        corpus, there = builder.readings.corpus(spec.reader), builder.readings.localise(spec.reader, questions)
+        return score_evidence_recall(builder.pipeline(spec).retrieve(there).hits, there, corpus)
 
 
 def _describe_loss(metric: str, gain: Interval, best: Trial) -> str:

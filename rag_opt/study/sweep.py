@@ -88,7 +88,8 @@ def sweep(
     Only the lists that a hybrid of the space fuses are rearranged (without a hybrid, those of the pipeline itself):
     what is swept must not depend on what else happens to be stored. BM25 with other settings is another index.
     """
-    with_evidence = [question for question in questions if question.answerable and question.evidence]
+    there = builder.readings.localise(spec.reader, questions)
+    with_evidence = [question for question in there if question.answerable and question.evidence]
     if not with_evidence:
         return None
     scored: list[_Scored] = []

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rag_opt.core.documents import Corpus, Document, Span
+from rag_opt.core.documents import Block, Corpus, Document, Span
 from rag_opt.core.questions import Question
+from rag_opt.core.structure import heading_title
 from rag_opt.data.quotes import QuoteResolver
-from rag_opt.parts.chunkers.markdown import headings
 from rag_opt.testset.passages import interleave_documents
+from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.sentences import split_sentences
 from rag_opt.text.trimming import trim
 
@@ -24,6 +25,7 @@ _NAMES = {
     "heading": "a heading",
     "title": "a title",
 }
+_BEGINNING = 2000  # characters, in which a heading says what a title would
 _QUESTION_MARKS = "?？؟;"
 # a heading, or a paragraph by itself
 _ASKED = re.compile(
@@ -187,10 +189,11 @@ def _find_headings(corpus: Corpus) -> Iterator[_Found]:
     """Yield headings with what stands below them; one that stands in many documents with the title before it."""
     sections: list[tuple[str, str, Span]] = []
     for document in corpus.documents:
-        places = headings(document.text)
-        for number, (place, _, title) in enumerate(places):
-            line_end = document.text.find("\n", place)
-            next_one = places[number + 1][0] if number + 1 < len(places) else len(document.text)
+        places = _headings(document)
+        for number, block in enumerate(places):
+            title = heading_title(document.text[block.start : block.end])
+            line_end = document.text.find("\n", block.start)
+            next_one = places[number + 1].start if number + 1 < len(places) else len(document.text)
             body = _body(document.text[:next_one], line_end) if 0 <= line_end < next_one else None
             if body is not None and not title.endswith(tuple(_QUESTION_MARKS)):
                 sections.append((title, document.title, Span(document.id, *body)))
@@ -202,10 +205,16 @@ def _find_headings(corpus: Corpus) -> Iterator[_Found]:
             yield _Found("heading", text, span)
 
 
+def _headings(document: Document) -> list[Block]:
+    return [block for block in blocks_of(document) if block.kind == "heading"]
+
+
 def _find_title(document: Document, language: str) -> Iterator[_Found]:
     """Yield the title of a document, where it is one of words, with its first paragraphs."""
     title = " ".join(document.title.split())
-    if not _TITLE_WORDS[0] <= len(title.split()) <= _TITLE_WORDS[1] or headings(document.text[:2000]):
+    if not _TITLE_WORDS[0] <= len(title.split()) <= _TITLE_WORDS[1] or any(
+        block.start < _BEGINNING for block in _headings(document)
+    ):
         return
     start = len(title) if document.text.startswith(title) else 0
     body = _body(document.text, start)

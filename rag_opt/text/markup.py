@@ -1,4 +1,4 @@
-"""HTML and XML as text. From HTML what can be seen, headings and list items as in Markdown, table cells apart."""
+"""HTML and XML as trees, by lxml."""
 
 from __future__ import annotations
 
@@ -8,63 +8,64 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+DEEPEST = 250  # elements inside one another: more than any page needs, fewer than parsers and this program bear
 
-class _HtmlElement(Protocol):
+
+class HtmlElement(Protocol):
     """The part of lxml's HTML elements that is used here; its stubs do not know them."""
 
+    tag: object
     text: str | None
     tail: str | None
 
-    def __iter__(self) -> Iterator[_HtmlElement]: ...
-    def iter(self, *tags: str) -> Iterator[_HtmlElement]: ...
-    def find(self, path: str) -> _HtmlElement | None: ...
-    def getnext(self) -> _HtmlElement | None: ...
-    def remove(self, child: _HtmlElement) -> None: ...
-    def drop_tree(self) -> None: ...
-    def text_content(self) -> str: ...
+    def __iter__(self) -> Iterator[HtmlElement]:
+        """Yield the children."""
+        ...
+
+    def iter(self, *tags: str) -> Iterator[HtmlElement]:
+        """Yield the element and all in it, of some names."""
+        ...
+
+    def find(self, path: str) -> HtmlElement | None:
+        """Return the first element at a path."""
+        ...
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute."""
+        ...
+
+    def getparent(self) -> HtmlElement | None:
+        """Return what it lies in."""
+        ...
+
+    def drop_tree(self) -> None:
+        """Take it away, and keep the text behind it."""
+        ...
+
+    def text_content(self) -> str:
+        """Return all text in it."""
+        ...
 
 
-_BLOCKS = "p div section article li ul ol table tr h1 h2 h3 h4 h5 h6 pre blockquote br dt dd figure main header footer"
-_UNSEEN = ("script", "style", "noscript", "template", "head")
+def parse_html(html: str) -> tuple[HtmlElement | None, bool]:
+    """Return the root of a page, and whether anything was nested so deep that the parser left it out.
 
-
-def html_to_text(html: str) -> str:
-    """Return the visible text of a page: scripts and styles left out, block elements on lines of their own."""
+    None where there is no element at all.
+    """
     from lxml import html as parser
 
+    reading = parser.HTMLParser(encoding="utf-8", huge_tree=True)
     try:
-        root = parser.document_fromstring(html.encode(), parser=parser.HTMLParser(encoding="utf-8"))
+        root = parser.document_fromstring(html.encode("utf-8", "replace"), parser=reading)
     except (parser.etree.ParserError, ValueError):
-        return ""
-    page = cast(_HtmlElement, root)
-    for element in [*page.iter(*_UNSEEN)]:
-        element.drop_tree()
-    for level in range(1, 7):
-        for element in page.iter(f"h{level}"):
-            element.text = f"{'#' * level} {element.text or ''}"
-    for element in page.iter("li"):
-        element.text = f"- {(element.text or '').lstrip()}"
-    for element in [*page.iter("td", "th")]:
-        if element.find(".//table") is None:  # a cell is one line, whatever stands in it
-            content = " ".join(element.text_content().split())
-            for child in [*element]:
-                element.remove(child)
-            element.text = content
-        if element.getnext() is not None:
-            element.tail = f" | {element.tail or ''}"
-    for element in page.iter(*_BLOCKS.split()):
-        element.text = "\n" + (element.text or "")
-        element.tail = "\n" + (element.tail or "")
-    return _without_empty_lines(page.text_content())
+        return None, False
+    cut = any("depth" in entry.message.lower() for entry in reading.error_log)
+    return cast(HtmlElement, root), cut
 
 
-def _without_empty_lines(text: str) -> str:
-    """Return the lines that say something, white space collapsed; one empty line stays where there were several."""
-    kept: list[str] = []
-    for line in (" ".join(line.split()) for line in text.splitlines()):
-        if line.strip("-#| ") or (not line and kept and kept[-1]):
-            kept.append(line)
-    return "\n".join(kept).strip()
+def tag_of(element: HtmlElement) -> str:
+    """Return the name of an element in small letters; empty for a comment."""
+    return element.tag.lower() if isinstance(element.tag, str) else ""
 
 
 def parse_xml(content: bytes) -> _Element:

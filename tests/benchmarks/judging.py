@@ -26,7 +26,7 @@ from rag_opt.models.llm.settings import Judge, Request
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.builtins import load_built_in
-from rag_opt.setup.inputs import read_dataset
+from rag_opt.setup.datasets import read_dataset
 from rag_opt.store.artifacts import Store
 from rag_opt.store.values import MemoryValues
 from tests.faulty_judge import CONNECTION, FAULTS, FaultyJudge
@@ -92,7 +92,7 @@ def _slow_server() -> Iterator[tuple[str, Any]]:
 
 def _run(folder: Path, url: str) -> tuple[Run, PipelineBuilder]:
     load_built_in(["objectives"])
-    dataset = read_dataset({"reader": "python_reference"})
+    dataset = read_dataset({"format": "python_reference"})
     asked = [q for q in dataset.questions if q.answerable and q.reference_answer]
     more = [dataclasses.replace(q, id=f"{q.id}-again", text=f"Please say: {q.text}") for q in asked]
     questions = [*asked, *more][:QUESTIONS]

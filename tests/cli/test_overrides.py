@@ -215,7 +215,7 @@ def test_all_problems_of_settings_and_data_come_at_once(tmp_path: Path) -> None:
             "names ndcg, evidence_recall; should be one objective",
         ),
         ("sampler=grid space.retriever.weighted.weight=0.0..1.0", "sampler: a grid over this space is endless"),
-        ("study.trials=0 dataset.reader=nothing", "dataset.reader: no dataset is called 'nothing'"),
+        ("study.trials=0 dataset.format=nothing", "dataset.format: no dataset is called 'nothing'"),
         ("study.racing=on +objective.against.context_tokens={}", "study.racing: is on, but a race needs one objective"),
         ("device=tpu", "device: is 'tpu'"),
         ("sampler.sweep=perhaps", "sampler.sweep: is 'perhaps'; should be on or off"),

@@ -9,8 +9,8 @@ import pytest
 
 from rag_opt.core.errors import BadInput, Unreadable
 from rag_opt.data.datasets.folder import Folder
-from rag_opt.data.readers import readers_by_suffix
-from rag_opt.text.markup import html_to_text
+from rag_opt.data.formats import formats_by_suffix
+from rag_opt.text.html_reading import read_html
 
 TYPES = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">{}</Types>'
 RELS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>'
@@ -24,9 +24,9 @@ P = (
 
 
 def read(path: Path) -> str:
-    reader = readers_by_suffix().get(path.suffix)
-    assert reader is not None
-    return reader.read(path)
+    format_ = formats_by_suffix().get(path.suffix)
+    assert format_ is not None
+    return format_.read(path, encoding=None).text
 
 
 def zipped(path: Path, files: dict[str, str]) -> Path:
@@ -150,11 +150,11 @@ def test_docx_with_headings_and_tables(tmp_path: Path) -> None:
 
 def test_pptx_in_the_order_of_the_slides(tmp_path: Path) -> None:
     text = read(a_pptx(tmp_path / "a.pptx"))
-    assert text == "# First shown\nA body.\n\n# Second shown\nSeal | A-17\nSay it slowly."
+    assert text == "# First shown\n\nA body.\n\n# Second shown\n\n| Seal | A-17 |\n\nSay it slowly."
 
 
 def test_epub_in_the_order_of_the_spine(tmp_path: Path) -> None:
-    assert read(an_epub(tmp_path / "a.epub")) == "# First\n\n- one\n\n- two\n\n## Last\n\nThe end."
+    assert read(an_epub(tmp_path / "a.epub")) == "# First\n\n- one\n- two\n\n## Last\n\nThe end."
 
 
 def test_pdf_without_what_runs_along_its_pages(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_pdf_without_what_runs_along_its_pages(tmp_path: Path) -> None:
 
 def test_html_cells_and_headings_stay_apart() -> None:
     page = "<body><h2>Parts</h2><table><tr><td>Seal</td><td>A-17</td></tr></table><script>no</script></body>"
-    assert html_to_text(page) == "## Parts\n\nSeal | A-17"
+    assert read_html(page).text == "## Parts\n\n| Seal | A-17 |"
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".docx", ".pptx", ".epub"])
@@ -197,8 +197,8 @@ def test_a_zip_of_another_kind_is_unreadable(tmp_path: Path) -> None:
             read(zipped(tmp_path / f"other{suffix}", {"a.txt": "hello"}))
 
 
-def test_files_that_no_reader_reads_have_none() -> None:
-    assert ".png" not in readers_by_suffix() and ".pdf" in readers_by_suffix()
+def test_endings_that_nobody_reads_are_unknown() -> None:
+    assert ".png" not in formats_by_suffix() and ".pdf" in formats_by_suffix()
 
 
 def test_a_folder_of_all_formats_is_read(tmp_path: Path) -> None:
@@ -206,13 +206,13 @@ def test_a_folder_of_all_formats_is_read(tmp_path: Path) -> None:
     docs.mkdir()
     a_docx(docs / "a.docx"), a_pptx(docs / "b.pptx"), an_epub(docs / "c.epub")
     a_pdf(docs / "d.pdf", [["Only this."]]), a_pdf(docs / "scan.pdf", [[]])
-    (docs / "e.py").write_text("def f():\n    return 1\n")
+    (docs / "e.log").write_text("12:00 started\n")
     (tmp_path / "q.jsonl").write_text('{"question": "What is to be worn?", "evidence": ["Wear goggles & gloves."]}')
     reader = {"documents": str(docs), "questions": str(tmp_path / "q.jsonl")}
     data = Folder(**reader).read()
     assert [one.id for one in data.corpus.documents] == ["a.docx", "b.pptx", "c.epub", "d.pdf"]
     assert any("hold no text" in note and "scan.pdf" in note for note in data.notes)
-    assert "e.py" in [one.id for one in Folder(**reader, also=[".py"]).read().corpus.documents]
+    assert "e.log" in [one.id for one in Folder(**reader, also=[".log"]).read().corpus.documents]
     (docs / "f.pdf").write_bytes(b"%PDF-1.4 and nothing more")
     with pytest.raises(BadInput, match=r"f\.pdf: is no sound PDF"):
         Folder(**reader).read()

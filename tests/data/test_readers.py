@@ -18,7 +18,7 @@ from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.datasets.squad import Squad
 from rag_opt.data.printed import read_printed
-from rag_opt.text.markup import html_to_text
+from rag_opt.text.html_reading import read_html
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 
@@ -62,9 +62,9 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
 
 
 def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
-    documents = {"a.md": b"Alpha beta gamma delta.", "b.md": b"ok \xff no"}
+    documents = {"a.md": b"Alpha beta gamma delta.", "b.md": b"\xc3\xa4 ok \xff no"}
     said = refused(folder(tmp_path, documents, [{"question": "?"}]))
-    assert "b.md: is not UTF-8: byte 0xff at offset 3" in said
+    assert "b.md: is not UTF-8: byte 0xff at offset 6" in said
     (tmp_path / "docs" / "b.md").unlink()
     questions: list[object] = [
         {"id": "one", "question": "First?", "evidence": ["Alpha beta"]},
@@ -97,7 +97,7 @@ def test_every_problem_is_listed_with_file_and_line(tmp_path: Path) -> None:
 
 def test_what_is_left_out_is_counted_by_its_reason(tmp_path: Path) -> None:
     files = {
-        "a.md": b"Alpha", "b.txt": b" ", "c.ipynb": b"{}", "sub/d.ipynb": b"{}", "e": b"x", ".git/config": b"x",
+        "a.md": b"Alpha", "b.txt": b" ", "c.bin": b"{}", "sub/d.bin": b"{}", "e": b"x", ".git/config": b"x",
         "sub/.env": b"x", "logs/f.log.txt": b"long", "node_modules/g.md": b"code", "sub/node_modules/h.md": b"code",
     }  # fmt: skip
     read = folder(tmp_path, files, [{"question": "?"}])
@@ -106,7 +106,7 @@ def test_what_is_left_out_is_counted_by_its_reason(tmp_path: Path) -> None:
     assert data.corpus.ids == ("a.md",)
     said = "\n".join(data.notes)
     for expected in (
-        "3 files of", "were left out: 2 .ipynb, 1 without an ending (dataset.also", "3 files of", "by dataset.exclude",
+        "3 files of", "format that is read: 2 .bin, 1 without an ending (c.bin, e, sub/d.bin; dataset.also", "3 files of", "by dataset.exclude",
         "2 files of", "are hidden and were left out: .git, .env", "hold no text and were left out", "b.txt",
     ):  # fmt: skip
         assert expected in said, (expected, said)
@@ -134,7 +134,7 @@ def test_documents_as_lines_with_metadata(tmp_path: Path) -> None:
 
 
 def test_html_without_content_is_empty() -> None:
-    assert html_to_text("") == html_to_text("<!-- nothing -->") == ""
+    assert read_html("").text == read_html("<!-- nothing -->").text == ""
 
 
 def test_beir(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_opt.core.documents import Document
+from rag_opt.core.structure import heading_title
 from rag_opt.parts.chunkers.cluster import Cluster, best_segmentation
 from rag_opt.parts.chunkers.code import GRAMMARS, Code
-from rag_opt.parts.chunkers.markdown import Markdown, headings
+from rag_opt.parts.chunkers.markdown import Markdown
 from rag_opt.parts.chunkers.semantic import Semantic
+from rag_opt.text.markdown_blocks import markdown_blocks
 from rag_opt.text.tokenizer_names import find_tokenizer
 
 TOKENIZER = find_tokenizer("wordpiece")
@@ -25,7 +27,8 @@ GUIDE = (
 
 
 def test_headings_are_those_of_commonmark() -> None:
-    found = [(GUIDE[at : at + 6], level, title) for at, level, title in headings(GUIDE)]
+    blocks = [block for block in markdown_blocks(GUIDE) if block.kind == "heading"]
+    found = [(GUIDE[b.start : b.start + 6], b.level, heading_title(GUIDE[b.start : b.end])) for b in blocks]
     assert found == [
         ("# Bees", 1, "Bees"),
         ("## Que", 2, "Queens"),

@@ -14,14 +14,15 @@ from rag_opt.core.questions import Dataset, Need, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.csv_files import read_csv
-from rag_opt.data.datasets.folder import read_documents
+from rag_opt.data.datasets.files import DocumentFiles
+from rag_opt.data.file_readers import FileReader
 from rag_opt.data.printed import read_list
-from rag_opt.data.reading import Located, Problems, build_corpus, check_questions
+from rag_opt.data.reading import Located, Problems, check_questions
 
 
 @register("dataset", "csv_spans")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CsvSpans:
+class CsvSpans(DocumentFiles):
     """Questions in a CSV file, with their evidence as a JSON list of `{"start_index", "end_index", "content"}`.
 
     Every span is one need.
@@ -36,15 +37,22 @@ class CsvSpans:
     )
     spans_column: Annotated[str, Doc("Column with the list of spans; offsets in characters.")] = "references"
 
-    def read(self) -> Dataset:
+    def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the questions."""
         problems, notes = Problems(), list[str]()
-        corpus = build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
+        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.questions)])
         problems.raise_if_any()
         located = self._read_rows(corpus, problems)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
+
+    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
+        """Return the documents alone, and notes of them. Raises BadInput."""
+        problems, notes = Problems(), list[str]()
+        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.questions)])
+        problems.raise_if_any()
+        return corpus, notes
 
     def _read_rows(self, corpus: Corpus, problems: Problems) -> list[Located]:
         there, rows = read_csv(Path(self.questions), problems)

@@ -9,14 +9,16 @@ from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core import strict
+from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Alternative, Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.datasets.folder import read_documents
+from rag_opt.data.datasets.files import DocumentFiles
+from rag_opt.data.file_readers import FileReader
 from rag_opt.data.question_lines import resolve_evidence
 from rag_opt.data.quotes import QuoteResolver
-from rag_opt.data.reading import Located, Problems, build_corpus, check_questions, number_in, read_json_lines
+from rag_opt.data.reading import Located, Problems, check_questions, number_in, read_json_lines
 
 _UP = {"up", "1", "true", "👍", "good", "yes"}
 _BIAS = (
@@ -40,7 +42,7 @@ class LogLine:
 
 @register("dataset", "logs")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Logs:
+class Logs(DocumentFiles):
     """A log of questions with the answers and passages that a system gave, and what people said of them.
 
     A thumb up makes the answer a reference and any one of the passages its evidence.
@@ -54,10 +56,10 @@ class Logs:
         Doc("What becomes of questions without a thumb up: left out, or read without evidence and answer."),
     ] = "left_out"
 
-    def read(self) -> Dataset:
+    def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the log."""
         problems, notes = Problems(), list[str]()
-        corpus = build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
+        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.log)])
         problems.raise_if_any()
         resolver, located, lost, unrated = QuoteResolver(corpus), list[Located](), 0, 0
         for where, data in read_json_lines(Path(self.log), problems):
@@ -80,6 +82,13 @@ class Logs:
         problems.raise_if_any()
         notes += [_BIAS, *self._count_notes(unrated, lost)]
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
+
+    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
+        """Return the documents alone, and notes of them. Raises BadInput."""
+        problems, notes = Problems(), list[str]()
+        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.log)])
+        problems.raise_if_any()
+        return corpus, notes
 
     def _count_notes(self, unrated: int, lost: int) -> list[str]:
         fate = "left out" if self.others == "left_out" else "read without evidence"

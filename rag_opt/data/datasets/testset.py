@@ -16,7 +16,8 @@ from rag_opt.core.questions import Dataset, Need, Question, WholeDocument
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.csv_files import read_csv
-from rag_opt.data.datasets.folder import read_documents
+from rag_opt.data.datasets.files import DocumentFiles
+from rag_opt.data.file_readers import FileReader
 from rag_opt.data.printed import read_list
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.reading import (
@@ -56,7 +57,7 @@ class _Sample(NamedTuple):
 
 @register("dataset", "testset")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ForeignTestset:
+class ForeignTestset(DocumentFiles):
     """A test set of ragas (also 0.1), DeepEval or LlamaIndex, as JSON, JSON lines or CSV.
 
     Contexts are looked up in the documents and become spans; without documents each distinct context is one.
@@ -66,13 +67,13 @@ class ForeignTestset:
     testset: Annotated[str, Doc("The `.json`, `.jsonl` or `.csv` file.")]
     documents: Annotated[str | None, Doc("Folder or `.jsonl` file of the documents that it was made from.")] = None
 
-    def read(self) -> Dataset:
+    def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the test set and the documents."""
         problems, notes, counts = Problems(), list[str](), Counter[str]()
         nodes = dict[str, str]()
         samples = list(_read_samples(Path(self.testset), nodes, counts, problems))
         problems.raise_if_any()
-        corpus = self._build_corpus(samples, nodes, problems, notes)
+        corpus = self._build_corpus(samples, nodes, files, problems, notes)
         problems.raise_if_any()
         resolver, located = QuoteResolver(corpus), list[Located]()
         for sample in samples:
@@ -90,11 +91,26 @@ class ForeignTestset:
         notes += [f"{count} questions {what}" for what, count in counts.items()] + resolver.notes()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
+    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
+        """Return the documents alone, and notes of them. Raises BadInput."""
+        if self.documents is None:
+            dataset = self.read(files)
+            return dataset.corpus, list(dataset.notes)
+        problems, notes = Problems(), list[str]()
+        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.testset)])
+        problems.raise_if_any()
+        return corpus, notes
+
     def _build_corpus(
-        self, samples: Sequence[_Sample], nodes: Mapping[str, str], problems: Problems, notes: list[str]
+        self,
+        samples: Sequence[_Sample],
+        nodes: Mapping[str, str],
+        files: FileReader,
+        problems: Problems,
+        notes: list[str],
     ) -> Corpus:
         if self.documents is not None:
-            return build_corpus(read_documents(Path(self.documents), problems, notes), self.documents, problems)
+            return self.read_corpus(self.documents, files, problems, notes, without=[Path(self.testset)])[0]
         if nodes:
             return build_corpus((Document(name, text) for name, text in nodes.items()), self.testset, problems)
         texts = dict.fromkeys(text for sample in samples for text in sample.contexts if text.strip())

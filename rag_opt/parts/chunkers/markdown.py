@@ -1,12 +1,9 @@
-"""Chunks of Markdown, by its headings."""
+"""Chunks of sections, by headings."""
 
 from __future__ import annotations
 
-import functools
-import itertools
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -15,24 +12,22 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults
-from rag_opt.text.cutting import Piece, cut, to_chunks
-from rag_opt.text.tokens import Tokenizer, TokenMap
+from rag_opt.core.structure import heading_title
+from rag_opt.parts.interfaces import TableDefaults
+from rag_opt.text.cutting import Piece, cut
+from rag_opt.text.markdown_blocks import blocks_of
+from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
+from rag_opt.text.tokens import Tokenizer
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-
-_LINE_END = re.compile(r"\r\n|\n|\r")  # what CommonMark ends a line by, and nothing else
-_FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r).*?^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
 _MOST_OF_A_CHUNK = 0.5  # that the headings above it may take
 
 
 @register("chunker", "markdown")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Markdown(ChunkerDefaults):
-    """Cut Markdown into the sections between its headings; one of more than `size` tokens is cut as `recursive` does.
+class Markdown(TableDefaults):
+    """Cut a document into the sections between its headings; one of more than `size` tokens is cut as `recursive` does.
 
-    CommonMark, by markdown-it-py.
+    The headings are those that its reader found; a text that no reader looked at is read as CommonMark.
     """
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
@@ -40,27 +35,36 @@ class Markdown(ChunkerDefaults):
     headings: Annotated[
         Literal["none", "path"], Doc("`path` puts the headings above a chunk before what is embedded, within `size`.")
     ] = "none"
+    tables: Annotated[
+        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
+    ] = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the chunks, each with the headings above it where they are wanted."""
         text = document.text
-        tokens, chunks = TokenMap(tokenizer.starts(text)), list[Chunk]()
-        for section, above, own in self._sections(text):
+        tokens = map_tokens(document, tokenizer, size=self.size, repeats_headers=self.repeats_headers)
+        chunks = list[Chunk]()
+        for section, above, own in self._sections(document):
             # the heading of a section stands in the text of its first chunk already
             first, later = (self._said(path, tokenizer) for path in (above, [*above, *own]))
             size = self.size - max(tokens_of(tokenizer, first), tokens_of(tokenizer, later))
-            for number, chunk in enumerate(to_chunks(text, cut(text, section, tokens, size=size))):
-                said = later if number else first
-                content = f"{said}\n\n{text[chunk.start : chunk.end]}" if said else None
+            pieces = cut(text, section, tokens, size=size)
+            for number, chunk in enumerate(to_chunks_with_headers(text, pieces, tokens)):
+                said, content = later if number else first, chunk.embed_text
+                if said:
+                    content = f"{said}\n\n{content or text[chunk.start : chunk.end]}"
                 chunks.append(Chunk(chunk.start, chunk.end, content))
         return chunks
 
-    def _sections(self, text: str) -> Iterator[tuple[Piece, list[str], list[str]]]:
+    def _sections(self, document: Document) -> Iterator[tuple[Piece, list[str], list[str]]]:
         """Yield sections, each with the headings above it from the highest to the lowest, and its own."""
+        text = document.text
         start, above, own, open_ = 0, list[str](), list[str](), dict[int, str]()
-        for at, level, title in headings(text):
-            if level > self.level:
+        for block in blocks_of(document):
+            at, level = block.start, block.level
+            if block.kind != "heading" or level > self.level:
                 continue
+            title = heading_title(text[at : block.end])
             if at > start:
                 yield (start, at), above, own
             open_ = {key: value for key, value in open_.items() if key < level}
@@ -81,24 +85,3 @@ class Markdown(ChunkerDefaults):
 def tokens_of(tokenizer: Tokenizer, text: str) -> int:
     """Return the tokens of a text, special tokens left out."""
     return int(tokenizer.lengths([text])[0]) - tokenizer.special_tokens if text else 0
-
-
-@functools.cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("commonmark").disable("inline")
-
-
-def headings(text: str) -> list[tuple[int, int, str]]:
-    """Return (offset of its line, level from 1, title) of every heading that stands in no list and no quotation."""
-    front = _FRONT_MATTER.match(text)
-    begin = front.end() if front else 0
-    starts = [0, *(match.end() for match in _LINE_END.finditer(text, begin)), len(text)]
-    starts[0] = begin
-    tokens = _parser().parse(text[begin:])
-    return [
-        (starts[token.map[0]], int(token.tag[1:]), " ".join(following.content.split()))
-        for token, following in itertools.pairwise(tokens)
-        if token.type == "heading_open" and token.level == 0 and token.map is not None
-    ]

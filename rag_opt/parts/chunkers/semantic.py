@@ -16,7 +16,7 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
 from rag_opt.text.cutting import Piece, join_pieces, to_chunks
-from rag_opt.text.sentences import split_sentences
+from rag_opt.text.lines import sentences_and_lines
 from rag_opt.text.tokens import Tokenizer, TokenMap
 
 
@@ -38,14 +38,14 @@ class Semantic(ChunkerDefaults):
     def pieces(self, document: Document, *, tokenizer: Tokenizer) -> list[str]:
         """Return every sentence with its neighbours."""
         tokens = TokenMap(tokenizer.starts(document.text))
-        found = self._sentences(document.text, tokens)
+        found = self._sentences(document, tokens)
         return [document.text[start:end] for start, end in self._with_neighbours(found, tokens)]
 
     def split_by_vectors(self, document: Document, *, tokenizer: Tokenizer, vectors: EmbedTexts) -> list[Chunk]:
         """Return the sentences between two breaks, joined up to `size` tokens."""
         text = document.text
         tokens = TokenMap(tokenizer.starts(text))
-        found = self._sentences(text, tokens)
+        found = self._sentences(document, tokens)
         if not found:
             return []
         known = vectors([text[start:end] for start, end in self._with_neighbours(found, tokens)])
@@ -55,8 +55,8 @@ class Semantic(ChunkerDefaults):
         segments = [found[first:last] for first, last in itertools.pairwise(edges)]
         return to_chunks(text, [piece for one in segments for piece in join_pieces(one, tokens, size=self.size)])
 
-    def _sentences(self, text: str, tokens: TokenMap) -> list[Piece]:
-        found = split_sentences(text)
+    def _sentences(self, document: Document, tokens: TokenMap) -> list[Piece]:
+        found = sentences_and_lines(document)
         return [piece for one in found for piece in tokens.windows(*one, size=self.size, step=self.size)]
 
     def _with_neighbours(self, found: Sequence[Piece], tokens: TokenMap) -> list[Piece]:

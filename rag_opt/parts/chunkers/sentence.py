@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -11,27 +11,29 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults
-from rag_opt.text.sentences import split_sentences
-from rag_opt.text.tokens import Tokenizer, TokenMap
-from rag_opt.text.trimming import trim
+from rag_opt.parts.interfaces import TableDefaults
+from rag_opt.text.lines import sentences_and_lines
+from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
+from rag_opt.text.tokens import Tokenizer
 
 
 @register("chunker", "sentence")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Sentence(ChunkerDefaults):
-    """Join whole sentences up to `size` tokens. A longer sentence is cut at tokens."""
+class Sentence(TableDefaults):
+    """Join whole sentences, rows of tables and lines of code up to `size` tokens. A longer one is cut at tokens."""
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 128
+    tables: Annotated[
+        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
+    ] = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return groups of neighbouring sentences."""
-        tokens = TokenMap(tokenizer.starts(document.text))
+        tokens = map_tokens(document, tokenizer, size=self.size, repeats_headers=self.repeats_headers)
         spans: list[tuple[int, int]] = []
-        for start, end in split_sentences(document.text):
+        for start, end in sentences_and_lines(document):
             if spans and tokens.count(spans[-1][0], end) <= self.size:
                 spans[-1] = (spans[-1][0], end)
             else:
                 spans += tokens.windows(start, end, size=self.size, step=self.size)
-        trimmed = [trim(document.text, start, end) for start, end in spans]
-        return [Chunk(*span) for span in trimmed if span is not None]
+        return to_chunks_with_headers(document.text, spans, tokens)

@@ -1,3 +1,3 @@
-"""Readers: files of one format as text. Every offset of the system refers to what they return."""
+"""Readers: ways to make files into text, of which a search may compare several."""
 
-from rag_opt.data import readers as readers  # the slot is declared before any reader registers
+from rag_opt.data import file_readers as file_readers  # the slot is declared before any reader registers

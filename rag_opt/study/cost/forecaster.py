@@ -40,7 +40,7 @@ def model_names(space: Space) -> list[str]:
 
 def time_model(builder: PipelineBuilder, spec: PipelineSpec, name: str) -> StageCosts:
     """Return tokens and seconds of some chunks of a pipeline through one model; run once, then read off the store."""
-    texts = builder.pipeline(spec).chunks.texts(builder.corpus)
+    texts = builder.pipeline(spec).chunks.texts(builder.readings.corpus(spec.reader))
     encoder = builder.encoder(name)
     chunks = list(dict.fromkeys(texts[i] for i in np.linspace(0, len(texts) - 1, _TIMED_CHUNKS).astype(int)))
     _, took_ms = encoder.timed_vectors(chunks, "document")

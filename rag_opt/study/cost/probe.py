@@ -178,11 +178,13 @@ def share_of_new_answers(spec: Mapping[str, object], earlier: Sequence[Mapping[s
 def _copy_small(search: Search) -> tuple[Corpus, list[Question]]:
     """Return some documents, cut short, and questions with made-up evidence in them: only their cost is looked at."""
     documents: list[Document] = []
-    for document in search.builder.corpus.documents:
+    for document in search.builder.readings.corpus(search.baseline.reader).documents:
         left = _CHARACTERS - sum(len(copy.text) for copy in documents)
         if left <= 0:
             break
-        documents.append(dataclasses.replace(document, text=document.text[:left]))
+        blocks = None if document.blocks is None else tuple(one for one in document.blocks if one.end <= left)
+        pages = tuple(page for page in document.pages if page[0] < left)
+        documents.append(dataclasses.replace(document, text=document.text[:left], blocks=blocks, pages=pages))
     originals = [search.questions[i % len(search.questions)] for i in range(_QUESTIONS[1])]
     questions = []
     for number, question in enumerate(originals):
@@ -197,7 +199,7 @@ def _copy_small(search: Search) -> tuple[Corpus, list[Question]]:
 def _time_models(search: Search, builder: PipelineBuilder, allowance: Allowance) -> Iterator[StageCosts]:
     """Yield work and seconds of the space's other models on some texts, and note what a search takes at least."""
     own = search.baseline.embedding_model
-    table = builder.pipeline(search.baseline).chunks.texts(builder.corpus)
+    table = builder.pipeline(search.baseline).chunks.texts(builder.readings.corpus(search.baseline.reader))
     texts = [table[number] for number in np.linspace(0, len(table) - 1, min(_TIMED_TEXTS, len(table))).astype(int)]
     least_s = 0.0
     for name in model_names(search.space):

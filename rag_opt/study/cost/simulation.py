@@ -179,10 +179,11 @@ class _Simulator:
         if not isinstance(spec.generator, ExtractiveGenerator):
             return
         encoder = self._builder.encoder(spec.embedder)
-        stage, corpus = encoder.stage("sentence"), self._builder.corpus_tokens(encoder)
+        documents = self._builder.readings.corpus(spec.reader)
+        stage, corpus = encoder.stage("sentence"), self._builder.corpus_tokens(encoder, documents)
         context = min(spec.retriever.top_k * spec.chunker.size, spec.packer.context_tokens)
         if stage not in self._stored:
-            self._stored[stage] = self._read[stage] = self._share_stored(encoder)
+            self._stored[stage] = self._read[stage] = self._share_stored(encoder, spec)
         more = self._new_context_tokens(stage, spec, context)
         # as many places as there are contexts, drawn with repetition: of what is left, this share is new
         new = (1 - self._read[stage]) * -math.expm1(-self._questions * more / corpus / _SAME_PLACE)
@@ -203,10 +204,10 @@ class _Simulator:
         self._shown[stage] = max(before, context) + elsewhere
         return self._shown[stage] - before
 
-    def _share_stored(self, encoder: Encoder) -> float:
+    def _share_stored(self, encoder: Encoder, spec: PipelineSpec) -> float:
         """Return the share of the corpus's sentences that an earlier search has compared, judged by the first ones."""
-        texts, sentences = self._builder.texts(), list[str]()
-        for document in self._builder.corpus.documents:
+        texts, sentences = self._builder.texts(spec), list[str]()
+        for document in texts.corpus.documents:
             whole = Span(document.id, 0, len(document.text))
             spans = texts.sentences(whole, tokenizer=encoder.tokenizer, most_tokens=encoder.document_tokens)
             sentences += [texts.of(span) for span in spans]

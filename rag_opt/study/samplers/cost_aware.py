@@ -27,7 +27,11 @@ from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.space.domains import Domain, Scalar, draw_below
 from rag_opt.study.space.space import Space
 
-INDEX_SLOTS = ("chunker", "embedder")  # what must be built anew when it changes; all else rearranges what is stored
+INDEX_SLOTS = (
+    "reader",
+    "chunker",
+    "embedder",
+)  # what must be built anew when it changes; all else rearranges what is stored
 _DESIGN_DRAWS = 64
 _RANDOM_CANDIDATES, _CANDIDATES_PER_NEIGHBOUR, _CANDIDATES_PER_INDEX = 400, 60, 12
 _BEST_TRIALS, _LAST_INDEXES = 5, 40

@@ -1,0 +1,109 @@
+"""Excel workbooks by openpyxl: each sheet as tables, values as the sheet shows them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_opt.core.errors import Unreadable
+from rag_opt.core.readings import Reading
+from rag_opt.data.archives import Archive
+from rag_opt.text.reading_writer import ReadingWriter
+
+if TYPE_CHECKING:
+    from openpyxl.cell import Cell
+    from openpyxl.worksheet.worksheet import Worksheet
+
+_MOST_BYTES = 60_000_000  # of the sheets, unpacked: openpyxl takes about 50 times as many
+_DECIMALS = re.compile(r"[0#](?:\.([0#]+))?")
+
+
+def read_sheets(path: Path) -> Reading:
+    """Return the sheets of an XLSX file, a page and a heading for each.
+
+    Raises Unreadable where it is broken or locked, or openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise Unreadable("openpyxl is not installed; pip install openpyxl") from None
+    with Archive(path, what="XLSX") as archive:
+        archive.refuse_more_than(_MOST_BYTES, ending=".xml")
+    writer = ReadingWriter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what openpyxl does not know, and we do not read
+            book = openpyxl.load_workbook(path, data_only=True)
+    except Exception as error:  # a broken one breaks in many ways
+        raise Unreadable(f"is no sound XLSX: {type(error).__name__}: {error}") from None
+    writer.title = book.properties.title or ""
+    for number, sheet in enumerate(book.worksheets, start=1):
+        writer.page(number)
+        _write_sheet(writer, sheet, number)
+    for chart in book.chartsheets:
+        writer.note("sheets that are charts were left out", example=chart.title)
+    return writer.finish(page_count=len(book.worksheets))
+
+
+def _write_sheet(writer: ReadingWriter, sheet: Worksheet, number: int) -> None:
+    rows = _rows(sheet)
+    if any(any(row) for row in rows):
+        writer.heading(sheet.title, 1)
+    for table in _tables(rows):
+        writer.table(table)
+    comments = [cell.comment.text for row in sheet.iter_rows() for cell in row if cell.comment is not None]
+    if comments:
+        writer.note("comments were left out", page=number, count=len(comments), example=comments[0])
+
+
+def _rows(sheet: Worksheet) -> list[list[str]]:
+    """Return the cells of a sheet; what is merged stands in each of its cells."""
+    rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows()]
+    for merged in sheet.merged_cells.ranges:
+        text = rows[merged.min_row - 1][merged.min_col - 1] if merged.min_row <= len(rows) else ""
+        for row in range(merged.min_row - 1, min(merged.max_row, len(rows))):
+            for column in range(merged.min_col - 1, min(merged.max_col, len(rows[row]))):
+                rows[row][column] = text
+    return rows
+
+
+def _tables(rows: Sequence[list[str]]) -> Iterator[list[list[str]]]:
+    """Yield the rows between empty ones."""
+    table = list[list[str]]()
+    for row in rows:
+        if any(row):
+            table.append(row)
+        elif table:
+            yield table
+            table = []
+    if table:
+        yield table
+
+
+def _shown(cell: Cell) -> str:
+    """Return a value about as the sheet shows it: its decimals, per cents and dates."""
+    value, number_format = cell.value, str(cell.number_format or "")
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date().isoformat()
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat(" ") if isinstance(value, dt.datetime) else value.isoformat()
+    if isinstance(value, int | float):
+        return _number(float(value), number_format) if number_format != "General" else f"{value:.12g}"
+    return str(value)
+
+
+def _number(value: float, number_format: str) -> str:
+    plain = re.sub(r'"[^"]*"|\[[^\]]*\]|\\.', "", number_format.split(";", maxsplit=1)[0])
+    match = _DECIMALS.search(plain)
+    if match is None or "E" in plain or "/" in plain:
+        return f"{value:.12g}"
+    decimals = len(match[1] or "")
+    return f"{value * 100:.{decimals}f}%" if "%" in plain else f"{value:.{decimals}f}"

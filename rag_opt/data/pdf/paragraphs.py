@@ -1,0 +1,232 @@
+"""Paragraphs of a page: lines joined where a sentence wraps, kept apart where its writer ended them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from rag_opt.core.documents import BlockKind
+from rag_opt.data.pdf.columns import Segment
+from rag_opt.data.pdf.rows import Row
+
+_LARGER, _SMALLER = 1.13, 0.9  # of the size of most text: headings, footnotes
+_OTHER_SIZE = 0.12  # of a size, by which lines of one paragraph may differ
+_WIDER = 1.3  # of the usual distance of lines: more parts paragraphs
+_FEW_ROWS, _WIDER_OF_FEW = 4, 1.8  # heights of a line, where too few lines tell what is usual
+_SHORT = 0.75  # of the column's width: a line that ends before it, with a full stop, ends its paragraph
+_MOST_HEADING_CHARACTERS, _MOST_HEADING_ROWS, _MOST_BOLD_CHARACTERS = 200, 3, 120
+_ITEM = re.compile(
+    r"^([•◦▪▫■□●○‣⁃∙·–—*-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]|\d{1,3}(?:\.\d{1,3}){1,4}\.?)\s+(?=\S)"
+)
+_BULLETS = "•◦▪▫■□●○‣⁃∙·–—*-"
+_CAPTION = re.compile(
+    r"^(?:table|tab\.|figure|fig\.|tabelle|abbildung|abb\.|tableau|figura|tabla|tabella|рис\.|таблица|表|图|図)\s*\d",
+    re.IGNORECASE,
+)
+_FOOTNOTE = re.compile(r"^(?:\[?\d{1,3}[\].)]?|[*†‡§¶]+)\s*(?=[^\W\d_])")
+_HYPHENS = "-‐\u00ad"
+_ENDS = '.!?:;。！？…”"»)'
+
+
+@dataclass(slots=True)
+class Paragraph:
+    """A piece of a page. `full`: its last line reaches the edge, so that it may go on elsewhere. `cells` of a table."""
+
+    text: str
+    kind: BlockKind
+    size: float
+    bold: bool
+    rows: int
+    full: bool = False
+    label: str = ""
+    cells: list[list[str]] | None = None
+    level: int = 0
+
+    def takes(self, other: Paragraph) -> bool:
+        """Return whether another paragraph, on the next column or page, is the rest of this one."""
+        same = self.kind in ("paragraph", "list item") and other.kind == "paragraph" and not other.cells
+        if not same or abs(self.size - other.size) > _OTHER_SIZE * self.size or self.bold != other.bold:
+            return False
+        begins = other.text[:1]
+        divided = self.text[-1:] in _HYPHENS and begins.islower()
+        unfinished = self.full and self.text[-1:] not in _ENDS
+        return divided or (unfinished and (begins.islower() or begins.isdigit() or self.text[-1:] in ",;–"))
+
+
+class Words:
+    """The words of a document: they tell whether a hyphen at the end of a line belongs to its word."""
+
+    def __init__(self, words: Collection[str]) -> None:
+        self._words = words
+
+    def join(self, before: str, after: str) -> str:
+        """Return what stands between two lines of a sentence and the first of them, joined: the text of both."""
+        if not before or not after:
+            return before + after
+        if before[-1] not in _HYPHENS or not before[-2:-1].isalpha() or not after[:1].islower():
+            return f"{before} {after}" if not _is_wide(before[-1], after[0]) else before + after
+        head, tail = before.rsplit(maxsplit=1)[-1], after.split(maxsplit=1)[0].rstrip(".,;:!?)»”")
+        kept = f"{head}{tail}".casefold() in self._words and f"{head[:-1]}{tail}".casefold() not in self._words
+        return before + after if kept else before[:-1] + after
+
+
+def _is_wide(last: str, first: str) -> bool:
+    """Return whether two characters are of a script that has no spaces between words."""
+    return all("\u2e80" <= character <= "\u9fff" or "\uff00" <= character <= "\uffef" for character in (last, first))
+
+
+def to_paragraphs(segments: Sequence[Segment], words: Words, body: float) -> list[Paragraph]:
+    """Return the paragraphs of segments that are read one after the other, and behind them their footnotes.
+
+    `body`: the size of most text.
+    """
+    paragraphs, footnotes = list[Paragraph](), list[Paragraph]()
+    for segment in segments:
+        if segment.cells is not None:
+            paragraphs.append(_table(segment.cells, segment.rows[0].size))
+            continue
+        found = _of_rows(segment.rows, words)
+        mark_footnotes(found, body)
+        footnotes += [one for one in found if one.kind == "footnote"]
+        for paragraph in (one for one in found if one.kind != "footnote"):
+            if paragraphs and paragraphs[-1].takes(paragraph):
+                last = paragraphs[-1]
+                last.text, last.full = words.join(last.text, paragraph.text), paragraph.full
+                last.rows += paragraph.rows
+            else:
+                paragraphs.append(paragraph)
+    return paragraphs + footnotes
+
+
+def _table(cells: list[list[str]], size: float) -> Paragraph:
+    return Paragraph("", "table", size, bold=False, rows=len(cells), cells=cells)
+
+
+def _of_rows(rows: Sequence[Row], words: Words) -> list[Paragraph]:
+    paragraphs: list[Paragraph] = []
+    left = min(row.box.left for row in rows)
+    right = _right_edge([row for row in rows if row.table is None])
+    usual = _usual_distance(rows)
+    above: Row | None = None
+    for row in rows:
+        if row.table is not None:
+            paragraphs.append(_table(row.table, row.size))
+        elif above is None or above.table is not None or _begins(row, above, paragraphs[-1], (left, right), usual):
+            paragraphs.append(_new(row))
+        else:
+            last = paragraphs[-1]
+            wraps = _wraps(above, row, right)
+            last.text = words.join(last.text, row.text) if wraps else f"{last.text}\n{row.text}"
+            last.rows += 1
+        if row.table is None:
+            paragraphs[-1].full = right - row.box.right <= 0.12 * (right - left)
+        above = row
+    return paragraphs
+
+
+def _right_edge(rows: Sequence[Row]) -> float:
+    """Return where the lines of a column end as a rule: a few may stick out."""
+    if not rows:
+        return 0.0
+    widest = max(row.box.width for row in rows)
+    ends = sorted(row.box.right for row in rows if row.box.width >= 0.6 * widest)
+    return ends[int(0.9 * (len(ends) - 1))] if len(ends) >= 10 else ends[-1]
+
+
+def _usual_distance(rows: Sequence[Row]) -> float | None:
+    """Return how far the tops of neighbouring lines are apart as a rule; None where too few lines tell."""
+    distances = sorted(
+        one.box.top - other.box.top for one, other in itertools.pairwise(rows) if one.box.top > other.box.top
+    )
+    return distances[len(distances) // 2] if len(distances) >= _FEW_ROWS else None
+
+
+def _new(row: Row) -> Paragraph:
+    item, text = _ITEM.match(row.text), row.text
+    kind: BlockKind = "list item" if item else "caption" if _CAPTION.match(text) else "paragraph"
+    return Paragraph(text, kind, row.size, row.bold, 1, label=item[1] if item else "")
+
+
+def _begins(row: Row, above: Row, open_: Paragraph, column: tuple[float, float], usual: float | None) -> bool:
+    """Return whether a line begins a new paragraph."""
+    left, right = column
+    if abs(row.size - open_.size) > _OTHER_SIZE * open_.size or row.bold != above.bold:
+        return True
+    distance = above.box.top - row.box.top
+    if distance > (_WIDER * usual if usual is not None else _WIDER_OF_FEW * row.box.height):
+        return True
+    if _ITEM.match(row.text) and not _wraps(above, row, right):
+        return True
+    ended = above.text[-1:] in _ENDS
+    indented = row.box.left - left >= 0.8 * row.size and row.box.left - above.box.left >= 0.8 * row.size
+    if indented and open_.kind == "paragraph" and (ended or not _wraps(above, row, right)):
+        return True
+    return ended and above.box.right < left + _SHORT * (right - left)
+
+
+def _wraps(above: Row, row: Row, right: float) -> bool:
+    """Return whether a line had no room for the first word of the next one."""
+    if not row.runs or not above.runs:
+        return False
+    if above.text[-1:] in _HYPHENS and row.text[:1].islower():
+        return True
+    first, run = row.text.split()[0], row.runs[0]
+    width = len(first) * run.box.width / max(len(run.text), 1)
+    return above.box.right + 0.9 * width + 0.2 * row.size >= right
+
+
+def mark_headings(pages: Sequence[Sequence[Paragraph]], body: float, *, body_is_bold: bool) -> None:
+    """Say of all pages which paragraphs are headings, and of which level: the largest are of the first."""
+    found, every = list[Paragraph](), [one for page in pages for one in page]
+    running = _sizes_of_running_text(every)
+    for paragraph in every:
+        if paragraph.kind not in ("paragraph", "list item") or not any(c.isalpha() for c in paragraph.text):
+            continue
+        large = paragraph.size >= _LARGER * body and paragraph.size not in running
+        bold = paragraph.bold and not body_is_bold and len(paragraph.text) <= _MOST_BOLD_CHARACTERS
+        if large or (bold and paragraph.size >= 0.95 * body and paragraph.text[-1:] not in f".:;,{_HYPHENS}"):
+            found += [paragraph] if _is_short(paragraph) else []
+    sizes = sorted({round(one.size * 2) / 2 for one in found}, reverse=True)
+    for paragraph in found:
+        paragraph.kind, paragraph.label = "heading", ""
+        paragraph.level = min(sizes.index(round(paragraph.size * 2) / 2) + 1, 6)
+        paragraph.text = " ".join(paragraph.text.split())
+
+
+def _is_short(paragraph: Paragraph) -> bool:
+    return len(paragraph.text) <= _MOST_HEADING_CHARACTERS and paragraph.rows <= _MOST_HEADING_ROWS
+
+
+def _sizes_of_running_text(paragraphs: Sequence[Paragraph]) -> set[float]:
+    """Return the sizes in which much stands that is too long for a heading."""
+    all_, long = Counter[float](), Counter[float]()
+    for paragraph in paragraphs:
+        all_[paragraph.size] += len(paragraph.text)
+        long[paragraph.size] += 0 if _is_short(paragraph) else len(paragraph.text)
+    return {size for size, characters in long.items() if characters > 0.3 * all_[size]}
+
+
+def mark_footnotes(paragraphs: Sequence[Paragraph], body: float) -> None:
+    """Say which paragraphs at the end of a column are footnotes: small ones, from the first that begins with a mark."""
+    small = list[Paragraph]()
+    for paragraph in reversed(paragraphs):
+        if paragraph.cells or paragraph.size > _SMALLER * body:
+            break
+        small.append(paragraph)
+    notes = small[::-1]
+    first = next((number for number, one in enumerate(notes) if _FOOTNOTE.match(one.text)), len(notes))
+    for paragraph in notes[first:]:
+        paragraph.kind = "footnote"
+
+
+def without_bullet(paragraph: Paragraph) -> str:
+    """Return the text of a list item without its mark."""
+    return paragraph.text[len(paragraph.label) :].lstrip()
+
+
+def is_bullet(label: str) -> bool:
+    """Return whether the mark of a list item says no more than that it is one."""
+    return label in _BULLETS
