@@ -22,7 +22,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static]"
+	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr]"
 	touch $@
 
 search: $(VENV)/.runtime

@@ -110,6 +110,15 @@ class Answer:
     confidence: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a span stands, as people say it: `page` from 1, None without pages; `headings` above it, highest first."""
+
+    document: str
+    page: int | None
+    headings: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The documents of a data set. They may be read from a file one by one: what is asked often is kept here.

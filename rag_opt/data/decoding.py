@@ -14,7 +14,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_LONE_HIGH = re.compile(rb"[\x80-\xff]")
+_LONE_HIGH, _ASCII_LETTER = re.compile(rb"[\x80-\xff]"), re.compile(rb"[A-Za-z]")
+_CENTRAL_EUROPEAN, _MANY = ("cp1250", "iso8859_2", "iso8859_16"), 40
 _DECLARED = re.compile(rb"""<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 _LOOKED_AT = 4096  # bytes of the beginning in which an encoding is declared
 _SAMPLE = 200_000  # bytes that a guess is made by
@@ -55,27 +56,26 @@ def decode(content: bytes, *, encoding: str | None = None, declares: bool = Fals
 
 
 def _guess(content: bytes, error: UnicodeDecodeError) -> tuple[str, list[ReadingNote]]:
+    """Return text of an unknown encoding, by charset-normalizer and by what can be seen.
+
+    Where few letters are not ASCII, the text is in Latin letters: then it is Windows' western code page, unless many
+    of them say that it is the central European one.
+    """
     from charset_normalizer import from_bytes
 
     sample = content[:_SAMPLE]
-    western = _try(sample, "cp1252")
     found = from_bytes(sample).best()
     name = found.encoding if found is not None else None
-    # of a short text the guess is a lottery: Windows' western code page, where it gives letters, comes first
-    if western is not None and _mostly_letters(sample, western):
-        name = (
-            "cp1252"
-            if name is None
-            or len(_LONE_HIGH.findall(sample)) < 40
-            or name.startswith(("cp125", "iso8859", "latin", "mac", "cp85", "cp437", "hp"))
-            else name
-        )
+    high, letters = len(_LONE_HIGH.findall(sample)), len(_ASCII_LETTER.findall(sample))
+    western = _try(sample, "cp1252")
+    central = name in _CENTRAL_EUROPEAN and high >= _MANY
+    if high <= letters and not central and western is not None and _mostly_letters(sample, western):
+        name = "cp1252"
     text = _try(content, name) if name is not None else None
     if name is None or text is None:
         raise Unreadable(describe_not_utf8(error)) from None
-    return text, [
-        ReadingNote("text is not UTF-8 and was read as it looks (dataset.encoding= names another)", example=name)
-    ]
+    what = "text is not UTF-8 and was read as it looks (dataset.encoding= names another)"
+    return text, [ReadingNote(what, example=name)]
 
 
 def _mostly_letters(content: bytes, text: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
-from rag_opt.core.documents import Corpus, Span
+from rag_opt.core.documents import Citation, Corpus, Span
 from rag_opt.core.questions import Alternative, LostPassage
 from rag_opt.core.structure import Structure
 from rag_opt.text.markdown_blocks import blocks_of
@@ -53,6 +53,11 @@ class CorpusText:
         """Return a passage as it is read: its content, and the header before a piece of a table."""
         header = self.header(span)
         return f"{header}\n{self.of(span)}" if header else self.of(span)
+
+    def citation(self, span: Span) -> Citation:
+        """Return where a span stands: its file, its page, the headings above it."""
+        structure = self.structure(span.document_id)
+        return Citation(span.document_id, structure.page(span.start), structure.headings(span.start))
 
     def passage_of(self, evidence: Alternative) -> str | None:
         """Return the text of evidence that is a passage; None for a page or a whole document."""

@@ -14,13 +14,20 @@ from rag_opt.pipeline.ask import Pipeline
 
 @dataclass(frozen=True)
 class Passage:
-    """A returned span with its text, and the retriever's score (higher is better)."""
+    """A returned span with its text, and the retriever's score (higher is better).
+
+    `page` (from 1; None without pages) and `headings` (highest first) say where in the document it stands. `header`:
+    that of the table that it is a piece of, where it was read with it.
+    """
 
     document: str
     start: int
     end: int
     text: str
     score: float
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,15 +66,18 @@ class Bundle:
         responses = self.pipeline.ask(asked)
         for reason in filter(None, responses.usage.failed):
             raise ServerFailed(reason)
-        documents, hits = self.pipeline.corpus.documents, responses.hits
+        documents, hits, texts = self.pipeline.corpus.documents, responses.hits, self.pipeline.texts
         replies = []
         for row, question in enumerate(asked):
             kept = hits.document[row] >= 0
             columns = (hits.document, hits.start, hits.end, responses.scores)
             passages = []
             for number, start, end, score in zip(*(column[row][kept].tolist() for column in columns), strict=True):
-                document = documents[number]
-                passages.append(Passage(document.id, start, end, document.text[start:end], score))
+                span = Span(documents[number].id, start, end)
+                where, header = texts.citation(span), texts.header(span)
+                passages.append(
+                    Passage(where.document, start, end, texts.of(span), score, where.page, where.headings, header)
+                )
             answer, tokens = responses.answers[row], int(responses.context_tokens[row])
             replies.append(Reply(question.text, answer.text, answer.refused, tuple(passages), answer.cited, tokens))
         return replies

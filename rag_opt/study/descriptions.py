@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rag_opt.core import strict
 from rag_opt.core.errors import UnknownPart
 from rag_opt.core.registry import lookup
-from rag_opt.pipeline.spec import SpecDict
+from rag_opt.pipeline.spec import DEFAULT_PARTS, SpecDict
 from rag_opt.study.trials import Trial
 
 _ALWAYS_SHOWN = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off", "prompt")
@@ -18,7 +18,7 @@ def describe(spec: SpecDict) -> str:
     parts = []
     for slot, part in spec.items():
         ((kind, settings),) = part.items()
-        if slot == "packer" or kind == "none":
+        if slot == "packer" or kind == "none" or part == DEFAULT_PARTS.get(slot):
             continue
         shown = _settings_to_show(slot, kind, settings)
         name = shown.pop("name", kind) if slot == "embedder" else kind

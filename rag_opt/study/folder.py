@@ -17,6 +17,7 @@ import orjson
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import canonical_json, checksum
+from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
 from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict, PlainMapping
@@ -356,5 +357,13 @@ def _hits(run: Run) -> object:
     kept = hits.document >= 0
     ends = np.concatenate([[0], kept.sum(axis=1).cumsum()])
     columns = [documents[hits.document[kept]], hits.start[kept], hits.end[kept], scores[kept].astype(float)]
-    spans = pa.StructArray.from_arrays([pa.array(c) for c in columns], ["document", "start", "end", "score"])
+    cited = [
+        run.texts.citation(Span(*place)) for place in zip(*(column.tolist() for column in columns[:3]), strict=True)
+    ]
+    arrays = [
+        *(pa.array(column) for column in columns),
+        pa.array([one.page for one in cited], pa.int32()),
+        pa.array([list(one.headings) for one in cited], pa.list_(pa.string())),
+    ]
+    spans = pa.StructArray.from_arrays(arrays, ["document", "start", "end", "score", "page", "headings"])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), spans)

@@ -147,7 +147,7 @@ class _Walk:
     def _inside(self, element: HtmlElement, depth: int) -> None:
         """Write what an element holds: its text, its children, the text between them."""
         self._inline.append(element.text or "")
-        if depth == DEEPEST:
+        if depth >= DEEPEST:
             self._writer.note(_TOO_DEEP)
             return
         for child in element:

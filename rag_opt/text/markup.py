@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-DEEPEST = 250  # elements inside one another: more than any page needs, fewer than parsers and this program bear
+DEEPEST = 200  # elements inside one another: more than any page needs, fewer than parsers and this program bear
 
 
 class HtmlElement(Protocol):

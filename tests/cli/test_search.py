@@ -186,7 +186,9 @@ def test_check_looks_at_everything_without_searching(finished: Path, command: Co
     done = command("check", *tiny, "dataset.documents=nowhere", "tracking=mlflow", "tracking.uri=http://127.0.0.1:9")
     assert done.returncode == 2
     assert (
-        "PROBLEM" in done.stdout and "there is no folder 'nowhere'" in done.stdout and "does not answer" in done.stdout
+        "PROBLEM" in done.stdout
+        and "there is no file or folder 'nowhere'" in done.stdout
+        and "does not answer" in done.stdout
     )
 
 

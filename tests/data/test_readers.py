@@ -106,7 +106,8 @@ def test_what_is_left_out_is_counted_by_its_reason(tmp_path: Path) -> None:
     assert data.corpus.ids == ("a.md",)
     said = "\n".join(data.notes)
     for expected in (
-        "3 files of", "format that is read: 2 .bin, 1 without an ending (c.bin, e, sub/d.bin; dataset.also", "3 files of", "by dataset.exclude",
+        "3 files of", "format that is read: 2 .bin, 1 without an ending (c.bin, e, sub/d.bin; dataset.also",
+        "3 files of", "by dataset.exclude",
         "2 files of", "are hidden and were left out: .git, .env", "hold no text and were left out", "b.txt",
     ):  # fmt: skip
         assert expected in said, (expected, said)

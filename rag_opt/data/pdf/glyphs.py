@@ -11,9 +11,12 @@ import itertools
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -98,16 +101,38 @@ class _Style(NamedTuple):
     faint: bool
 
 
-def read_pages(document: pypdfium2.PdfDocument) -> Iterator[PageGlyphs]:
-    """Yield every page of a document, read."""
+Picture = NDArray[np.uint8]  # [height, width, colours], as a page is rendered
+Recognise = Callable[[Picture], list[tuple[str, Box]]]  # lines of text with their boxes, in dots from the upper left
+
+
+def read_pages(
+    document: pypdfium2.PdfDocument, *, recognise: Recognise | None = None, dpi: int = 150
+) -> Iterator[PageGlyphs]:
+    """Yield every page of a document, read.
+
+    `recognise`: finds the lines of text in a picture; it is shown pages without a text layer, at `dpi` dots an inch.
+    """
     for number in range(len(document)):
         page = document[number]
         text_page = page.get_textpage()
         try:
-            yield _PageReader(page, text_page, number + 1).read()
+            read = _PageReader(page, text_page, number + 1).read()
+            if recognise is not None and not read.characters and read.objects:
+                picture = page.render(scale=dpi / 72).to_numpy()
+                read.runs = {0: runs_of_picture(recognise(picture), read.height, 72 / dpi)}
+            yield read
         finally:
             text_page.close()
             page.close()
+
+
+def runs_of_picture(lines: list[tuple[str, Box]], height: float, points_per_dot: float) -> list[Run]:
+    """Return recognised lines as runs on a page of a height in points."""
+    runs = []
+    for text, box in lines:
+        left, top, right, bottom = (side * points_per_dot for side in (box.left, box.bottom, box.right, box.top))
+        runs.append(Run(text, Box(left, height - bottom, right, height - top), round(bottom - top, 1)))
+    return runs
 
 
 class _PageReader:

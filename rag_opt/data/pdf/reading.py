@@ -11,7 +11,19 @@ from pathlib import Path
 from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.data.pdf.columns import find_segments
-from rag_opt.data.pdf.glyphs import OBLIQUE, Box, PageGlyphs, Run, is_right_to_left, mirror, read_pages, turn_all
+from rag_opt.data.pdf.glyphs import (
+    OBLIQUE,
+    Box,
+    PageGlyphs,
+    Picture,
+    Recognise,
+    Run,
+    is_right_to_left,
+    mirror,
+    read_pages,
+    runs_of_picture,
+    turn_all,
+)
 from rag_opt.data.pdf.paragraphs import (
     Paragraph,
     Words,
@@ -31,9 +43,12 @@ _PASSWORD = 4
 _WATERMARK_SIZES = 2.0  # times the size of most text
 
 
-def read_pdf(path: Path) -> Reading:
-    """Return the text of a PDF. Raises Unreadable where it is broken or locked, or pypdfium2 is not installed."""
-    pages, attachments = _read_glyphs(path)
+def read_pdf(path: Path, *, recognise: Recognise | None = None, dpi: int = 150) -> Reading:
+    """Return the text of a PDF. Raises Unreadable where it is broken or locked, or pypdfium2 is not installed.
+
+    `recognise` and `dpi`: as in `read_pages`.
+    """
+    pages, attachments = _read_glyphs(path, recognise, dpi)
     writer = ReadingWriter()
     if attachments:
         writer.note("attached files were left out", count=attachments)
@@ -41,7 +56,16 @@ def read_pdf(path: Path) -> Reading:
     return writer.finish(page_count=len(pages))
 
 
-def _read_glyphs(path: Path) -> tuple[list[PageGlyphs], int]:
+def read_picture(picture: Picture, recognise: Recognise, *, dpi: int = 150) -> Reading:
+    """Return the text that is recognised in a picture of a page."""
+    height, width = picture.shape[0] * 72 / dpi, picture.shape[1] * 72 / dpi
+    runs = runs_of_picture(recognise(picture), height, 72 / dpi)
+    writer = ReadingWriter()
+    _write(writer, [PageGlyphs(1, width, height, {0: runs}, [], [], [], 0, 1.0, [], 0, 1)])
+    return writer.finish(page_count=1)
+
+
+def _read_glyphs(path: Path, recognise: Recognise | None, dpi: int) -> tuple[list[PageGlyphs], int]:
     try:
         import pypdfium2
         from pypdfium2 import raw
@@ -54,7 +78,7 @@ def _read_glyphs(path: Path) -> tuple[list[PageGlyphs], int]:
             locked = getattr(error, "err_code", None) == _PASSWORD  # not every PdfiumError has a code
             raise Unreadable("is locked by a password" if locked else f"is no sound PDF: {error}") from None
         try:
-            return list(read_pages(document)), raw.FPDFDoc_GetAttachmentCount(document)
+            return list(read_pages(document, recognise=recognise, dpi=dpi)), raw.FPDFDoc_GetAttachmentCount(document)
         except pypdfium2.PdfiumError as error:
             raise Unreadable(f"is no sound PDF: {error}") from None
         finally:
@@ -140,7 +164,7 @@ def _note_losses(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
     for page in pages:
         if not page.characters and (page.picture > 0 or page.objects > 0):
             writer.note(NO_TEXT, page=page.number)
-        elif page.picture > 0.7 and page.characters < 100:
+        elif page.picture > 0.7 and 0 < page.characters < 100:
             writer.note(_FEW_WORDS, page=page.number)
         if page.hidden:
             what = "text that nobody sees (white, invisible or tiny) was left out"
