@@ -28,6 +28,7 @@ from tests.benchmarks import (
     killing,
     large,
     malformed,
+    reading,
     scifact,
     searching,
     storing,
@@ -58,6 +59,10 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "scifact": scifact.measure,
     "copies": copies.measure,
     "malformed": malformed.measure,
+    "readers": reading.compare_readers,
+    "reading": reading.read_again,
+    "reader_search": reading.search_over_readers,
+    "chunkers": reading.compare_chunkers,
 }
 
 
