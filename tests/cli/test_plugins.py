@@ -43,7 +43,7 @@ query_prompt: "question: "
 def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace: Path, tiny: list[str]) -> None:
     package = workplace / "mycompany"
     package.mkdir()
-    for name, text in (("__init__", ""), ("paragraphs", CHUNKER), ("brevity", OBJECTIVE)):
+    for name, text in (("__init__", ""), ("stanzas", CHUNKER), ("brevity", OBJECTIVE)):
         (package / f"{name}.py").write_text(text)
     (workplace / "myconf" / "embedder").mkdir(parents=True)
     (workplace / "myconf" / "embedder" / "asking.yaml").write_text(CARD)
@@ -52,13 +52,13 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
     mine = [one for one in tiny if "chunker" not in one and "embedder" not in one]
     done = command(
         "search", "--config-dir", "myconf", *mine, "plugins=[objectives, mycompany]", "objective=brevity",
-        "+space.chunker.paragraphs={size: [16, 32]}", "only.chunker=paragraphs", "space.embedder.model.name=asking",
+        "+space.chunker.stanzas={size: [16, 32]}", "only.chunker=stanzas", "space.embedder.model.name=asking",
         "study.name=outside", "study.trials=5",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     trials = load_trials(workplace / "outputs" / "outside" / "study.db", "outside")
     assert {t.spec["embedder"]["model"]["name"] for t in trials if t.origin == "sampler"} == {"asking"}
-    assert all("paragraphs" in t.spec["chunker"] for t in trials if t.origin == "sampler")
+    assert all("stanzas" in t.spec["chunker"] for t in trials if t.origin == "sampler")
     best = min(t.value for t in trials if t.value is not None)
     assert f"{best:.4f}" in done.stdout
     exported = command("export", "outputs/outside", "--out", "bundle", "--trial", "3")
