@@ -13,6 +13,7 @@ from rag_opt.cli.setting_tables import Setting, list_settings, settings_table
 from rag_opt.cli.settings_reference import settings_markdown
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 from rag_opt.core.registry import kinds, slots
+from rag_opt.pipeline.spec import SLOTS
 from rag_opt.setup.builtins import load_built_in
 
 
@@ -48,14 +49,20 @@ def list_parts(plugins: Sequence[str]) -> list[Part]:
     """Return every part that is registered, slot by slot. Raises BadInput for a package that is missing."""
     load_built_in(plugins)
     return [
-        Part(slot, kind, _help(cls), tuple(list_settings(cls))) for slot in slots() for kind, cls in kinds(slot).items()
+        Part(slot, kind, _help(cls), tuple(list_settings(cls))) for slot in _ordered() for kind, cls in kinds(slot).items()
     ]
+
+
+def _ordered() -> list[str]:
+    """Return the slots of a pipeline in the order of the work, then all others by name."""
+    known = slots()
+    return [*(slot for slot in SLOTS if slot in known), *sorted(slot for slot in known if slot not in SLOTS)]
 
 
 def to_markdown(parts: Sequence[Part]) -> str:
     """Return a section for each slot, with a table for each part."""
     lines = ["# Parts", "", "Written by `python -m rag_opt.parts --markdown`; a test holds the two together.", ""]
-    for slot in slots().values():
+    for slot in (slots()[name] for name in _ordered()):
         mine = [part for part in parts if part.slot == slot.name]
         if mine:
             lines += [f"## {slot.name}", "", f"{slot.description[0].upper()}{slot.description[1:]}.", ""]
@@ -84,4 +91,6 @@ def _print(parts: Sequence[Part]) -> None:
 
 
 def _help(cls: type) -> str:
-    return " ".join((inspect.getdoc(cls) or "").split())
+    suffixes: tuple[str, ...] = getattr(cls, "suffixes", ())  # of formats and readers
+    files = f" Files: {' '.join(suffixes)}" if suffixes else ""
+    return " ".join((inspect.getdoc(cls) or "").split()) + files
