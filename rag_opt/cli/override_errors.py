@@ -125,7 +125,8 @@ def describe_merged_slots(overrides: Sequence[str], composed: Mapping[Any, objec
         if not isinstance(given, dict) or len(path) != 2 or path[0] != "space" or not isinstance(space, Mapping):
             continue
         there = space.get(path[1])
-        kept = [str(kind) for kind in there if kind not in given] if isinstance(there, Mapping) else []
+        others = there.items() if isinstance(there, Mapping) else ()
+        kept = [str(kind) for kind, settings in others if kind not in given and settings is not None]
         if kept:
             only = f"only.{path[1]}=[{','.join(map(str, given))}]"
             still = f"{', '.join(kept)} are still there; {only} keeps the given alone"

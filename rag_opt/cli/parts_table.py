@@ -49,7 +49,9 @@ def list_parts(plugins: Sequence[str]) -> list[Part]:
     """Return every part that is registered, slot by slot. Raises BadInput for a package that is missing."""
     load_built_in(plugins)
     return [
-        Part(slot, kind, _help(cls), tuple(list_settings(cls))) for slot in _ordered() for kind, cls in kinds(slot).items()
+        Part(slot, kind, _help(cls), tuple(list_settings(cls)))
+        for slot in _ordered()
+        for kind, cls in kinds(slot).items()
     ]
 
 

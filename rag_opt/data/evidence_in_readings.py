@@ -55,27 +55,41 @@ def _find_need(need: Need, base: Corpus, resolver: QuoteResolver) -> Need:
 
 
 def _words(alternative: Alternative, base: Corpus) -> str:
-    if isinstance(alternative, Span | PageOfDocument):
+    if isinstance(alternative, Span | PageOfDocument) and alternative.document_id in base.position:
         return base[alternative.document_id].text[alternative.start : alternative.end]
     return alternative.document_id
 
 
 def _find(alternative: Alternative, base: Corpus, resolver: QuoteResolver) -> list[Alternative]:
     corpus, name = resolver.corpus, alternative.document_id
-    if isinstance(alternative, LostPassage):
-        places = resolver.find(alternative.text)
-        return [place for place in places if name in ("", place.document_id)]
-    if name not in corpus.position:
+    if name and name not in corpus.position:
         return []
+    if isinstance(alternative, LostPassage):
+        return _find_quote(alternative, resolver)
+    if isinstance(alternative, PageOfDocument):
+        return _find_page(alternative, base, resolver)
     if corpus is base or isinstance(alternative, WholeDocument):
         return [alternative]
-    if isinstance(alternative, PageOfDocument):
-        pieces = Structure.of(corpus[name]).page_spans(alternative.page)
-        if pieces:
-            return [PageOfDocument(name, alternative.page, *piece) for piece in pieces]
-        place = resolver.find_like(_words(alternative, base), name, min_similarity=_MIN_SIMILARITY)
-        return [PageOfDocument(name, alternative.page, place.start, place.end)] if place is not None else []
     return _find_span(alternative, base, resolver)
+
+
+def _find_quote(lost: LostPassage, resolver: QuoteResolver) -> list[Alternative]:
+    """Return where a quote stands that the base reading does not have."""
+    places = [place for place in resolver.find(lost.text) if lost.document_id in ("", place.document_id)]
+    like = None if places else resolver.find_like(lost.text, lost.document_id or None, min_similarity=_MIN_SIMILARITY)
+    return [*places] if like is None else [like]
+
+
+def _find_page(page: PageOfDocument, base: Corpus, resolver: QuoteResolver) -> list[Alternative]:
+    """Return a page of another reading; where that has no pages, the text that stands on it in the base reading."""
+    name, is_there = page.document_id, page.end > page.start  # else the base reading has nothing on that page
+    if resolver.corpus is base:
+        return [page] if is_there else []
+    pieces = Structure.of(resolver.corpus[name]).page_spans(page.page)
+    if pieces or not is_there:
+        return [PageOfDocument(name, page.page, *piece) for piece in pieces]
+    place = resolver.find_like(_words(page, base), name, min_similarity=_MIN_SIMILARITY)
+    return [PageOfDocument(name, page.page, place.start, place.end)] if place is not None else []
 
 
 def _find_span(span: Span, base: Corpus, resolver: QuoteResolver) -> list[Alternative]:

@@ -159,13 +159,20 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
     if not isinstance(given, dict) or set(given) not in _SHAPES:
         shapes = " or ".join("{" + ", ".join(sorted(shape)) + "}" for shape in _SHAPES)
         raise BadInput([Problem(where, f"is {given!r}; should be a quote or {shapes}")])
+    if resolver.lenient and given.get("document") in resolver.left_out:
+        return [_in_no_reading_yet(given, where)]
+    return _resolve_shape(given, resolver, where)
+
+
+def _resolve_shape(given: JsonObject, resolver: QuoteResolver, where: str) -> list[Alternative]:
     if "document" in given:
         given = {**given, "document": _find_document(given["document"], resolver, where)}
     quote = given.get("quote", given.get("text"))
     if "start" in given and quote is not None:
         return [*_check_offsets(given, str(quote), resolver, where)]
     if "quote" in given:
-        return [*_resolve_quote(str(given["quote"]), given.get("document"), resolver, where)]
+        named = str(given["document"]) if "document" in given else None
+        return [*_resolve_quote(str(given["quote"]), named, resolver, where)]
     document = str(given["document"])
     if "from" in given:
         span = resolver.find_between(document, str(given["from"]), str(given["to"]))
@@ -177,6 +184,18 @@ def _resolve(given: object, resolver: QuoteResolver, where: str) -> list[Alterna
     if "page" in given:
         return _resolve_page(document, given["page"], resolver, where)
     return [WholeDocument(document, _relevance(given, where))]
+
+
+def _in_no_reading_yet(given: JsonObject, where: str) -> Alternative:
+    """Return evidence in a file of which this reader made no document, as another reader may find it."""
+    document, quote, page = str(given["document"]), given.get("quote", given.get("text")), given.get("page")
+    if quote is not None:
+        return LostPassage(document, str(quote))
+    if isinstance(page, int):
+        return PageOfDocument(document, page, 0, 0)
+    if set(given) <= {"document", "relevance"}:
+        return WholeDocument(document, _relevance(given, where))
+    raise _InFileLeftOut(document, where)
 
 
 def _find_document(name: object, resolver: QuoteResolver, where: str) -> str:
@@ -201,10 +220,8 @@ def _resolve_page(document: str, page: object, resolver: QuoteResolver, where: s
     if not pages:
         raise BadInput([Problem(where, f"names page {page} of {document!r}, whose text has no pages")])
     pieces = Structure.of(found).page_spans(page)
-    if not pieces and resolver.lost is not None:
-        lost = LostPassage(document, f"page {page}")
-        resolver.lost.append((where, lost))
-        return [lost]
+    if not pieces and resolver.lenient:  # another reader may have it
+        return [PageOfDocument(document, page, 0, 0)]
     if not pieces:
         with_text = f"pages with text are {describe_pages(pages)}"
         raise BadInput([Problem(where, f"page {page} of {document!r} has no text; {with_text}")])
@@ -218,10 +235,8 @@ def _resolve_quote(quote: str, document: str | None, resolver: QuoteResolver, wh
         )
     spans = resolver.find(quote)
     in_document = [span for span in spans if document in (None, span.document_id)]
-    if not in_document and resolver.lost is not None:  # another reader may have it
-        lost = LostPassage(document or "", quote)
-        resolver.lost.append((where, lost))
-        return [lost]
+    if not in_document and resolver.lenient:  # another reader may have it
+        return [LostPassage(document or "", quote)]
     if not in_document:
         where_not = f"in {document!r}" if document is not None else "in any document"
         nearest = resolver.describe_nearest(quote, document)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from rag_opt.core.documents import Corpus, Span
-from rag_opt.core.questions import LostPassage
 from rag_opt.data.normalized_text import NormalizedText, normalize
 
 Place = tuple[int, int]
@@ -35,14 +34,16 @@ class QuoteResolver:
     """Finds quotes and locators in a corpus. The corpus is normalised once, when it is first needed.
 
     `loose`: quotes that were found by their letters and digits alone; `moved`: those with offsets of another place.
-    `left_out`: by name why a file is none of the documents. `lost`: None where every quote has to be found; else quotes
-    that were not, with where they are asked for: another reader may have them.
+    `left_out`: by name why a file is none of the documents. `lenient`: what is not found is no problem, since another
+    reader may have it.
     """
 
-    def __init__(self, corpus: Corpus, *, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, corpus: Corpus, *, left_out: Mapping[str, str] = MappingProxyType({}), lenient: bool = False
+    ) -> None:
         self.corpus, self.left_out = corpus, left_out
         self.loose = self.moved = 0
-        self.lost: list[tuple[str, LostPassage]] | None = None
+        self.lenient = lenient
 
     @functools.cached_property
     def _normalized(self) -> list[NormalizedText]:

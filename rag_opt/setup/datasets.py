@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from rag_opt.core import strict
 from rag_opt.core.corpus_readings import CorpusReading, CorpusReadings
@@ -16,6 +16,7 @@ from rag_opt.data.datasets.interfaces import DatasetFormat, FilesDatasetFormat
 from rag_opt.data.evidence_in_readings import find_evidence, measure_base
 from rag_opt.data.file_readers import FileReader, Reader
 from rag_opt.data.language import set_language
+from rag_opt.data.quotes import QuoteResolver
 from rag_opt.pipeline.spec import PipelineSpec, part_from
 from rag_opt.store.values import Values
 from rag_opt.study.space.domains import Range
@@ -23,6 +24,7 @@ from rag_opt.study.space.space import Space
 
 _MOST_READERS = 20
 _FILES_NAMED = 5
+_NEARLY = 75.0  # of 100, by rapidfuzz: evidence as like as that to something in a file was mistyped, not lost
 
 
 def find_readers(space: Space, specs: Iterable[PipelineSpec]) -> list[Reader]:
@@ -81,7 +83,7 @@ def read_dataset(
             notes += [f"{describe_reader(reader)}: {note}" for note in its_notes]
         others[reader] = reading
         notes.append(_describe_kept(reader, reading))
-    _refuse_lost_by_all(dataset, others)
+    notes += _describe_lost_by_all(dataset, [*others.values()])
     return dataclasses.replace(dataset, notes=tuple(notes)), CorpusReadings(others[readers[0]], others)
 
 
@@ -135,14 +137,36 @@ def _describe_kept(reader: Reader, reading: CorpusReading) -> str:
     return f"{kept}; what it lost counts as not found: {named}{more}"
 
 
-def _refuse_lost_by_all(dataset: Dataset, readings: Mapping[Hashable, CorpusReading]) -> None:
-    """Raise BadInput for evidence that no reader has: a mistake of the questions, or what nobody can read."""
-    problems = []
+def _describe_lost_by_all(dataset: Dataset, readings: Sequence[CorpusReading]) -> list[str]:
+    """Return a note of the evidence that no reader has.
+
+    Raises BadInput where a reading has something much like it: then its words are probably a mistake.
+    """
+    resolvers = [QuoteResolver(reading.corpus) for reading in readings]
+    problems, lost = list[Problem](), list[str]()
     for question in dataset.questions:
         for number, need in enumerate(question.evidence or ()):
-            found = [reading.evidence[question.id][number] for reading in readings.values()]
-            if all(isinstance(one, LostPassage) for alternatives in found for one in alternatives):
-                text = need[0].text if isinstance(need[0], LostPassage) else need[0].document_id
-                problems.append(Problem(f"question {question.id}", f"no reader finds its evidence: {text[:80]!r}"))
+            found = [one for reading in readings for one in reading.evidence[question.id][number]]
+            if not all(isinstance(one, LostPassage) for one in found):
+                continue
+            text, document = (need[0].text if isinstance(need[0], LostPassage) else ""), need[0].document_id
+            like = _find_nearly(text, document, resolvers) if text else None
+            if like is not None:
+                what = f"no reader finds its evidence: {text[:80]!r}; nearest is {like[:80]!r}"
+                problems.append(Problem(f"question {question.id}", what))
+            lost.append(f"{question.id} ({document or 'no file named'})")
     if problems:
         raise BadInput(problems)
+    named = ", ".join(lost[:_FILES_NAMED]) + (
+        f" and {len(lost) - _FILES_NAMED} more" if len(lost) > _FILES_NAMED else ""
+    )
+    return [f"{len(lost)} needs of evidence are found by no reader, and count as not found: {named}"] if lost else []
+
+
+def _find_nearly(text: str, document: str, resolvers: Sequence[QuoteResolver]) -> str | None:
+    for resolver in resolvers:
+        if not document or document in resolver.corpus.position:
+            span = resolver.find_like(text, document or None, min_similarity=_NEARLY)
+            if span is not None:
+                return resolver.corpus.text(span)
+    return None

@@ -40,8 +40,7 @@ class Folder(DocumentFiles):
         problems, notes = Problems(), list[str]()
         corpus, left_out = self._read_documents(files, problems, notes)
         problems.raise_if_any()  # without documents every piece of evidence would be reported missing
-        resolver = QuoteResolver(corpus, left_out=left_out)
-        resolver.lost = [] if lenient else None
+        resolver = QuoteResolver(corpus, left_out=left_out, lenient=lenient)
         located = read_questions(Path(self.questions), resolver, problems, notes)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
