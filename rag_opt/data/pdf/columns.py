@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rag_opt.data.pdf.glyphs import Run
-from rag_opt.data.pdf.rows import Row, join_runs, to_rows
+from rag_opt.data.pdf.rows import Row, join_lines, join_runs, to_rows
 
 _MIN_ROWS = 3  # with text on both sides of a gap
 _MIN_GAP = 0.9  # of the height of a row
@@ -185,7 +185,7 @@ def _join_continued(rows: list[list[str]]) -> list[list[str]]:
     joined: list[list[str]] = []
     for row in rows:
         if joined and not row[0] and sum(map(bool, row)) < len(row):
-            joined[-1] = [" ".join(filter(None, pair)) for pair in zip(joined[-1], row, strict=True)]
+            joined[-1] = [join_lines(pair) for pair in zip(joined[-1], row, strict=True)]
         else:
             joined.append(row)
     return joined

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rag_opt.data.pdf.glyphs import Box, Run
 
 _GAP_OF_WORDS = 0.12  # of the height of a line
+_HYPHENS = ("-", "‐")
 _SAME_ROW = 0.5  # of the lower of two heights that has to overlap
 _EDGE_ROWS = 3
 _MIN_REPEATS, _SHARE_OF_PAGES = 3, 1 / 3
@@ -61,6 +62,17 @@ def join_runs(runs: Sequence[Run]) -> str:
     for run in runs:
         apart = text and run.box.left - right > _GAP_OF_WORDS * run.size
         text, right = f"{text}{' ' if apart else ''}{run.text.strip()}", run.box.right
+    return text
+
+
+def join_lines(lines: Iterable[str]) -> str:
+    """Return the lines of a cell as one text, words that a hyphen divides put together."""
+    text = ""
+    for line in filter(None, lines):
+        if text[-1:] in _HYPHENS and text[-2:-1].isalpha() and line[:1].islower():
+            text = text[:-1] + line
+        else:
+            text = f"{text} {line}" if text else line
     return text
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rag_opt.data.pdf.glyphs import Box, Run
-from rag_opt.data.pdf.rows import Row, around, to_rows
+from rag_opt.data.pdf.rows import Row, around, join_lines, to_rows
 
 _NEAR = 3.0  # points between ends of lines that touch
 _MOST_LINES = 2000  # a page with more of them is a drawing
@@ -111,7 +111,7 @@ def _read_cells(grid: _Grid, runs: Sequence[Run]) -> list[list[str]]:
     texts: dict[tuple[int, int], list[Run]] = {}
     for cell, its_runs in pieces.items():
         texts.setdefault(owner[cell], []).extend(its_runs)
-    joined = {cell: " ".join(row.text for row in to_rows(its_runs)) for cell, its_runs in texts.items()}
+    joined = {cell: join_lines(row.text for row in to_rows(its_runs)) for cell, its_runs in texts.items()}
     return [[joined.get(owner[row, c], "") for c in range(len(across) - 1)] for row in range(len(down) - 1)]
 
 
