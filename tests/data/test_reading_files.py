@@ -20,6 +20,7 @@ from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
 from rag_opt.data.evidence_in_readings import find_evidence
 from rag_opt.data.file_readers import FileReader
+from rag_opt.data.office.sheets import show_number
 from rag_opt.data.question_lines import read_questions, to_question_line
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.reading import Problems
@@ -267,3 +268,14 @@ def test_notes_of_readings_survive_their_storage() -> None:
         "a b", (Block("table", 0, 3, header_end=2),), ((0, 1),), "t", (ReadingNote("x", (1,), 2, "y"),), 3
     )
     assert Reading.from_bytes(reading.to_bytes()) == reading
+
+
+@pytest.mark.parametrize(
+    ("value", "number_format", "shown"),
+    [
+        (1234.5, '#,##0.00 "EUR"', "1,234.50 EUR"), (2.4, "0.00", "2.40"), (0.25, "0%", "25%"), (7, '"No. "0', "No. 7"),
+        (1234.5, "[$€-407] #,##0.00", "€ 1,234.50"), (3.14159, "0.0E+00", "3.14159"),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_sheet_are_read_as_they_are_shown(value: float, number_format: str, shown: str) -> None:
+    assert show_number(value, number_format) == shown

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
 _MOST_BYTES = 60_000_000  # of the sheets, unpacked: openpyxl takes about 50 times as many
-_DECIMALS = re.compile(r"[0#](?:\.([0#]+))?")
+_NO_RESULT = re.compile(rb"<f\b[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
+_DIGITS = re.compile(r"([0#][0#,]*)(?:\.([0#]+))?")
+_QUOTED, _CURRENCY = re.compile(r'"([^"]*)"'), re.compile(r"\[\$([^\]-]*)[^\]]*\]|([€$£¥])")
+_UNSHOWN = re.compile(r"\[[^\]]*\]|_.|\*.|\\(?=.)")
 
 
 def read_sheets(path: Path) -> Reading:
@@ -33,7 +36,11 @@ def read_sheets(path: Path) -> Reading:
         raise Unreadable("openpyxl is not installed; pip install openpyxl") from None
     with Archive(path, what="XLSX") as archive:
         archive.refuse_more_than(_MOST_BYTES, ending=".xml")
+        sheets = [name for name in archive.names if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        unknown = sum(len(_NO_RESULT.findall(archive.read(name))) for name in sheets)
     writer = ReadingWriter()
+    if unknown:
+        writer.note("formulas without a stored result were left out (open and save the file)", count=unknown)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what openpyxl does not know, and we do not read
@@ -96,14 +103,20 @@ def _shown(cell: Cell) -> str:
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat(" ") if isinstance(value, dt.datetime) else value.isoformat()
     if isinstance(value, int | float):
-        return _number(float(value), number_format) if number_format != "General" else f"{value:.12g}"
+        return show_number(float(value), number_format) if number_format != "General" else f"{value:.12g}"
     return str(value)
 
 
-def _number(value: float, number_format: str) -> str:
-    plain = re.sub(r'"[^"]*"|\[[^\]]*\]|\\.', "", number_format.split(";", maxsplit=1)[0])
-    match = _DECIMALS.search(plain)
-    if match is None or "E" in plain or "/" in plain:
+def show_number(value: float, number_format: str) -> str:
+    """Return a number with the decimals, thousands, per cents and words of its format; of others as it is stored."""
+    shown = _UNSHOWN.sub(
+        "", _CURRENCY.sub(lambda found: f'"{found[1] or found[2] or ""}"', number_format.split(";", maxsplit=1)[0])
+    )
+    match = _DIGITS.search(_QUOTED.sub("", shown))
+    if match is None or re.search(r"[Ee?/]", _QUOTED.sub("", shown)):
         return f"{value:.12g}"
-    decimals = len(match[1] or "")
-    return f"{value * 100:.{decimals}f}%" if "%" in plain else f"{value:.{decimals}f}"
+    decimals, thousands = len(match[2] or ""), "," if "," in match[1] else ""
+    number = f"{value * 100:{thousands}.{decimals}f}%" if "%" in shown else f"{value:{thousands}.{decimals}f}"
+    before, _, behind = shown.partition(match[0])
+    words = ["".join(_QUOTED.findall(part)).strip() for part in (before, behind)]
+    return " ".join(filter(None, [words[0], number, words[1]]))
