@@ -112,7 +112,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.integration
 def test_the_installed_wheel_has_what_its_extras_promise(installed: Run) -> None:
     installed("python", "-m", "pip", "check")
-    brought = "openvino, pypdfium2, mammoth, tree_sitter_python, model2vec, skeletoken"
+    brought = "openvino, pypdfium2, openpyxl, striprtf, tree_sitter_python, model2vec, skeletoken"
     where = installed("python", "-c", f"import {brought}, rag_opt, objectives; print(rag_opt.__file__)")
     assert "site-packages" in where and str(ROOT) not in where
 
