@@ -149,6 +149,7 @@ def guess_header_rows(rows: Sequence[Sequence[str]]) -> int:
     """Return 1 where the first of several rows looks like names of columns: all there, different, no numbers."""
     first = rows[0]
     named = all(first) and len(set(first)) == len(first) and not any(_NUMBER.match(cell) for cell in first)
+    named = named and not first[0].endswith(":")  # a name with its value beside it
     return int(len(rows) > 1 and named)
 
 

@@ -16,6 +16,7 @@ _LARGER, _SMALLER = 1.13, 0.9  # of the size of most text: headings, footnotes
 _OTHER_SIZE = 0.12  # of a size, by which lines of one paragraph may differ
 _WIDER = 1.3  # of the usual distance of lines: more parts paragraphs
 _FEW_ROWS, _WIDER_OF_FEW = 4, 1.8  # heights of a line, where too few lines tell what is usual
+_GOES_ON = 0.6  # of the column's width: an unfinished sentence on a line as long goes on below
 _SHORT = 0.75  # of the column's width: a line that ends before it, with a full stop, ends its paragraph
 _MOST_HEADING_CHARACTERS, _MOST_HEADING_ROWS, _MOST_BOLD_CHARACTERS = 200, 3, 120
 _ITEM = re.compile(
@@ -118,7 +119,7 @@ def _of_rows(rows: Sequence[Row], words: Words) -> list[Paragraph]:
             paragraphs.append(_new(row))
         else:
             last = paragraphs[-1]
-            wraps = _wraps(above, row, right)
+            wraps = _wraps(above, row, right) or _goes_on(above, row, (left, right))
             last.text = words.join(last.text, row.text) if wraps else f"{last.text}\n{row.text}"
             last.rows += 1
         if row.table is None:
@@ -176,6 +177,13 @@ def _wraps(above: Row, row: Row, right: float) -> bool:
     first, run = row.text.split()[0], row.runs[0]
     width = len(first) * run.box.width / max(len(run.text), 1)
     return above.box.right + 0.9 * width + 0.2 * row.size >= right
+
+
+def _goes_on(above: Row, row: Row, column: tuple[float, float]) -> bool:
+    """Return whether a sentence goes on in the next line, although that line's first word would have had room."""
+    left, right = column
+    long = above.box.right >= left + _GOES_ON * (right - left)
+    return long and above.text[-1:] not in _ENDS and row.text[:1].islower()
 
 
 def mark_headings(pages: Sequence[Sequence[Paragraph]], body: float, *, body_is_bold: bool) -> None:
