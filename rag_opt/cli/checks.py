@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_opt.cli.composing import compose_and_run, say_download
+from rag_opt.cli.composing import announce, compose_and_run
 from rag_opt.core.errors import BadInput, RagOptError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _input(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> l
     from rag_opt.cli.introduction import describe_detectable
     from rag_opt.setup.prepare import prepare
 
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size

@@ -120,9 +120,9 @@ def fail(error: RagOptError) -> None:
     raise SystemExit(2)
 
 
-def say_download(text: str) -> None:
-    """Print what will be downloaded, on stderr, before it begins."""
-    print(f"downloading {text}", file=sys.stderr, flush=True)
+def announce(text: str) -> None:
+    """Print what takes a while before a search begins (reading, downloading), on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _job_suffix(job: list[str], arguments: list[str]) -> str:

@@ -28,8 +28,8 @@ def run_search(overrides: Sequence[str] = (), *, config_dirs: Sequence[str | Pat
     conf_folders = [conf_folder(), *folders]
 
     def announce(text: str) -> None:
-        console.print(f"downloading {text}")
-        logging.getLogger("rag_opt").info("downloading %s", text)
+        console.print(text)
+        logging.getLogger("rag_opt").info(text)
 
     prepared = prepare(composed, conf_folders=conf_folders, announce=announce)
     run_session(prepared, composed, conf_folders, console=console, stop=Stop())

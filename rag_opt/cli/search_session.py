@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rag_opt.cli.composing import fail, say_download
+from rag_opt.cli.composing import announce, fail
 from rag_opt.cli.introduction import introduce
 from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
@@ -44,7 +44,7 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
     Exits with 2 for input that cannot be used, 1 without a winner, 130 or 143 when stopped.
     """
     try:
-        prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=say_download)
+        prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
     except Exception as error:  # of any class: a fault of the machine is told with the places that are written to
         told = explain_fault(error, [Path(str(composed.get("outputs"))), Path(tempfile.gettempdir())])
         if told is None:

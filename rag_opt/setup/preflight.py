@@ -279,4 +279,6 @@ def describe_downloads(models: SpaceModels, embedders: EmbedderCards, rerankers:
         if size != 0:
             missing[card.id] = size
     sizes = {model: "of unknown size" if size is None else f"{size / 1e6:,.0f} MB" for model, size in missing.items()}
-    return "from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""
+    return (
+        "downloading from the hub: " + ", ".join(f"{model} ({size})" for model, size in sizes.items()) if sizes else ""
+    )

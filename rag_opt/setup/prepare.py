@@ -75,7 +75,7 @@ def prepare(
     name_suffix: str = "",
     announce: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Return the search that a composed config describes. `announce` is told what will be downloaded, before it is.
+    """Return the search that a composed config describes. `announce` is told what is read and downloaded before.
 
     Raises BadInput listing everything that is wrong with the settings and the data.
     """

@@ -279,3 +279,10 @@ def test_notes_of_readings_survive_their_storage() -> None:
 )  # fmt: skip
 def test_numbers_of_a_sheet_are_read_as_they_are_shown(value: float, number_format: str, shown: str) -> None:
     assert show_number(value, number_format) == shown
+
+
+def test_why_there_is_no_document_is_said(tmp_path: Path) -> None:
+    (tmp_path / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0")
+    folder = Folder(documents=str(tmp_path / "old.doc"), questions=questions_file(tmp_path, {"question": "What?"}))
+    with pytest.raises(BadInput, match=r"of no format that is read: 1 \.doc \(old\.doc; \.doc: save it as \.docx\)"):
+        folder.read()

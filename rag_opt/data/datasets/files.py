@@ -74,7 +74,11 @@ class DocumentFiles:
             )
             problems.raise_if_any()
         documents = self._documents(Path(source), files, problems, notes, without, left_out)
-        return build_corpus(documents, source, problems), left_out.reasons()
+        corpus = build_corpus(documents, source, problems)
+        if not corpus.documents:  # why there is none is said at once
+            for note in left_out.notes():
+                problems.add(source, note)
+        return corpus, left_out.reasons()
 
     def _documents(
         self,
