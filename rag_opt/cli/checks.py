@@ -75,7 +75,9 @@ def _input(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> l
     from rag_opt.cli.introduction import describe_detectable
     from rag_opt.setup.prepare import prepare
 
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
+    prepared = prepare(
+        composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce, reading=announce
+    )
     dataset, search = prepared.dataset, prepared.search
     held_out = len(prepared.held_out)
     size = search.space.size

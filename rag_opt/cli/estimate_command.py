@@ -33,7 +33,7 @@ def estimate_command(composed: PlainDict, conf_folders: list[Path], name_suffix:
         downloads.append(text)
         print(_LINE.format("downloads", f"{text}, now: a probe runs every model"), flush=True)
 
-    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
+    prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce, reading=print)
     preparing = time.perf_counter() - started
     try:
         found = estimating.estimate(

@@ -31,6 +31,6 @@ def run_search(overrides: Sequence[str] = (), *, config_dirs: Sequence[str | Pat
         console.print(text)
         logging.getLogger("rag_opt").info(text)
 
-    prepared = prepare(composed, conf_folders=conf_folders, announce=announce)
+    prepared = prepare(composed, conf_folders=conf_folders, announce=announce, reading=announce)
     run_session(prepared, composed, conf_folders, console=console, stop=Stop())
     return Study(prepared.search.folder.path)

@@ -44,7 +44,9 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
     Exits with 2 for input that cannot be used, 1 without a winner, 130 or 143 when stopped.
     """
     try:
-        prepared = prepare(composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce)
+        prepared = prepare(
+            composed, conf_folders=conf_folders, name_suffix=name_suffix, announce=announce, reading=announce
+        )
     except Exception as error:  # of any class: a fault of the machine is told with the places that are written to
         told = explain_fault(error, [Path(str(composed.get("outputs"))), Path(tempfile.gettempdir())])
         if told is None:

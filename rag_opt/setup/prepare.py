@@ -74,12 +74,15 @@ def prepare(
     conf_folders: Sequence[Path],
     name_suffix: str = "",
     announce: Callable[[str], None] = lambda _: None,
+    reading: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Return the search that a composed config describes. `announce` is told what is read and downloaded before.
+    """Return the search that a composed config describes.
+
+    `announce` is told what will be downloaded, before it is; `reading` how many pages of the documents are read.
 
     Raises BadInput listing everything that is wrong with the settings and the data.
     """
-    inputs = read_inputs(composed, conf_folders, announce)
+    inputs = read_inputs(composed, conf_folders, reading)
     models = SpaceModels.of(inputs.space, inputs.baseline, inputs.objective_set)
     downloads = describe_downloads(models, inputs.cards, inputs.rerankers)
     if downloads:
