@@ -8,13 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from rag_opt.core.errors import Unreadable
+from rag_opt.core.errors import NoText, Unreadable
 from rag_opt.text.markup import DEEPEST, parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED = 100_000_000  # bytes of all that is read of one document: more is a mistake or an attack
+_SMALLEST_ARCHIVE = 22  # bytes of an empty one: a smaller file stands for a document, and is none
 
 
 class Related(NamedTuple):
@@ -32,6 +33,8 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            if path.stat().st_size < _SMALLEST_ARCHIVE:
+                raise NoText(f"is no sound {what}: it has {path.stat().st_size} bytes") from None
             locked = _is_encrypted_office(path)
             problem = "is locked by a password" if locked else f"is no sound {what}: {error}"
             raise Unreadable(problem) from None
