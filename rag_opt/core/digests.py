@@ -45,4 +45,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 @functools.cache
 def _version(package: str) -> str:
-    return importlib.metadata.version(package)  # reads and parses a file
+    try:
+        return importlib.metadata.version(package)  # reads and parses a file
+    except importlib.metadata.PackageNotFoundError:  # whoever imports it says so, with what helps
+        return ""

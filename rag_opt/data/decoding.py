@@ -17,6 +17,7 @@ _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf
 _LONE_HIGH, _ASCII_LETTER = re.compile(rb"[\x80-\xff]"), re.compile(rb"[A-Za-z]")
 _CENTRAL_EUROPEAN, _MANY = ("cp1250", "iso8859_2", "iso8859_16"), 40
 _DECLARED = re.compile(rb"""<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+_DAMAGED = 0.6  # of the bytes that are not ASCII: so many in sequences of UTF-8 are no chance
 _LOOKED_AT = 4096  # bytes of the beginning in which an encoding is declared
 _SAMPLE = 200_000  # bytes that a guess is made by
 
@@ -50,8 +51,9 @@ def decode(content: bytes, *, encoding: str | None = None, declares: bool = Fals
             # browsers read what calls itself Latin 1 or ASCII as Windows' code page
             named = "cp1252" if codecs.lookup(named).name in ("iso8859-1", "ascii", "utf-8") else named
             return content.decode(named, "replace"), []
-        if _MULTIBYTE.search(content):  # it is UTF-8, and damaged
-            raise Unreadable(describe_not_utf8(error)) from None
+        inside = sum(len(match[0]) for match in _MULTIBYTE.finditer(content[:_SAMPLE]))
+        if inside >= _DAMAGED * len(_LONE_HIGH.findall(content[:_SAMPLE])):  # it is UTF-8, and damaged
+            raise Unreadable(f"{describe_not_utf8(error)} (dataset.encoding= names another encoding)") from None
         return _guess(content, error)
 
 

@@ -14,7 +14,7 @@ Piece = tuple[int, int]  # half-open character offsets
 Divide = Callable[[Piece], Sequence[Piece]]
 
 # From coarse to fine: paragraphs, lines, sentences, words. A cut falls after the separator.
-SEPARATORS = tuple(re.compile(p) for p in (r"\n[ \t]*\n\s*", r"\n", r"(?<=[.!?…։؟۔।॥။።។])\s+|(?<=[。！？])", r"\s+"))
+SEPARATORS = tuple(re.compile(p) for p in (r"\n[ \t]*\r?\n\s*", r"\n", r"(?<=[.!?…։؟۔।॥။።។])\s+|(?<=[。！？])", r"\s+"))
 
 
 def cut(

@@ -26,6 +26,7 @@ _EMBEDDED = ("iframe", "object", "embed", "frame", "audio", "video", "canvas")
 _AROUND = ("nav", "aside", "footer")
 _AROUND_ROLES = frozenset(("navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog"))
 _CONSENT = re.compile(r"cookie|consent|gdpr", re.IGNORECASE)
+_MOST_OF_CONSENT = 1500  # characters of a box about cookies: what holds more is a page with such a box
 _UNSEEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _POWER = re.compile(r"^[+−–-]?\d+$")
 _TOO_DEEP = f"elements that lie in more than {DEEPEST} others, or behind such, were left out"
@@ -107,10 +108,12 @@ def _is_around(element: HtmlElement) -> bool:
     names = f"{element.get('id') or ''} {element.get('class') or ''}"
     inside = element.getparent()
     of_page = tag != "footer" or inside is None or tag_of(inside) not in ("blockquote", "article", "section")
+    if "note" in (element.get("epub:type") or "") or "note" in (element.get("role") or ""):  # of a book
+        return False
     return (
         (tag in _AROUND and of_page)
         or element.get("role") in _AROUND_ROLES
-        or (tag in ("div", "section") and bool(_CONSENT.search(names)))
+        or (tag in ("div", "section") and bool(_CONSENT.search(names)) and len(_text(element)) < _MOST_OF_CONSENT)
     )
 
 

@@ -22,7 +22,8 @@ def read_grid(table: HtmlElement, text: Callable[[HtmlElement], str]) -> Grid:
     rows, headers, hanging = list[list[str]](), list[bool](), dict[int, tuple[int, str]]()
     for row in _rows(table):
         cells, column = list[str](), 0
-        own = [cell for cell in row if tag_of(cell) in ("td", "th")]
+        inside = [one for cell in row for one in (cell if tag_of(cell) == "form" else [cell])]
+        own = [cell for cell in inside if tag_of(cell) in ("td", "th")]
         for cell in own:
             column = _fill_hanging(cells, hanging, column)
             content = text(cell)
@@ -52,8 +53,11 @@ def _rows(table: HtmlElement) -> Iterator[HtmlElement]:
     for child in table:
         if tag_of(child) == "tr":
             yield child
-        elif tag_of(child) in ("thead", "tbody", "tfoot"):
-            yield from (row for row in child if tag_of(row) == "tr")
+        elif tag_of(child) in ("thead", "tbody", "tfoot", "form"):
+            yield from _rows(child)
+        elif tag_of(child) in ("td", "th"):  # without a row around it
+            yield table
+            return
 
 
 def _in_head(row: HtmlElement) -> bool:

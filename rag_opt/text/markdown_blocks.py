@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 _LINE_END = re.compile(r"\r\n|\n|\r")  # what CommonMark ends a line by, and nothing else
 # YAML between ---, TOML between +++, at the very beginning
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*(?:\r\n|\n|\r).*?^(?:\1|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
-_EMPTY_LINES = re.compile(r"\n[ \t]*\n\s*")
+_EOL = r"[ \t]*(?:\r\n|\n|\r)"
+# a rule may stand at the beginning too: YAML has a key before its end
+_FRONT_MATTER = re.compile(
+    rf"\A(?:---{_EOL}(?=[^\r\n]*\S)(?=(?:(?!^---).)*?^[\w.\"'-]+[ \t]*:).*?^(?:---|\.\.\.)[ \t]*\r?$"
+    rf"|\+\+\+{_EOL}.*?^\+\+\+[ \t]*\r?$)",
+    re.DOTALL | re.MULTILINE,
+)
+_EMPTY_LINES = re.compile(r"\r?\n[ \t]*\r?\n\s*|\r[ \t]*\r\s*")
 _LEAVES: dict[str, BlockKind] = {
     "paragraph_open": "paragraph", "fence": "code", "code_block": "code", "html_block": "paragraph",
 }  # fmt: skip

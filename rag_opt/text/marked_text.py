@@ -13,11 +13,11 @@ from rag_opt.core.documents import Block, BlockKind
 from rag_opt.text.markdown_blocks import plain_blocks
 
 _RST_TITLE = re.compile(
-    r"^(?:(?P<over>[^\w\s])(?P=over)+[ \t]*\n)?[ \t]*\S.*\n(?P<under>[^\w\s])(?P=under)+[ \t]*$", re.MULTILINE
+    r"^(?:(?P<over>[^\w\s])(?P=over)+[ \t]*\r?\n)?[ \t]*\S.*\n(?P<under>[^\w\s])(?P=under)+[ \t]*\r?$", re.MULTILINE
 )
 _RST_DIRECTIVE = re.compile(r"^\.\. (?:code|code-block|sourcecode|literalinclude|prompt)::")
 _ADOC_TITLE = re.compile(r"^(={1,6})[ \t]+\S")
-_ADOC_FENCE = re.compile(r"^(-{4,}|\.{4,}|\|={3,})[ \t]*$", re.MULTILINE)
+_ADOC_FENCE = re.compile(r"^(-{4,}|\.{4,}|\|={3,})[ \t]*\r?$", re.MULTILINE)
 _TEX_TITLE = re.compile(r"^\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]]*\])?\{")
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _TEX_CODE = re.compile(r"\\begin\{(verbatim|lstlisting|minted|alltt)\*?\}.*?\\end\{\1\*?\}", re.DOTALL)

@@ -96,7 +96,7 @@ def test_files_that_cannot_be_read_come_in_one_list_or_are_left_out(tmp_path: Pa
     docs.mkdir()
     (docs / "good.md").write_text("Bees make honey.")
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 and nothing more")
-    (docs / "broken.docx").write_bytes(b"PK half")
+    (docs / "broken.docx").write_bytes(b"PK half of an archive that was cut")
     (docs / "long.txt").write_text("word " * 1000)
     (docs / "picture.txt").write_bytes(b"\x89PNG\0\0\0")
     folder = Folder(documents=str(docs), questions=questions_file(tmp_path, {"question": "What?"}), max_characters=1000)

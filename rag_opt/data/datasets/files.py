@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -129,7 +130,7 @@ class DocumentFiles:
             if not path.is_file() or path.resolve() in others:  # a linked folder is read where it lies
                 continue
             if path.suffix.lower() in known:
-                yield path, name.as_posix()
+                yield path, os.fsencode(name.as_posix()).decode("utf-8", "backslashreplace")
             else:
                 left_out.by_ending(name.as_posix(), path.suffix)
 

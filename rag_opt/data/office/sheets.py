@@ -62,20 +62,27 @@ def _write_sheet(writer: ReadingWriter, sheet: Worksheet, number: int) -> None:
         writer.heading(sheet.title, 1)
     for table in _tables(rows):
         writer.table(table)
-    comments = [cell.comment.text for row in sheet.iter_rows() for cell in row if cell.comment is not None]
+    comments = [cell.comment.text for cell in list(sheet._cells.values()) if cell.comment is not None]
     if comments:
         writer.note("comments were left out", page=number, count=len(comments), example=comments[0])
 
 
 def _rows(sheet: Worksheet) -> list[list[str]]:
     """Return the cells of a sheet; what is merged stands in each of its cells."""
-    rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows()]
+    last_row, last_column = _extent(sheet)
+    rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows(max_row=last_row, max_col=last_column)]
     for merged in sheet.merged_cells.ranges:
         text = rows[merged.min_row - 1][merged.min_col - 1] if merged.min_row <= len(rows) else ""
         for row in range(merged.min_row - 1, min(merged.max_row, len(rows))):
             for column in range(merged.min_col - 1, min(merged.max_col, len(rows[row]))):
                 rows[row][column] = text
     return rows
+
+
+def _extent(sheet: Worksheet) -> tuple[int, int]:
+    """Return the last row and column that hold a value: formats reach to the end of a sheet."""
+    filled = [place for place, cell in sheet._cells.items() if cell.value is not None]
+    return max((row for row, _ in filled), default=1), max((column for _, column in filled), default=1)
 
 
 def _tables(rows: Sequence[list[str]]) -> Iterator[list[list[str]]]:

@@ -95,7 +95,7 @@ class _Word:
         runs = Runs(paragraph)
         self._turn_pages(runs.pages_before)
         style = self._styles.of(paragraph)
-        label = self._numbering.label(style.number, style.number_level) if style.number and runs.text.strip() else ""
+        label = self._numbering.label(style.number, style.number_level) if style.number else ""
         if style.heading and runs.text.strip():
             self._writer.heading(runs.text, style.heading, label="" if label == BULLET else label)
         elif label:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ _SINGLE_SIDED = 2.2  # heights from the row before, within which a row on one si
 _FILLED = 0.72  # of its column's width that a line of prose fills, as a rule
 _PROSE_CHARACTERS = 17
 _ALIGNED = 3.0  # points
+_MARK = re.compile(r"[•◦▪▫■□●○‣⁃∙·–—*-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]")
 _DEEPEST = 6  # columns in columns
 
 Gap = tuple[float, float]
@@ -54,13 +56,14 @@ def find_segments(rows: Sequence[Row], depth: int = 0) -> list[Segment]:
 
 
 def _gaps_of(row: Row) -> Iterator[Gap]:
-    """Yield the gaps between the runs of a row that are wide enough to part columns."""
+    """Yield the gaps between the runs of a row that may part columns; behind the mark of a list item is none."""
     if row.table is not None:
         return
-    right = None
+    right, after_mark = None, False
     for run in row.runs:
-        if right is not None and run.box.left - right >= _MIN_GAP * row.box.height:
+        if right is not None and not after_mark and run.box.left - right >= _MIN_GAP * row.box.height:
             yield right, run.box.left
+        after_mark = right is None and _MARK.fullmatch(run.text.strip()) is not None
         right = run.box.right if right is None else max(right, run.box.right)
 
 

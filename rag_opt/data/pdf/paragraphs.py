@@ -159,13 +159,23 @@ def _begins(row: Row, above: Row, open_: Paragraph, column: tuple[float, float],
     distance = above.box.top - row.box.top
     if distance > (_WIDER * usual if usual is not None else _WIDER_OF_FEW * row.box.height):
         return True
-    if _ITEM.match(row.text) and not _wraps(above, row, right):
+    item = _ITEM.match(row.text)
+    if item and (_is_alike(item[1], open_) or not _wraps(above, row, right)):
         return True
     ended = above.text[-1:] in _ENDS
     indented = row.box.left - left >= 0.8 * row.size and row.box.left - above.box.left >= 0.8 * row.size
     if indented and open_.kind == "paragraph" and (ended or not _wraps(above, row, right)):
         return True
     return ended and above.box.right < left + _SHORT * (right - left)
+
+
+def _is_alike(mark: str, open_: Paragraph) -> bool:
+    """Return whether a mark is a bullet, or numbers an item as the open one is numbered: it begins no other line."""
+    if mark in _BULLETS[:-4]:
+        return True
+    return (
+        open_.kind == "list item" and mark[-1:] == open_.label[-1:] and mark[:1].isdigit() == open_.label[:1].isdigit()
+    )
 
 
 def _wraps(above: Row, row: Row, right: float) -> bool:

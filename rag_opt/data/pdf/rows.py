@@ -12,7 +12,7 @@ from rag_opt.data.pdf.glyphs import Box, Run
 _GAP_OF_WORDS = 0.12  # of the height of a line
 _HYPHENS = ("-", "‐")
 _SAME_ROW = 0.5  # of the lower of two heights that has to overlap
-_EDGE_ROWS = 3
+_EDGE_ROWS, _FEW_ROWS = 3, 4  # at each edge; of a page on which less than a quarter may be taken
 _MIN_REPEATS, _SHARE_OF_PAGES = 3, 1 / 3
 _NUMBER = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"\d{1,4}")
@@ -107,14 +107,15 @@ def find_running_rows(pages: Sequence[Sequence[Row]]) -> list[set[int]]:
 
     Those are rows at the edge of a page that stand at the edge of many pages word for word, or that count the pages: a
     number alone, with a word for "page", or set apart from words that are the same on these pages.
-    A row further inside is one only if all that stand nearer to the edge are.
+    A row further inside is one only if all that stand nearer to the edge are, and half of a page's rows always stay. On
+    pages of few rows, as certificates are, only what counts pages is taken.
     """
     least = max(_MIN_REPEATS, len(pages) * _SHARE_OF_PAGES)
     running = [set[int]() for _ in pages]
     for edge in (0, -1):
         found = _repeated(pages, edge, least) | _counting(pages, edge, least)
         for number, rows in enumerate(pages):
-            for depth in range(min(_EDGE_ROWS, len(rows))):
+            for depth in range(min(_EDGE_ROWS, len(rows) // 4 if len(rows) >= _FEW_ROWS else 1)):
                 if (number, depth) not in found:
                     break
                 running[number].add(_position(rows, edge, depth))

@@ -34,7 +34,7 @@ class CsvTable(TextFormat):
         text, notes = decode(read_bytes(path), encoding=encoding)
         csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         try:
-            rows = list(csv.reader(io.StringIO(text, newline=""), _dialect(text)))
+            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text)))
         except csv.Error as error:
             raise Unreadable(f"is no table of separated values: {error}") from None
         writer = ReadingWriter()
@@ -44,8 +44,9 @@ class CsvTable(TextFormat):
         return writer.finish()
 
 
-def _dialect(text: str) -> type[csv.Dialect] | csv.Dialect | str:
+def _separator(text: str) -> str:
+    """Return what parts the values; a comma where one column, or too few rows, do not tell."""
     try:
-        return csv.Sniffer().sniff(text[:_SAMPLE], delimiters=_SEPARATORS)
-    except csv.Error:  # one column, or too few rows to tell
-        return "excel"
+        return str(csv.Sniffer().sniff(text[:_SAMPLE], delimiters=_SEPARATORS).delimiter)
+    except csv.Error:
+        return ","

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 from email.message import EmailMessage, MIMEPart
@@ -14,7 +15,7 @@ from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.decoding import read_bytes
+from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import PackedFormat
 from rag_opt.text.html_reading import write_html
 from rag_opt.text.markdown_blocks import plain_blocks
@@ -70,8 +71,11 @@ def _header(message: EmailMessage, name: str) -> str:
 
 
 def _content(part: MIMEPart) -> str:
+    payload = part.get_payload(decode=True)
+    if part.get_content_charset() is None and isinstance(payload, bytes):
+        with contextlib.suppress(Unreadable):
+            return decode(payload)[0].replace("\r\n", "\n")
     try:
         return str(part.get_content()).replace("\r\n", "\n")
     except (LookupError, UnicodeError, ValueError):  # an encoding that nobody knows
-        payload = part.get_payload(decode=True)
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""

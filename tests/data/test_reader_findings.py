@@ -1,0 +1,111 @@
+"""Inputs that readers once got wrong, as fresh eyes found them: the right value of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_opt.core.readings import Reading
+from rag_opt.data.decoding import decode
+from rag_opt.data.formats import formats_by_suffix
+from rag_opt.text.html_reading import read_html
+from rag_opt.text.markdown_blocks import markdown_blocks, plain_blocks
+from rag_opt.text.marked_text import restructured_text_blocks
+
+
+def read(path: Path, content: str | bytes) -> Reading:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return formats_by_suffix()[path.suffix].read(path, encoding=None)
+
+
+def test_quotes_doubled_in_a_csv_are_quotes(tmp_path: Path) -> None:
+    text = read(tmp_path / "a.csv", 'id,text,val\n1,"a ""quoted"" one\nwith newline",3\n2,b,4\n').text
+    assert text.splitlines()[2:] == ['| 1 | a "quoted" one with newline | 3 |', "| 2 | b | 4 |"]
+
+
+def test_marks_of_list_items_are_no_column(tmp_path: Path) -> None:
+    from reportlab.pdfgen import canvas
+
+    page = canvas.Canvas(str(tmp_path / "a.pdf"))
+    for number, item in enumerate(("your passport", "two photos", "a pen of your own", "ten euros")):
+        page.drawString(60, 700 - 16 * number, "•")
+        page.drawString(80, 700 - 16 * number, item)
+    page.save()
+    reading = formats_by_suffix()[".pdf"].read(tmp_path / "a.pdf", encoding=None)
+    assert reading.text == "- your passport\n- two photos\n- a pen of your own\n- ten euros"
+
+
+def test_what_certificates_share_is_no_running_head(tmp_path: Path) -> None:
+    from reportlab.pdfgen import canvas
+
+    page = canvas.Canvas(str(tmp_path / "a.pdf"))
+    for name in ("Anna", "Bert", "Carl"):
+        lines = ["Certificate", "of the sailing school", "This says that", name, "has passed", "the first course"]
+        for number, line in enumerate(lines):
+            page.drawString(60, 700 - 30 * number, line)
+        page.showPage()
+    page.save()
+    text = formats_by_suffix()[".pdf"].read(tmp_path / "a.pdf", encoding=None).text
+    assert "has passed" in text and "This says that" in text and "of the sailing school" in text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_of_windows_change_no_structure(end: str) -> None:
+    plain = end.join(["one", "", "two", "", "three"])
+    assert len(plain_blocks(plain)) == 3
+    marked = end.join(["Title", "=====", "", "text"])
+    assert [block.kind for block in restructured_text_blocks(marked)] == ["heading", "paragraph"]
+    front = end.join(["---", "title: X", "---", "", "# Head"])
+    assert [block.kind for block in markdown_blocks(front)] == ["metadata", "heading"]
+
+
+def test_a_rule_at_the_beginning_is_no_front_matter() -> None:
+    assert [block.kind for block in markdown_blocks("---\n\n# Head\n\ntext\n\n---\n")] == ["heading", "paragraph"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("これは日本語の文書です。港の灯台は夜に光ります。" * 4, "shift_jis"),
+        ("Viel Spaß“ und „Grüße an alle", "cp1252"),
+    ],
+)
+def test_a_chance_pair_of_bytes_makes_no_utf_8(text: str, encoding: str) -> None:
+    found, notes = decode(text.encode(encoding))
+    assert found == text and notes
+
+
+def test_a_page_that_has_a_box_about_cookies_is_no_such_box() -> None:
+    words = "All the content of the page stands here. " * 60
+    assert read_html(f"<body><div class='page has-cookie-bar'><p>{words}</p></div></body>").text == words.strip()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "<table><form><tr><td>A</td><td>B</td></tr></form></table>",
+        "<table><tr><form><td>A</td><td>B</td></form></tr></table>",
+        "<table><td>A</td><td>B</td></table>",
+    ],
+)
+def test_cells_are_read_wherever_a_form_or_a_missing_row_puts_them(table: str) -> None:
+    assert read_html(f"<body>{table}</body>").text.replace("|", " ").split() == ["A", "B"]
+
+
+def test_a_mail_without_a_charset_keeps_its_letters(tmp_path: Path) -> None:
+    mail = "From: a@b\nSubject: x\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\nGrüße aus Köln\n"
+    assert "Grüße aus Köln" in read(tmp_path / "a.eml", mail).text
+
+
+def test_formats_that_reach_to_the_end_of_a_sheet_are_not_read(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet["A1"], sheet["B1"] = "a", "b"
+    sheet.cell(1_000_000, 20).number_format = "0.00"
+    book.save(tmp_path / "a.xlsx")
+    reading = formats_by_suffix()[".xlsx"].read(tmp_path / "a.xlsx", encoding=None)
+    assert reading.text == "# Sheet\n\n| a | b |"
