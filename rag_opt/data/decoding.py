@@ -110,8 +110,8 @@ def _is_known(encoding: str) -> bool:
 
 
 def is_encoding(name: str) -> bool:
-    """Return whether Python knows an encoding of that name."""
-    return _is_known(name)
+    """Return whether Python knows an encoding of text of that name."""
+    return _is_known(name) and bool(getattr(codecs.lookup(name), "_is_text_encoding", True))
 
 
 def describe_not_utf8(error: UnicodeDecodeError, bytes_before: int = 0) -> str:

@@ -49,7 +49,7 @@ class TextFormat:
 class PackedFormat:
     """The answers of a format that a library unpacks."""
 
-    libraries: ClassVar[tuple[str, ...]] = ("lxml",)
+    libraries: ClassVar[tuple[str, ...]] = ("lxml", "charset-normalizer")
     isolated: ClassVar[bool] = True
 
 

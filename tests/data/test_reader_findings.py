@@ -109,3 +109,13 @@ def test_formats_that_reach_to_the_end_of_a_sheet_are_not_read(tmp_path: Path) -
     book.save(tmp_path / "a.xlsx")
     reading = formats_by_suffix()[".xlsx"].read(tmp_path / "a.xlsx", encoding=None)
     assert reading.text == "# Sheet\n\n| a | b |"
+
+
+def test_rolling_captions_are_read_once_and_short_answers_stay(tmp_path: Path) -> None:
+    rolling = (
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nhello world\n\n00:02.000 --> 00:03.000\nhello world\nhow are you\n\n"
+        "00:03.000 --> 00:04.000\nhow are you\ndoing today\n"
+    )
+    assert read(tmp_path / "a.vtt", rolling).text == "hello world how are you doing today"
+    spoken = "1\n00:00:01,000 --> 00:00:02,000\nDid she say no\n\n2\n00:00:02,500 --> 00:00:03,000\nno\n"
+    assert read(tmp_path / "a.srt", spoken).text == "Did she say no no"

@@ -115,7 +115,8 @@ class DocumentFiles:
         self, source: Path, reader: FileReader, left_out: LeftOut, without: Sequence[Path]
     ) -> Iterator[tuple[Path, str]]:
         """Yield path and name of every file that is a document."""
-        known = {*reader.suffixes(), *(ending.lower() for ending in self.also)}
+        also = (ending if ending.startswith(".") or not ending else f".{ending}" for ending in self.also)
+        known = {*reader.suffixes(), *(ending.lower() for ending in also)}
         if source.is_file():
             if source.suffix.lower() in known:
                 yield source, source.name
@@ -174,7 +175,7 @@ class LeftOut:
             self._hidden[hidden] += 1
         elif program is not None:
             self._programs[program] += 1
-        elif any(name.match(pattern) or fnmatch(name.as_posix(), pattern) for pattern in exclude):
+        elif any(_matches(name, pattern) for pattern in exclude):
             self._excluded.append(name.as_posix())
         elif path.is_symlink() and not path.resolve().is_relative_to(self._source.resolve()):
             self._links.append(name.as_posix())
@@ -252,6 +253,12 @@ def _describe(what: str, found: Sequence[tuple[str, ReadingNote, int]]) -> str:
         places.append(f"{name} ({place})" if place else name)
     shown = f", as {example!r}" if example else ""
     return f"{what}: {_listed(places)}{shown}"
+
+
+def _matches(name: Path, pattern: str) -> bool:
+    """Return whether a path, the end of it, or a folder on it is of a pattern."""
+    folders = any(fnmatch(folder, pattern.rstrip("/")) for folder in name.parts[:-1])
+    return folders or name.match(pattern) or fnmatch(name.as_posix(), pattern)
 
 
 def _advice(ending: str) -> str:

@@ -73,6 +73,7 @@ class PageGlyphs:
 
     `hidden`: text that nobody sees. `unmapped`: characters that their font gives no meaning. `picture`: share of the
     page that pictures cover, at most 1. `fields`: what stands in its form fields and free notes. `remarks`: comments.
+    `objects`: how many things are drawn on it. `recognised`: whether its text was found in a picture.
     """
 
     number: int
@@ -87,6 +88,7 @@ class PageGlyphs:
     fields: list[str]
     remarks: int
     objects: int
+    recognised: bool = False
 
     @property
     def characters(self) -> int:
@@ -120,6 +122,7 @@ def read_pages(
             if recognise is not None and not read.characters and read.objects:
                 picture = page.render(scale=dpi / 72).to_numpy()
                 read.runs = {0: runs_of_picture(recognise(picture), read.height, 72 / dpi)}
+                read.recognised = True
             yield read
         finally:
             text_page.close()

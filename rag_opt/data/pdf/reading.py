@@ -56,13 +56,15 @@ def read_pdf(path: Path, *, recognise: Recognise | None = None, dpi: int = 150) 
     return writer.finish(page_count=len(pages))
 
 
-def read_picture(picture: Picture, recognise: Recognise, *, dpi: int = 150) -> Reading:
-    """Return the text that is recognised in a picture of a page."""
-    height, width = picture.shape[0] * 72 / dpi, picture.shape[1] * 72 / dpi
-    runs = runs_of_picture(recognise(picture), height, 72 / dpi)
-    writer = ReadingWriter()
-    _write(writer, [PageGlyphs(1, width, height, {0: runs}, [], [], [], 0, 1.0, [], 0, 1)])
-    return writer.finish(page_count=1)
+def read_pictures(pictures: Sequence[Picture], recognise: Recognise, *, dpi: int = 150) -> Reading:
+    """Return the text that is recognised in pictures, a page each."""
+    writer, pages = ReadingWriter(), list[PageGlyphs]()
+    for number, picture in enumerate(pictures, start=1):
+        height, width = picture.shape[0] * 72 / dpi, picture.shape[1] * 72 / dpi
+        runs = runs_of_picture(recognise(picture), height, 72 / dpi)
+        pages.append(PageGlyphs(number, width, height, {0: runs}, [], [], [], 0, 1.0, [], 0, 1, recognised=True))
+    _write(writer, pages)
+    return writer.finish(page_count=len(pages))
 
 
 def _read_glyphs(path: Path, recognise: Recognise | None, dpi: int) -> tuple[list[PageGlyphs], int]:
@@ -164,7 +166,7 @@ def _note_losses(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
     for page in pages:
         if not page.characters and (page.picture > 0 or page.objects > 0):
             writer.note(NO_TEXT, page=page.number)
-        elif page.picture > 0.7 and 0 < page.characters < 100:
+        elif page.picture > 0.7 and 0 < page.characters < 100 and not page.recognised:
             writer.note(_FEW_WORDS, page=page.number)
         if page.hidden:
             what = "text that nobody sees (white, invisible or tiny) was left out"

@@ -30,7 +30,15 @@ class MarkItDown:
         ".csv",
         ".ipynb",
     )
-    libraries: ClassVar[tuple[str, ...]] = ("markitdown", "markdown-it-py")
+    libraries: ClassVar[tuple[str, ...]] = (
+        "markitdown",
+        "markdown-it-py",
+        "mammoth",
+        "pdfminer.six",
+        "python-pptx",
+        "openpyxl",
+        "beautifulsoup4",
+    )
     isolated: ClassVar[bool] = True
 
     def read(self, path: Path, *, encoding: str | None) -> Reading:

@@ -22,7 +22,7 @@ class PdfPlumber:
     """Read PDFs line by line across the page, and the tables in their lines, by pdfplumber."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
-    libraries: ClassVar[tuple[str, ...]] = ("pdfplumber",)
+    libraries: ClassVar[tuple[str, ...]] = ("pdfplumber", "pdfminer.six")
     isolated: ClassVar[bool] = True
 
     def read(self, path: Path, *, encoding: str | None) -> Reading:

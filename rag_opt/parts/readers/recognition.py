@@ -17,7 +17,7 @@ from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.pdf.glyphs import Box, Picture, Recognise
-from rag_opt.data.pdf.reading import read_pdf, read_picture
+from rag_opt.data.pdf.reading import read_pdf, read_pictures
 
 
 @register("reader", "ocr")
@@ -36,14 +36,14 @@ class Recognition:
         recognise = _recogniser()
         if path.suffix.lower() == ".pdf":
             return read_pdf(path, recognise=recognise, dpi=self.dpi)
-        from PIL import Image
+        from PIL import Image, ImageSequence
 
         try:
             with Image.open(path) as image:
-                picture = np.asarray(image.convert("RGB"))
+                pictures = [np.asarray(page.convert("RGB")) for page in ImageSequence.Iterator(image)]
         except OSError as error:
             raise Unreadable(f"is no sound picture: {error}") from None
-        return read_picture(picture, recognise, dpi=self.dpi)
+        return read_pictures(pictures, recognise, dpi=self.dpi)
 
 
 @functools.cache
