@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED = 100_000_000  # bytes of all that is read of one document: more is a mistake or an attack
+_USUAL = b"http://schemas.openxmlformats.org/"
+# namespaces of "Strict Open XML" documents, and those of all others
+_STRICT = {
+    b"http://purl.oclc.org/ooxml/wordprocessingml/main": _USUAL + b"wordprocessingml/2006/main",
+    b"http://purl.oclc.org/ooxml/presentationml/main": _USUAL + b"presentationml/2006/main",
+    b"http://purl.oclc.org/ooxml/officeDocument/relationships": _USUAL + b"officeDocument/2006/relationships",
+    b"http://purl.oclc.org/ooxml/officeDocument/math": _USUAL + b"officeDocument/2006/math",
+    b"http://purl.oclc.org/ooxml/drawingml/": _USUAL + b"drawingml/2006/",
+}
 _SMALLEST_ARCHIVE = 22  # bytes of an empty one: a smaller file stands for a document, and is none
 
 
@@ -76,7 +85,10 @@ class Archive:
     def xml(self, name: str) -> _Element:
         """Return the root of an XML file in it."""
         try:
-            return parse_xml(self.read(name))
+            content = self.read(name)
+            for strict, usual in _STRICT.items() if b"purl.oclc.org" in content[:4000] else ():
+                content = content.replace(strict, usual)
+            return parse_xml(content)
         except ValueError as error:
             raise Unreadable(f"is no sound {self._what}: {name}: {error}") from None
 

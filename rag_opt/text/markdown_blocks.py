@@ -48,7 +48,19 @@ def markdown_blocks(text: str) -> tuple[Block, ...]:
         if place is not None:
             start = lines[first] if kind == "code" else place[0]  # its first line may be indented
             found.append(Block(kind, start, place[1], level, label, lines[header] if header else 0))
-    return tuple(found)
+    return tuple(_with_rest(text, found))
+
+
+def _with_rest(text: str, blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the blocks, and what stands between them as paragraphs: the rest of an item behind a list inside it."""
+    before = 0
+    for block in [*blocks, Block("paragraph", len(text), len(text))]:
+        rest = trim(text, before, block.start)
+        if rest is not None and any(character.isalnum() for character in text[slice(*rest)]):  # no rule
+            yield Block("paragraph", *rest)
+        if block.end > block.start:
+            yield block
+        before = block.end
 
 
 _Leaf = tuple[BlockKind, int, int, int, str, int]  # kind, first line, line behind the last, level, label, header's end

@@ -119,3 +119,31 @@ def test_rolling_captions_are_read_once_and_short_answers_stay(tmp_path: Path) -
     assert read(tmp_path / "a.vtt", rolling).text == "hello world how are you doing today"
     spoken = "1\n00:00:01,000 --> 00:00:02,000\nDid she say no\n\n2\n00:00:02,500 --> 00:00:03,000\nno\n"
     assert read(tmp_path / "a.srt", spoken).text == "Did she say no no"
+
+
+def test_all_text_of_markdown_lies_in_a_block(tmp_path: Path) -> None:
+    text = "- a\n  - b\n\n  continued a text\n- c\n\n[ref]: http://x.y\n"
+    kinds = [(block.kind, text[block.start : block.end]) for block in markdown_blocks(text)]
+    assert ("paragraph", "continued a text") in kinds and kinds[-1] == ("paragraph", "[ref]: http://x.y")
+
+
+def test_values_of_data_are_read_wherever_they_stand(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.xml", "<c><item name='Bolt' price='3'/></c>").text == "item\nname: Bolt\nprice: 3"
+    assert read(tmp_path / "a.json", '{"a": NaN, "b": "x"}').text == "a: nan\nb: x"
+
+
+def test_a_page_that_turns_inside_a_table_is_counted(tmp_path: Path) -> None:
+    import docx
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document = docx.Document()
+    table = document.add_table(3, 2)
+    for row in (1, 2):
+        for cell in table.rows[row].cells:
+            cell.text = f"cell {row}"
+            cell.paragraphs[0].runs[0]._r.insert(0, parse_xml(f"<w:lastRenderedPageBreak {nsdecls('w')}/>"))
+    document.add_paragraph("behind it")
+    document.save(str(tmp_path / "a.docx"))
+    reading = formats_by_suffix()[".docx"].read(tmp_path / "a.docx", encoding=None)
+    assert reading.pages == ((0, 1), (reading.text.index("behind it"), 3)) and reading.page_count == 3

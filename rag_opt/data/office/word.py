@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_opt.core.documents import BlockKind
+from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.data.archives import Archive, refuse_deep
 from rag_opt.data.office.drawings import write_drawings
@@ -59,7 +60,9 @@ class _Word:
         for text in heads:
             self._writer.block("page head", text)
         body = root.find(f"{W}body")
-        for element in body if body is not None else ():
+        if body is None:
+            raise Unreadable("is no sound DOCX: it has no body")
+        for element in body:
             self._element(element)
         for text in feet:
             self._writer.block("page foot", text)
@@ -141,6 +144,9 @@ class _Word:
         first_row = look is not None and (look.get(f"{W}firstRow") == "1" or _flag(look, 0x0020))
         above = headers or (guess_header_rows(grid) if first_row or look is None else 0)
         self._writer.table(grid, header_rows=above)
+        # a page breaks in every cell of a row that reaches over it
+        breaks = [[sum(1 for _ in cell.iter(f"{W}lastRenderedPageBreak")) for cell in own] for own in cells]
+        self._turn_pages(sum(max(counts, default=0) for counts in breaks))
         for paragraph in table.iter(f"{W}p"):
             for of, name in Runs(paragraph).notes:
                 note = self._notes[of].get(name)

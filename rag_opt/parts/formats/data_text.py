@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import orjson
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import Unreadable
@@ -60,8 +60,8 @@ def _records(text: str, *, lines: bool) -> Iterator[object]:
 
 def _load(text: str, where: str) -> object:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return json.loads(text)  # reads NaN too, as Python writes it
+    except ValueError as error:
         raise Unreadable(f"is not JSON{where}: {error}") from None
 
 
@@ -110,6 +110,9 @@ def _write_xml(writer: ReadingWriter, content: bytes) -> None:
             text = " ".join("".join(map(str, element.itertext())).split())
             writer.block("paragraph", f"{name}: {text}" if len(text) < _LONG else text)
             continue
+        own = [(str(key), str(value)) for key, value in element.attrib.items()]
+        named = "\n".join(f"{key}: {value}" for key, value in own if value.strip() and "}" not in key)
+        writer.block("paragraph", f"{element.tag.rpartition('}')[2]}\n{named}" if named else "")
         stack += [(child, depth + 1) for child in reversed(element)]
 
 
