@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, cast
 
 from rag_opt.core.digests import digest
 
@@ -17,7 +17,6 @@ BlockKind = Literal[
     "title", "heading", "paragraph", "list item", "table", "code", "quotation", "caption", "page head", "page foot",
     "footnote", "metadata",
 ]  # fmt: skip
-BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,14 @@ class Block:
     header_end: int = 0
 
     def to_list(self) -> list[str | int]:
-        """Return plain data that `Block(*data)` turns back into an equal block."""
+        """Return plain data that `from_list` turns back into an equal block."""
         return [self.kind, self.start, self.end, self.level, self.label, self.header_end]
+
+    @staticmethod
+    def from_list(data: Sequence[str | int]) -> Block:
+        """Return the block that `to_list` wrote."""
+        kind, start, end, level, label, header_end = data
+        return Block(cast(BlockKind, kind), int(start), int(end), int(level), str(label), int(header_end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def build_document(
     pages: Sequence[Sequence[int]] = (),
 ) -> Document:
     """Return a document from plain data, `structure` as it was written."""
-    known = None if blocks is None else tuple(Block(*block) for block in blocks)  # type: ignore[arg-type]
+    known = None if blocks is None else tuple(map(Block.from_list, blocks))
     return Document(id, text, title, metadata or {}, known, tuple((offset, page) for offset, page in pages))
 
 

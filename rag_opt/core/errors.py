@@ -146,6 +146,12 @@ class TooManyFailures(RagOptError):
         self.count = count
 
 
+def list_names(names: Sequence[str], *, most: int = 5) -> str:
+    """Return some names in one line, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _visible(name: str) -> str:
     """Return a name as it looks: without invisible characters, in one Unicode form."""
     kept = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cf", "Cc"))

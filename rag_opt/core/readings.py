@@ -50,7 +50,7 @@ class Reading:
         text, blocks, pages, title, notes, page_count = orjson.loads(stored)
         return Reading(
             text,
-            None if blocks is None else tuple(Block(*block) for block in blocks),
+            None if blocks is None else tuple(map(Block.from_list, blocks)),
             tuple((offset, page) for offset, page in pages),
             title,
             tuple(ReadingNote(what, tuple(pages), count, example) for what, pages, count, example in notes),

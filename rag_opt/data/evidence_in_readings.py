@@ -19,6 +19,7 @@ _SHORT = 40
 def find_evidence(questions: Sequence[Question], base: Corpus, other: Corpus) -> CorpusReading:
     """Return another reading of the files, with where it has the evidence of questions that were resolved on `base`.
 
+    `base` may be asked for itself: how much of the evidence it has.
     A passage is looked for by its words, in its own file: verbatim first (white space, marks and Unicode forms do not
     matter), then by what is at least 90 % like it. What is not there is a LostPassage.
     """
@@ -36,11 +37,6 @@ def find_evidence(questions: Sequence[Question], base: Corpus, other: Corpus) ->
             if is_lost:
                 lost[need[0].document_id or "no file named"] += 1
     return CorpusReading(other, evidence, needs, kept, dict(lost.most_common()))
-
-
-def measure_base(questions: Sequence[Question], corpus: Corpus) -> CorpusReading:
-    """Return the reading that the questions were resolved on, with how much of their evidence it has."""
-    return find_evidence(questions, corpus, corpus)
 
 
 def _find_need(need: Need, base: Corpus, resolver: QuoteResolver) -> Need:

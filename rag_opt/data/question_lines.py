@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.core import strict
 from rag_opt.core.documents import Span
-from rag_opt.core.errors import BadInput, Problem, suggest_names
+from rag_opt.core.errors import BadInput, Problem, list_names, suggest_names
 from rag_opt.core.questions import Alternative, LostPassage, Need, PageOfDocument, Question, WholeDocument
 from rag_opt.core.readings import describe_pages
 from rag_opt.core.strict import STRICT
@@ -21,8 +21,6 @@ from rag_opt.core.structure import Structure
 from rag_opt.data.plain_lines import PlainLines
 from rag_opt.data.quotes import MIN_QUOTE_CHARACTERS, QuoteResolver, is_too_short
 from rag_opt.data.reading import JsonObject, Located, Problems, number_in, read_json_lines
-
-_FILES_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -123,9 +121,8 @@ def _describe_left_out(path: Path, counts: Counter[str], resolver: QuoteResolver
     """Return one problem for all evidence in files that were left out, with the reason of each of some."""
     if not counts:
         return []
-    files = [f"{name} ({count}; {resolver.left_out[name]})" for name, count in counts.most_common(_FILES_NAMED)]
-    more = f", and {len(counts) - _FILES_NAMED} more files" if len(counts) > _FILES_NAMED else ""
-    what = f"{counts.total()} questions have their evidence in files that were left out: {', '.join(files)}{more}"
+    files = [f"{name} ({count}; {resolver.left_out[name]})" for name, count in counts.most_common()]
+    what = f"{counts.total()} questions have their evidence in files that were left out: {list_names(files)}"
     return [Problem(str(path), what)]
 
 

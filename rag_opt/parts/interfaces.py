@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from rag_opt.core.arrays import FloatArray, IntArray, Vectors
@@ -107,10 +108,16 @@ class ChunkerDefaults:
         return False
 
 
-class TableDefaults(ChunkerDefaults):
-    """The answers of a chunker with a setting `tables`."""
+TableSetting = Annotated[
+    Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
+]
 
-    tables: Literal["plain", "header"]
+
+class TableDefaults(ChunkerDefaults):
+    """The answers of a chunker with a setting `tables`: it finds tables in texts that no reader looked at."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("markdown-it-py",)
+    tables: TableSetting
 
     @property
     def repeats_headers(self) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from rag_opt.core import strict
 from rag_opt.core.corpus_readings import CorpusReading, CorpusReadings
-from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.errors import BadInput, Problem, list_names
 from rag_opt.core.questions import Dataset, LostPassage
 from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainMapping
+from rag_opt.data.datasets.files import DocumentFiles
 from rag_opt.data.datasets.interfaces import DatasetFormat, FilesDatasetFormat
-from rag_opt.data.evidence_in_readings import find_evidence, measure_base
+from rag_opt.data.evidence_in_readings import find_evidence
 from rag_opt.data.file_readers import FileReader, Reader
 from rag_opt.data.language import set_language
 from rag_opt.data.quotes import QuoteResolver
@@ -23,7 +24,6 @@ from rag_opt.study.space.domains import Range
 from rag_opt.study.space.space import Space
 
 _MOST_READERS = 20
-_FILES_NAMED = 5
 _NEARLY = 75.0  # of 100, by rapidfuzz: evidence as like as that to something in a file was mistyped, not lost
 
 
@@ -74,14 +74,12 @@ def read_dataset(
         return dataset, CorpusReadings(CorpusReading(dataset.corpus))
     notes, others = list(dataset.notes), dict[Hashable, CorpusReading]()
     for reader in readers:
-        if reader == base:
-            reading = measure_base(dataset.questions, dataset.corpus)
-        else:
+        corpus = dataset.corpus
+        if reader != base:
             corpus, its_notes = part.read_documents(dataclasses.replace(files, reader=reader))
             corpus = dataclasses.replace(corpus, language=dataset.corpus.language)
-            reading = find_evidence(dataset.questions, dataset.corpus, corpus)
             notes += [f"{describe_reader(reader)}: {note}" for note in its_notes]
-        others[reader] = reading
+        others[reader] = reading = find_evidence(dataset.questions, dataset.corpus, corpus)
         notes.append(_describe_kept(reader, reading))
     notes += _describe_lost_by_all(dataset, [*others.values()])
     return dataclasses.replace(dataset, notes=tuple(notes)), CorpusReadings(others[readers[0]], others)
@@ -91,14 +89,13 @@ def read_documents(
     given: PlainMapping, *, values: Callable[[], Values] | None = None, announce: Callable[[str], None] = lambda _: None
 ) -> Dataset:
     """Return a data set without its questions where its documents are files, else all of it. Raises BadInput."""
-    settings = {"questions": "unread", "log": "unread", **{k: v for k, v in given.items() if v != "???"}}
     format_ = lookup("dataset", str(given.get("format", "")), where="dataset.format")
-    if "documents" not in strict.field_names(format_) or not given.get("documents"):
+    unread = {name: "" for name, value in given.items() if value == "???" and name != "documents"}  # no question is
+    settings = {**given, **unread}
+    if not issubclass(format_, DocumentFiles) or settings.get("documents") in (None, "???"):
         return read_dataset(given, values=values, announce=announce)[0]
-    known = {*strict.field_names(format_), "format", "language"}
-    part, language = _load_format({key: value for key, value in settings.items() if key in known or key in given})
-    if not isinstance(part, FilesDatasetFormat):
-        return read_dataset(given, values=values, announce=announce)[0]
+    part, language = _load_format(settings)
+    assert isinstance(part, DocumentFiles)
     corpus, notes = part.read_documents(FileReader(None, values, announce))
     return set_language(Dataset(str(given.get("name", "documents")), corpus, (), tuple(notes)), language)
 
@@ -130,11 +127,8 @@ def describe_reader(reader: Reader) -> str:
 
 def _describe_kept(reader: Reader, reading: CorpusReading) -> str:
     kept = f"{describe_reader(reader)} keeps {reading.kept} of {reading.needs} needs of evidence"
-    if not reading.lost_in:
-        return kept
-    named = ", ".join(f"{name} ({count})" for name, count in [*reading.lost_in.items()][:_FILES_NAMED])
-    more = f" and {len(reading.lost_in) - _FILES_NAMED} more" if len(reading.lost_in) > _FILES_NAMED else ""
-    return f"{kept}; what it lost counts as not found: {named}{more}"
+    named = list_names([f"{name} ({count})" for name, count in reading.lost_in.items()])
+    return f"{kept}; what it lost counts as not found: {named}" if named else kept
 
 
 def _describe_lost_by_all(dataset: Dataset, readings: Sequence[CorpusReading]) -> list[str]:
@@ -157,10 +151,8 @@ def _describe_lost_by_all(dataset: Dataset, readings: Sequence[CorpusReading]) -
             lost.append(f"{question.id} ({document or 'no file named'})")
     if problems:
         raise BadInput(problems)
-    named = ", ".join(lost[:_FILES_NAMED]) + (
-        f" and {len(lost) - _FILES_NAMED} more" if len(lost) > _FILES_NAMED else ""
-    )
-    return [f"{len(lost)} needs of evidence are found by no reader, and count as not found: {named}"] if lost else []
+    what = "needs of evidence are found by no reader, and count as not found"
+    return [f"{len(lost)} {what}: {list_names(lost)}"] if lost else []
 
 
 def _find_nearly(text: str, document: str, resolvers: Sequence[QuoteResolver]) -> str | None:

@@ -1,9 +1,8 @@
-"""The blocks of Markdown (CommonMark with tables, by markdown-it-py) and of texts with other marks."""
+"""The blocks of Markdown (CommonMark with tables, by markdown-it-py)."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ _FRONT_MATTER = re.compile(
     rf"|\+\+\+{_EOL}.*?^\+\+\+[ \t]*\r?$)",
     re.DOTALL | re.MULTILINE,
 )
-_EMPTY_LINES = re.compile(r"\r?\n[ \t]*\r?\n\s*|\r[ \t]*\r\s*")
 _LEAVES: dict[str, BlockKind] = {
     "paragraph_open": "paragraph", "fence": "code", "code_block": "code", "html_block": "paragraph",
 }  # fmt: skip
@@ -105,13 +103,6 @@ def _closed(items: list[_Leaf], before: int | None) -> Iterator[_Leaf]:
         return
     yield kind, first, before, level, label, header
     items.append((kind, last, last, level, label, header))
-
-
-def plain_blocks(text: str) -> tuple[Block, ...]:
-    """Return the paragraphs of a text: what stands between empty lines."""
-    edges = [0, *(match.end() for match in _EMPTY_LINES.finditer(text)), len(text)]
-    places = (trim(text, start, end) for start, end in itertools.pairwise(edges))
-    return tuple(Block("paragraph", *place) for place in places if place is not None)
 
 
 def blocks_of(document: Document) -> tuple[Block, ...]:

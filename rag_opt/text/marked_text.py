@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from rag_opt.core.documents import Block, BlockKind
-from rag_opt.text.markdown_blocks import plain_blocks
+from rag_opt.text.plain_blocks import plain_blocks
 
 _RST_TITLE = re.compile(
     r"^(?:(?P<over>[^\w\s])(?P=over)+[ \t]*\r?\n)?[ \t]*\S.*\n(?P<under>[^\w\s])(?P=under)+[ \t]*\r?$", re.MULTILINE

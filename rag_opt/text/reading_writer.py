@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rag_opt.core.documents import Block, BlockKind
 from rag_opt.core.readings import Reading, ReadingNote
@@ -65,7 +65,10 @@ class ReadingWriter:
 
         Columns and rows without any text are left out; one column is written as paragraphs.
         """
-        kept = _trim([[" ".join(clean(cell).split()) for cell in row] for row in rows])
+        cleaned = [[" ".join(clean(cell).split()) for cell in row] for row in rows]
+        if header_rows is not None:  # a header without any name is none
+            header_rows = sum(any(row) for row in cleaned[:header_rows])
+        kept = _trim(cleaned)
         if not kept:
             return
         if caption:
@@ -104,11 +107,15 @@ class ReadingWriter:
     def append(self, other: Reading) -> None:
         """Write the blocks of another reading; the notes of it are noted here."""
         for block in other.blocks or ():
-            header = block.header_end - block.start if block.header_end else 0
+            header = len(clean(other.text[block.start : block.header_end])) if block.header_end else 0
             text = other.text[block.start : block.end]
             self.block(block.kind, text, level=block.level, label=block.label, header=header)
-        for note in other.notes:
-            self.note(note.what, count=note.count, example=note.example)
+        self.take_notes(other.notes)
+
+    def take_notes(self, notes: Iterable[ReadingNote]) -> None:
+        """Note what was noted elsewhere of this text."""
+        for note in notes:
+            self.note(note.what, count=note.count or 1, example=note.example)
 
     def continue_on(self, page: int, joined: str) -> None:
         """Write the rest of the last block, which goes on on another page; the two are joined as `joined` begins."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,11 +32,14 @@ class HeaderTokenMap(TokenMap):
         """Return what is put before a piece that begins at an offset; empty where nothing is."""
         return self._find(start)[0]
 
+    @functools.cached_property
+    def _firsts(self) -> list[int]:
+        return [first for first, *_ in self.headers]
+
     def _find(self, start: int) -> tuple[str, int]:
-        for first, end, header, tokens in self.headers:
-            if first <= start < end:
-                return header, tokens
-        return "", 0
+        row = bisect.bisect_right(self._firsts, start) - 1
+        _, end, header, tokens = self.headers[row] if row >= 0 else (0, 0, "", 0)
+        return (header, tokens) if start < end else ("", 0)
 
     def count(self, start: int, end: int) -> int:
         """Return the size of a piece in tokens, that of its header included."""

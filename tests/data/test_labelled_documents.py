@@ -18,11 +18,11 @@ Read = dict[str, tuple[Labelled, Reading]]
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("labelled")
     labelled = write_all(folder)
-    readings = FileReader().read_all([folder / one.name for one in labelled])
-    found = dict(zip((one.name for one in labelled), zip(labelled, readings, strict=True), strict=True))
-    failed = {name: reading for name, (_, reading) in found.items() if not isinstance(reading, Reading)}
-    assert not failed
-    return found  # type: ignore[return-value]
+    found: Read = {}
+    for one, reading in zip(labelled, FileReader().read_all([folder / one.name for one in labelled]), strict=True):
+        assert isinstance(reading, Reading), (one.name, reading)
+        found[one.name] = one, reading
+    return found
 
 
 def test_nearly_every_word_and_cell_is_read_in_its_order(read: Read) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag_opt.core.readings import Reading
+from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
 from rag_opt.data.formats import formats_by_suffix
+from rag_opt.data.office.sheets import show_number
 from rag_opt.text.html_reading import read_html
-from rag_opt.text.markdown_blocks import markdown_blocks, plain_blocks
+from rag_opt.text.markdown_blocks import markdown_blocks
 from rag_opt.text.marked_text import restructured_text_blocks
+from rag_opt.text.plain_blocks import plain_blocks
+from rag_opt.text.reading_writer import ReadingWriter
 
 
 def read(path: Path, content: str | bytes) -> Reading:
@@ -50,10 +57,15 @@ def test_what_certificates_share_is_no_running_head(tmp_path: Path) -> None:
     assert "has passed" in text and "This says that" in text and "of the sailing school" in text
 
 
+@given(st.text(alphabet="ab .\t\r\n\x0c\u00a0", max_size=30))
+def test_paragraphs_of_plain_text_stand_between_empty_lines_of_any_line_end(text: str) -> None:
+    parts = re.split(r"(?>\r\n|\n|\r)(?:[^\S\r\n]*(?>\r\n|\n|\r))+", text)
+    found = [text[block.start : block.end] for block in plain_blocks(text)]
+    assert found == [part.strip() for part in parts if part.strip()]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_ends_of_windows_change_no_structure(end: str) -> None:
-    plain = end.join(["one", "", "two", "", "three"])
-    assert len(plain_blocks(plain)) == 3
     marked = end.join(["Title", "=====", "", "text"])
     assert [block.kind for block in restructured_text_blocks(marked)] == ["heading", "paragraph"]
     front = end.join(["---", "title: X", "---", "", "# Head"])
@@ -147,3 +159,37 @@ def test_a_page_that_turns_inside_a_table_is_counted(tmp_path: Path) -> None:
     document.save(str(tmp_path / "a.docx"))
     reading = formats_by_suffix()[".docx"].read(tmp_path / "a.docx", encoding=None)
     assert reading.pages == ((0, 1), (reading.text.index("behind it"), 3)) and reading.page_count == 3
+
+
+def test_a_comment_that_speaks_of_times_is_no_cue(tmp_path: Path) -> None:
+    text = "WEBVTT\n\nNOTE cut here\n00:01.000 --> 00:02.000\nnot said\n\n00:02.000 --> 00:03.000\nsaid\n"
+    assert read(tmp_path / "a.vtt", text).text == "said"
+
+
+def test_a_header_without_names_is_none() -> None:
+    rows = "<thead><tr><th></th><th></th></tr></thead><tbody><tr><td>Weight</td><td>5 kg</td></tr></tbody>"
+    assert read_html(f"<body><table>{rows}</table></body>").text == "| Weight | 5 kg |"
+
+
+def test_the_header_of_a_table_with_other_line_ends_is_measured_as_it_is_written() -> None:
+    text = "| a | b |\r\n|---|---|\r\n| 1 | 2 |\r\n"
+    writer = ReadingWriter()
+    writer.append(Reading(text, markdown_blocks(text)))
+    (table,) = writer.finish().blocks or ()
+    assert writer.finish().text[: table.header_end] == "| a | b |\n|---|---|\n"
+
+
+def test_links_that_lead_to_themselves_are_none(tmp_path: Path) -> None:
+    (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
+    (tmp_path / "a.txt").write_text("Bees make honey.")
+    (tmp_path / "questions.jsonl").write_text('{"question": "What?"}')
+    folder = Folder(documents=str(tmp_path), questions=str(tmp_path / "questions.jsonl"))
+    assert folder.read().corpus.ids == ("a.txt",)
+
+
+@pytest.mark.parametrize(
+    ("value", "number_format", "shown"),
+    [(4006381333931, "General", "4006381333931"), (1067, "00000", "01067"), (1.5, "0.###", "1.5"), (2, "0.##", "2")],
+)
+def test_numbers_of_sheets_keep_their_digits(value: float, number_format: str, shown: str) -> None:
+    assert show_number(value, number_format) == shown

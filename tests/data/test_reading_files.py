@@ -202,21 +202,15 @@ def test_an_offset_has_a_page_and_headings() -> None:
     assert structure.page_spans(1) == [(0, 18), (42, 49)] and structure.headings(20) == ("First page here.",)
 
 
-def resolve(document: Document, *evidence: object) -> tuple[list[Question], Problems]:
+def resolve(folder: Path, document: Document, *evidence: object) -> tuple[list[Question], Problems]:
     problems = Problems()
-    path = Path(questions_file(Path(resolve.folder), {"question": "What?", "evidence": list(evidence)}))  # type: ignore[attr-defined]
+    path = Path(questions_file(folder, {"question": "What?", "evidence": list(evidence)}))
     located = read_questions(path, QuoteResolver(Corpus((document,))), problems)
     return [question for _, question in located], problems
 
 
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path) -> Iterator[None]:
-    resolve.folder = tmp_path  # type: ignore[attr-defined]
-    yield
-
-
-def test_evidence_may_name_a_page() -> None:
-    (question,), _ = resolve(paged(), {"document": "a.pdf", "page": 1})
+def test_evidence_may_name_a_page(tmp_path: Path) -> None:
+    (question,), _ = resolve(tmp_path, paged(), {"document": "a.pdf", "page": 1})
     assert question.evidence == ((PageOfDocument("a.pdf", 1, 0, 18), PageOfDocument("a.pdf", 1, 42, 49)),)
     assert to_question_line(question)["evidence"] == [[{"document": "a.pdf", "page": 1}] * 2]
     corpus = Corpus((paged(), Document("b", "other")))
@@ -224,7 +218,7 @@ def test_evidence_may_name_a_page() -> None:
     assert score_evidence_recall(hits, [question], corpus).tolist() == [1.0], "touching the page is enough"
     elsewhere = RetrievedSpans(*(columns.reshape(1, -1) for columns in _columns((1, 0, 5), (0, 20, 40))))
     assert score_evidence_recall(elsewhere, [question], corpus).tolist() == [0.0]
-    _, problems = resolve(paged(), {"document": "a.pdf", "page": 7})
+    _, problems = resolve(tmp_path, paged(), {"document": "a.pdf", "page": 7})
     assert "page 7 of 'a.pdf' has no text; pages with text are 1-2" in problems.collected[0].what
 
 

@@ -37,22 +37,20 @@ class CsvSpans(DocumentFiles):
     )
     spans_column: Annotated[str, Doc("Column with the list of spans; offsets in characters.")] = "references"
 
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents, and the file of questions."""
+        return self.documents, self.questions
+
     def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the questions."""
         problems, notes = Problems(), list[str]()
-        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.questions)])
+        corpus, _ = self.read_corpus(files, problems, notes)
         problems.raise_if_any()
         located = self._read_rows(corpus, problems)
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
-
-    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
-        """Return the documents alone, and notes of them. Raises BadInput."""
-        problems, notes = Problems(), list[str]()
-        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.questions)])
-        problems.raise_if_any()
-        return corpus, notes
 
     def _read_rows(self, corpus: Corpus, problems: Problems) -> list[Located]:
         there, rows = read_csv(Path(self.questions), problems)

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.core import strict
 from rag_opt.core.documents import Corpus, Document
-from rag_opt.core.errors import BadInput, NoText, Unreadable
+from rag_opt.core.errors import BadInput, NoText, Problem, Unreadable, list_names
 from rag_opt.core.readings import Reading, ReadingNote, describe_pages
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import is_encoding
@@ -60,21 +60,33 @@ class DocumentFiles:
     max_seconds: Annotated[float, Gt(0), Doc("Longest time that reading one file may take.")] = 300.0
     max_memory_mb: Annotated[int, Gt(0), Doc("Most memory of the process that reads one file, in megabytes.")] = 4000
 
-    def read_corpus(
-        self, source: str, files: FileReader, problems: Problems, notes: list[str], *, without: Sequence[Path] = ()
-    ) -> tuple[Corpus, dict[str, str]]:
-        """Return the documents of a folder or a file, and by name why files of it are none.
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents (None: there is none), and the file of questions, which is no document."""
+        raise NotImplementedError
 
-        `without`: files that are something else, as the questions. What is left out is named in `notes`; a file that
-        cannot be read is a problem, unless `on_error` is skip.
+    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
+        """Return the documents alone, and notes of them. Raises BadInput."""
+        problems, notes = Problems(), list[str]()
+        corpus, _ = self.read_corpus(files, problems, notes)
+        problems.raise_if_any()
+        return corpus, notes
+
+    def read_corpus(self, files: FileReader, problems: Problems, notes: list[str]) -> tuple[Corpus, dict[str, str]]:
+        """Return the documents, and by name why files that lie beside them are none.
+
+        What is left out is named in `notes`; a file that cannot be read is a problem, unless `on_error` is skip.
         """
+        source, questions = self.sources
+        if source is None:
+            raise BadInput([Problem("dataset.documents", "must be given")])
         left_out = LeftOut(Path(source))
         if self.encoding is not None and not is_encoding(self.encoding):
             problems.add(
                 "dataset.encoding", f"Python knows no encoding {self.encoding!r}; utf-8, cp1252, latin-1 are some"
             )
             problems.raise_if_any()
-        documents = self._documents(Path(source), files, problems, notes, without, left_out)
+        documents = self._documents(Path(source), Path(questions), files, problems, notes, left_out)
         corpus = build_corpus(documents, source, problems)
         if not corpus.documents:  # why there is none is said at once
             for note in left_out.notes():
@@ -84,17 +96,17 @@ class DocumentFiles:
     def _documents(
         self,
         source: Path,
+        questions: Path,
         files: FileReader,
         problems: Problems,
         notes: list[str],
-        without: Sequence[Path],
         left_out: LeftOut,
     ) -> Iterator[Document]:
         if source.is_file() and source.suffix.lower() in (".jsonl", ".json"):
             yield from _read_lines(source, problems, notes)
             return
         reader = dataclasses.replace(files, encoding=self.encoding, limits=Limits(self.max_seconds, self.max_memory_mb))
-        found = list(self._find(source, reader, left_out, without))
+        found = list(self._find(source, questions, reader, left_out))
         if not source.exists():
             problems.add("dataset.documents", f"there is no file or folder {str(source)!r}")
             return
@@ -111,9 +123,7 @@ class DocumentFiles:
                 problems.add("dataset.on_error", f"is refuse; {_SKIP}, and names it")
         notes += left_out.notes()
 
-    def _find(
-        self, source: Path, reader: FileReader, left_out: LeftOut, without: Sequence[Path]
-    ) -> Iterator[tuple[Path, str]]:
+    def _find(self, source: Path, questions: Path, reader: FileReader, left_out: LeftOut) -> Iterator[tuple[Path, str]]:
         """Yield path and name of every file that is a document."""
         also = (ending if ending.startswith(".") or not ending else f".{ending}" for ending in self.also)
         known = {*reader.suffixes(), *(ending.lower() for ending in also)}
@@ -123,12 +133,11 @@ class DocumentFiles:
             else:
                 left_out.by_ending(source.name, source.suffix)
             return
-        others = {path.resolve() for path in without}
         for path in sorted(source.rglob("*")):
             name = path.relative_to(source)
             if not (path.is_file() or path.is_symlink()) or left_out.takes(path, name, self.exclude):
                 continue
-            if not path.is_file() or path.resolve() in others:  # a linked folder is read where it lies
+            if not path.is_file() or _real(path) == _real(questions):  # a linked folder is read where it lies
                 continue
             if path.suffix.lower() in known:
                 yield path, os.fsencode(name.as_posix()).decode("utf-8", "backslashreplace")
@@ -177,7 +186,7 @@ class LeftOut:
             self._programs[program] += 1
         elif any(_matches(name, pattern) for pattern in exclude):
             self._excluded.append(name.as_posix())
-        elif path.is_symlink() and not path.resolve().is_relative_to(self._source.resolve()):
+        elif path.is_symlink() and not _real(path).is_relative_to(_real(self._source)):
             self._links.append(name.as_posix())
         else:
             return False
@@ -225,14 +234,14 @@ class LeftOut:
             (len(self._little), "give little text for their size", self._little),
         ):
             if count:
-                listed = f": {_listed(names)}" if names else ""
+                listed = f": {list_names(names)}" if names else ""
                 notes.append(f"{count} files of {where} {what}{listed}")
         if self._links:
             what = "lead out of it and were not followed"
-            notes.append(f"{len(self._links)} links of {where} {what}: {_listed(self._links)}")
+            notes.append(f"{len(self._links)} links of {where} {what}: {list_names(self._links)}")
         if self.failed:
             reasons = [f"{Path(path).name} {why}" for path, why in self.failed.items()]
-            notes.append(f"{len(self.failed)} files of {where} cannot be read and were left out: {_listed(reasons)}")
+            notes.append(f"{len(self.failed)} files of {where} cannot be read and were left out: {list_names(reasons)}")
         return notes
 
     def _describe_endings(self) -> str:
@@ -240,7 +249,7 @@ class LeftOut:
         more = ", …" if len(self._endings) > _MAX_NAMES_SHOWN else ""
         advice = [f"{end}: {_KNOWN_ELSEWHERE[end]}" for end in self._endings if end in _KNOWN_ELSEWHERE]
         other = ["dataset.also=[.xyz] reads others as text"] if len(advice) < len(self._endings) else []
-        shown = f"({_listed(self._unknown, 3)}; {'; '.join([*advice[:3], *other])})"
+        shown = f"({list_names(self._unknown, most=3)}; {'; '.join([*advice[:3], *other])})"
         return f"{self._endings.total()} files of {self._source} are of no format that is read: {kinds}{more} {shown}"
 
 
@@ -252,7 +261,12 @@ def _describe(what: str, found: Sequence[tuple[str, ReadingNote, int]]) -> str:
         place = counted if note.pages else (f"{note.count} times" if note.count > 1 else "")
         places.append(f"{name} ({place})" if place else name)
     shown = f", as {example!r}" if example else ""
-    return f"{what}: {_listed(places)}{shown}"
+    return f"{what}: {list_names(places)}{shown}"
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads; of links that lead to themselves, where they stand."""
+    return Path(os.path.realpath(path))
 
 
 def _matches(name: Path, pattern: str) -> bool:
@@ -267,11 +281,6 @@ def _advice(ending: str) -> str:
 
 def _name_below(path: str, folder: Path) -> str:
     return Path(path).relative_to(folder).as_posix() if Path(path) != folder else folder.name
-
-
-def _listed(names: Sequence[str], most: int = _MAX_NAMES_SHOWN) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -8,7 +8,6 @@ from typing import Annotated
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core.documents import Corpus
 from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
@@ -32,13 +31,18 @@ class Folder(DocumentFiles):
     documents: Annotated[str, Doc("The folder, one file, or a `.jsonl` file of documents.")]
     questions: Annotated[str, Doc("File with a question as a JSON object on each line.")]
 
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents, and the file of questions."""
+        return self.documents, self.questions
+
     def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the questions.
 
         `lenient`: a quote that is not found is a LostPassage, because another reader may have it.
         """
         problems, notes = Problems(), list[str]()
-        corpus, left_out = self._read_documents(files, problems, notes)
+        corpus, left_out = self.read_corpus(files, problems, notes)
         problems.raise_if_any()  # without documents every piece of evidence would be reported missing
         resolver = QuoteResolver(corpus, left_out=left_out, lenient=lenient)
         located = read_questions(Path(self.questions), resolver, problems, notes)
@@ -46,14 +50,3 @@ class Folder(DocumentFiles):
         problems.raise_if_any()
         notes += [*resolver.notes(), *describe_cut_words(located, corpus)]
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
-
-    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
-        """Return the documents alone, and notes of them. Raises BadInput."""
-        problems, notes = Problems(), list[str]()
-        corpus, _ = self._read_documents(files, problems, notes)
-        problems.raise_if_any()
-        return corpus, notes
-
-    def _read_documents(self, files: FileReader, problems: Problems, notes: list[str]) -> tuple[Corpus, dict[str, str]]:
-        questions = [Path(self.questions)] if self.questions != "???" else []
-        return self.read_corpus(self.documents, files, problems, notes, without=questions)

@@ -9,7 +9,6 @@ from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core import strict
-from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Alternative, Dataset, Question
 from rag_opt.core.registry import register
@@ -56,10 +55,15 @@ class Logs(DocumentFiles):
         Doc("What becomes of questions without a thumb up: left out, or read without evidence and answer."),
     ] = "left_out"
 
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents, and the file of questions."""
+        return self.documents, self.log
+
     def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the documents and the log."""
         problems, notes = Problems(), list[str]()
-        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.log)])
+        corpus, _ = self.read_corpus(files, problems, notes)
         problems.raise_if_any()
         resolver, located, lost, unrated = QuoteResolver(corpus), list[Located](), 0, 0
         for where, data in read_json_lines(Path(self.log), problems):
@@ -82,13 +86,6 @@ class Logs(DocumentFiles):
         problems.raise_if_any()
         notes += [_BIAS, *self._count_notes(unrated, lost)]
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
-
-    def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
-        """Return the documents alone, and notes of them. Raises BadInput."""
-        problems, notes = Problems(), list[str]()
-        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.log)])
-        problems.raise_if_any()
-        return corpus, notes
 
     def _count_notes(self, unrated: int, lost: int) -> list[str]:
         fate = "left out" if self.others == "left_out" else "read without evidence"

@@ -67,6 +67,11 @@ class ForeignTestset(DocumentFiles):
     testset: Annotated[str, Doc("The `.json`, `.jsonl` or `.csv` file.")]
     documents: Annotated[str | None, Doc("Folder or `.jsonl` file of the documents that it was made from.")] = None
 
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents, and the file of questions."""
+        return self.documents, self.testset
+
     def read(self, files: FileReader = FileReader(), *, lenient: bool = False) -> Dataset:
         """Return the data set. Raises BadInput listing everything wrong with the test set and the documents."""
         problems, notes, counts = Problems(), list[str](), Counter[str]()
@@ -92,14 +97,11 @@ class ForeignTestset(DocumentFiles):
         return Dataset(self.name, corpus, tuple(question for _, question in located), tuple(notes))
 
     def read_documents(self, files: FileReader = FileReader()) -> tuple[Corpus, list[str]]:
-        """Return the documents alone, and notes of them. Raises BadInput."""
+        """Return the documents alone, and notes of them; without any, the contexts. Raises BadInput."""
         if self.documents is None:
             dataset = self.read(files)
             return dataset.corpus, list(dataset.notes)
-        problems, notes = Problems(), list[str]()
-        corpus, _ = self.read_corpus(self.documents, files, problems, notes, without=[Path(self.testset)])
-        problems.raise_if_any()
-        return corpus, notes
+        return super().read_documents(files)
 
     def _build_corpus(
         self,
@@ -110,7 +112,7 @@ class ForeignTestset(DocumentFiles):
         notes: list[str],
     ) -> Corpus:
         if self.documents is not None:
-            return self.read_corpus(self.documents, files, problems, notes, without=[Path(self.testset)])[0]
+            return self.read_corpus(files, problems, notes)[0]
         if nodes:
             return build_corpus((Document(name, text) for name, text in nodes.items()), self.testset, problems)
         texts = dict.fromkeys(text for sample in samples for text in sample.contexts if text.strip())

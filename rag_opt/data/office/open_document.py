@@ -102,7 +102,8 @@ class _Reader:
 
     def _table(self, table: _Element) -> None:
         name = table.get(f"{_TABLE}name") or ""
-        if table.getparent() is not None and str(table.getparent().tag).endswith("spreadsheet"):  # type: ignore[union-attr]
+        around = table.getparent()
+        if around is not None and around.tag == f"{_OFFICE}spreadsheet":
             self._pages += 1
             self.writer.page(self._pages)
             self.writer.heading(name, 1)

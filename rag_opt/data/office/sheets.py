@@ -47,6 +47,8 @@ def read_sheets(path: Path) -> Reading:
             book = openpyxl.load_workbook(path, data_only=True)
     except Exception as error:  # a broken one breaks in many ways
         raise Unreadable(f"is no sound XLSX: {type(error).__name__}: {error}") from None
+    if not book.sheetnames:  # openpyxl knows no "Strict Open XML"
+        raise Unreadable("is an XLSX without any sheet that openpyxl knows; save it as a usual Excel workbook")
     writer.title = book.properties.title or ""
     for number, sheet in enumerate(book.worksheets, start=1):
         writer.page(number)
@@ -110,7 +112,7 @@ def _shown(cell: Cell) -> str:
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat(" ") if isinstance(value, dt.datetime) else value.isoformat()
     if isinstance(value, int | float):
-        return show_number(float(value), number_format) if number_format != "General" else f"{value:.12g}"
+        return show_number(float(value), number_format)
     return str(value)
 
 
@@ -121,9 +123,13 @@ def show_number(value: float, number_format: str) -> str:
     )
     match = _DIGITS.search(_QUOTED.sub("", shown))
     if match is None or re.search(r"[Ee?/]", _QUOTED.sub("", shown)):
-        return f"{value:.12g}"
-    decimals, thousands = len(match[2] or ""), "," if "," in match[1] else ""
-    number = f"{value * 100:{thousands}.{decimals}f}%" if "%" in shown else f"{value:{thousands}.{decimals}f}"
+        return f"{value:.15g}"  # as many digits as a sheet keeps
+    decimals, thousands = match[2] or "", "," if "," in match[1] else ""
+    number = f"{value * (100 if '%' in shown else 1):{thousands}.{len(decimals)}f}"
+    for _ in range(decimals.count("#")):  # decimals that are shown only where there are any
+        number = number.removesuffix("0")
+    whole, _, rest = number.partition(".")
+    number = f"{whole.zfill(match[1].count('0'))}{f'.{rest}' if rest else ''}{'%' if '%' in shown else ''}"
     before, _, behind = shown.partition(match[0])
     words = ["".join(_QUOTED.findall(part)).strip() for part in (before, behind)]
     return " ".join(filter(None, [words[0], number, words[1]]))

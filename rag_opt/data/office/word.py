@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_opt.core.documents import BlockKind
 from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.data.archives import Archive, refuse_deep
@@ -104,8 +103,7 @@ class _Word:
         elif label:
             self._writer.item(runs.text, label=label, level=style.number_level + 1)
         else:
-            kind: BlockKind = style.kind
-            self._writer.block(kind, runs.text)
+            self._writer.block(style.kind, runs.text)
         for what, count in runs.left_out.items():
             self._writer.note(what, count=count)
         self._turn_pages(runs.pages_inside)
@@ -113,11 +111,15 @@ class _Word:
             for element in box:
                 self._element(element)
         write_drawings(self._writer, self._archive, self._part, paragraph)
-        for of, name in runs.notes:
-            note = self._notes[of].get(name)
-            text = "\n".join(filter(None, (Runs(one).text for one in note.iter(f"{W}p")))) if note is not None else ""
-            if text.strip():
-                self._writer.block("footnote", f"[{name}] {text.strip()}", label=name)
+        self._write_notes(runs)
+
+    def _write_notes(self, runs: Runs) -> None:
+        """Write the footnotes and endnotes that a paragraph refers to."""
+        for kind, name in runs.notes:
+            note = self._notes[kind].get(name)
+            lines = [Runs(one).text for one in note.iter(f"{W}p")] if note is not None else []
+            text = "\n".join(filter(None, lines)).strip()
+            self._writer.block("footnote", f"[{name}] {text}" if text else "", label=name)
 
     def _turn_pages(self, count: int) -> None:
         if self._counts_pages and count:
@@ -148,10 +150,7 @@ class _Word:
         breaks = [[sum(1 for _ in cell.iter(f"{W}lastRenderedPageBreak")) for cell in own] for own in cells]
         self._turn_pages(sum(max(counts, default=0) for counts in breaks))
         for paragraph in table.iter(f"{W}p"):
-            for of, name in Runs(paragraph).notes:
-                note = self._notes[of].get(name)
-                text = " ".join(Runs(one).text for one in note.iter(f"{W}p")) if note is not None else ""
-                self._writer.block("footnote", f"[{name}] {text.strip()}" if text.strip() else "", label=name)
+            self._write_notes(Runs(paragraph))
 
     def _row(self, row: _Element, cells: list[_Element], above: list[str]) -> list[str]:
         """Return the texts of a row; a cell that spans several columns or rows stands in each."""

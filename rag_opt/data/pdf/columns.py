@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rag_opt.data.pdf.glyphs import Run
-from rag_opt.data.pdf.rows import Row, join_lines, join_runs, to_rows
+from rag_opt.data.pdf.boxes import Run
+from rag_opt.data.pdf.rows import Row, join_runs, to_rows
+from rag_opt.data.pdf.words import MARK, join_lines
 
 _MIN_ROWS = 3  # with text on both sides of a gap
 _MIN_GAP = 0.9  # of the height of a row
@@ -15,7 +15,6 @@ _SINGLE_SIDED = 2.2  # heights from the row before, within which a row on one si
 _FILLED = 0.72  # of its column's width that a line of prose fills, as a rule
 _PROSE_CHARACTERS = 17
 _ALIGNED = 3.0  # points
-_MARK = re.compile(r"[•◦▪▫■□●○‣⁃∙·–—*-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]")
 _DEEPEST = 6  # columns in columns
 
 Gap = tuple[float, float]
@@ -63,7 +62,7 @@ def _gaps_of(row: Row) -> Iterator[Gap]:
     for run in row.runs:
         if right is not None and not after_mark and run.box.left - right >= _MIN_GAP * row.box.height:
             yield right, run.box.left
-        after_mark = right is None and _MARK.fullmatch(run.text.strip()) is not None
+        after_mark = right is None and MARK.fullmatch(run.text.strip()) is not None
         right = run.box.right if right is None else max(right, run.box.right)
 
 

@@ -1,93 +1,53 @@
-"""What PDFium finds on a page: characters with their places, ruled lines, shaded areas, pictures.
-
-Coordinates are points. Text that was drawn sideways is turned upright: in every frame x grows along the line and y
-from the last line up to the first.
-"""
+"""What PDFium finds on a page: characters, put together to runs, and what is drawn beside them."""
 
 from __future__ import annotations
 
 import ctypes
-import itertools
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_opt.data.pdf.boxes import OBLIQUE, Box, Run, around
+from rag_opt.data.pdf.drawn import WHITE, Drawn, fill_colour, read_annotations, read_drawn
+
 if TYPE_CHECKING:
     import pypdfium2
 
-OBLIQUE = -1  # the frame of what was drawn at no right angle
+    from rag_opt.data.pdf.drawn import Handle
+
 _WIDE_GAP = 0.9  # of the height of a line: a wider one may lie between columns
 _WORD_GAP = 0.16  # of the height of a line: a wider one parts words, although no space was drawn
 _TINY = 1.5  # points: smaller text is not meant to be read
-_WHITE = 250  # of 255, in each colour
 _FAINT, _CLEAR = 190, 128  # of 255: lighter or clearer text may be a watermark
-_MOST_PATHS = 4000  # a page with more of them is a drawing, not a table
 _LIGATURES = range(0xFB00, 0xFB07)
 _UNMAPPED = {0, 0xFFFE, 0xFFFF, 0xFFFD}
 
 
-class Box(NamedTuple):
-    """A rectangle on a page."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    @property
-    def width(self) -> float:
-        """Width in points."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        """Height in points."""
-        return self.top - self.bottom
-
-    def holds(self, x: float, y: float, *, margin: float = 0.0) -> bool:
-        """Return whether a point lies in it."""
-        return self.left - margin <= x <= self.right + margin and self.bottom - margin <= y <= self.top + margin
-
-
-@dataclass(slots=True)
-class Run:
-    """Text on one line without a wide gap. `edges`: left and right end of each of its characters."""
-
-    text: str
-    box: Box
-    size: float
-    bold: bool = False
-    faint: bool = False
-    edges: list[tuple[float, float]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PageGlyphs:
-    """Everything on one page. `runs` by frame: quarter turns, or OBLIQUE. `rules` and `shades` are of the page itself.
+    """Everything on one page.
 
-    `hidden`: text that nobody sees. `unmapped`: characters that their font gives no meaning. `picture`: share of the
-    page that pictures cover, at most 1. `fields`: what stands in its form fields and free notes. `remarks`: comments.
-    `objects`: how many things are drawn on it. `recognised`: whether its text was found in a picture.
+    `runs` by frame: quarter turns, or OBLIQUE. `rules` are of the page itself. `hidden`: text that nobody sees.
+    `unmapped`: characters that their font gives no meaning. `picture`: share of the page that pictures cover, at most
+    1. `fields`: what stands in its form fields and free notes. `remarks`: comments. `objects`: how many things are
+    drawn on it. `recognised`: whether its text was found in a picture.
     """
 
     number: int
-    width: float
-    height: float
     runs: dict[int, list[Run]]
-    rules: list[Box]
-    shades: list[Box]
-    hidden: list[str]
-    unmapped: int
-    picture: float
-    fields: list[str]
-    remarks: int
-    objects: int
+    rules: Sequence[Box] = ()
+    hidden: str = ""
+    unmapped: int = 0
+    picture: float = 0.0
+    fields: Sequence[str] = ()
+    remarks: int = 0
+    objects: int = 0
     recognised: bool = False
 
     @property
@@ -120,22 +80,21 @@ def read_pages(
         try:
             read = _PageReader(page, text_page, number + 1).read()
             if recognise is not None and not read.characters and read.objects:
-                picture = page.render(scale=dpi / 72).to_numpy()
-                read.runs = {0: runs_of_picture(recognise(picture), read.height, 72 / dpi)}
-                read.recognised = True
+                read = read_picture(page.render(scale=dpi / 72).to_numpy(), recognise, number=number + 1, dpi=dpi)
             yield read
         finally:
             text_page.close()
             page.close()
 
 
-def runs_of_picture(lines: list[tuple[str, Box]], height: float, points_per_dot: float) -> list[Run]:
-    """Return recognised lines as runs on a page of a height in points."""
-    runs = []
-    for text, box in lines:
-        left, top, right, bottom = (side * points_per_dot for side in (box.left, box.bottom, box.right, box.top))
+def read_picture(picture: Picture, recognise: Recognise, *, number: int, dpi: int) -> PageGlyphs:
+    """Return the lines that are recognised in the picture of a page, as its runs."""
+    points, runs = 72 / dpi, list[Run]()
+    for text, box in recognise(picture):
+        left, top, right, bottom = (side * points for side in (box.left, box.bottom, box.right, box.top))
+        height = picture.shape[0] * points
         runs.append(Run(text, Box(left, height - bottom, right, height - top), round(bottom - top, 1)))
-    return runs
+    return PageGlyphs(number=number, runs={0: runs}, picture=1.0, objects=1, recognised=True)
 
 
 class _PageReader:
@@ -147,28 +106,33 @@ class _PageReader:
         self._hidden: list[str] = []
         self._unmapped = 0
         self._styles: dict[int, _Style] = {}
-        self._objects = 0
 
     def read(self) -> PageGlyphs:
         width, height = self._page.get_size()
-        rules, shades, pictures = self._drawn()
-        self._darkness = [*shades, *pictures]
-        covered = sum(box.width * box.height for box in pictures) / max(width * height, 1.0)
-        self._read_characters(scanned=covered > 0.5)
-        fields, remarks = self._annotations()
+        drawn = read_drawn(self._page, self._raw)
+        covered = sum(box.width * box.height for box in drawn.pictures) / max(width * height, 1.0)
+        self._read_characters(drawn, scanned=covered > 0.5)
+        fields, remarks = read_annotations(self._page, self._raw)
         return PageGlyphs(
-            self._number, width, height, self._runs, rules, shades, self._hidden, self._unmapped, min(covered, 1.0),
-            fields, remarks, self._objects,
-        )  # fmt: skip
+            number=self._number,
+            runs=self._runs,
+            rules=drawn.rules,
+            hidden="".join(self._hidden),
+            unmapped=self._unmapped,
+            picture=min(covered, 1.0),
+            fields=fields,
+            remarks=remarks,
+            objects=drawn.objects,
+        )
 
-    def _read_characters(self, *, scanned: bool) -> None:
+    def _read_characters(self, drawn: Drawn, *, scanned: bool) -> None:
         """Collect the characters as runs. `scanned`: unseen text is what was recognised in the picture."""
-        raw, text_page = self._raw, self._text_page
+        raw, text_page, dark = self._raw, self._text_page, [*drawn.shades, *drawn.pictures]
         rect, open_, frame, high = raw.FS_RECTF(), _OpenRun(), 0, 0xD800
         for index in range(raw.FPDFText_CountChars(text_page)):
             code = raw.FPDFText_GetUnicode(text_page, index)
             if code in (10, 13):
-                self._close(open_, frame)
+                open_ = self._closed(open_, frame)
                 continue
             if code == 32 or raw.FPDFText_IsGenerated(text_page, index):
                 open_.space()  # a space has no place of its own that one could rely on
@@ -182,110 +146,40 @@ class _PageReader:
                 self._unmapped += 1
                 continue
             raw.FPDFText_GetLooseCharBox(text_page, index, rect)
-            turned = _frame(raw.FPDFText_GetCharAngle(text_page, index))
-            box = _turn(Box(rect.left, rect.bottom, rect.right, rect.top), turned)
+            place, text = Box(rect.left, rect.bottom, rect.right, rect.top), _letters(code)
             style = self._style(raw.FPDFText_GetTextObject(text_page, index))
-            text = _letters(code)
-            if not self._is_seen(style, box, rect, scanned=scanned):
-                if not text.isspace():
-                    self._hidden.append(text)
+            if not _is_seen(style, place, dark, scanned=scanned):
+                self._hidden.append(text)
                 continue
+            turned = _frame(raw.FPDFText_GetCharAngle(text_page, index))
+            box = place.turned(turned)
             if turned != frame or not open_.goes_on(text, box):
-                self._close(open_, frame)
-                frame = turned
+                open_, frame = self._closed(open_, frame), turned
             open_.add(text, box, style)
-        self._close(open_, frame)
+        self._closed(open_, frame)
 
-    def _close(self, open_: _OpenRun, frame: int) -> None:
-        run = open_.finish()
-        if run is not None:
-            self._runs.setdefault(frame, []).append(run)
+    def _closed(self, run: _OpenRun, frame: int) -> _OpenRun:
+        """Keep a run that has text, and return one that is empty."""
+        finished = run.finish()
+        if finished is not None:
+            self._runs.setdefault(frame, []).append(finished)
+        return _OpenRun()
 
-    def _is_seen(self, style: _Style, box: Box, place: ctypes.Structure, *, scanned: bool) -> bool:
-        if 0 < box.height < _TINY:
-            return False
-        if not style.seen:
-            return scanned
-        if not style.white:
-            return True
-        x, y = (place.left + place.right) / 2, (place.bottom + place.top) / 2
-        return any(area.holds(x, y) for area in self._darkness)
-
-    def _style(self, drawn: ctypes._Pointer[ctypes.Structure]) -> _Style:
+    def _style(self, drawn: Handle) -> _Style:
         """Return how a text object is drawn, looked up once for each."""
         raw = self._raw
         if not drawn:
             return _Style(True, False, False, False)
         address = ctypes.cast(drawn, ctypes.c_void_p).value or 0
         if address not in self._styles:
-            colour = [ctypes.c_uint() for _ in range(4)]
-            known = raw.FPDFPageObj_GetFillColor(drawn, *colour)
-            red, green, blue, alpha = (one.value for one in colour) if known else (0, 0, 0, 255)
+            *colours, alpha = fill_colour(drawn, raw, otherwise=(0, 0, 0, 255))
             mode = raw.FPDFTextObj_GetTextRenderMode(drawn)
             seen = mode not in (raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP) and alpha > 0
             weight = raw.FPDFFont_GetWeight(raw.FPDFTextObj_GetFont(drawn))
-            faint = alpha < _CLEAR or min(red, green, blue) > _FAINT
-            white = min(red, green, blue) >= _WHITE
+            faint = alpha < _CLEAR or min(colours) > _FAINT
+            white = min(colours) >= WHITE
             self._styles[address] = _Style(bool(seen), white, weight >= 600, faint)
         return self._styles[address]
-
-    def _drawn(self) -> tuple[list[Box], list[Box], list[Box]]:
-        """Return ruled lines, areas that are filled with a colour, and pictures."""
-        raw, rules, shades, pictures = self._raw, list[Box](), list[Box](), list[Box]()
-        for count, drawn in enumerate(self._page.get_objects(max_depth=1)):
-            self._objects = count + 1
-            if drawn.type == raw.FPDF_PAGEOBJ_IMAGE:
-                pictures.append(Box(*drawn.get_bounds()))
-            elif drawn.type == raw.FPDF_PAGEOBJ_PATH and count < _MOST_PATHS:
-                fill, stroke = ctypes.c_int(), ctypes.c_int()
-                raw.FPDFPath_GetDrawMode(drawn.raw, fill, stroke)
-                if not (fill.value or stroke.value):
-                    continue
-                box = Box(*drawn.get_bounds())
-                rules += _rules_of(box, list(self._points(drawn.raw)) if stroke.value else [])
-                if fill.value and box.width > 3 and box.height > 3 and not self._is_white(drawn.raw):
-                    shades.append(box)
-        return rules, shades, pictures
-
-    def _is_white(self, drawn: ctypes._Pointer[ctypes.Structure]) -> bool:
-        colour = [ctypes.c_uint() for _ in range(4)]
-        known = self._raw.FPDFPageObj_GetFillColor(drawn, *colour)
-        return not known or all(one.value >= _WHITE for one in colour[:3])
-
-    def _points(self, path: ctypes._Pointer[ctypes.Structure]) -> Iterator[tuple[float, float, bool]]:
-        """Yield the points of a path on the page, and whether a straight line leads to each."""
-        raw, matrix = self._raw, self._raw.FS_MATRIX()
-        raw.FPDFPageObj_GetMatrix(path, matrix)
-        x, y = ctypes.c_float(), ctypes.c_float()
-        for index in range(min(raw.FPDFPath_CountSegments(path), 200)):
-            segment = raw.FPDFPath_GetPathSegment(path, index)
-            raw.FPDFPathSegment_GetPoint(segment, x, y)
-            straight = raw.FPDFPathSegment_GetType(segment) == raw.FPDF_SEGMENT_LINETO
-            across = matrix.a * x.value + matrix.c * y.value + matrix.e
-            yield across, matrix.b * x.value + matrix.d * y.value + matrix.f, straight
-
-    def _annotations(self) -> tuple[list[str], int]:
-        """Return what was filled into form fields and free notes, and the number of comments."""
-        raw, fields, remarks = self._raw, list[str](), 0
-        for index in range(raw.FPDFPage_GetAnnotCount(self._page)):
-            annotation = raw.FPDFPage_GetAnnot(self._page, index)
-            kind = raw.FPDFAnnot_GetSubtype(annotation)
-            if kind == raw.FPDF_ANNOT_WIDGET:
-                name, value = (self._string(annotation, key) for key in (b"T", b"V"))
-                fields += [f"{name}: {value}" if name else value] if value else []
-            elif kind == raw.FPDF_ANNOT_FREETEXT:
-                fields += [text] if (text := self._string(annotation, b"Contents")) else []
-            elif kind != raw.FPDF_ANNOT_LINK and self._string(annotation, b"Contents"):
-                remarks += 1
-            raw.FPDFPage_CloseAnnot(annotation)
-        return fields, remarks
-
-    def _string(self, annotation: ctypes._Pointer[ctypes.Structure], key: bytes) -> str:
-        raw = self._raw
-        length = raw.FPDFAnnot_GetStringValue(annotation, key, None, 0)
-        buffer = ctypes.create_string_buffer(length)
-        raw.FPDFAnnot_GetStringValue(annotation, key, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), length)
-        return buffer.raw.decode("utf-16-le", "replace").rstrip("\0").strip()
 
 
 class _OpenRun:
@@ -303,9 +197,7 @@ class _OpenRun:
         self._space = True
 
     def goes_on(self, text: str, box: Box) -> bool:
-        """Return whether a character stands next on the line of those before it; to the left of them where it is
-        written so.
-        """
+        """Return whether a character stands next on the line of those before it, on the side where it is written."""
         if not self._boxes or box == self._boxes[-1]:  # letters of one ligature have one place
             return True
         last, height = self._boxes[-1], max(box.height, self._boxes[-1].height, 1.0)
@@ -327,18 +219,22 @@ class _OpenRun:
         self._faint += style.faint
 
     def finish(self) -> Run | None:
-        """Return the run, and begin anew; None where there is nothing but white space."""
-        text, boxes, edges = "".join(self._text), self._boxes, self._edges
-        bold, faint = 2 * self._bold > len(boxes), 2 * self._faint > len(boxes)
-        self.__init__()  # type: ignore[misc]
+        """Return the run; None where there is nothing but white space."""
+        text, boxes = "".join(self._text), self._boxes
         if not text.strip():
             return None
-        box = Box(
-            min(one.left for one in boxes), min(one.bottom for one in boxes),
-            max(one.right for one in boxes), max(one.top for one in boxes),
-        )  # fmt: skip
         (size, _), *_ = Counter(round(one.height, 1) for one in boxes).most_common(1)
-        return Run(text, box, size, bold, faint, edges)
+        return Run(text, around(boxes), size, 2 * self._bold > len(boxes), 2 * self._faint > len(boxes), self._edges)
+
+
+def _is_seen(style: _Style, place: Box, dark: Sequence[Box], *, scanned: bool) -> bool:
+    """Return whether a person sees a character. `dark`: areas on which white can be seen."""
+    if min(place.width, place.height) > 0 and max(place.width, place.height) < _TINY:
+        return False
+    if not style.seen:
+        return scanned
+    x, y = (place.left + place.right) / 2, (place.bottom + place.top) / 2
+    return not style.white or any(area.holds(x, y) for area in dark)
 
 
 def _letters(code: int) -> str:
@@ -353,53 +249,8 @@ def is_right_to_left(text: str) -> bool:
     return unicodedata.bidirectional(text[:1]) in ("R", "AL", "NSM")
 
 
-def mirror(runs: list[Run]) -> list[Run]:
-    """Return runs as in a mirror, so that a page which is written from right to left is laid out as others are."""
-    return [
-        replace(
-            run,
-            box=Box(-run.box.right, run.box.bottom, -run.box.left, run.box.top),
-            edges=[(-right, -left) for left, right in run.edges],
-        )
-        for run in runs
-    ]
-
-
 def _frame(angle: float) -> int:
     """Return the quarter turns that make text upright; `angle` in radians, clockwise, as PDFium gives it."""
     degrees = math.degrees(angle) % 360
     quarter = round(degrees / 90)
     return quarter % 4 if abs(degrees - 90 * quarter) <= 3 else OBLIQUE
-
-
-def _turn(box: Box, frame: int) -> Box:
-    """Return a box of the page in the frame in which its text runs from left to right."""
-    left, bottom, right, top = box
-    if frame == 1:
-        return Box(-top, left, -bottom, right)
-    if frame == 2:
-        return Box(-right, -top, -left, -bottom)
-    if frame == 3:
-        return Box(bottom, -right, top, -left)
-    return box
-
-
-def turn_all(boxes: list[Box], frame: int) -> list[Box]:
-    """Return boxes of the page in another frame."""
-    return [_turn(box, frame) for box in boxes]
-
-
-def _rules_of(box: Box, points: list[tuple[float, float, bool]]) -> list[Box]:
-    """Return the straight level and upright lines of a path."""
-    if min(box.width, box.height) <= 2.5:
-        return [box] if max(box.width, box.height) >= 6 else []
-    rules = list[Box]()
-    for (x0, y0, _), (x1, y1, straight) in itertools.pairwise(points):
-        if straight:
-            rules += _rule(x0, y0, x1, y1)
-    return rules + (_rule(*points[-1][:2], *points[0][:2]) if len(points) >= 4 else [])
-
-
-def _rule(x0: float, y0: float, x1: float, y1: float) -> list[Box]:
-    box = Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-    return [box] if min(box.width, box.height) <= 1.0 and max(box.width, box.height) >= 6 else []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_opt.core.documents import BlockKind
 from rag_opt.data.pdf.columns import Segment
 from rag_opt.data.pdf.rows import Row
+from rag_opt.data.pdf.words import BULLETS, HYPHENS, ITEM, Words
 
 _LARGER, _SMALLER = 1.13, 0.9  # of the size of most text: headings, footnotes
 _OTHER_SIZE = 0.12  # of a size, by which lines of one paragraph may differ
@@ -19,16 +20,11 @@ _FEW_ROWS, _WIDER_OF_FEW = 4, 1.8  # heights of a line, where too few lines tell
 _GOES_ON = 0.6  # of the column's width: an unfinished sentence on a line as long goes on below
 _SHORT = 0.75  # of the column's width: a line that ends before it, with a full stop, ends its paragraph
 _MOST_HEADING_CHARACTERS, _MOST_HEADING_ROWS, _MOST_BOLD_CHARACTERS = 200, 3, 120
-_ITEM = re.compile(
-    r"^([•◦▪▫■□●○‣⁃∙·–—*-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]|\d{1,3}(?:\.\d{1,3}){1,4}\.?)\s+(?=\S)"
-)
-_BULLETS = "•◦▪▫■□●○‣⁃∙·–—*-"
 _CAPTION = re.compile(
     r"^(?:table|tab\.|figure|fig\.|tabelle|abbildung|abb\.|tableau|figura|tabla|tabella|рис\.|таблица|表|图|図)\s*\d",
     re.IGNORECASE,
 )
 _FOOTNOTE = re.compile(r"^(?:\[?\d{1,3}[\].)]?|[*†‡§¶]+)\s*(?=[^\W\d_])")
-_HYPHENS = "-‐\u00ad"
 _ENDS = '.!?:;。！？…”"»)'
 
 
@@ -52,31 +48,9 @@ class Paragraph:
         if not same or abs(self.size - other.size) > _OTHER_SIZE * self.size or self.bold != other.bold:
             return False
         begins = other.text[:1]
-        divided = self.text[-1:] in _HYPHENS and begins.islower()
+        divided = self.text[-1:] in HYPHENS and begins.islower()
         unfinished = self.full and self.text[-1:] not in _ENDS
         return divided or (unfinished and (begins.islower() or begins.isdigit() or self.text[-1:] in ",;–"))
-
-
-class Words:
-    """The words of a document: they tell whether a hyphen at the end of a line belongs to its word."""
-
-    def __init__(self, words: Collection[str]) -> None:
-        self._words = words
-
-    def join(self, before: str, after: str) -> str:
-        """Return what stands between two lines of a sentence and the first of them, joined: the text of both."""
-        if not before or not after:
-            return before + after
-        if before[-1] not in _HYPHENS or not before[-2:-1].isalpha() or not after[:1].islower():
-            return f"{before} {after}" if not _is_wide(before[-1], after[0]) else before + after
-        head, tail = before.rsplit(maxsplit=1)[-1], after.split(maxsplit=1)[0].rstrip(".,;:!?)»”")
-        kept = f"{head}{tail}".casefold() in self._words and f"{head[:-1]}{tail}".casefold() not in self._words
-        return before + after if kept else before[:-1] + after
-
-
-def _is_wide(last: str, first: str) -> bool:
-    """Return whether two characters are of a script that has no spaces between words."""
-    return all("\u2e80" <= character <= "\u9fff" or "\uff00" <= character <= "\uffef" for character in (last, first))
 
 
 def to_paragraphs(segments: Sequence[Segment], words: Words, body: float) -> list[Paragraph]:
@@ -146,7 +120,7 @@ def _usual_distance(rows: Sequence[Row]) -> float | None:
 
 
 def _new(row: Row) -> Paragraph:
-    item, text = _ITEM.match(row.text), row.text
+    item, text = ITEM.match(row.text), row.text
     kind: BlockKind = "list item" if item else "caption" if _CAPTION.match(text) else "paragraph"
     return Paragraph(text, kind, row.size, row.bold, 1, label=item[1] if item else "")
 
@@ -159,7 +133,7 @@ def _begins(row: Row, above: Row, open_: Paragraph, column: tuple[float, float],
     distance = above.box.top - row.box.top
     if distance > (_WIDER * usual if usual is not None else _WIDER_OF_FEW * row.box.height):
         return True
-    item = _ITEM.match(row.text)
+    item = ITEM.match(row.text)
     if item and (_is_alike(item[1], open_) or not _wraps(above, row, right)):
         return True
     ended = above.text[-1:] in _ENDS
@@ -171,7 +145,7 @@ def _begins(row: Row, above: Row, open_: Paragraph, column: tuple[float, float],
 
 def _is_alike(mark: str, open_: Paragraph) -> bool:
     """Return whether a mark is a bullet, or numbers an item as the open one is numbered: it begins no other line."""
-    if mark in _BULLETS[:-4]:
+    if mark in BULLETS[:-4]:
         return True
     return (
         open_.kind == "list item" and mark[-1:] == open_.label[-1:] and mark[:1].isdigit() == open_.label[:1].isdigit()
@@ -182,7 +156,7 @@ def _wraps(above: Row, row: Row, right: float) -> bool:
     """Return whether a line had no room for the first word of the next one."""
     if not row.runs or not above.runs:
         return False
-    if above.text[-1:] in _HYPHENS and row.text[:1].islower():
+    if above.text[-1:] in HYPHENS and row.text[:1].islower():
         return True
     first, run = row.text.split()[0], row.runs[0]
     width = len(first) * run.box.width / max(len(run.text), 1)
@@ -205,7 +179,7 @@ def mark_headings(pages: Sequence[Sequence[Paragraph]], body: float, *, body_is_
             continue
         large = paragraph.size >= _LARGER * body and paragraph.size not in running
         bold = paragraph.bold and not body_is_bold and len(paragraph.text) <= _MOST_BOLD_CHARACTERS
-        if large or (bold and paragraph.size >= 0.95 * body and paragraph.text[-1:] not in f".:;,{_HYPHENS}"):
+        if large or (bold and paragraph.size >= 0.95 * body and paragraph.text[-1:] not in f".:;,{HYPHENS}"):
             found += [paragraph] if _is_short(paragraph) else []
     sizes = sorted({round(one.size * 2) / 2 for one in found}, reverse=True)
     for paragraph in found:
@@ -247,4 +221,4 @@ def without_bullet(paragraph: Paragraph) -> str:
 
 def is_bullet(label: str) -> bool:
     """Return whether the mark of a list item says no more than that it is one."""
-    return label in _BULLETS
+    return label in BULLETS

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
+from rag_opt.data.pdf.boxes import OBLIQUE, Run, mirror
 from rag_opt.data.pdf.columns import find_segments
-from rag_opt.data.pdf.glyphs import (
-    OBLIQUE,
-    Box,
-    PageGlyphs,
-    Picture,
-    Recognise,
-    Run,
-    is_right_to_left,
-    mirror,
-    read_pages,
-    runs_of_picture,
-    turn_all,
-)
-from rag_opt.data.pdf.paragraphs import (
-    Paragraph,
-    Words,
-    is_bullet,
-    mark_headings,
-    to_paragraphs,
-    without_bullet,
-)
+from rag_opt.data.pdf.glyphs import PageGlyphs, Picture, Recognise, is_right_to_left, read_pages, read_picture
+from rag_opt.data.pdf.paragraphs import Paragraph, is_bullet, mark_headings, to_paragraphs, without_bullet
 from rag_opt.data.pdf.rows import Row, find_running_rows, to_rows
 from rag_opt.data.pdf.ruled import take_tables
+from rag_opt.data.pdf.words import Words
 from rag_opt.text.reading_writer import ReadingWriter
 
 NO_TEXT = "pages without a text layer were left out (scans?): space.reader={ocr: {}} reads them"
@@ -58,11 +40,8 @@ def read_pdf(path: Path, *, recognise: Recognise | None = None, dpi: int = 150) 
 
 def read_pictures(pictures: Sequence[Picture], recognise: Recognise, *, dpi: int = 150) -> Reading:
     """Return the text that is recognised in pictures, a page each."""
-    writer, pages = ReadingWriter(), list[PageGlyphs]()
-    for number, picture in enumerate(pictures, start=1):
-        height, width = picture.shape[0] * 72 / dpi, picture.shape[1] * 72 / dpi
-        runs = runs_of_picture(recognise(picture), height, 72 / dpi)
-        pages.append(PageGlyphs(number, width, height, {0: runs}, [], [], [], 0, 1.0, [], 0, 1, recognised=True))
+    pages = [read_picture(one, recognise, number=number, dpi=dpi) for number, one in enumerate(pictures, start=1)]
+    writer = ReadingWriter()
     _write(writer, pages)
     return writer.finish(page_count=len(pages))
 
@@ -103,7 +82,7 @@ def _write(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
         ]
         for found, positions in zip(frames, running, strict=True)
     ]
-    words = Words(_words(row for found in kept for rows in found for row in rows))
+    words = Words.of_lines(row.text for found in kept for rows in found for row in rows)
     paragraphs = [
         [one for rows in found if rows for one in to_paragraphs(find_segments(rows), words, body)] for found in kept
     ]
@@ -131,10 +110,9 @@ def _frames(page: PageGlyphs, body: float, writer: ReadingWriter) -> list[list[R
     for frame in frames:
         kept = [run for run in runs[frame] if not (run.faint and run.size >= _WATERMARK_SIZES * body)]
         _note_watermarks(writer, page, [run for run in runs[frame] if run not in kept])
-        rules = turn_all(page.rules, frame)
+        rules = [rule.turned(frame) for rule in page.rules]
         if _mostly_right_to_left(kept):
-            kept = mirror(kept)
-            rules = [Box(-rule.right, rule.bottom, -rule.left, rule.top) for rule in rules]
+            kept, rules = mirror(kept), [rule.mirrored for rule in rules]
         left, tables = take_tables(kept, rules)
         found.append(sorted([*to_rows(left), *tables], key=lambda row: -row.box.top))
     oblique = runs.get(OBLIQUE, [])
@@ -154,23 +132,15 @@ def _note_watermarks(writer: ReadingWriter, page: PageGlyphs, marks: Sequence[Ru
         writer.note("watermarks were left out", page=page.number, example=" ".join(run.text for run in marks))
 
 
-def _words(rows: Iterable[Row]) -> set[str]:
-    """Return the words of some lines, those at their ends left out: a hyphen there may not be the word's own."""
-    found = set[str]()
-    for row in rows:
-        found.update(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", " ".join(row.text.split()[1:-1]).casefold()))
-    return found
-
-
 def _note_losses(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
     for page in pages:
-        if not page.characters and (page.picture > 0 or page.objects > 0):
+        if not page.characters and page.objects and not page.recognised:
             writer.note(NO_TEXT, page=page.number)
         elif page.picture > 0.7 and 0 < page.characters < 100 and not page.recognised:
             writer.note(_FEW_WORDS, page=page.number)
         if page.hidden:
             what = "text that nobody sees (white, invisible or tiny) was left out"
-            writer.note(what, page=page.number, count=len(page.hidden), example="".join(page.hidden))
+            writer.note(what, page=page.number, count=len(page.hidden), example=page.hidden)
         if page.unmapped:
             what = "characters that their font gives no meaning were left out"
             writer.note(what, page=page.number, count=page.unmapped)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from rag_opt.data.pdf.glyphs import Box, Run
+from rag_opt.data.pdf.boxes import Box, Run, around
 
 _GAP_OF_WORDS = 0.12  # of the height of a line
-_HYPHENS = ("-", "‐")
 _SAME_ROW = 0.5  # of the lower of two heights that has to overlap
-_EDGE_ROWS, _FEW_ROWS = 3, 4  # at each edge; of a page on which less than a quarter may be taken
+_EDGE_ROWS, _SHARE_OF_ROWS = 3, 4  # at each edge: so many, and no more than one of so many of a page's rows
 _MIN_REPEATS, _SHARE_OF_PAGES = 3, 1 / 3
 _NUMBER = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"\d{1,4}")
@@ -34,8 +33,6 @@ class Row:
     runs: list[Run]
     box: Box
     table: list[list[str]] | None = None
-    header_rows: int | None = None
-    sizes: Counter[float] = field(default_factory=Counter)
 
     @property
     def text(self) -> str:
@@ -65,17 +62,6 @@ def join_runs(runs: Sequence[Run]) -> str:
     return text
 
 
-def join_lines(lines: Iterable[str]) -> str:
-    """Return the lines of a cell as one text, words that a hyphen divides put together."""
-    text = ""
-    for line in filter(None, lines):
-        if text[-1:] in _HYPHENS and text[-2:-1].isalpha() and line[:1].islower():
-            text = text[:-1] + line
-        else:
-            text = f"{text} {line}" if text else line
-    return text
-
-
 def to_rows(runs: Iterable[Run]) -> list[Row]:
     """Return runs as rows, the highest first."""
     rows: list[list[Run]] = []
@@ -93,29 +79,20 @@ def _at_one_height(one: Box, other: Box) -> bool:
     return overlap >= _SAME_ROW * min(one.height, other.height)
 
 
-def around(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box around some."""
-    every = list(boxes)
-    return Box(
-        min(box.left for box in every), min(box.bottom for box in every),
-        max(box.right for box in every), max(box.top for box in every),
-    )  # fmt: skip
-
-
 def find_running_rows(pages: Sequence[Sequence[Row]]) -> list[set[int]]:
     """Return by page the positions of the rows that run along the pages' heads and feet.
 
     Those are rows at the edge of a page that stand at the edge of many pages word for word, or that count the pages: a
     number alone, with a word for "page", or set apart from words that are the same on these pages.
-    A row further inside is one only if all that stand nearer to the edge are, and half of a page's rows always stay. On
-    pages of few rows, as certificates are, only what counts pages is taken.
+    A row further inside is one only if all that stand nearer to the edge are, and at each edge at most a quarter of a
+    page's rows: pages of few rows, as certificates, are alike in more than their heads.
     """
     least = max(_MIN_REPEATS, len(pages) * _SHARE_OF_PAGES)
     running = [set[int]() for _ in pages]
     for edge in (0, -1):
         found = _repeated(pages, edge, least) | _counting(pages, edge, least)
         for number, rows in enumerate(pages):
-            for depth in range(min(_EDGE_ROWS, len(rows) // 4 if len(rows) >= _FEW_ROWS else 1)):
+            for depth in range(min(_EDGE_ROWS, max(len(rows) // _SHARE_OF_ROWS, 1))):
                 if (number, depth) not in found:
                     break
                 running[number].add(_position(rows, edge, depth))
@@ -126,31 +103,30 @@ def _position(rows: Sequence[Row], edge: int, depth: int) -> int:
     return depth if edge == 0 else len(rows) - 1 - depth
 
 
-def _edge_rows(pages: Sequence[Sequence[Row]], edge: int) -> Iterable[tuple[int, int, str]]:
-    """Yield page, depth and text of the rows at one edge of each page."""
+def _edge_rows(pages: Sequence[Sequence[Row]], edge: int) -> Iterator[tuple[int, int, Row]]:
+    """Yield page, depth and row of what stands at one edge of each page."""
     for number, rows in enumerate(pages):
         for depth in range(min(_EDGE_ROWS, len(rows))):
             row = rows[_position(rows, edge, depth)]
             if row.table is None:
-                yield number, depth, " ".join(row.text.split())
+                yield number, depth, row
 
 
 def _repeated(pages: Sequence[Sequence[Row]], edge: int, least: float) -> set[tuple[int, int]]:
     """Return (page, depth) of rows that stand word for word at the edge of many pages."""
     places = defaultdict[str, dict[int, int]](dict)
-    for number, depth, text in _edge_rows(pages, edge):
-        places[text].setdefault(number, depth)
+    for number, depth, row in _edge_rows(pages, edge):
+        places[" ".join(row.text.split())].setdefault(number, depth)
     return {place for on in places.values() if len(on) >= least for place in on.items()}
 
 
 def _counting(pages: Sequence[Sequence[Row]], edge: int, least: float) -> set[tuple[int, int]]:
     """Return (page, depth) of rows that differ in one number alone, which grows as the pages do."""
     places = defaultdict[tuple[str, int, int], dict[int, int]](dict)
-    for number, rows in enumerate(pages):
-        for depth in range(min(_EDGE_ROWS, len(rows))):
-            for rest, position, counted in _page_numbers(rows[_position(rows, edge, depth)]):
-                if counted - number < _MOST_PAGES_BEFORE:
-                    places[rest, position, counted - number].setdefault(number, depth)
+    for number, depth, row in _edge_rows(pages, edge):
+        for rest, position, counted in _page_numbers(row):
+            if counted - number < _MOST_PAGES_BEFORE:
+                places[rest, position, counted - number].setdefault(number, depth)
     few = min(least, 2.0) if len(pages) == 2 else least
     return {place for on in places.values() if len(on) >= few for place in on.items()}
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from rag_opt.data.pdf.glyphs import Box, Run
-from rag_opt.data.pdf.rows import Row, around, join_lines, to_rows
+from rag_opt.data.pdf.boxes import Box, Run, around
+from rag_opt.data.pdf.rows import Row, to_rows
+from rag_opt.data.pdf.words import join_lines
 
 _NEAR = 3.0  # points between ends of lines that touch
 _MOST_LINES = 2000  # a page with more of them is a drawing
@@ -56,14 +57,7 @@ def _find_grids(rules: Sequence[Box]) -> list[_Grid]:
         if not its_level or not its_upright:
             continue
         box = around(group)
-        # the outer lines of a table are often left away
-        across = _places(
-            [
-                *across,
-                *([box.left] if across[0] - box.left > 8 else []),
-                *([box.right] if box.right - across[-1] > 8 else []),
-            ]
-        )
+        across = _places([box.left, *across, box.right])  # the outer lines of a table are often left away
         if len(across) >= 3 and len(down) >= 3:
             grids.append(_Grid(across, down, its_level, its_upright))
     return grids

@@ -13,7 +13,7 @@ from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.core.structure import heading_title
-from rag_opt.parts.interfaces import TableDefaults
+from rag_opt.parts.interfaces import TableDefaults, TableSetting
 from rag_opt.text.cutting import Piece, cut
 from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
@@ -35,9 +35,7 @@ class Markdown(TableDefaults):
     headings: Annotated[
         Literal["none", "path"], Doc("`path` puts the headings above a chunk before what is embedded, within `size`.")
     ] = "none"
-    tables: Annotated[
-        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
-    ] = "header"
+    tables: TableSetting = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the chunks, each with the headings above it where they are wanted."""

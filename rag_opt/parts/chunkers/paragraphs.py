@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Block, Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import TableDefaults
+from rag_opt.parts.interfaces import TableDefaults, TableSetting
 from rag_opt.text.cutting import Piece, cut
 from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
@@ -32,9 +32,7 @@ class Paragraphs(TableDefaults):
     """
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
-    tables: Annotated[
-        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
-    ] = "header"
+    tables: TableSetting = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the groups in their order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le, Lt
@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import OverlapDefaults, TableDefaults
+from rag_opt.parts.interfaces import OverlapDefaults, TableDefaults, TableSetting
 from rag_opt.text.cutting import cut
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
 from rag_opt.text.tokens import Tokenizer
@@ -28,9 +28,7 @@ class Recursive(TableDefaults, OverlapDefaults):
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 224
     overlap: Annotated[float, Ge(0), Lt(1), Doc("Share of a chunk that the next one repeats.")] = 0.0
-    tables: Annotated[
-        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
-    ] = "header"
+    tables: TableSetting = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return the chunks, without white space at their ends."""

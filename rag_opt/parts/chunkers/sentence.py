@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import TableDefaults
+from rag_opt.parts.interfaces import TableDefaults, TableSetting
 from rag_opt.text.lines import sentences_and_lines
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
 from rag_opt.text.tokens import Tokenizer
@@ -23,9 +23,7 @@ class Sentence(TableDefaults):
     """Join whole sentences, rows of tables and lines of code up to `size` tokens. A longer one is cut at tokens."""
 
     size: Annotated[int, Ge(8), Le(32768), Doc("Largest chunk, in tokens of the embedder.")] = 128
-    tables: Annotated[
-        Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
-    ] = "header"
+    tables: TableSetting = "header"
 
     def split(self, document: Document, *, tokenizer: Tokenizer) -> list[Chunk]:
         """Return groups of neighbouring sentences."""

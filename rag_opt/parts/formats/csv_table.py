@@ -39,8 +39,7 @@ class CsvTable(TextFormat):
             raise Unreadable(f"is no table of separated values: {error}") from None
         writer = ReadingWriter()
         writer.table(rows)
-        for note in notes:
-            writer.note(note.what, example=note.example)
+        writer.take_notes(notes)
         return writer.finish()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import Unreadable
-from rag_opt.core.readings import Reading, ReadingNote
+from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
@@ -21,6 +21,7 @@ from rag_opt.text.reading_writer import ReadingWriter
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+_TOO_DEEP = f"values that lie in more than {DEEPEST} others were left out"
 _LONG = 80  # characters: a longer text is a paragraph of its own
 
 
@@ -41,11 +42,8 @@ class DataText(PackedFormat):
         text, notes = decode(content, encoding=encoding)
         for record in _records(text, lines=path.suffix.lower() != ".json"):
             _write_record(writer, record)
-        return _with_notes(writer.finish(), notes)
-
-
-def _with_notes(reading: Reading, notes: list[ReadingNote]) -> Reading:
-    return Reading(reading.text, reading.blocks, reading.pages, reading.title, (*reading.notes, *notes))
+        writer.take_notes(notes)
+        return writer.finish()
 
 
 def _records(text: str, *, lines: bool) -> Iterator[object]:
@@ -81,7 +79,7 @@ def _write_record(writer: ReadingWriter, record: object) -> None:
 def _leaves(value: object, name: str, writer: ReadingWriter, depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield every text and number with the path to it."""
     if depth > DEEPEST:
-        writer.note(f"values that lie in more than {DEEPEST} others were left out")
+        writer.note(_TOO_DEEP)
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, f"{name}.{key}" if name else str(key), writer, depth + 1)
@@ -103,7 +101,7 @@ def _write_xml(writer: ReadingWriter, content: bytes) -> None:
         if not isinstance(element.tag, str):
             continue
         if depth > DEEPEST:
-            writer.note(f"values that lie in more than {DEEPEST} others were left out")
+            writer.note(_TOO_DEEP)
             continue
         if _is_paragraph(element):
             name = element.tag.rpartition("}")[2]

@@ -18,7 +18,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import PackedFormat
 from rag_opt.text.html_reading import write_html
-from rag_opt.text.markdown_blocks import plain_blocks
+from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 
 _HEADERS = ("From", "To", "Cc", "Date")

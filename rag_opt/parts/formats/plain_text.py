@@ -12,7 +12,7 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import TextFormat
-from rag_opt.text.markdown_blocks import plain_blocks
+from rag_opt.text.plain_blocks import plain_blocks
 
 
 @register("format", "plain_text")

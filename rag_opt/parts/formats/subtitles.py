@@ -19,7 +19,7 @@ from rag_opt.text.reading_writer import ReadingWriter
 _TIMES = re.compile(r"^\s*(?:(\d+):)?(\d+):(\d+)[.,](\d+)\s*-->\s*(?:(\d+):)?(\d+):(\d+)[.,](\d+)")
 _SPEAKER = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
 _TAG = re.compile(r"</?[a-z][^>]*>|\{\\[^}]*\}|<\d[\d:.]*>", re.IGNORECASE)
-_NO_CUE = re.compile(r"^(?:WEBVTT|NOTE|STYLE|REGION)\b")
+_NO_CUE = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 _PAUSE_S = 4.0  # silence that ends a paragraph
 _TOUCHING_S = 0.05  # between cues of which the second goes on where the first ends
 _LONG = 600  # characters, after which the next full stop ends one
@@ -46,8 +46,7 @@ class Subtitles(TextFormat):
             said = f"{said} {line}".strip()
             before, ended = speaker or before, end
         writer.block("paragraph", said)
-        for note in notes:
-            writer.note(note.what, example=note.example)
+        writer.take_notes(notes)
         return writer.finish()
 
 
@@ -67,7 +66,7 @@ def _cues(text: str) -> Iterator[tuple[float, float, str, list[str]]]:
     for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
         lines = block.strip().split("\n")
         at = next((number for number, line in enumerate(lines) if _TIMES.match(line)), None)
-        if at is None or (_NO_CUE.match(lines[0]) and at == 0):
+        if at is None or (at > 0 and _NO_CUE.match(lines[0])):  # a comment may speak of times
             continue
         match = _TIMES.match(lines[at])
         content = "\n".join(lines[at + 1 :])

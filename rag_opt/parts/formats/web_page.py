@@ -28,6 +28,5 @@ class WebPage(PackedFormat):
         html, notes = decode(read_bytes(path), encoding=encoding, declares=True)
         writer = ReadingWriter()
         write_html(writer, html)
-        for note in notes:
-            writer.note(note.what, example=note.example)
+        writer.take_notes(notes)
         return writer.finish()

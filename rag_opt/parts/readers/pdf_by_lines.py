@@ -12,7 +12,7 @@ from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.markdown_blocks import plain_blocks
+from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 
 

@@ -11,7 +11,7 @@ from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.text.markdown_blocks import plain_blocks
+from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 
 
@@ -36,6 +36,6 @@ class PyPdf:
                 writer.page(count)
                 text = page.extract_text()
                 writer.append(Reading(text, plain_blocks(text)))
-        except Exception as error:  # of any class
+        except Exception as error:  # of any class: a broken PDF breaks it in many ways
             raise Unreadable(f"is nothing that pypdf reads: {type(error).__name__}: {error}") from None
         return writer.finish(page_count=count)

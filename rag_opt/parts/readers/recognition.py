@@ -16,7 +16,8 @@ from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.data.pdf.glyphs import Box, Picture, Recognise
+from rag_opt.data.pdf.boxes import Box
+from rag_opt.data.pdf.glyphs import Picture, Recognise
 from rag_opt.data.pdf.reading import read_pdf, read_pictures
 
 
