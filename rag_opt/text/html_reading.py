@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from rag_opt.core.documents import BlockKind
 from rag_opt.core.readings import Reading
-from rag_opt.text.html_tables import is_layout, read_grid
+from rag_opt.text.html_inline import BREAK, alternative, collapse, drop, lines_of, raised, text_of, with_spoken
+from rag_opt.text.html_tables import is_layout, misplaced, read_grid
 from rag_opt.text.markup import DEEPEST, HtmlElement, parse_html, tag_of
 from rag_opt.text.numerals import numeral
 from rag_opt.text.reading_writer import ReadingWriter
@@ -19,7 +20,7 @@ _CONTAINERS = frozenset((
     "td", "th", "table", "ul", "ol", "menu", "dl", "dd", "dt", "p", "blockquote", "pre", "figcaption", "caption",
     "legend", "li", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
 ))  # fmt: skip
-_NEVER = ("script", "style", "noscript", "template", "head", "rp", "svg", "datalist")
+_NEVER = ("script", "style", "noscript", "template", "head", "rp", "rtc", "svg", "datalist")
 _WITHDRAWN = ("del", "s", "strike")
 _FORM_CONTROLS = ("select", "textarea", "button", "input")
 _EMBEDDED = ("iframe", "object", "embed", "frame", "audio", "video", "canvas")
@@ -28,9 +29,7 @@ _AROUND_ROLES = frozenset(("navigation", "banner", "contentinfo", "complementary
 _CONSENT = re.compile(r"cookie|consent|gdpr", re.IGNORECASE)
 _MOST_OF_CONSENT = 1500  # characters of a box about cookies: what holds more is a page with such a box
 _UNSEEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_POWER = re.compile(r"^[+−–-]?\d+$")
 _TOO_DEEP = f"elements that lie in more than {DEEPEST} others, or behind such, were left out"
-_BREAK = "\x00"  # a <br>, which a line end of the source is not; no page can hold it
 
 
 def read_html(html: str) -> Reading:
@@ -58,7 +57,7 @@ def write_html(writer: ReadingWriter, html: str) -> None:
 def _drop_unseen(root: HtmlElement, writer: ReadingWriter) -> None:
     """Take away what nobody sees, or what the page takes back; what held text is noted."""
     for element in [*root.iter(*_NEVER)]:
-        _drop(element)
+        drop(element)
     for tags, what in (
         (_WITHDRAWN, "struck out text was left out"),
         (_FORM_CONTROLS, "fields and buttons of forms were left out"),
@@ -80,13 +79,13 @@ def _is_hidden(element: HtmlElement) -> bool:
 def _find_main(root: HtmlElement, writer: ReadingWriter) -> HtmlElement:
     """Return the part of a page that is its content, without what stands around it on every page of a site."""
     mains = [one for one in root.iter() if tag_of(one) == "main" or one.get("role") == "main"]
-    articles = [one for one in root.iter("article") if _text(one)]
-    chosen = next((one for one in mains if _text(one)), articles[0] if len(articles) == 1 else root)
+    articles = [one for one in root.iter("article") if text_of(one)]
+    chosen = next((one for one in mains if text_of(one)), articles[0] if len(articles) == 1 else root)
     what = "navigation, page feet, cookie boxes and what else stands around the content were left out"
     for element in [*root.iter()] if chosen is root else _outside(root, chosen):
         if tag_of(element) and _is_around(element):
             _drop_noted(element, writer, what)
-    if chosen is not root and len(_text(root)) > len(_text(chosen)):
+    if chosen is not root and len(text_of(root)) > len(text_of(chosen)):
         writer.note(what)
     return chosen
 
@@ -113,24 +112,15 @@ def _is_around(element: HtmlElement) -> bool:
     return (
         (tag in _AROUND and of_page)
         or element.get("role") in _AROUND_ROLES
-        or (tag in ("div", "section") and bool(_CONSENT.search(names)) and len(_text(element)) < _MOST_OF_CONSENT)
+        or (tag in ("div", "section") and bool(_CONSENT.search(names)) and len(text_of(element)) < _MOST_OF_CONSENT)
     )
 
 
-def _text(element: HtmlElement) -> str:
-    return " ".join(element.text_content().split())
-
-
-def _drop(element: HtmlElement) -> None:
-    if element.getparent() is not None:
-        element.drop_tree()
-
-
 def _drop_noted(element: HtmlElement, writer: ReadingWriter, what: str) -> None:
-    text = _text(element)
+    text = text_of(element)
     if text or tag_of(element) in _EMBEDDED:
         writer.note(what, example=text)
-    _drop(element)
+    drop(element)
 
 
 class _Walk:
@@ -168,7 +158,7 @@ class _Walk:
         if tag in _HEADINGS:
             self._writer.heading(self._own_text(element, depth), _HEADINGS[tag])
         elif tag == "pre":
-            self._writer.code(_lines_of(element))
+            self._writer.code(lines_of(element))
         elif tag == "table":
             self._table(element, depth)
         elif tag in ("ul", "ol", "menu"):
@@ -186,13 +176,15 @@ class _Walk:
 
     def _inline_element(self, element: HtmlElement, tag: str, depth: int) -> None:
         if tag == "br":
-            self._inline.append(_BREAK)
+            self._inline.append(BREAK)
         elif tag == "img":
-            self._inline.append(_alternative(element))
+            self._inline.append(alternative(element))
         elif tag == "sup":
-            self._inline.append(_raised(element, "".join(self._inline)))
+            self._inline.append(raised(element, "".join(self._inline)))
+        elif tag == "ruby":
+            self._inline.append(with_spoken(element))
         elif tag == "math":
-            self._inline.append(element.get("alttext") or _text(element))
+            self._inline.append(element.get("alttext") or text_of(element))
         elif tag == "q":
             self._inline.append("“")
             self._inside(element, depth)
@@ -213,6 +205,9 @@ class _Walk:
             self._inside(table, depth)
             self._flush()
             return
+        for one in misplaced(table):  # a browser shows it above the table
+            self._inline.append(one) if isinstance(one, str) else self._element(one, depth + 1)
+        self._flush()
         grid = read_grid(table, lambda cell: self._own_text(cell, depth))
         caption = table.find("caption")
         title = self._own_text(caption, depth) if caption is not None else ""
@@ -220,20 +215,27 @@ class _Walk:
 
     def _list(self, element: HtmlElement, depth: int) -> None:
         level = len(self._items) + 1
+        self._inline.append(element.text or "")
         for child, label in _labelled(element):
             if not label:
                 self._element(child, depth + 1)
-                continue
-            self._items.append((label, level))
-            self._inside(child, depth + 1)
-            self._flush()
-            self._items.pop()
+            else:
+                self._flush()
+                self._items.append((label, level))
+                self._inside(child, depth + 1)
+                self._flush()
+                self._items.pop()
+            self._inline.append(child.tail or "")
+        self._flush()
 
     def _definitions(self, element: HtmlElement, depth: int) -> None:
         """Write `term: definition` for each term with one definition, else what there is, item by item."""
         terms = list[str]()
+        self._inline.append(element.text or "")
         for child in [one for group in element for one in (group if tag_of(group) == "div" else [group])]:
             tag = tag_of(child)
+            if tag in ("dt", "dd"):
+                self._flush()
             if tag == "dt":
                 terms.append(self._own_text(child, depth))
             elif tag == "dd":
@@ -242,12 +244,16 @@ class _Walk:
                 self._inside(child, depth + 1)
                 self._flush()
                 self._items.pop()
+            else:
+                self._element(child, depth + 1)
+            self._inline.append(child.tail or "")
+        self._flush()
         for term in terms:
             self._writer.item(term)
 
     def _flush(self) -> None:
         """Write the text that was collected since the last block."""
-        text, self._inline = _collapse("".join(self._inline)), []
+        text, self._inline = collapse("".join(self._inline)), []
         if not text:
             return
         if self._items and self._items[-1][0]:
@@ -256,30 +262,6 @@ class _Walk:
             self._writer.item(text, label=label, level=level)
         else:
             self._writer.block(self._kinds[-1], text)
-
-
-def _collapse(text: str) -> str:
-    """Return inline text with white space as a browser shows it; a line break stays."""
-    return "\n".join(line for part in text.split(_BREAK) if (line := " ".join(part.split())))
-
-
-def _lines_of(element: HtmlElement) -> str:
-    for line_break in [*element.iter("br")]:
-        line_break.tail = f"\n{line_break.tail or ''}"
-    return element.text_content()
-
-
-def _alternative(element: HtmlElement) -> str:
-    text = " ".join((element.get("alt") or "").split())
-    return f" [{text}] " if text else ""
-
-
-def _raised(element: HtmlElement, before: str) -> str:
-    """Return raised text so that it cannot be taken for a part of what stands before it."""
-    text = _text(element)
-    if element.find(".//a") is not None:
-        return f"[{text.strip('[]')}]"
-    return f"^{text}" if _POWER.match(text) and (before[-1:].isalnum() or before[-1:] == ")") else text
 
 
 def _labelled(element: HtmlElement) -> Iterator[tuple[HtmlElement, str]]:

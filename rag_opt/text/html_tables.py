@@ -49,6 +49,21 @@ def is_layout(table: HtmlElement) -> bool:
     return any(True for _ in table.iter("h1", "h2", "h3", "h4", "h5", "h6")) or sum(1 for _ in table.iter("table")) > 1
 
 
+_PARTS = ("thead", "tbody", "tfoot", "tr", "form")
+_IN_PARTS = (*_PARTS, "td", "th", "caption", "col", "colgroup", "")
+
+
+def misplaced(part: HtmlElement) -> Iterator[HtmlElement | str]:
+    """Yield the texts and elements that stand in a table, but in no cell of it."""
+    yield f" {part.text or ''}"
+    for child in part:
+        if tag_of(child) in _PARTS:
+            yield from misplaced(child)
+        elif tag_of(child) not in _IN_PARTS:
+            yield child
+        yield child.tail or ""
+
+
 def _rows(table: HtmlElement) -> Iterator[HtmlElement]:
     for child in table:
         if tag_of(child) == "tr":

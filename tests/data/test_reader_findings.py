@@ -193,3 +193,87 @@ def test_links_that_lead_to_themselves_are_none(tmp_path: Path) -> None:
 )
 def test_numbers_of_sheets_keep_their_digits(value: float, number_format: str, shown: str) -> None:
     assert show_number(value, number_format) == shown
+
+
+_WORD = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" xmlns:v="urn:schemas-microsoft-com:vml" '
+    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"'
+)
+_BOX = (
+    '<w:r><mc:AlternateContent><mc:Choice Requires="wps"><w:drawing><wps:txbx><w:txbxContent><w:p><w:r><w:t>in a box'
+    "</w:t></w:r></w:p></w:txbxContent></wps:txbx></w:drawing></mc:Choice><mc:Fallback><w:pict><v:textbox>"
+    "<w:txbxContent><w:p><w:r><w:t>in a box</w:t></w:r></w:p></w:txbxContent></v:textbox></w:pict></mc:Fallback>"
+    "</mc:AlternateContent></w:r>"
+)
+
+
+def _word(path: Path, *, body: str = "", cell: str = "", head: str = "", numbering: str = "") -> Reading:
+    import docx
+    from docx.oxml import parse_xml
+
+    document = docx.Document()
+    if numbering:
+        document.part.numbering_part.element.append(parse_xml(f"<w:num {_WORD} {numbering}</w:num>"))
+    for content in filter(None, [body]):
+        document.element.body.insert(0, parse_xml(f"<w:p {_WORD}>{content}</w:p>"))
+    if cell:
+        table = document.add_table(2, 2)
+        for place in ((0, 0), (0, 1), (1, 0)):
+            table.cell(*place).text = f"cell {place}"
+        table.cell(1, 1)._tc.append(parse_xml(f"<w:p {_WORD}>{cell}</w:p>"))
+    if head:
+        document.sections[0].header._element.append(parse_xml(f"<w:p {_WORD}>{head}</w:p>"))
+    document.save(str(path))
+    return formats_by_suffix()[".docx"].read(path, encoding=None)
+
+
+def test_symbols_of_word_are_their_characters_or_noted(tmp_path: Path) -> None:
+    signs = "".join(f'<w:sym w:font="Symbol" w:char="{code}"/>' for code in ("F0A3", "F06D", "F0B0"))
+    own = '<w:r><w:rPr><w:rFonts w:ascii="Symbol"/></w:rPr><w:t>\uf0b3</w:t></w:r>'
+    reading = _word(tmp_path / "a.docx", body=f'<w:r>{signs}<w:sym w:font="Logos" w:char="F041"/></w:r>{own}')
+    assert reading.text == "≤μ°≥" and "the font Logos" in reading.notes[0].what
+
+
+def test_spoken_letters_of_word_and_of_pages_stand_behind_what_they_are_spoken_for(tmp_path: Path) -> None:
+    ruby = (
+        "<w:r><w:ruby><w:rt><w:r><w:t>かんじ</w:t></w:r></w:rt>"
+        "<w:rubyBase><w:r><w:t>漢字</w:t></w:r></w:rubyBase></w:ruby></w:r>"
+    )
+    assert _word(tmp_path / "a.docx", body=ruby).text == "漢字(かんじ)"
+    page = "<p>この<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>は</p>"
+    assert read_html(page).text == "この漢字(かんじ)は"
+
+
+def test_boxes_in_cells_and_page_heads_of_word_are_read_once(tmp_path: Path) -> None:
+    hidden = "<w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r>"
+    reading = _word(tmp_path / "a.docx", cell=_BOX + hidden, head=_BOX)
+    assert reading.text.count("in a box") == 2 and reading.text.endswith("| in a box |")
+    assert [note.what for note in reading.notes] == ["hidden text was left out"]
+
+
+def test_a_level_that_a_numbering_writes_in_its_own_way_is_written_so(tmp_path: Path) -> None:
+    level = (
+        '<w:lvl w:ilvl="0"><w:start w:val="3"/><w:numFmt w:val="upperRoman"/><w:lvlText w:val="Article %1:"/></w:lvl>'
+    )
+    numbering = f'w:numId="77"><w:abstractNumId w:val="0"/><w:lvlOverride w:ilvl="0">{level}</w:lvlOverride>'
+    clause = '<w:pPr><w:numPr><w:ilvl w:val="0"/><w:numId w:val="77"/></w:numPr></w:pPr><w:r><w:t>Rent</w:t></w:r>'
+    assert _word(tmp_path / "a.docx", body=clause, numbering=numbering).text == "Article III: Rent"
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (
+            "<ul>Before<li>one</li>between<li>two</li><b>bold</b> after</ul>",
+            "Before\n\n- one\n\nbetween\n\n- two\n\nbold after",
+        ),
+        ("<dl>Before<dt>a</dt><dd>b</dd><p>after</p></dl>", "Before\n\n- a: b\n\nafter"),
+        (
+            "<table>Note 1<tr>Note 2<td>A</td><td>B</td></tr><p>Note 3</p></table>",
+            "Note 1 Note 2\n\nNote 3\n\n| A | B |",
+        ),
+    ],
+)
+def test_text_that_stands_beside_items_and_cells_is_read(page: str, text: str) -> None:
+    assert read_html(f"<body>{page}</body>").text == text

@@ -42,6 +42,7 @@ class Numbering:
         self._lists: dict[str, _List] = {}
         self._number_lists: dict[str, str] = {}
         self._restarts: dict[str, dict[int, int]] = {}
+        self._overrides: dict[str, dict[int, _Level]] = {}  # levels that one numbering writes in its own way
         if root is not None:
             self._read(root)
 
@@ -64,39 +65,43 @@ class Numbering:
             if abstract_id is not None:
                 self._number_lists[name] = str(abstract_id.get(f"{W}val"))
             for override in number.iter(f"{W}lvlOverride"):
-                start = override.find(f"{W}startOverride")
+                start, own = override.find(f"{W}startOverride"), override.find(f"{W}lvl")
+                level = _whole(override.get(f"{W}ilvl"))
+                if own is not None:
+                    self._overrides.setdefault(name, {})[level] = _read_level(own)
                 if start is not None:
-                    level = _whole(override.get(f"{W}ilvl"))
                     self._restarts.setdefault(name, {})[level] = _whole(start.get(f"{W}val"))
 
     def label(self, number: str, level: int) -> str:
         """Count one paragraph, and return what stands before it: `4.2`, `(a)`, `-`; empty where nothing does."""
         counted = self._lists.get(self._number_lists.get(number, ""))
-        if counted is None or level not in counted.levels:
+        levels = {**(counted.levels if counted is not None else {}), **self._overrides.get(number, {})}
+        if counted is None or level not in levels:
             return BULLET if number != "0" and counted is None and number in self._number_lists else ""
         restart = self._restarts.get(number, {}).pop(level, None)  # the first time alone
         if restart is not None:
             counted.counts[level] = restart
         else:
-            counted.counts[level] = counted.counts.get(level, counted.levels[level].start - 1) + 1
+            counted.counts[level] = counted.counts.get(level, levels[level].start - 1) + 1
         for deeper in [one for one in counted.counts if one > level]:
             del counted.counts[deeper]
-        return self._write(counted, level)
+        return _write(levels, counted.counts, level)
 
-    def _write(self, counted: _List, level: int) -> str:
-        own = counted.levels[level]
-        if own.style == "bullet":
-            return BULLET
-        if own.style == "none":
-            return own.text if "%" not in own.text else ""
 
-        def count(match: re.Match[str]) -> str:
-            place = int(match[1]) - 1
-            other = counted.levels.get(place, _Level())
-            number = counted.counts.get(place, other.start)
-            return numeral(number, "1" if own.legal else _STYLES.get(other.style, "1"))
+def _write(levels: dict[int, _Level], counts: dict[int, int], level: int) -> str:
+    own = levels[level]
+    if own.style == "bullet":
+        return BULLET
+    if own.style == "none":
+        return own.text if "%" not in own.text else ""
 
-        return _PLACE.sub(count, own.text).strip()
+    def count(match: re.Match[str]) -> str:
+        place = int(match[1]) - 1
+        other = levels.get(place, _Level())
+        number = counts.get(place, other.start)
+        return numeral(number, "1" if own.legal else _STYLES.get(other.style, "1"))
+
+    return _PLACE.sub(count, own.text).strip()
 
 
 def _read_level(level: _Element) -> _Level:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rag_opt.data.office.numbering import W
+from rag_opt.data.office.symbols import symbol, with_symbols
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -15,8 +16,8 @@ _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _POWER = re.compile(r"^[+−–-]?\d+$")
+_SIGNS = {"tab": " ", "ptab": " ", "noBreakHyphen": "-", "br": "\n", "cr": "\n"}
 _PAGE_FIELD = re.compile(r"^\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b", re.IGNORECASE)
-_SYMBOLS = {"F0B7": "•", "F0A7": "▪", "F0FC": "✓", "F0FB": "✗", "F0E0": "→", "F0DF": "←", "F0E8": "➔"}
 
 
 class Runs:
@@ -59,15 +60,17 @@ class Runs:
             self.left_out["hidden text was left out"] += 1
             return
         raised = properties.find(f"{W}vertAlign") if properties is not None else None
+        fonts = properties.find(f"{W}rFonts") if properties is not None else None
+        font = (fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi") or "") if fonts is not None else ""
         before = len(self._parts)
         for child in run:
-            self._in_run(child)
+            self._in_run(child, font)
         if raised is not None and raised.get(f"{W}val") == "superscript":
             text = "".join(self._parts[before:])
             if _POWER.match(text) and "".join(self._parts[:before])[-1:].isalnum():
                 self._parts[before:] = [f"^{text}"]
 
-    def _in_run(self, element: _Element) -> None:
+    def _in_run(self, element: _Element, font: str) -> None:
         tag = str(element.tag).removeprefix(W)
         if tag == "fldChar":
             self._field(str(element.get(f"{W}fldCharType")))
@@ -77,15 +80,13 @@ class Runs:
         elif any(begun and _PAGE_FIELD.match(instruction) for instruction, begun in self._fields):
             pass  # the number of a page
         elif tag == "t":
-            self._parts.append(element.text or "")
-        elif tag in ("tab", "ptab"):
-            self._parts.append(" ")
-        elif tag == "noBreakHyphen":
-            self._parts.append("-")
+            self._parts.append(with_symbols(element.text or "", font))
+        elif tag in _SIGNS:
+            self._parts.append(_SIGNS[tag])
         elif tag == "sym":
-            self._parts.append(_SYMBOLS.get((element.get(f"{W}char") or "").upper(), ""))
-        elif tag in ("br", "cr"):
-            self._parts.append("\n")
+            self._symbol(element.get(f"{W}char") or "", element.get(f"{W}font") or font)
+        elif tag == "ruby":
+            self._ruby(element)
         elif tag == "lastRenderedPageBreak":
             self._turn_page()
         elif tag in ("footnoteReference", "endnoteReference"):
@@ -94,6 +95,20 @@ class Runs:
             self._parts.append(f"[{name}]")
         elif tag in ("drawing", "pict", "object") or tag.startswith(_MC):
             self._drawing(element)
+
+    def _symbol(self, code: str, font: str) -> None:
+        character = symbol(code, font)
+        self._parts.append(character)
+        if not character:
+            self.left_out[f"symbols of the font {font} were left out: no character is known for them"] += 1
+
+    def _ruby(self, element: _Element) -> None:
+        """Write letters with how they are spoken behind them: 漢字(かんじ)."""
+        base, spoken = element.find(f"{W}rubyBase"), element.find(f"{W}rt")
+        for run in base if base is not None else ():
+            self._element(run)
+        said = Runs(spoken).text if spoken is not None else ""
+        self._parts.append(f"({said})" if said else "")
 
     def _field(self, kind: str) -> None:
         if kind == "begin":

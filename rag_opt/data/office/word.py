@@ -74,8 +74,7 @@ class _Word:
             target = related.get(str(one.get(f"{_R}id")))
             part = self._xml(target.path) if target is not None else None
             if part is not None:
-                lines = (Runs(paragraph).text for paragraph in part.iter(f"{W}p"))
-                text = "\n".join(line for line in lines if re.search(r"\w{2}", line))
+                text = "\n".join(line for line in self._texts(part) if re.search(r"\w{2}", line))
                 texts |= {text: None} if text else {}
         return list(texts)
 
@@ -104,14 +103,17 @@ class _Word:
             self._writer.item(runs.text, label=label, level=style.number_level + 1)
         else:
             self._writer.block(style.kind, runs.text)
-        for what, count in runs.left_out.items():
-            self._writer.note(what, count=count)
+        self._note(runs)
         self._turn_pages(runs.pages_inside)
         for box in runs.boxes:
             for element in box:
                 self._element(element)
         write_drawings(self._writer, self._archive, self._part, paragraph)
         self._write_notes(runs)
+
+    def _note(self, runs: Runs) -> None:
+        for what, count in runs.left_out.items():
+            self._writer.note(what, count=count)
 
     def _write_notes(self, runs: Runs) -> None:
         """Write the footnotes and endnotes that a paragraph refers to."""
@@ -149,7 +151,8 @@ class _Word:
         # a page breaks in every cell of a row that reaches over it
         breaks = [[sum(1 for _ in cell.iter(f"{W}lastRenderedPageBreak")) for cell in own] for own in cells]
         self._turn_pages(sum(max(counts, default=0) for counts in breaks))
-        for paragraph in table.iter(f"{W}p"):
+        for paragraph in _paragraphs(table):
+            write_drawings(self._writer, self._archive, self._part, paragraph)
             self._write_notes(Runs(paragraph))
 
     def _row(self, row: _Element, cells: list[_Element], above: list[str]) -> list[str]:
@@ -161,15 +164,19 @@ class _Word:
             if merged is not None and merged.get(f"{W}val") != "restart":
                 text = above[len(texts)] if len(texts) < len(above) else ""
             else:
-                text = " ".join(filter(None, self._cell_texts(cell)))
+                text = " ".join(filter(None, self._texts(cell)))
             texts += [text] * (max(_whole(span), 1) if span is not None else 1)
         return texts
 
-    def _cell_texts(self, cell: _Element) -> Iterator[str]:
-        for paragraph in cell.iter(f"{W}p"):
+    def _texts(self, element: _Element) -> Iterator[str]:
+        """Yield the texts of the paragraphs in a cell, a page head or a text box, and in the boxes on them."""
+        for paragraph in _paragraphs(element):
             style, runs = self._styles.of(paragraph), Runs(paragraph)
             label = self._numbering.label(style.number, style.number_level) if style.number and runs.text else ""
+            self._note(runs)
             yield f"{label} {runs.text}" if label and label != BULLET else runs.text
+            for box in runs.boxes:
+                yield from self._texts(box)
 
 
 def _by_id(root: _Element | None, tag: str) -> dict[str, _Element]:
@@ -185,6 +192,18 @@ def _children(element: _Element, name: str) -> Iterator[_Element]:
             yield child
         elif child.tag in _WRAPPERS:
             yield from _children(child, name)
+
+
+def _paragraphs(element: _Element) -> Iterator[_Element]:
+    """Yield the paragraphs of an element, not those of text boxes that hang on them."""
+    for child in element:
+        if child.tag == f"{W}p":
+            yield child
+        elif child.tag == f"{_MC}AlternateContent":
+            for one in _alternative(child):
+                yield from _paragraphs(one)
+        elif child.tag not in (f"{W}del", f"{W}moveFrom"):
+            yield from _paragraphs(child)
 
 
 def _alternative(element: _Element) -> _Element | list[_Element]:
