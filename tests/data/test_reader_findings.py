@@ -13,7 +13,6 @@ from rag_opt.core.readings import Reading
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
 from rag_opt.data.formats import formats_by_suffix
-from rag_opt.data.office.sheets import show_number
 from rag_opt.text.html_reading import read_html
 from rag_opt.text.markdown_blocks import markdown_blocks
 from rag_opt.text.marked_text import restructured_text_blocks
@@ -110,19 +109,6 @@ def test_a_mail_without_a_charset_keeps_its_letters(tmp_path: Path) -> None:
     assert "Grüße aus Köln" in read(tmp_path / "a.eml", mail).text
 
 
-def test_formats_that_reach_to_the_end_of_a_sheet_are_not_read(tmp_path: Path) -> None:
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    sheet = book.active
-    assert sheet is not None
-    sheet["A1"], sheet["B1"] = "a", "b"
-    sheet.cell(1_000_000, 20).number_format = "0.00"
-    book.save(tmp_path / "a.xlsx")
-    reading = formats_by_suffix()[".xlsx"].read(tmp_path / "a.xlsx", encoding=None)
-    assert reading.text == "# Sheet\n\n| a | b |"
-
-
 def test_rolling_captions_are_read_once_and_short_answers_stay(tmp_path: Path) -> None:
     rolling = (
         "WEBVTT\n\n00:01.000 --> 00:02.000\nhello world\n\n00:02.000 --> 00:03.000\nhello world\nhow are you\n\n"
@@ -142,23 +128,6 @@ def test_all_text_of_markdown_lies_in_a_block(tmp_path: Path) -> None:
 def test_values_of_data_are_read_wherever_they_stand(tmp_path: Path) -> None:
     assert read(tmp_path / "a.xml", "<c><item name='Bolt' price='3'/></c>").text == "item\nname: Bolt\nprice: 3"
     assert read(tmp_path / "a.json", '{"a": NaN, "b": "x"}').text == "a: nan\nb: x"
-
-
-def test_a_page_that_turns_inside_a_table_is_counted(tmp_path: Path) -> None:
-    import docx
-    from docx.oxml import parse_xml
-    from docx.oxml.ns import nsdecls
-
-    document = docx.Document()
-    table = document.add_table(3, 2)
-    for row in (1, 2):
-        for cell in table.rows[row].cells:
-            cell.text = f"cell {row}"
-            cell.paragraphs[0].runs[0]._r.insert(0, parse_xml(f"<w:lastRenderedPageBreak {nsdecls('w')}/>"))
-    document.add_paragraph("behind it")
-    document.save(str(tmp_path / "a.docx"))
-    reading = formats_by_suffix()[".docx"].read(tmp_path / "a.docx", encoding=None)
-    assert reading.pages == ((0, 1), (reading.text.index("behind it"), 3)) and reading.page_count == 3
 
 
 def test_a_comment_that_speaks_of_times_is_no_cue(tmp_path: Path) -> None:
@@ -188,80 +157,6 @@ def test_links_that_lead_to_themselves_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number_format", "shown"),
-    [(4006381333931, "General", "4006381333931"), (1067, "00000", "01067"), (1.5, "0.###", "1.5"), (2, "0.##", "2")],
-)
-def test_numbers_of_sheets_keep_their_digits(value: float, number_format: str, shown: str) -> None:
-    assert show_number(value, number_format) == shown
-
-
-_WORD = (
-    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
-    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" xmlns:v="urn:schemas-microsoft-com:vml" '
-    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"'
-)
-_BOX = (
-    '<w:r><mc:AlternateContent><mc:Choice Requires="wps"><w:drawing><wps:txbx><w:txbxContent><w:p><w:r><w:t>in a box'
-    "</w:t></w:r></w:p></w:txbxContent></wps:txbx></w:drawing></mc:Choice><mc:Fallback><w:pict><v:textbox>"
-    "<w:txbxContent><w:p><w:r><w:t>in a box</w:t></w:r></w:p></w:txbxContent></v:textbox></w:pict></mc:Fallback>"
-    "</mc:AlternateContent></w:r>"
-)
-
-
-def _word(path: Path, *, body: str = "", cell: str = "", head: str = "", numbering: str = "") -> Reading:
-    import docx
-    from docx.oxml import parse_xml
-
-    document = docx.Document()
-    if numbering:
-        document.part.numbering_part.element.append(parse_xml(f"<w:num {_WORD} {numbering}</w:num>"))
-    for content in filter(None, [body]):
-        document.element.body.insert(0, parse_xml(f"<w:p {_WORD}>{content}</w:p>"))
-    if cell:
-        table = document.add_table(2, 2)
-        for place in ((0, 0), (0, 1), (1, 0)):
-            table.cell(*place).text = f"cell {place}"
-        table.cell(1, 1)._tc.append(parse_xml(f"<w:p {_WORD}>{cell}</w:p>"))
-    if head:
-        document.sections[0].header._element.append(parse_xml(f"<w:p {_WORD}>{head}</w:p>"))
-    document.save(str(path))
-    return formats_by_suffix()[".docx"].read(path, encoding=None)
-
-
-def test_symbols_of_word_are_their_characters_or_noted(tmp_path: Path) -> None:
-    signs = "".join(f'<w:sym w:font="Symbol" w:char="{code}"/>' for code in ("F0A3", "F06D", "F0B0"))
-    own = '<w:r><w:rPr><w:rFonts w:ascii="Symbol"/></w:rPr><w:t>\uf0b3</w:t></w:r>'
-    reading = _word(tmp_path / "a.docx", body=f'<w:r>{signs}<w:sym w:font="Logos" w:char="F041"/></w:r>{own}')
-    assert reading.text == "≤μ°≥" and "the font Logos" in reading.notes[0].what
-
-
-def test_spoken_letters_of_word_and_of_pages_stand_behind_what_they_are_spoken_for(tmp_path: Path) -> None:
-    ruby = (
-        "<w:r><w:ruby><w:rt><w:r><w:t>かんじ</w:t></w:r></w:rt>"
-        "<w:rubyBase><w:r><w:t>漢字</w:t></w:r></w:rubyBase></w:ruby></w:r>"
-    )
-    assert _word(tmp_path / "a.docx", body=ruby).text == "漢字(かんじ)"
-    page = "<p>この<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>は</p>"
-    assert read_html(page).text == "この漢字(かんじ)は"
-
-
-def test_boxes_in_cells_and_page_heads_of_word_are_read_once(tmp_path: Path) -> None:
-    hidden = "<w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r>"
-    reading = _word(tmp_path / "a.docx", cell=_BOX + hidden, head=_BOX)
-    assert reading.text.count("in a box") == 2 and reading.text.endswith("| in a box |")
-    assert [note.what for note in reading.notes] == ["hidden text was left out"]
-
-
-def test_a_level_that_a_numbering_writes_in_its_own_way_is_written_so(tmp_path: Path) -> None:
-    level = (
-        '<w:lvl w:ilvl="0"><w:start w:val="3"/><w:numFmt w:val="upperRoman"/><w:lvlText w:val="Article %1:"/></w:lvl>'
-    )
-    numbering = f'w:numId="77"><w:abstractNumId w:val="0"/><w:lvlOverride w:ilvl="0">{level}</w:lvlOverride>'
-    clause = '<w:pPr><w:numPr><w:ilvl w:val="0"/><w:numId w:val="77"/></w:numPr></w:pPr><w:r><w:t>Rent</w:t></w:r>'
-    assert _word(tmp_path / "a.docx", body=clause, numbering=numbering).text == "Article III: Rent"
-
-
-@pytest.mark.parametrize(
     ("page", "text"),
     [
         (
@@ -277,3 +172,8 @@ def test_a_level_that_a_numbering_writes_in_its_own_way_is_written_so(tmp_path: 
 )
 def test_text_that_stands_beside_items_and_cells_is_read(page: str, text: str) -> None:
     assert read_html(f"<body>{page}</body>").text == text
+
+
+def test_spoken_letters_of_pages_stand_behind_what_they_are_spoken_for() -> None:
+    page = "<p>この<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>は</p>"
+    assert read_html(page).text == "この漢字(かんじ)は"
