@@ -88,7 +88,7 @@ class Archive:
             content = self.read(name)
             for strict, usual in _STRICT.items() if b"purl.oclc.org" in content[:4000] else ():
                 content = content.replace(strict, usual)
-            return parse_xml(content)
+            return parse_xml(content)[0]
         except ValueError as error:
             raise Unreadable(f"is no sound {self._what}: {name}: {error}") from None
 

@@ -68,15 +68,18 @@ def tag_of(element: HtmlElement) -> str:
     return element.tag.lower() if isinstance(element.tag, str) else ""
 
 
-def parse_xml(content: bytes) -> _Element:
-    """Return the root of an XML document. Entities are not resolved, nothing is fetched, small faults are repaired.
+def parse_xml(content: bytes, *, encoding: str | None = None) -> tuple[_Element, list[str]]:
+    """Return the root of an XML document, and in words the faults of it that were repaired.
 
-    Raises ValueError where there is no XML at all.
+    Nothing is fetched; entities that the document itself defines are resolved, up to the parser's limit. `encoding`:
+    the one to be used, whatever the document says. Raises ValueError where there is no XML at all.
     """
     from lxml import etree
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+    # the stubs know no other value than True and False
+    parser = etree.XMLParser(resolve_entities="internal", no_network=True, recover=True, encoding=encoding)  # type: ignore[arg-type]
     root: _Element | None = etree.fromstring(content, parser)
     if root is None:
         raise ValueError("there is no XML in it")
-    return root
+    faults = [f"{entry.message} in line {entry.line}" for entry in parser.error_log if entry.level_name != "WARNING"]
+    return root, faults

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_opt.core.errors import BadInput
 from rag_opt.core.readings import Reading
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
@@ -177,3 +180,43 @@ def test_text_that_stands_beside_items_and_cells_is_read(page: str, text: str) -
 def test_spoken_letters_of_pages_stand_behind_what_they_are_spoken_for() -> None:
     page = "<p>この<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>は</p>"
     assert read_html(page).text == "この漢字(かんじ)は"
+
+
+def test_names_faults_and_encodings_of_xml(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.xml", "<c><item price='3'>Bolt</item></c>").text == "item: Bolt\nprice: 3"
+    marked = read(tmp_path / "a.xml", "<p>See <a href='http://x.y'>this</a> one</p>")
+    assert (marked.text, marked.notes[0].example) == ("p: See this one", "href: http://x.y")
+    broken = read(tmp_path / "a.xml", "<c><a>one</b></a><d>two &undefined; three</d></c>")
+    assert broken.text == "a: one" and "line 1" in broken.notes[0].example
+    named = '<!DOCTYPE c [<!ENTITY us "ACME &amp; Sons">]><c><p>by &us;</p></c>'
+    assert read(tmp_path / "a.xml", named).text == "p: by ACME & Sons"
+    (tmp_path / "a.xml").write_bytes("<c><p>Grüße</p></c>".encode("cp1252"))
+    assert formats_by_suffix()[".xml"].read(tmp_path / "a.xml", encoding="cp1252").text == "p: Grüße"
+
+
+def test_entities_that_grow_without_end_are_no_text(tmp_path: Path) -> None:
+    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    reading = read(tmp_path / "a.xml", f'<!DOCTYPE c [<!ENTITY a0 "aaaaaaaaaa">{entities}]><c><p>&a11;</p></c>')
+    assert len(reading.text) < 1000 and "amplification" in reading.notes[0].example
+
+
+def test_folders_that_cannot_be_opened_and_links_to_nothing_are_named() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        source = Path(made)
+        source.chmod(0o755)
+        (source / "a.txt").write_text("Bees make honey.")
+        (source / "gone.txt").symlink_to(source / "nothing.txt")
+        (source / "locked").mkdir(mode=0o000)
+        (source / "questions.jsonl").write_text('{"question": "What?"}')
+        root = os.geteuid() == 0  # who may open everything
+        if root:
+            os.seteuid(65534)
+        try:
+            kept = Folder(documents=made, questions=f"{made}/questions.jsonl", on_error="skip").read()
+            with pytest.raises(BadInput, match=r"locked.*cannot be read: Permission denied"):
+                Folder(documents=made, questions=f"{made}/questions.jsonl").read()
+        finally:
+            if root:
+                os.seteuid(0)
+    notes = " ".join(kept.notes)
+    assert "locked cannot be read" in notes and "1 links" in notes and "lead to nothing: gone.txt" in notes

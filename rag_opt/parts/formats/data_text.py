@@ -37,7 +37,7 @@ class DataText(PackedFormat):
         content = read_bytes(path)
         writer = ReadingWriter()
         if path.suffix.lower() == ".xml":
-            _write_xml(writer, content)
+            _write_xml(writer, content, encoding)
             return writer.finish()
         text, notes = decode(content, encoding=encoding)
         for record in _records(text, lines=path.suffix.lower() != ".json"):
@@ -90,11 +90,13 @@ def _leaves(value: object, name: str, writer: ReadingWriter, depth: int = 0) -> 
         yield name, str(value)
 
 
-def _write_xml(writer: ReadingWriter, content: bytes) -> None:
+def _write_xml(writer: ReadingWriter, content: bytes, encoding: str | None) -> None:
     try:
-        root = parse_xml(content)
+        root, faults = parse_xml(content, encoding=encoding)
     except ValueError as error:
         raise Unreadable(f"is no sound XML: {error}") from None
+    for fault in faults:
+        writer.note("faults of the XML were repaired, and text may be missing there", example=fault)
     stack: list[tuple[_Element, int]] = [(root, 0)]
     while stack:
         element, depth = stack.pop()
@@ -106,12 +108,21 @@ def _write_xml(writer: ReadingWriter, content: bytes) -> None:
         if _is_paragraph(element):
             name = element.tag.rpartition("}")[2]
             text = " ".join("".join(map(str, element.itertext())).split())
-            writer.block("paragraph", f"{name}: {text}" if len(text) < _LONG else text)
+            named = [f"{name}: {text}" if len(text) < _LONG else text, *_attributes(element)]
+            writer.block("paragraph", "\n".join(named))
+            for inside in element.iterdescendants():
+                for line in _attributes(inside):
+                    writer.note("attributes of words inside texts were left out", example=line)
             continue
-        own = [(str(key), str(value)) for key, value in element.attrib.items()]
-        named = "\n".join(f"{key}: {value}" for key, value in own if value.strip() and "}" not in key)
-        writer.block("paragraph", f"{element.tag.rpartition('}')[2]}\n{named}" if named else "")
+        named = _attributes(element)
+        writer.block("paragraph", "\n".join([element.tag.rpartition("}")[2], *named]) if named else "")
         stack += [(child, depth + 1) for child in reversed(element)]
+
+
+def _attributes(element: _Element) -> list[str]:
+    """Return a line for each attribute that belongs to the element and not to XML itself."""
+    own = [(str(key), str(value)) for key, value in element.attrib.items()]
+    return [f"{key}: {value}" for key, value in own if value.strip() and "}" not in key]
 
 
 def _is_paragraph(element: _Element) -> bool:
