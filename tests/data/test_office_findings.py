@@ -176,3 +176,18 @@ def test_formats_that_reach_to_the_end_of_a_sheet_are_not_read(tmp_path: Path) -
 )
 def test_numbers_of_sheets_keep_their_digits(value: float, number_format: str, shown: str) -> None:
     assert show_number(value, number_format) == shown
+
+
+def test_the_title_of_a_slide_comes_first_and_hidden_slides_are_noted(tmp_path: Path) -> None:
+    import pptx
+
+    deck = pptx.Presentation()
+    for title, body in (("Rates", "3 percent"), ("Draft", "not yet")):
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.placeholders[0].text, slide.placeholders[1].text = title, body
+        slide.shapes._spTree.append(slide.placeholders[0]._element)
+    deck.slides[1]._element.set("show", "0")
+    deck.save(str(tmp_path / "a.pptx"))
+    reading = formats_by_suffix()[".pptx"].read(tmp_path / "a.pptx", encoding=None)
+    assert reading.text == "# Rates\n\n3 percent" and reading.page_count == 2
+    assert [(note.what, note.pages) for note in reading.notes] == [("hidden slides were left out", (2,))]

@@ -220,3 +220,34 @@ def test_folders_that_cannot_be_opened_and_links_to_nothing_are_named() -> None:
                 os.seteuid(0)
     notes = " ".join(kept.notes)
     assert "locked cannot be read" in notes and "1 links" in notes and "lead to nothing: gone.txt" in notes
+
+
+def test_an_empty_line_ends_no_cue_of_srt_and_every_cue_of_webvtt(tmp_path: Path) -> None:
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\nsecond\n\n2\n00:00:02,000 --> 00:00:03,000\n42\n"
+    assert read(tmp_path / "a.srt", srt).text == "first second 42"
+    vtt = "WEBVTT\n\n1\n00:01.000 --> 00:02.000\nfirst\n\nNOTE unsaid\n\n2\n00:02.000 --> 00:03.000\n42\n"
+    assert read(tmp_path / "a.vtt", vtt).text == "first 42"
+
+
+def test_everyone_who_speaks_in_a_cue_is_named(tmp_path: Path) -> None:
+    vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Yes.</v>\n<v Bert>Yes.</v>\n"
+    assert read(tmp_path / "a.vtt", vtt).text == "Anna: Yes.\n\nBert: Yes."
+
+
+def _mail(kind: str, *parts: str) -> str:
+    head = f"From: a@b\nSubject: s\nMIME-Version: 1.0\nContent-Type: multipart/{kind}; boundary=X\n\n"
+    return head + "".join(f"--X\nContent-Type: {part}\n" for part in parts) + "--X--\n"
+
+
+def test_a_mail_goes_on_behind_its_pictures(tmp_path: Path) -> None:
+    picture = "image/png; name=a.png\nContent-Disposition: inline; filename=a.png\n\nxx"
+    mail = _mail("mixed", "text/plain\n\nfirst", picture, "text/plain\n\nsecond")
+    reading = read(tmp_path / "a.eml", mail)
+    assert reading.text.endswith("first\n\nsecond") and [note.example for note in reading.notes] == ["a.png"]
+
+
+def test_a_plain_text_that_asks_for_another_program_is_not_the_mail(tmp_path: Path) -> None:
+    page = "text/html\n\n<p>The invoice is over 300 euros and due on 4 May. Please pay it to the account below.</p>"
+    assert (
+        "300 euros" in read(tmp_path / "a.eml", _mail("alternative", "text/plain\n\nPlease view as HTML.", page)).text
+    )

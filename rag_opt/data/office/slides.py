@@ -20,6 +20,7 @@ _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _COUNTERS = ("sldNum", "dt", "sldImg")
 _AROUND = ("ftr", "hdr")
+_TITLES = ("title", "ctrTitle")
 
 
 def read_slides(path: Path) -> Reading:
@@ -51,7 +52,11 @@ class _Slides:
         refuse_deep(root, what="PPTX")
         if root.find(f".//{_P}spTree") is None:
             raise Unreadable(f"is no sound PPTX: {part} has no shapes")
-        self._shapes(root.iterfind(f".//{_P}spTree/*"), part)
+        if root.get("show") in ("0", "false"):
+            self._writer.note("hidden slides were left out", page=number, example=" ".join(map(str, root.itertext(f"{A}t"))))
+            return
+        shapes = [*root.iterfind(f".//{_P}spTree/*")]  # as they lie over one another: the title may lie anywhere
+        self._shapes(sorted(shapes, key=lambda shape: not _is_title(shape)), part)
         for related in self._archive.related(part).values():
             if related.kind == "notesSlide" and related.path in self._archive:
                 notes = self._archive.xml(related.path)
@@ -88,7 +93,7 @@ class _Slides:
             if text not in self._around:  # of every slide
                 self._around.add(text)
                 self._writer.block("page foot" if kind == "ftr" else "page head", text)
-        elif kind in ("title", "ctrTitle"):
+        elif kind in _TITLES:
             self._writer.heading(text, 1)
         elif kind == "subTitle":
             self._writer.heading(text, 2)
@@ -113,6 +118,11 @@ class _Slides:
         properties = table.find(f"{A}tblPr")
         named = properties is not None and properties.get("firstRow") in ("1", "true")
         self._writer.table(rows, header_rows=1 if named else guess_header_rows(rows) if rows else 0)
+
+
+def _is_title(shape: _Element) -> bool:
+    placeholder = shape.find(f"{_P}nvSpPr/{_P}nvPr/{_P}ph")
+    return placeholder is not None and placeholder.get("type") in _TITLES
 
 
 def _line(paragraph: _Element) -> Iterator[tuple[str, int]]:

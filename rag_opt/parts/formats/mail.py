@@ -17,11 +17,12 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import PackedFormat
-from rag_opt.text.html_reading import write_html
+from rag_opt.text.html_reading import read_html, write_html
 from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 
 _HEADERS = ("From", "To", "Cc", "Date")
+_HINT_SHARE = 0.5  # of the page's words: a plain text of fewer is none of it
 _DEEPEST = 10  # messages in messages
 
 
@@ -47,20 +48,35 @@ def _write(writer: ReadingWriter, message: EmailMessage, depth: int) -> None:
     writer.heading(_header(message, "Subject"), depth)
     lines = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
     writer.block("metadata", "\n".join(lines))
-    body = message.get_body(preferencelist=("plain", "html"))
-    text = _content(body) if body is not None else ""
-    if not text.strip() and (page := message.get_body(preferencelist=("html",))) is not None:
-        body, text = page, _content(page)
-    if body is not None and body.get_content_type() == "text/html":
-        write_html(writer, text)
-    else:
-        writer.append(Reading(text, plain_blocks(text)))
+    _write_body(writer, message)
     for part in message.iter_attachments():
+        if part.get_content_maintype() == "text" and not part.is_attachment() and not part.get_filename():
+            _write_text(writer, part, _content(part))  # a mail may go on behind its pictures
+            continue
         carried = part.get_content() if part.get_content_type() == "message/rfc822" else None
         if isinstance(carried, EmailMessage) and depth < _DEEPEST:
             _write(writer, carried, depth + 1)
         else:
             writer.note("attached files were left out", example=part.get_filename() or part.get_content_type())
+
+
+def _write_body(writer: ReadingWriter, message: EmailMessage) -> None:
+    """Write the plain text, or the page where that says much more: some plain texts only ask for another program."""
+    plain, page = (message.get_body(preferencelist=(kind,)) for kind in ("plain", "html"))
+    text = _content(plain) if plain is not None else ""
+    if page is not None:
+        content = _content(page)
+        if _HINT_SHARE * len(read_html(content).text.split()) >= len(text.split()):
+            plain, text = page, content
+    if plain is not None:
+        _write_text(writer, plain, text)
+
+
+def _write_text(writer: ReadingWriter, part: MIMEPart, text: str) -> None:
+    if part.get_content_type() == "text/html":
+        write_html(writer, text)
+    else:
+        writer.append(Reading(text, plain_blocks(text)))
 
 
 def _header(message: EmailMessage, name: str) -> str:

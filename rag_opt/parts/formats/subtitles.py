@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic.dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Subtitles(TextFormat):
         """Return what is said. Raises Unreadable where the file is no text."""
         text, notes = decode(read_bytes(path), encoding=encoding)
         writer, said, before, ended = ReadingWriter(), "", "", 0.0
-        for start, end, speaker, line in _without_repeated(_cues(text)):
+        for start, end, speaker, line in _without_repeated(_cues(text, web=path.suffix.lower() == ".vtt")):
             full = len(said) > _LONG and said[-1:] in ".!?。！？"
             if said and (start - ended > _PAUSE_S or full or (speaker and speaker != before)):
                 writer.block("paragraph", said)
@@ -50,30 +51,49 @@ class Subtitles(TextFormat):
         return writer.finish()
 
 
-def _without_repeated(cues: Iterable[tuple[float, float, str, list[str]]]) -> Iterator[tuple[float, float, str, str]]:
-    """Yield the cues with their text in one line; rolling captions show the lines of the cue before again."""
-    before, ended = list[str](), 0.0
-    for start, end, speaker, lines in cues:
-        rolls = start <= ended + _TOUCHING_S
-        new = [line for line in lines if not (rolls and line in before)]
-        if new:
-            yield start, end, speaker, " ".join(new)
-        before, ended = lines, end
+class _Cue(NamedTuple):
+    """What is shown from `start` to `end`, in seconds: lines, each with who says it (empty: not named)."""
+
+    start: float
+    end: float
+    lines: list[tuple[str, str]]
 
 
-def _cues(text: str) -> Iterator[tuple[float, float, str, list[str]]]:
-    """Yield start and end in seconds, speaker (empty: not named) and lines of each cue."""
-    for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
-        lines = block.strip().split("\n")
-        at = next((number for number, line in enumerate(lines) if _TIMES.match(line)), None)
-        if at is None or (at > 0 and _NO_CUE.match(lines[0])):  # a comment may speak of times
-            continue
-        match = _TIMES.match(lines[at])
-        content = "\n".join(lines[at + 1 :])
-        speaker = _SPEAKER.search(content)
-        shown = [line for raw in _TAG.sub("", content).split("\n") if (line := " ".join(raw.split()))]
-        if match is not None and shown:
-            yield _seconds(*match.groups()[:4]), _seconds(*match.groups()[4:]), speaker[1] if speaker else "", shown
+def _without_repeated(cues: Iterable[_Cue]) -> Iterator[tuple[float, float, str, str]]:
+    """Yield start, end, speaker and words; rolling captions show the lines of the cue before again."""
+    before, ended = list[tuple[str, str]](), 0.0
+    for cue in cues:
+        rolls = cue.start <= ended + _TOUCHING_S
+        new = [line for line in cue.lines if not (rolls and line in before)]
+        for speaker, lines in itertools.groupby(new, key=lambda line: line[0]):
+            yield cue.start, cue.end, speaker, " ".join(words for _, words in lines)
+        before, ended = cue.lines, cue.end
+
+
+def _cues(text: str, *, web: bool) -> Iterator[_Cue]:
+    """Yield the cues of a WebVTT file, which empty lines end, or of an SRT file, which the next number ends."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    times = [(number, match) for number, line in enumerate(lines) if (match := _TIMES.match(line))]
+    for (first, match), (following, _) in zip(times, [*times[1:], (len(lines), None)], strict=True):
+        until = following - 1 if lines[following - 1].strip().isdigit() and following < len(lines) else following
+        shown = lines[first + 1 : until]
+        if web:
+            shown = list(itertools.takewhile(str.strip, lines[first + 1 : following]))
+            head = list(itertools.takewhile(str.strip, reversed(lines[:first])))
+            if head and _NO_CUE.match(head[-1]):  # a comment may speak of times
+                continue
+        said = [*_voices("\n".join(shown))]
+        if said:
+            yield _Cue(_seconds(*match.groups()[:4]), _seconds(*match.groups()[4:]), said)
+
+
+def _voices(content: str) -> Iterator[tuple[str, str]]:
+    """Yield speaker and words of each line of a cue."""
+    pieces = _SPEAKER.split(content)
+    for speaker, said in zip(["", *pieces[1::2]], pieces[::2], strict=True):
+        for line in _TAG.sub("", said).split("\n"):
+            if words := " ".join(line.split()):
+                yield speaker, words
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
