@@ -53,7 +53,9 @@ class _Slides:
         if root.find(f".//{_P}spTree") is None:
             raise Unreadable(f"is no sound PPTX: {part} has no shapes")
         if root.get("show") in ("0", "false"):
-            self._writer.note("hidden slides were left out", page=number, example=" ".join(map(str, root.itertext(f"{A}t"))))
+            self._writer.note(
+                "hidden slides were left out", page=number, example=" ".join(map(str, root.itertext(f"{A}t")))
+            )
             return
         shapes = [*root.iterfind(f".//{_P}spTree/*")]  # as they lie over one another: the title may lie anywhere
         self._shapes(sorted(shapes, key=lambda shape: not _is_title(shape)), part)

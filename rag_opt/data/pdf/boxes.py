@@ -54,7 +54,11 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """Text on one line without a wide gap. `edges`: left and right end of each of its characters."""
+    """Text on one line without a wide gap.
+
+    `edges`: left and right end of each of its characters. `fixed`: all of it is of a font whose characters are equally
+    wide, as listings are.
+    """
 
     text: str
     box: Box
@@ -62,6 +66,7 @@ class Run:
     bold: bool = False
     faint: bool = False
     edges: list[tuple[float, float]] = field(default_factory=list)
+    fixed: bool = False
 
 
 def around(boxes: Iterable[Box]) -> Box:
@@ -80,6 +85,7 @@ def mirror(runs: list[Run]) -> list[Run]:
             run,
             box=run.box.mirrored,
             edges=[(-right, -left) for left, right in run.edges],
+            fixed=False,  # no listing is written from right to left
         )
         for run in runs
     ]

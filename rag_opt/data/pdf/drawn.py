@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int, int]  # red, green, blue, alpha, each of 255
 
 WHITE = 250  # of 255, in each colour
+_PATTERN: Colour = (0, 0, 0, 255)  # what is filled with a gradient or a picture has no colour of its own
 _MOST_PATHS = 4000  # a page with more of them is a drawing, not a table
 _MOST_SEGMENTS = 200  # of a path: more are no lines of a table
 
@@ -38,6 +39,10 @@ def read_drawn(page: pypdfium2.PdfPage, raw: ModuleType) -> Drawn:
     for count, drawn in enumerate(page.get_objects(max_depth=1), start=1):
         if drawn.type == raw.FPDF_PAGEOBJ_IMAGE:
             pictures.append(Box(*drawn.get_bounds()))
+        elif drawn.type == raw.FPDF_PAGEOBJ_SHADING or (
+            drawn.type == raw.FPDF_PAGEOBJ_FORM and _holds_areas(drawn, raw)
+        ):
+            shades.append(Box(*drawn.get_bounds()))
         elif drawn.type == raw.FPDF_PAGEOBJ_PATH and count <= _MOST_PATHS:
             fill, stroke = ctypes.c_int(), ctypes.c_int()
             raw.FPDFPath_GetDrawMode(drawn.raw, fill, stroke)
@@ -45,9 +50,28 @@ def read_drawn(page: pypdfium2.PdfPage, raw: ModuleType) -> Drawn:
                 continue
             box = Box(*drawn.get_bounds())
             rules += _rules_of(box, list(_points(drawn.raw, raw)) if stroke.value else [])
-            if fill.value and box.width > 3 and box.height > 3 and min(fill_colour(drawn.raw, raw)[:3]) < WHITE:
+            if (
+                fill.value
+                and box.width > 3
+                and box.height > 3
+                and min(fill_colour(drawn.raw, raw, otherwise=_PATTERN)[:3]) < WHITE
+            ):
                 shades.append(box)
     return Drawn(rules, shades, pictures, count)
+
+
+def _holds_areas(form: pypdfium2.PdfObject, raw: ModuleType) -> bool:
+    """Return whether a form, whose places are its own, holds areas of a colour, gradients or pictures."""
+    for index in range(min(raw.FPDFFormObj_CountObjects(form.raw), _MOST_PATHS)):
+        inside = raw.FPDFFormObj_GetObject(form.raw, index)
+        kind = raw.FPDFPageObj_GetType(inside)
+        if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING, raw.FPDF_PAGEOBJ_FORM):
+            return True
+        fill, stroke = ctypes.c_int(), ctypes.c_int()
+        filled = kind == raw.FPDF_PAGEOBJ_PATH and raw.FPDFPath_GetDrawMode(inside, fill, stroke) and fill.value
+        if filled and min(fill_colour(inside, raw, otherwise=_PATTERN)[:3]) < WHITE:
+            return True
+    return False
 
 
 def fill_colour(drawn: Handle, raw: ModuleType, *, otherwise: Colour = (255, 255, 255, 255)) -> Colour:

@@ -25,7 +25,9 @@ _WIDE_GAP = 0.9  # of the height of a line: a wider one may lie between columns
 _WORD_GAP = 0.16  # of the height of a line: a wider one parts words, although no space was drawn
 _TINY = 1.5  # points: smaller text is not meant to be read
 _FAINT, _CLEAR = 190, 128  # of 255: lighter or clearer text may be a watermark
+_SMALL, _RAISED, _LARGER_AGAIN = 0.85, 0.15, 1.15  # of the height of a character: raised numbers
 _LIGATURES = range(0xFB00, 0xFB07)
+_NARROW, _WIDE = "il", "mMWen"  # equally wide only in fonts of typewriters; their flags do not always say it
 _UNMAPPED = {0, 0xFFFE, 0xFFFF, 0xFFFD}
 
 
@@ -61,6 +63,7 @@ class _Style(NamedTuple):
     white: bool
     bold: bool
     faint: bool
+    fixed: bool  # every character as wide as the others
 
 
 Picture = NDArray[np.uint8]  # [height, width, colours], as a page is rendered
@@ -169,17 +172,29 @@ class _PageReader:
         """Return how a text object is drawn, looked up once for each."""
         raw = self._raw
         if not drawn:
-            return _Style(True, False, False, False)
+            return _Style(True, False, False, False, False)
         address = ctypes.cast(drawn, ctypes.c_void_p).value or 0
         if address not in self._styles:
             *colours, alpha = fill_colour(drawn, raw, otherwise=(0, 0, 0, 255))
             mode = raw.FPDFTextObj_GetTextRenderMode(drawn)
             seen = mode not in (raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP) and alpha > 0
-            weight = raw.FPDFFont_GetWeight(raw.FPDFTextObj_GetFont(drawn))
+            font = raw.FPDFTextObj_GetFont(drawn)
+            weight = raw.FPDFFont_GetWeight(font)
             faint = alpha < _CLEAR or min(colours) > _FAINT
             white = min(colours) >= WHITE
-            self._styles[address] = _Style(bool(seen), white, weight >= 600, faint)
+            self._styles[address] = _Style(bool(seen), white, weight >= 600, faint, self._is_fixed(font))
         return self._styles[address]
+
+    def _is_fixed(self, font: Handle) -> bool:
+        """Return whether narrow and wide letters of a font are equally wide; a font may not hold them all."""
+        width, widths = ctypes.c_float(), list[set[float]]()
+        for letters in (_NARROW, _WIDE):
+            known = set[float]()
+            for letter in letters:
+                if self._raw.FPDFFont_GetGlyphWidth(font, ord(letter), 100.0, width) and width.value:
+                    known.add(round(width.value, 1))
+            widths.append(known)
+        return widths[0] == widths[1] and len(widths[0]) == 1
 
 
 class _OpenRun:
@@ -189,8 +204,8 @@ class _OpenRun:
         self._text: list[str] = []
         self._edges: list[tuple[float, float]] = []
         self._boxes: list[Box] = []
-        self._bold = self._faint = 0
-        self._space = False
+        self._bold = self._faint = self._fixed = 0
+        self._space = self._raised = False
 
     def space(self) -> None:
         """Put a space before the next character, if there is one."""
@@ -212,11 +227,25 @@ class _OpenRun:
             self._text.append(" ")
             self._edges.append((min(self._boxes[-1].right, box.left), max(self._boxes[-1].right, box.left)))
         self._space = False
+        if self._begins_power(text, box):
+            self._text.append("^")
+            self._edges.append((self._boxes[-1].right, max(self._boxes[-1].right, box.left)))
         self._text += text
         self._edges += [(box.left, box.right)] * len(text)
         self._boxes.append(box)
         self._bold += style.bold
         self._faint += style.faint
+        self._fixed += style.fixed
+
+    def _begins_power(self, text: str, box: Box) -> bool:
+        """Return whether a small raised number begins, which would be taken for a part of what stands before it."""
+        last = self._boxes[-1] if self._boxes else box
+        if self._raised:  # it goes on as long as nothing larger comes
+            self._raised = box.height < _LARGER_AGAIN * last.height and box.bottom > last.bottom - 0.1 * last.height
+            return False
+        small = box.height <= _SMALL * last.height and box.bottom - last.bottom > _RAISED * last.height
+        self._raised = small
+        return small and (text.isdigit() or text in "+−–-") and (self._text[-1].isalnum() or self._text[-1] == ")")
 
     def finish(self) -> Run | None:
         """Return the run; None where there is nothing but white space."""
@@ -224,7 +253,8 @@ class _OpenRun:
         if not text.strip():
             return None
         (size, _), *_ = Counter(round(one.height, 1) for one in boxes).most_common(1)
-        return Run(text, around(boxes), size, 2 * self._bold > len(boxes), 2 * self._faint > len(boxes), self._edges)
+        bold, faint = 2 * self._bold > len(boxes), 2 * self._faint > len(boxes)
+        return Run(text, around(boxes), size, bold, faint, self._edges, fixed=self._fixed == len(boxes))
 
 
 def _is_seen(style: _Style, place: Box, dark: Sequence[Box], *, scanned: bool) -> bool:

@@ -7,9 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rag_opt.core.documents import BlockKind
 from rag_opt.data.pdf.columns import Segment
+from rag_opt.data.pdf.listings import split_listings, typed_lines
 from rag_opt.data.pdf.rows import Row
 from rag_opt.data.pdf.words import BULLETS, HYPHENS, ITEM, Words
 
@@ -53,18 +55,27 @@ class Paragraph:
         return divided or (unfinished and (begins.islower() or begins.isdigit() or self.text[-1:] in ",;–"))
 
 
-def to_paragraphs(segments: Sequence[Segment], words: Words, body: float) -> list[Paragraph]:
-    """Return the paragraphs of segments that are read one after the other, and behind them their footnotes.
+class Style(NamedTuple):
+    """How most text of a document is set: its size, whether it is bold, whether its characters are equally wide."""
 
-    `body`: the size of most text.
-    """
+    size: float
+    bold: bool = False
+    fixed: bool = False
+
+
+def to_paragraphs(segments: Sequence[Segment], words: Words, body: Style) -> list[Paragraph]:
+    """Return the paragraphs of segments that are read one after the other, and behind them their footnotes."""
     paragraphs, footnotes = list[Paragraph](), list[Paragraph]()
     for segment in segments:
         if segment.cells is not None:
             paragraphs.append(_table(segment.cells, segment.rows[0].size))
             continue
-        found = _of_rows(segment.rows, words)
-        mark_footnotes(found, body)
+        stretches = [(False, segment.rows)] if body.fixed else split_listings(segment.rows)
+        column = _Column.of([row for is_listing, rows in stretches if not is_listing for row in rows])
+        found = list[Paragraph]()
+        for is_listing, rows in stretches:
+            found += [_listing(rows)] if is_listing else _of_rows(rows, words, column)
+        mark_footnotes(found, body.size)
         footnotes += [one for one in found if one.kind == "footnote"]
         for paragraph in (one for one in found if one.kind != "footnote"):
             if paragraphs and paragraphs[-1].takes(paragraph):
@@ -80,20 +91,36 @@ def _table(cells: list[list[str]], size: float) -> Paragraph:
     return Paragraph("", "table", size, bold=False, rows=len(cells), cells=cells)
 
 
-def _of_rows(rows: Sequence[Row], words: Words) -> list[Paragraph]:
+def _listing(rows: Sequence[Row]) -> Paragraph:
+    return Paragraph(typed_lines(rows), "code", rows[0].size, bold=False, rows=len(rows))
+
+
+class _Column(NamedTuple):
+    """Where the lines of a column begin and end, and how far apart they are; `usual`: None where too few tell."""
+
+    left: float
+    right: float
+    usual: float | None
+
+    @staticmethod
+    def of(rows: Sequence[Row]) -> _Column:
+        """Return the measures of rows."""
+        left = min((row.box.left for row in rows), default=0.0)
+        return _Column(left, _right_edge([row for row in rows if row.table is None]), _usual_distance(rows))
+
+
+def _of_rows(rows: Sequence[Row], words: Words, column: _Column) -> list[Paragraph]:
     paragraphs: list[Paragraph] = []
-    left = min(row.box.left for row in rows)
-    right = _right_edge([row for row in rows if row.table is None])
-    usual = _usual_distance(rows)
+    left, right, _ = column
     above: Row | None = None
     for row in rows:
         if row.table is not None:
             paragraphs.append(_table(row.table, row.size))
-        elif above is None or above.table is not None or _begins(row, above, paragraphs[-1], (left, right), usual):
+        elif above is None or above.table is not None or _begins(row, above, paragraphs[-1], column):
             paragraphs.append(_new(row))
         else:
             last = paragraphs[-1]
-            wraps = _wraps(above, row, right) or _goes_on(above, row, (left, right))
+            wraps = _wraps(above, row, right) or _goes_on(above, row, column)
             last.text = words.join(last.text, row.text) if wraps else f"{last.text}\n{row.text}"
             last.rows += 1
         if row.table is None:
@@ -125,9 +152,9 @@ def _new(row: Row) -> Paragraph:
     return Paragraph(text, kind, row.size, row.bold, 1, label=item[1] if item else "")
 
 
-def _begins(row: Row, above: Row, open_: Paragraph, column: tuple[float, float], usual: float | None) -> bool:
+def _begins(row: Row, above: Row, open_: Paragraph, column: _Column) -> bool:
     """Return whether a line begins a new paragraph."""
-    left, right = column
+    left, right, usual = column
     if abs(row.size - open_.size) > _OTHER_SIZE * open_.size or row.bold != above.bold:
         return True
     distance = above.box.top - row.box.top
@@ -163,23 +190,23 @@ def _wraps(above: Row, row: Row, right: float) -> bool:
     return above.box.right + 0.9 * width + 0.2 * row.size >= right
 
 
-def _goes_on(above: Row, row: Row, column: tuple[float, float]) -> bool:
+def _goes_on(above: Row, row: Row, column: _Column) -> bool:
     """Return whether a sentence goes on in the next line, although that line's first word would have had room."""
-    left, right = column
+    left, right, _ = column
     long = above.box.right >= left + _GOES_ON * (right - left)
     return long and above.text[-1:] not in _ENDS and row.text[:1].islower()
 
 
-def mark_headings(pages: Sequence[Sequence[Paragraph]], body: float, *, body_is_bold: bool) -> None:
+def mark_headings(pages: Sequence[Sequence[Paragraph]], body: Style) -> None:
     """Say of all pages which paragraphs are headings, and of which level: the largest are of the first."""
     found, every = list[Paragraph](), [one for page in pages for one in page]
     running = _sizes_of_running_text(every)
     for paragraph in every:
         if paragraph.kind not in ("paragraph", "list item") or not any(c.isalpha() for c in paragraph.text):
             continue
-        large = paragraph.size >= _LARGER * body and paragraph.size not in running
-        bold = paragraph.bold and not body_is_bold and len(paragraph.text) <= _MOST_BOLD_CHARACTERS
-        if large or (bold and paragraph.size >= 0.95 * body and paragraph.text[-1:] not in f".:;,{HYPHENS}"):
+        large = paragraph.size >= _LARGER * body.size and paragraph.size not in running
+        bold = paragraph.bold and not body.bold and len(paragraph.text) <= _MOST_BOLD_CHARACTERS
+        if large or (bold and paragraph.size >= 0.95 * body.size and paragraph.text[-1:] not in f".:;,{HYPHENS}"):
             found += [paragraph] if _is_short(paragraph) else []
     sizes = sorted({round(one.size * 2) / 2 for one in found}, reverse=True)
     for paragraph in found:
@@ -205,7 +232,7 @@ def mark_footnotes(paragraphs: Sequence[Paragraph], body: float) -> None:
     """Say which paragraphs at the end of a column are footnotes: small ones, from the first that begins with a mark."""
     small = list[Paragraph]()
     for paragraph in reversed(paragraphs):
-        if paragraph.cells or paragraph.size > _SMALLER * body:
+        if paragraph.cells or paragraph.kind == "code" or paragraph.size > _SMALLER * body:
             break
         small.append(paragraph)
     notes = small[::-1]

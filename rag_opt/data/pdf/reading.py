@@ -12,7 +12,7 @@ from rag_opt.core.readings import Reading
 from rag_opt.data.pdf.boxes import OBLIQUE, Run, mirror
 from rag_opt.data.pdf.columns import find_segments
 from rag_opt.data.pdf.glyphs import PageGlyphs, Picture, Recognise, is_right_to_left, read_pages, read_picture
-from rag_opt.data.pdf.paragraphs import Paragraph, is_bullet, mark_headings, to_paragraphs, without_bullet
+from rag_opt.data.pdf.paragraphs import Paragraph, Style, is_bullet, mark_headings, to_paragraphs, without_bullet
 from rag_opt.data.pdf.rows import Row, find_running_rows, to_rows
 from rag_opt.data.pdf.ruled import take_tables
 from rag_opt.data.pdf.words import Words
@@ -68,8 +68,8 @@ def _read_glyphs(path: Path, recognise: Recognise | None, dpi: int) -> tuple[lis
 
 def _write(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
     runs = [run for page in pages for frame, found in page.runs.items() if frame != OBLIQUE for run in found]
-    body, body_is_bold = _usual_style(runs)
-    frames = [_frames(page, body, writer) for page in pages]
+    body = _usual_style(runs)
+    frames = [_frames(page, body.size, writer) for page in pages]
     running = find_running_rows([found[0] if found else [] for found in frames])
     for number, (rows, positions) in enumerate(zip(frames, running, strict=True)):
         for position in sorted(positions):
@@ -86,18 +86,20 @@ def _write(writer: ReadingWriter, pages: Sequence[PageGlyphs]) -> None:
     paragraphs = [
         [one for rows in found if rows for one in to_paragraphs(find_segments(rows), words, body)] for found in kept
     ]
-    mark_headings(paragraphs, body, body_is_bold=body_is_bold)
+    mark_headings(paragraphs, body)
     _Assembly(writer, words).write(pages, paragraphs)
     _note_losses(writer, pages)
 
 
-def _usual_style(runs: Sequence[Run]) -> tuple[float, bool]:
-    """Return the size of most text, and whether most of it is bold."""
-    sizes, bold = Counter[float](), 0
+def _usual_style(runs: Sequence[Run]) -> Style:
+    """Return how most text is set."""
+    sizes, bold, fixed = Counter[float](), 0, 0
     for run in runs:
         sizes[run.size] += len(run.text)
         bold += len(run.text) if run.bold else 0
-    return (sizes.most_common(1)[0][0] if sizes else 10.0), 2 * bold > sizes.total()
+        fixed += len(run.text) if run.fixed else 0
+    total = sizes.total()
+    return Style(sizes.most_common(1)[0][0] if sizes else 10.0, 2 * bold > total, 2 * fixed > total)
 
 
 def _frames(page: PageGlyphs, body: float, writer: ReadingWriter) -> list[list[Row]]:
@@ -194,10 +196,13 @@ class _Assembly:
         self._open = None
         if paragraph.cells is not None:
             writer.table(paragraph.cells)
+        elif paragraph.kind == "code":
+            writer.code(paragraph.text)
         elif paragraph.kind == "heading":
             writer.block("heading", paragraph.text, level=paragraph.level)
         elif paragraph.kind == "list item" and is_bullet(paragraph.label):
             writer.item(without_bullet(paragraph))
+            self._open = paragraph
         else:
             writer.block(
                 paragraph.kind, paragraph.text, label=paragraph.label, level=int(paragraph.kind == "list item")

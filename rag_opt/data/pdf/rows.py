@@ -52,6 +52,11 @@ class Row:
         """Whether most of it is bold."""
         return 2 * sum(len(run.text) for run in self.runs if run.bold) > sum(len(run.text) for run in self.runs)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether all of it is of a font whose characters are equally wide."""
+        return bool(self.runs) and all(run.fixed for run in self.runs)
+
 
 def join_runs(runs: Sequence[Run]) -> str:
     """Return the text of runs of one line, a space where there is a gap between them."""
@@ -90,7 +95,7 @@ def find_running_rows(pages: Sequence[Sequence[Row]]) -> list[set[int]]:
     least = max(_MIN_REPEATS, len(pages) * _SHARE_OF_PAGES)
     running = [set[int]() for _ in pages]
     for edge in (0, -1):
-        found = _repeated(pages, edge, least) | _counting(pages, edge, least)
+        found = _repeated(pages, edge, least) | _counting(pages, edge)
         for number, rows in enumerate(pages):
             for depth in range(min(_EDGE_ROWS, max(len(rows) // _SHARE_OF_ROWS, 1))):
                 if (number, depth) not in found:
@@ -120,14 +125,17 @@ def _repeated(pages: Sequence[Sequence[Row]], edge: int, least: float) -> set[tu
     return {place for on in places.values() if len(on) >= least for place in on.items()}
 
 
-def _counting(pages: Sequence[Sequence[Row]], edge: int, least: float) -> set[tuple[int, int]]:
-    """Return (page, depth) of rows that differ in one number alone, which grows as the pages do."""
+def _counting(pages: Sequence[Sequence[Row]], edge: int) -> set[tuple[int, int]]:
+    """Return (page, depth) of rows that differ in one number alone, which grows as the pages do.
+
+    A few pages are enough: every chapter may have its own head.
+    """
     places = defaultdict[tuple[str, int, int], dict[int, int]](dict)
     for number, depth, row in _edge_rows(pages, edge):
         for rest, position, counted in _page_numbers(row):
             if counted - number < _MOST_PAGES_BEFORE:
                 places[rest, position, counted - number].setdefault(number, depth)
-    few = min(least, 2.0) if len(pages) == 2 else least
+    few = min(_MIN_REPEATS, len(pages))
     return {place for on in places.values() if len(on) >= few for place in on.items()}
 
 
