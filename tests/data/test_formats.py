@@ -10,7 +10,7 @@ import pytest
 from rag_opt.core.errors import BadInput, Unreadable
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.formats import formats_by_suffix
-from rag_opt.text.html_reading import read_html
+from rag_opt.data.html.reading import read_html
 
 TYPES = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">{}</Types>'
 RELS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>'

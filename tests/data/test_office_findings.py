@@ -191,3 +191,21 @@ def test_the_title_of_a_slide_comes_first_and_hidden_slides_are_noted(tmp_path: 
     reading = formats_by_suffix()[".pptx"].read(tmp_path / "a.pptx", encoding=None)
     assert reading.text == "# Rates\n\n3 percent" and reading.page_count == 2
     assert [(note.what, note.pages) for note in reading.notes] == [("hidden slides were left out", (2,))]
+
+
+def test_titles_of_charts_on_sheets_are_read(tmp_path: Path) -> None:
+    import openpyxl
+    from openpyxl.chart import BarChart, Reference
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (("Month", "Sales"), ("May", 7)):
+        sheet.append(row)
+    chart = BarChart()
+    chart.title = "Sales by month"
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=2), titles_from_data=True)
+    sheet.add_chart(chart, "D2")
+    book.save(tmp_path / "a.xlsx")
+    reading = formats_by_suffix()[".xlsx"].read(tmp_path / "a.xlsx", encoding=None)
+    assert reading.text == "# Sheet\n\n| Month | Sales |\n| --- | --- |\n| May | 7 |\n\nSales by month"

@@ -16,7 +16,7 @@ from rag_opt.core.readings import Reading
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
 from rag_opt.data.formats import formats_by_suffix
-from rag_opt.text.html_reading import read_html
+from rag_opt.data.html.reading import read_html
 from rag_opt.text.markdown_blocks import markdown_blocks
 from rag_opt.text.marked_text import restructured_text_blocks
 from rag_opt.text.plain_blocks import plain_blocks

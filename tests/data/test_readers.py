@@ -17,8 +17,8 @@ from rag_opt.data.datasets.beir import Beir
 from rag_opt.data.datasets.csv_spans import CsvSpans
 from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.datasets.squad import Squad
+from rag_opt.data.html.reading import read_html
 from rag_opt.data.printed import read_printed
-from rag_opt.text.html_reading import read_html
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 

@@ -20,6 +20,7 @@ from rag_opt.data.datasets.folder import Folder
 from rag_opt.data.decoding import decode
 from rag_opt.data.evidence_in_readings import find_evidence
 from rag_opt.data.file_readers import FileReader
+from rag_opt.data.html.reading import read_html
 from rag_opt.data.office.sheets import show_number
 from rag_opt.data.question_lines import read_questions, to_question_line
 from rag_opt.data.quotes import QuoteResolver
@@ -27,7 +28,6 @@ from rag_opt.data.reading import Problems
 from rag_opt.data.reading_processes import Limits, Request, read_in_processes
 from rag_opt.metrics.evidence import RetrievedSpans, score_evidence_recall
 from rag_opt.store.values import MemoryValues
-from rag_opt.text.html_reading import read_html
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_opt.data.archives import Archive
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_SHEET = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
@@ -28,6 +30,20 @@ def write_drawings(writer: ReadingWriter, archive: Archive, part: str, element: 
         if target is not None and target.path in archive:
             for point in archive.xml(target.path).iter(f"{_DIAGRAM}pt"):
                 writer.item(" ".join("".join(text.text or "" for text in p.iter(f"{A}t")) for p in point.iter(f"{A}p")))
+
+
+def drawn_texts(archive: Archive, part: str) -> Iterator[str]:
+    """Yield what is written on a sheet beside its cells: text boxes and titles of charts, whose values are cells."""
+    related = archive.related(part)
+    for drawing in (one.path for one in related.values() if one.kind == "drawing" and one.path in archive):
+        root, targets = archive.xml(drawing), archive.related(drawing)
+        for box in root.iter(f"{_SHEET}sp"):
+            yield "\n".join("".join(text.text or "" for text in p.iter(f"{A}t")) for p in box.iter(f"{A}p")).strip()
+        for chart in root.iter(f"{C}chart"):
+            target = targets.get(str(chart.get(f"{R}id")))
+            if target is not None and target.path in archive:
+                titles = archive.xml(target.path).iter(f"{C}title")
+                yield " – ".join(filter(None, (_words(title) for title in titles)))
 
 
 def _write_chart(writer: ReadingWriter, chart: _Element) -> None:

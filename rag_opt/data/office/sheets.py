@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rag_opt.core.errors import Unreadable
 from rag_opt.core.readings import Reading
 from rag_opt.data.archives import Archive
+from rag_opt.data.office.drawings import R, drawn_texts
 from rag_opt.text.reading_writer import ReadingWriter
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def read_sheets(path: Path) -> Reading:
     with Archive(path, what="XLSX") as archive:
         archive.refuse_more_than(_MOST_BYTES, ending=".xml")
         sheets = [name for name in archive.names if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        drawn = _drawn_by_sheet(archive)
         unknown = sum(len(_NO_RESULT.findall(archive.read(name))) for name in sheets)
     writer = ReadingWriter()
     if unknown:
@@ -52,18 +54,28 @@ def read_sheets(path: Path) -> Reading:
     writer.title = book.properties.title or ""
     for number, sheet in enumerate(book.worksheets, start=1):
         writer.page(number)
-        _write_sheet(writer, sheet, number)
+        _write_sheet(writer, sheet, number, drawn.get(sheet.title, []))
     for chart in book.chartsheets:
         writer.note("sheets that are charts were left out", example=chart.title)
     return writer.finish(page_count=len(book.worksheets))
 
 
-def _write_sheet(writer: ReadingWriter, sheet: Worksheet, number: int) -> None:
+def _drawn_by_sheet(archive: Archive) -> dict[str, list[str]]:
+    """Return by the name of a sheet what is written on it beside its cells."""
+    book = archive.main_part()
+    related, sheets = archive.related(book), archive.xml(book).iter("{*}sheet")
+    parts = {str(sheet.get("name")): related.get(str(sheet.get(f"{R}id"))) for sheet in sheets}
+    return {name: [*filter(None, drawn_texts(archive, part.path))] for name, part in parts.items() if part is not None}
+
+
+def _write_sheet(writer: ReadingWriter, sheet: Worksheet, number: int, drawn: Sequence[str]) -> None:
     rows = _rows(sheet)
-    if any(any(row) for row in rows):
+    if drawn or any(any(row) for row in rows):
         writer.heading(sheet.title, 1)
     for table in _tables(rows):
         writer.table(table)
+    for text in drawn:
+        writer.block("paragraph", text)
     comments = [cell.comment.text for cell in list(sheet._cells.values()) if cell.comment is not None]
     if comments:
         writer.note("comments were left out", page=number, count=len(comments), example=comments[0])

@@ -16,7 +16,7 @@ from rag_opt.core.strict import STRICT
 from rag_opt.data.archives import Archive
 from rag_opt.data.decoding import decode
 from rag_opt.data.formats import PackedFormat
-from rag_opt.text.html_reading import read_html
+from rag_opt.data.html.reading import read_html
 from rag_opt.text.reading_writer import ReadingWriter
 
 

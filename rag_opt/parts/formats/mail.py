@@ -17,7 +17,7 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import PackedFormat
-from rag_opt.text.html_reading import read_html, write_html
+from rag_opt.data.html.reading import read_html, write_html
 from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 

@@ -12,7 +12,7 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.decoding import decode, read_bytes
 from rag_opt.data.formats import PackedFormat
-from rag_opt.text.html_reading import write_html
+from rag_opt.data.html.reading import write_html
 from rag_opt.text.reading_writer import ReadingWriter
 
 

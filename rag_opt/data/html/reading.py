@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from rag_opt.core.documents import BlockKind
 from rag_opt.core.readings import Reading
-from rag_opt.text.html_inline import BREAK, alternative, collapse, drop, lines_of, raised, text_of, with_spoken
-from rag_opt.text.html_tables import is_layout, misplaced, read_grid
+from rag_opt.data.html.inline import BREAK, alternative, collapse, drop, lines_of, raised, text_of, with_spoken
+from rag_opt.data.html.tables import is_layout, misplaced, read_grid
 from rag_opt.text.markup import DEEPEST, HtmlElement, parse_html, tag_of
 from rag_opt.text.numerals import numeral
 from rag_opt.text.reading_writer import ReadingWriter

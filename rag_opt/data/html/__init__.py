@@ -1,0 +1,1 @@
+"""Web pages, by their elements."""
