@@ -13,19 +13,34 @@ from rag_opt.core.documents import Block, BlockKind
 from rag_opt.text.plain_blocks import plain_blocks
 
 _RST_TITLE = re.compile(
-    r"^(?:(?P<over>[^\w\s])(?P=over)+[ \t]*\r?\n)?[ \t]*\S.*\n(?P<under>[^\w\s])(?P=under)+[ \t]*\r?$", re.MULTILINE
+    r"^(?:(?P<over>[^\w\s])(?P=over)+[ \t]*\r?\n)?"
+    r"(?P<title>[ \t]*\S.*)\n(?P<marks>(?P<under>[^\w\s])(?P=under)+)[ \t]*\r?$",
+    re.MULTILINE,
 )
+_SHORTEST_UNDERLINE = 4  # signs: a shorter one is a title's only where it is as long as its words
+_RST_TABLE = re.compile(r"=+(?: +=+)+[ \t]*\r?$|\+(?:-+\+)+[ \t]*\r?$", re.MULTILINE)  # by spaces, or a grid
+_RST_HEADER = re.compile(r".*\n(?:.*\S.*\n)+?[ \t]*=+(?: +=+)+[ \t]*(?:\r?\n|$)")
+_RST_GRID_HEADER = re.compile(r".*\n(?:.*\S.*\n)+?[ \t]*\+(?:=+\+)+[ \t]*(?:\r?\n|$)")
 _RST_DIRECTIVE = re.compile(r"^\.\. (?:code|code-block|sourcecode|literalinclude|prompt)::")
 _ADOC_TITLE = re.compile(r"^(={1,6})[ \t]+\S")
 _ADOC_FENCE = re.compile(r"^(-{4,}|\.{4,}|\|={3,})[ \t]*\r?$", re.MULTILINE)
 _TEX_TITLE = re.compile(r"^\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]]*\])?\{")
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _TEX_CODE = re.compile(r"\\begin\{(verbatim|lstlisting|minted|alltt)\*?\}.*?\\end\{\1\*?\}", re.DOTALL)
+_TEX_TABLE = re.compile(r"\\begin\{(tabular[xy*]?|longtable|tabu|tblr|array)\}.*?\\end\{\1\}", re.DOTALL)
+# the first row, and the line below it
+_TEX_HEADER = re.compile(
+    r"[^\n]*\n(?:[ \t]*\\(?:toprule|hline)[ \t]*\n)?[^\n]*\\\\[ \t]*\n?[ \t]*\\(?:midrule|hline)[ \t]*\r?\n"
+)
 _TEX_TITLE_LINE = re.compile(
     r"^[ \t]*\\(?:part|chapter|section|subsection|subsubsection|paragraph)\*?[\[{].*$", re.MULTILINE
 )
 _ADOC_TITLE_LINE = re.compile(r"^={1,6}[ \t]+\S.*$", re.MULTILINE)
 
+_ADOC_HEADER = re.compile(
+    r"\|={3,}[ \t]*\r?\n[^\r\n]*\S[^\r\n]*\r?\n[ \t]*\r?\n"
+)  # an empty line below names of columns
+_Fenced = tuple[int, int, BlockKind, int]  # start, end, kind, end of a table's header
 _Classify = Callable[[str], tuple[BlockKind, int] | None]
 
 
@@ -34,25 +49,42 @@ def restructured_text_blocks(text: str) -> tuple[Block, ...]:
     levels, found, literal = list[str](), list[Block](), False
     for block in plain_blocks(text):
         content = text[block.start : block.end]
-        title = _RST_TITLE.match(content)
         first_line = text.rfind("\n", 0, block.start) + 1
         indented = block.start > first_line
-        if title and not indented:
-            mark = f"{title['over'] or ''}{title['under']}"
-            levels += [mark] if mark not in levels else []
-            end = block.start + title.end()
-            found.append(Block("heading", block.start, end, min(levels.index(mark) + 1, 6)))
-            rest = text[end : block.end].lstrip()
-            if rest:
-                found.append(Block("paragraph", block.end - len(rest), block.end))
-        elif literal and indented:
+        if literal and indented:
             found.append(Block("code", first_line, block.end))
             continue
+        if table := _RST_TABLE.match(content):
+            header = _RST_HEADER.match(content) if "=" in table[0] else _RST_GRID_HEADER.match(content)
+            end = block.start + header.end() if header and header.end() < len(content) else 0
+            found.append(Block("table", block.start, block.end, header_end=end))
+        elif indented or _RST_DIRECTIVE.match(content):
+            found.append(Block("code" if _RST_DIRECTIVE.match(content) else "paragraph", block.start, block.end))
         else:
-            kind: BlockKind = "code" if _RST_DIRECTIVE.match(content) else "paragraph"
-            found.append(Block(kind, block.start, block.end))
+            found += _parted_at_titles(text, block, levels)
         literal = content.endswith("::") or bool(_RST_DIRECTIVE.match(content))
     return tuple(found)
+
+
+def _parted_at_titles(text: str, block: Block, levels: list[str]) -> Iterator[Block]:
+    """Yield the titles of a block and the paragraphs between them. `levels`: the marks that came so far."""
+    start = block.start
+    for title in _RST_TITLE.finditer(text, block.start, block.end):
+        if len(title["marks"]) < min(len(title["title"].strip()), _SHORTEST_UNDERLINE):
+            continue
+        mark = f"{title['over'] or ''}{title['under']}"
+        levels += [mark] if mark not in levels else []
+        yield from _paragraph(text, start, title.start())
+        yield Block("heading", title.start(), title.end(), min(levels.index(mark) + 1, 6))
+        start = title.end()
+    yield from _paragraph(text, start, block.end)
+
+
+def _paragraph(text: str, start: int, end: int) -> Iterator[Block]:
+    piece = text[start:end].strip()
+    if piece:
+        begin = text.index(piece, start)
+        yield Block("paragraph", begin, begin + len(piece))
 
 
 def asciidoc_blocks(text: str) -> tuple[Block, ...]:
@@ -73,28 +105,32 @@ def latex_blocks(text: str) -> tuple[Block, ...]:
         title = _TEX_TITLE.match(content)
         return ("heading", _TEX_LEVELS.index(title[1]) + 1) if title else None
 
-    fences: list[tuple[int, int, BlockKind]] = [(*match.span(), "code") for match in _TEX_CODE.finditer(text)]
-    return tuple(_between(text, fences, _TEX_TITLE_LINE, classify))
+    fences: list[_Fenced] = [(*match.span(), "code", 0) for match in _TEX_CODE.finditer(text)]
+    for match in _TEX_TABLE.finditer(text):
+        if not any(start <= match.start() < end for start, end, _, _ in fences):
+            header = _TEX_HEADER.match(text, match.start(), match.end())
+            fences.append((*match.span(), "table", header.end() if header else 0))
+    return tuple(_between(text, sorted(fences), _TEX_TITLE_LINE, classify))
 
 
-def _fenced(text: str, fence: re.Pattern[str]) -> list[tuple[int, int, BlockKind]]:
+def _fenced(text: str, fence: re.Pattern[str]) -> list[_Fenced]:
     """Return what lies between two equal fences."""
-    found, open_ = list[tuple[int, int, BlockKind]](), None
+    found, open_ = list[_Fenced](), None
     for match in fence.finditer(text):
         if open_ is None:
             open_ = match
         elif match[1] == open_[1]:
-            found.append((open_.start(), match.end(), "table" if match[1].startswith("|") else "code"))
+            header = _ADOC_HEADER.match(text, open_.start()) if match[1].startswith("|") else None
+            kind: BlockKind = "table" if match[1].startswith("|") else "code"
+            found.append((open_.start(), match.end(), kind, header.end() if header else 0))
             open_ = None
     return found
 
 
-def _between(
-    text: str, fences: list[tuple[int, int, BlockKind]], titles: re.Pattern[str], classify: _Classify
-) -> Iterator[Block]:
+def _between(text: str, fences: list[_Fenced], titles: re.Pattern[str], classify: _Classify) -> Iterator[Block]:
     """Yield the fenced blocks, and between them titles and paragraphs."""
-    edges: list[tuple[int, int, BlockKind]] = [(0, 0, "paragraph"), *fences, (len(text), len(text), "paragraph")]
-    for (_, start, _), (end, behind, kind) in pairwise(edges):
+    edges: list[_Fenced] = [(0, 0, "paragraph", 0), *fences, (len(text), len(text), "paragraph", 0)]
+    for (_, start, *_), (end, behind, kind, header_end) in pairwise(edges):
         cuts = [start, *(place for match in titles.finditer(text, start, end) for place in match.span()), end]
         for first, last in pairwise(cuts):
             for block in plain_blocks(text[first:last]):
@@ -102,4 +138,4 @@ def _between(
                 found, level = classify(content) or ("paragraph", 0)
                 yield Block(found, first + block.start, first + block.end, level)
         if behind > end:
-            yield Block(kind, end, behind)
+            yield Block(kind, end, behind, header_end=header_end)

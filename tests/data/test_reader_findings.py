@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_opt.core.documents import Block
 from rag_opt.core.errors import BadInput
 from rag_opt.core.readings import Reading
 from rag_opt.data.datasets.folder import Folder
@@ -18,7 +19,7 @@ from rag_opt.data.decoding import decode
 from rag_opt.data.formats import formats_by_suffix
 from rag_opt.data.html.reading import read_html
 from rag_opt.text.markdown_blocks import markdown_blocks
-from rag_opt.text.marked_text import restructured_text_blocks
+from rag_opt.text.marked_text import asciidoc_blocks, latex_blocks, restructured_text_blocks
 from rag_opt.text.plain_blocks import plain_blocks
 from rag_opt.text.reading_writer import ReadingWriter
 
@@ -251,3 +252,34 @@ def test_a_plain_text_that_asks_for_another_program_is_not_the_mail(tmp_path: Pa
     assert (
         "300 euros" in read(tmp_path / "a.eml", _mail("alternative", "text/plain\n\nPlease view as HTML.", page)).text
     )
+
+
+def _blocks(found: tuple[Block, ...], text: str) -> list[tuple[str, str, str]]:
+    """Return kind, text and table header of each block."""
+    return [(one.kind, text[one.start : one.end], text[one.start : one.header_end or one.start]) for one in found]
+
+
+def test_titles_and_tables_of_restructured_text() -> None:
+    simple = "==== =====\nName Price\n==== =====\nNut  3\n==== =====\n"
+    grid = "+---+---+\n| A | B |\n+===+===+\n| 1 | 2 |\n+---+---+\n"
+    text = f".. _intro:\nTitle\n=====\ntext\nof it\n\n{simple}\n{grid}"
+    assert _blocks(restructured_text_blocks(text), text) == [
+        ("paragraph", ".. _intro:", ""),
+        ("heading", "Title\n=====", ""),
+        ("paragraph", "text\nof it", ""),
+        ("table", simple.strip(), "==== =====\nName Price\n==== =====\n"),
+        ("table", grid.strip(), "+---+---+\n| A | B |\n+===+===+\n"),
+    ]
+
+
+def test_tables_of_latex_and_asciidoc_have_headers() -> None:
+    table = "\\begin{tabular}{lr}\n\\toprule\nName & Price \\\\\n\\midrule\nNut & 3 \\\\\n\\end{tabular}"
+    text = f"\\section{{Prices}}\nAll of them:\n{table}\nThat is all."
+    assert _blocks(latex_blocks(text), text) == [
+        ("heading", "\\section{Prices}", ""),
+        ("paragraph", "All of them:", ""),
+        ("table", table, table[: table.index("Nut")]),
+        ("paragraph", "That is all.", ""),
+    ]
+    text = "|===\n|Name |Price\n\n|Nut |3\n|===\n"
+    assert _blocks(asciidoc_blocks(text), text) == [("table", text.strip(), "|===\n|Name |Price\n\n")]
