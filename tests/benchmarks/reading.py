@@ -17,6 +17,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen import canvas
 
 from rag_opt.cli.composing import conf_folder
+from rag_opt.core.digests import versions
 from rag_opt.core.readings import Reading
 from rag_opt.core.registry import kinds, lookup
 from rag_opt.data.datasets.csv_spans import CsvSpans
@@ -44,7 +45,8 @@ def compare_readers() -> list[Row]:
     load_built_in()
     with tempfile.TemporaryDirectory() as folder:
         labelled = write_all(Path(folder))
-        return [row for kind in kinds("reader") for row in _rows_of(kind, labelled, Path(folder))]
+        installed = [kind for kind, part in kinds("reader").items() if all(versions(*part.libraries).values())]
+        return [row for kind in installed for row in _rows_of(kind, labelled, Path(folder))]
 
 
 def _rows_of(kind: str, labelled: Sequence[Labelled], folder: Path) -> Iterator[Row]:
