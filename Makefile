@@ -46,6 +46,7 @@ test: style
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end
 integration: $(VENV)/.dev
+	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr,browser]"
 	$(BIN)/python -m pytest -m integration -rs $(ARGS)
 
 # the same with what it covers, a fifth slower

@@ -32,6 +32,9 @@ DOORS = {
         composes=True,
     ),
     "estimate": Door("estimate", "key=value …", "forecast what a search would build, cost and show", composes=True),
+    "report": Door(
+        "report.__main__", "outputs/<study> [--status]", "say what a study came to, and write its page; or steer it"
+    ),
     "export": Door("export", "outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
     "questions": Door(
         "questions",

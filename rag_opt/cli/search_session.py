@@ -22,6 +22,7 @@ from rag_opt.data.question_lines import describe_origins
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.report.live_display import LiveDisplay
 from rag_opt.report.summary import build_summary
+from rag_opt.report.writing import ReportWriter, text_of
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.store.upkeep import total_bytes
 from rag_opt.study.ask_tell import run_ask_tell_loop
@@ -30,6 +31,7 @@ from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
+from rag_opt.study.space.domains import Choice
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
@@ -138,11 +140,15 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
             for text in search.folder.damage:
                 display.note(text)
             display.note_best(log.trials)
+            for word in ("skip", "finish"):
+                search.folder.forget(word)  # of an earlier run
             search.builder.progress = stop.before(display.show_embedding)
-            run_ask_tell_loop(search, log, _Watchers(stop, display, outbox))
+            report = ReportWriter(search.folder.path, text_of(search.builder.readings), display.note)
+            run_ask_tell_loop(search, log, _Watchers(stop, display, outbox, report))
             result = _compare_finalists(prepared, log, display, outbox, stop)
             stop.check()
-        _conclude(prepared, log.trials, result, display)
+            page = report.write() if log.trials else None
+        _conclude(prepared, log.trials, result, display, page)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
         status = "KILLED"
@@ -223,7 +229,9 @@ class _Watchers:
             watcher.sweep_finished(number, sweep)
 
 
-def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, display: LiveDisplay) -> None:
+def _conclude(
+    prepared: Prepared, trials: list[Trial], result: Result | None, display: LiveDisplay, page: Path | None
+) -> None:
     """Print the summary, or why there is no winner."""
     folder, settings = prepared.search.folder, prepared.settings
     if result is None:
@@ -235,7 +243,8 @@ def _conclude(prepared: Prepared, trials: list[Trial], result: Result | None, di
     ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ
     short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
     look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
-    places = {"look": look if settings.tracking.enabled else "tracking is off"}
+    places = {"report": str(page)} if page is not None else {}
+    places["look"] = look if settings.tracking.enabled else "tracking is off"
     if result.removed:
         places["keep"] = f"what you have: the space leaves out {', '.join(result.removed)}, so nothing is exported"
     else:
@@ -258,7 +267,39 @@ def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: S
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
         "questions": describe_origins(prepared.dataset.questions),
+        "report": _facts_for_the_report(prepared),
         "unit_costs": dict(UNIT_SECONDS),  # what proposals weigh work by, beside the sizes of models
         "conf_folders": [str(folder) for folder in conf_folders],
         "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
+    }
+
+
+def _facts_for_the_report(prepared: Prepared) -> PlainDict:
+    """Return what the report says of the inputs beside the settings, so that it needs the study's folder alone."""
+    search, dataset, parts = prepared.search, prepared.dataset, prepared.split
+    embedders = search.space.tree.get("embedder", {})
+    domains = [kinds["name"] for kinds in embedders.values() if "name" in kinds]
+    names = sorted({str(value) for domain in domains if isinstance(domain, Choice) for value in domain})
+    cards = {name: search.builder.cards.read(name) for name in names}
+    return {
+        "documents": len(dataset.corpus.documents),
+        "characters": dataset.corpus.characters,
+        "language": dataset.corpus.language,
+        "notes": list(prepared.notes),
+        "units": {dataset.questions[i].id: parts.units[i] for i in (*parts.search, *parts.held_out)},
+        "search_questions": len(parts.search),
+        "held_out_questions": len(parts.held_out),
+        "objective": search.objective_set.optimised.kind,
+        "against": [one.kind for one in search.objective_set.against],
+        "trials": search.trials,
+        "models": {
+            name: {
+                "id": card.id,
+                "languages": list(card.languages),
+                "reads_tokens": card.reads_tokens,
+                "parameters_millions": card.parameters_millions,
+                "published": card.prior_quality,
+            }
+            for name, card in cards.items()
+        },
     }

@@ -68,6 +68,7 @@ class SpanScores:
     dcg        sum over ranks of the share of gold first covered there, over log2(1 + rank)
     hit        1 if any gold character is returned
     reciprocal_rank  1 / rank of the first hit that covers gold
+    last_rank  rank, from 1, of the last hit that covers gold which no better one does; NaN where none covers any
     """
 
     recall: FloatArray
@@ -76,15 +77,20 @@ class SpanScores:
     dcg: FloatArray
     hit: FloatArray
     reciprocal_rank: FloatArray
+    last_rank: FloatArray
 
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """Scores per question, in [0, 1]: hits collapsed to documents at their best rank. NaN without document evidence."""
+    """Scores per question, in [0, 1]: hits collapsed to documents at their best rank. NaN without document evidence.
+
+    `last_rank`: rank, from 1, at which the last need that is satisfied at all is; NaN where none is.
+    """
 
     ndcg: FloatArray
     recall: FloatArray
     reciprocal_rank: FloatArray
+    last_rank: FloatArray
 
 
 def build_span_gold(questions: Sequence[Question], corpus: Corpus) -> Gold:
@@ -123,7 +129,7 @@ def score_spans(hits: RetrievedSpans, gold: Gold) -> SpanScores:
     """Return the scores of rankings by the characters of gold that they cover."""
     nan = np.full(gold.questions, np.nan)
     if not len(gold.question):
-        return SpanScores(nan, nan, nan, nan, nan, nan)
+        return SpanScores(nan, nan, nan, nan, nan, nan, nan)
     line = _line_for(hits, gold)
     question, rank = np.nonzero((hits.document >= 0) & (hits.end > hits.start))
     hit_start, hit_end = line.places(
@@ -145,6 +151,7 @@ def score_spans(hits: RetrievedSpans, gold: Gold) -> SpanScores:
     gained = _first_covered(line, hit_start, hit_end, rank, wanted, ranks=hits.document.shape[1])
     has_hit = gained.any(axis=1)
     first_rank = (gained > 0).argmax(axis=1) if gained.size else np.zeros(gold.questions, int)
+    last_rank = gained.shape[1] - (gained > 0)[:, ::-1].argmax(axis=1) if gained.size else first_rank
     size = np.maximum(wanted_size, 1)
     dcg = (gained / size[:, None] / np.log2(1 + np.arange(1, gained.shape[1] + 1))).sum(axis=1)
 
@@ -158,6 +165,7 @@ def score_spans(hits: RetrievedSpans, gold: Gold) -> SpanScores:
         dcg=known_only(dcg),
         hit=known_only(has_hit.astype(float)),
         reciprocal_rank=known_only(np.where(has_hit, 1.0 / (first_rank + 1), 0.0)),
+        last_rank=known_only(np.where(has_hit, last_rank, np.nan)),
     )
 
 
@@ -170,7 +178,7 @@ def score_documents(hits: RetrievedSpans, gold: Gold, *, k: int) -> DocumentScor
     count = gold.questions
     if not len(gold.question):
         nan = np.full(count, np.nan)
-        return DocumentScores(nan, nan, nan)
+        return DocumentScores(nan, nan, nan, nan)
     gold_rank = _gold_ranks(hits, gold)
     best = first_per_group(gold.need, gold_rank)
     best_rank, best_question = gold_rank[best], gold.question[best]
@@ -183,12 +191,15 @@ def score_documents(hits: RetrievedSpans, gold: Gold, *, k: int) -> DocumentScor
     first = np.full(count, _NEVER)
     np.minimum.at(first, best_question, best_rank)
     returned = first < _NEVER
+    last = np.full(count, -1)
+    np.maximum.at(last, best_question, np.where(best_rank < _NEVER, best_rank, -1))
     reciprocal = np.where(returned, 1.0 / (np.where(returned, first, 0) + 1), 0.0)
     ideal, known = _ideal_dcg(gold, k), needs > 0
     return DocumentScores(
         ndcg=np.where(known, dcg / np.where(ideal > 0, ideal, 1), np.nan),
         recall=np.where(known, recall, np.nan),
         reciprocal_rank=np.where(known, reciprocal, np.nan),
+        last_rank=np.where(known & (last >= 0), last + 1.0, np.nan),
     )
 
 

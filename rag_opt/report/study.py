@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadInput
 from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
@@ -30,6 +31,25 @@ class Study:
     def name(self) -> str:
         """Name of the study."""
         return self._folder.name
+
+    @property
+    def stored_name(self) -> str:
+        """The name that its trials are kept under."""
+        return self._folder.study_name
+
+    @property
+    def is_running(self) -> bool:
+        """True while a search holds it."""
+        return self._folder.busy
+
+    @functools.cached_property
+    def settings(self) -> PlainDict:
+        """What it was searched with, as `study.json` keeps it."""
+        return self._folder.settings()["settings"]
+
+    def column(self, number: int, name: str) -> FloatArray:
+        """Return one column of numbers of a trial's rows on the search questions, NaN where a question has none."""
+        return self._folder.load_column(number, name)
 
     @functools.cached_property
     def trials(self) -> tuple[Trial, ...]:

@@ -28,7 +28,7 @@ _JUDGED = (
     "noise_sensitivity",
 )
 # What a gain may have cost: metric, what it is called here, how it is written.
-_BESIDE = (
+METRICS_BESIDE = (
     ("retrieval/evidence_recall", "evidence recall", "{:.3f}"),
     ("retrieval/document_ndcg_at_10", "nDCG@10", "{:.3f}"),
     ("ragas/semantic_similarity", "semantic similarity", "{:.3f}"),
@@ -201,7 +201,7 @@ def _side_by_side(result: Result, objective: str) -> Table:
     table.add_row(objective, *(f"{result.held_out_means[number]:.4f}" for number in shown), style="bold")
     table.add_row("the same in the search", *(f"{result.searched_means[number]:.4f}" for number in shown))
     table.add_row("on all questions", *(f"{result.pooled_means[number]:.4f}" for number in shown), style="bold")
-    for metric, name, written in _BESIDE:
+    for metric, name, written in METRICS_BESIDE:
         numbers = [result.metrics[number].get(metric) for number in shown]
         known = [number for number in numbers if number is not None]
         if len(known) == len(shown) and (any(known) or not metric.startswith("cost/")):

@@ -70,6 +70,7 @@ class _Loop:
             number = len(log.trials)
             self._tried_digests.add(self._identify(proposal.spec))
             self._watcher.trial_started(number, proposal.spec, origin)
+            search.folder.forget("skip")
             try:
                 trial = run_trial(
                     search, number, proposal, origin, trials=log.trials, racing_evaluator=racing_evaluator
@@ -169,6 +170,9 @@ class _Loop:
     def _is_over(self) -> bool:
         """Return whether no trial may begin any more: enough were run, or time is up."""
         if self._search.share_spent(self._log) >= 1:
+            return True
+        if self._search.folder.was_asked("finish"):
+            self._watcher.note(f"a person asked for the end: {self._describe_progress()}")
             return True
         reason = self._budget_tracker.out_of_time()
         if reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from rag_opt.evaluation.interfaces import Direction, Objective, Requirement
 from rag_opt.evaluation.requirements import can_feed
 from rag_opt.evaluation.run import Run, Scores, ScoringResources, ask
 from rag_opt.evaluation.scoring import aggregate, score_all
+from rag_opt.metrics.evidence_places import locate_evidence
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 
@@ -70,8 +72,14 @@ class Evaluation:
 
     @property
     def columns(self) -> Scores:
-        """Return the scores with the optimised one under a name that does not depend on the objective."""
-        return {OBJECTIVE_COLUMN: self.optimised, **self.scores}
+        """Return the scores, the optimised one under a name that does not depend on the objective, and the places.
+
+        Those (`places/…`) say where the evidence of each question got to, in every search.
+        """
+        run = self.run
+        places = locate_evidence(run.responses.hits, run.responses.ranked, run.chunks, run.questions, run.corpus)
+        named = {f"places/{one.name}": getattr(places, one.name) for one in dataclasses.fields(places)}
+        return {OBJECTIVE_COLUMN: self.optimised, **self.scores, **named}
 
     @property
     def counts(self) -> dict[str, int]:

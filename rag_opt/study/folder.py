@@ -17,13 +17,13 @@ import orjson
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import canonical_json, checksum
-from rag_opt.core.documents import Span
 from rag_opt.core.errors import BadStudy, StudyBusy, StudyMismatch
 from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.run import Run, Scores
 from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.store.artifacts import sweep_leftovers, write_atomically
+from rag_opt.study.question_rows import row_columns
 
 _RESULT, _ROWS_CHECKSUM = "result.json", "rag_opt.checksum"
 _AGAIN = "give the search's command again: it writes the file anew"
@@ -103,6 +103,18 @@ class StudyFolder:
             yield
         finally:
             lock.release()
+
+    def ask(self, word: str) -> None:
+        """Leave a word for the search that holds it: `skip` the trial that runs, or `finish`."""
+        write_atomically(self.path / f"asked-{word}", b"")
+
+    def was_asked(self, word: str) -> bool:
+        """Return whether somebody left that word."""
+        return (self.path / f"asked-{word}").exists()
+
+    def forget(self, word: str) -> None:
+        """Take a word away that was acted on, or came too late."""
+        (self.path / f"asked-{word}").unlink(missing_ok=True)
 
     @property
     def busy(self) -> bool:
@@ -219,7 +231,7 @@ class StudyFolder:
 
         path = self.rows_path(number, part)
         path.parent.mkdir(exist_ok=True)
-        buffer, table = pa.BufferOutputStream(), pa.table(_columns(run, scores))
+        buffer, table = pa.BufferOutputStream(), pa.table(row_columns(run, scores))
         table = table.replace_schema_metadata({_ROWS_CHECKSUM: _checksum(table.to_pylist())})
         pq.write_table(table, buffer, compression="zstd")
         content = buffer.getvalue().to_pybytes()
@@ -314,56 +326,3 @@ def read_json(path: Path) -> PlainDict:
 
 def _checksum(content: object) -> str:
     return checksum(canonical_json(content)).hex()
-
-
-def _columns(run: Run, scores: Scores) -> dict[str, object]:
-    """Return the columns of the table, an entry per question. Scores that do not apply are null."""
-    import pyarrow as pa
-
-    responses, questions = run.responses, run.questions
-    span = pa.struct({"document": pa.string(), "start": pa.int64(), "end": pa.int64()})
-    cited = [
-        [{"document": s.document_id, "start": s.start, "end": s.end} for s in answer.cited]
-        for answer in responses.answers
-    ]
-    latency = [pa.array(np.round(times, 3), from_pandas=True) for times in responses.latency_ms.values()]
-    columns: dict[str, object] = {
-        "question_id": [question.id for question in questions],
-        "kind": [question.kind for question in questions],
-        "question": [question.text for question in questions],
-        "reference_answer": pa.array([question.reference_answer for question in questions], pa.string()),
-        "answerable": [question.answerable for question in questions],
-        "answer": [answer.text for answer in responses.answers],
-        "refused": [answer.refused for answer in responses.answers],
-        "cited": pa.array(cited, pa.list_(span)),
-        "hits": _hits(run),
-        "context_tokens": responses.context_tokens,
-        "model_calls": responses.usage.calls,
-        "input_tokens": responses.usage.input_tokens,
-        "output_tokens": responses.usage.output_tokens,
-        "usd": responses.usage.usd,
-        "failed": responses.usage.failed,
-        "latency_ms": pa.StructArray.from_arrays(latency, list(responses.latency_ms)),
-    }
-    return columns | {name: pa.array(column, from_pandas=True) for name, column in scores.items()}
-
-
-def _hits(run: Run) -> object:
-    """Return the column of hits: for each question a list of spans with their scores."""
-    import pyarrow as pa
-
-    hits, scores = run.responses.hits, run.responses.scores
-    documents = np.array(run.corpus.ids, object)
-    kept = hits.document >= 0
-    ends = np.concatenate([[0], kept.sum(axis=1).cumsum()])
-    columns = [documents[hits.document[kept]], hits.start[kept], hits.end[kept], scores[kept].astype(float)]
-    cited = [
-        run.texts.citation(Span(*place)) for place in zip(*(column.tolist() for column in columns[:3]), strict=True)
-    ]
-    arrays = [
-        *(pa.array(column) for column in columns),
-        pa.array([one.page for one in cited], pa.int32()),
-        pa.array([list(one.headings) for one in cited], pa.list_(pa.string())),
-    ]
-    spans = pa.StructArray.from_arrays(arrays, ["document", "start", "end", "score", "page", "headings"])
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), spans)

@@ -61,5 +61,9 @@ def _gain_below(ours: FloatArray, theirs: FloatArray, clusters: Sequence[str], m
     return gain if gain.high < margin else None
 
 
+class Skipped(Exception):
+    """A person asked the search to leave this pipeline."""
+
+
 class ScreenedOut(Exception):
     """A pipeline finds so much less evidence that nothing was answered. The message says by how much."""

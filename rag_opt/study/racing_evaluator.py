@@ -53,6 +53,7 @@ class RacingEvaluator:
             if loss is not None:
                 raise ScreenedOut(f"screened before answering: {_describe_loss('evidence recall', loss, best)}")
         for rows in self._race.blocks(questions):
+            search.raise_if_skipped()
             block = [questions[i] for i in rows]
             evaluation = evaluate(search.builder, spec, block, search.objective_set)
             if len(rows) == len(questions):

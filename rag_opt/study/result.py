@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
-from rag_opt.core.strict import PlainDict
+from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.decision import Verdict
 from rag_opt.evaluation.intervals import Interval
 from rag_opt.evaluation.prediction_powered import CorrectedGain
@@ -90,6 +91,42 @@ class Result:
     def to_dict(self) -> PlainDict:
         """Return plain data for JSON; numbers that are not finite are null."""
         return {name: _to_plain(value) for name, value in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(plain: PlainMapping) -> Result:
+        """Return the result that `to_dict` wrote; fields of other versions are left out."""
+        known = {one.name for one in fields(Result)}
+        values: dict[str, Any] = {name: value for name, value in plain.items() if name in known}
+        for name in _BY_TRIAL:
+            values[name] = {int(number): value for number, value in values.get(name, {}).items()}
+        values["gain"] = _interval(values["gain"])
+        values["gains"] = {name: _interval(gain) for name, gain in values.get("gains", {}).items()}
+        for name in ("indistinguishable", "front", "damage", "removed"):
+            values[name] = tuple(values.get(name, ()))
+        if values.get("offer") is not None:
+            offer = values["offer"]
+            costs = {name: (ours, theirs) for name, (ours, theirs) in offer["costs"].items()}
+            values["offer"] = Offer(offer["trial"], offer["loses"], costs)
+        if values.get("corrected") is not None:
+            corrected = values["corrected"]
+            inner = corrected["interval"]
+            values["corrected"] = CorrectedGain(
+                _interval(inner) if inner is not None else None,
+                corrected["winner_labels"],
+                corrected["baseline_labels"],
+            )
+        if values.get("refusal_auc") is not None:
+            values["refusal_auc"] = tuple(values["refusal_auc"])
+        return Result(**values)
+
+
+_BY_TRIAL = ("pooled_means", "held_out_means", "searched_means", "outside", "metrics", "scored")
+
+
+def _interval(plain: PlainMapping) -> Interval:
+    """Return an interval whose ends may be endless, which JSON writes as null."""
+    ends = {"mean": np.nan, "error": np.inf, "low": -np.inf, "high": np.inf}
+    return Interval(**{**plain, **{name: end for name, end in ends.items() if plain[name] is None}})
 
 
 def _to_plain(value: object) -> object:

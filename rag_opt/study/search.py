@@ -18,6 +18,7 @@ from rag_opt.pipeline.spec import PipelineSpec, SpecDict, spec_digest
 from rag_opt.study.cost.forecaster import CostForecaster
 from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.racing import Skipped
 from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.interfaces import Sampler
 from rag_opt.study.space.space import Space
@@ -117,6 +118,11 @@ class Search:
     def load_scores(self, trial: Trial) -> FloatArray:
         """Return the objective of a complete trial by search question, higher is better, NaN where there is none."""
         return self.objective_set.sign * self.folder.load_column(trial.number, OBJECTIVE_COLUMN)
+
+    def raise_if_skipped(self) -> None:
+        """Raise Skipped where a person asked the search to leave the trial that runs."""
+        if self.folder.was_asked("skip"):
+            raise Skipped("skipped: a person asked for it")
 
     @functools.cached_property
     def cost_forecaster(self) -> CostForecaster:

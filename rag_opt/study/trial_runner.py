@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import Spent
 from rag_opt.study.evaluation import Evaluation
 from rag_opt.study.latency import LATENCY_METRICS, measure_latency
-from rag_opt.study.racing import ScreenedOut
+from rag_opt.study.racing import ScreenedOut, Skipped
 from rag_opt.study.racing_evaluator import Raced, RacingEvaluator
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.search import Search
@@ -59,7 +60,8 @@ def run_trial(
         reason = search.space.reason_against(trial.spec) if origin in ("sampler", "sweep", PORTFOLIO) else ""
         if reason:
             raise ImpossiblePipeline(reason)
-        raced = racing_evaluator.evaluate(spec, trials)
+        with _skippable(search):
+            raced = racing_evaluator.evaluate(spec, trials)
         evaluation = raced.evaluation
         trial = dataclasses.replace(
             trial, rows_digest=search.folder.save_rows(number, evaluation.run, evaluation.columns)
@@ -67,7 +69,7 @@ def run_trial(
         latency = _latency(search, spec)
     except ImpossiblePipeline as error:
         return dataclasses.replace(trial, state="PRUNED", reason=str(error), seconds=time.perf_counter() - started)
-    except ScreenedOut as error:
+    except (ScreenedOut, Skipped) as error:
         seconds = time.perf_counter() - started
         stages, made = before.stages_since(search, seconds), search.builder.took(spec)
         trial = dataclasses.replace(trial, seconds=round(seconds, 3), stages=stages, made=made)
@@ -184,3 +186,19 @@ def _increase(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, 
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+@contextlib.contextmanager
+def _skippable(search: Search) -> Iterator[None]:
+    """Have the trial that runs end at its next step where a person asks for it."""
+    watcher = search.builder.progress
+
+    def report(done: int, total: int) -> None:
+        search.raise_if_skipped()
+        watcher(done, total)
+
+    search.builder.progress = report
+    try:
+        yield
+    finally:
+        search.builder.progress = watcher

@@ -45,7 +45,7 @@ def compare_readers() -> list[Row]:
     load_built_in()
     with tempfile.TemporaryDirectory() as folder:
         labelled = write_all(Path(folder))
-        installed = [kind for kind, part in kinds("reader").items() if all(versions(*part.libraries).values())]
+        installed = [kind for kind in kinds("reader") if all(versions(*lookup("reader", kind)().libraries).values())]
         return [row for kind in installed for row in _rows_of(kind, labelled, Path(folder))]
 
 
