@@ -160,7 +160,7 @@ def _device(composed: PlainDict) -> tuple[str, str]:
 
 
 def _tracking(composed: PlainDict) -> tuple[str, str]:
-    from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
+    from rag_opt.tracking.places import is_local, tracking_uri
 
     settings = composed.get("tracking") or {}
     if not settings.get("enabled", True):

@@ -11,17 +11,17 @@ from pathlib import Path
 from rich.console import Console
 
 from rag_opt.cli.composing import announce, fail
+from rag_opt.cli.conclusion import conclude, facts_for_the_report
 from rag_opt.cli.introduction import introduce
 from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput, ModelUnusable, RagOptError
 from rag_opt.core.faults import explain_fault
-from rag_opt.core.secrets import is_secret, mask
+from rag_opt.core.secrets import is_secret
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.question_lines import describe_origins
 from rag_opt.pipeline.spec import SpecDict
 from rag_opt.report.live_display import LiveDisplay
-from rag_opt.report.summary import build_summary
 from rag_opt.report.writing import ReportWriter, text_of
 from rag_opt.setup.prepare import Prepared, prepare
 from rag_opt.store.upkeep import total_bytes
@@ -31,10 +31,8 @@ from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
-from rag_opt.study.space.domains import Choice
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
-from rag_opt.tracking.mlflow_runs import is_local, tracking_uri
 from rag_opt.tracking.outbox import Outbox, TrackingWorker
 
 _LEAST_MB = 5  # databases and one index
@@ -148,7 +146,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
             result = _compare_finalists(prepared, log, display, outbox, stop)
             stop.check()
             page = report.write() if log.trials else None
-        _conclude(prepared, log.trials, result, display, page)
+        conclude(prepared, log.trials, result, display, page)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
         status = "KILLED"
@@ -229,33 +227,6 @@ class _Watchers:
             watcher.sweep_finished(number, sweep)
 
 
-def _conclude(
-    prepared: Prepared, trials: list[Trial], result: Result | None, display: LiveDisplay, page: Path | None
-) -> None:
-    """Print the summary, or why there is no winner."""
-    folder, settings = prepared.search.folder, prepared.settings
-    if result is None:
-        tried = any(trial.state == "COMPLETE" for trial in trials)
-        why = "could be scored well enough to win" if tried else "was tried to its end"
-        display.console.print(f"No pipeline {why}; see the reasons above.", style="red")
-        return
-    uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
-    ours = uri == tracking_uri({}, Path(settings.outputs)) and "MLFLOW_TRACKING_URI" not in os.environ
-    short = f"sqlite:///{Path(settings.outputs).as_posix()}/mlflow.db" if ours else uri
-    look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
-    places = {"report": str(page)} if page is not None else {}
-    places["look"] = look if settings.tracking.enabled else "tracking is off"
-    if result.removed:
-        places["keep"] = f"what you have: the space leaves out {', '.join(result.removed)}, so nothing is exported"
-    else:
-        places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
-    display.console.print()
-    objective_set = prepared.search.objective_set
-    objectives = [one.kind for one in (objective_set.optimised, *objective_set.against)]
-    made = describe_origins(prepared.dataset.questions)
-    display.console.print(build_summary(result, trials, objectives=objectives, places=places, questions=made))
-
-
 def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: Sequence[Path]) -> PlainDict:
     """Return what the study keeps of its settings: enough to resume, to deliver and to export it."""
     # where results go is decided now, not by the shell that delivers what was left
@@ -267,39 +238,8 @@ def _stored_settings(prepared: Prepared, composed: PlainMapping, conf_folders: S
         "tracking": tracking,
         "dataset_name": prepared.dataset.name,
         "questions": describe_origins(prepared.dataset.questions),
-        "report": _facts_for_the_report(prepared),
+        "report": facts_for_the_report(prepared),
         "unit_costs": dict(UNIT_SECONDS),  # what proposals weigh work by, beside the sizes of models
         "conf_folders": [str(folder) for folder in conf_folders],
         "cwd": str(Path.cwd()),  # what relative paths of the data set are relative to
-    }
-
-
-def _facts_for_the_report(prepared: Prepared) -> PlainDict:
-    """Return what the report says of the inputs beside the settings, so that it needs the study's folder alone."""
-    search, dataset, parts = prepared.search, prepared.dataset, prepared.split
-    embedders = search.space.tree.get("embedder", {})
-    domains = [kinds["name"] for kinds in embedders.values() if "name" in kinds]
-    names = sorted({str(value) for domain in domains if isinstance(domain, Choice) for value in domain})
-    cards = {name: search.builder.cards.read(name) for name in names}
-    return {
-        "documents": len(dataset.corpus.documents),
-        "characters": dataset.corpus.characters,
-        "language": dataset.corpus.language,
-        "notes": list(prepared.notes),
-        "units": {dataset.questions[i].id: parts.units[i] for i in (*parts.search, *parts.held_out)},
-        "search_questions": len(parts.search),
-        "held_out_questions": len(parts.held_out),
-        "objective": search.objective_set.optimised.kind,
-        "against": [one.kind for one in search.objective_set.against],
-        "trials": search.trials,
-        "models": {
-            name: {
-                "id": card.id,
-                "languages": list(card.languages),
-                "reads_tokens": card.reads_tokens,
-                "parameters_millions": card.parameters_millions,
-                "published": card.prior_quality,
-            }
-            for name, card in cards.items()
-        },
     }

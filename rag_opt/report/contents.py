@@ -20,6 +20,7 @@ from rag_opt.report.study import Study
 from rag_opt.study.evaluation import OBJECTIVE_COLUMN
 from rag_opt.study.importance import measure_importance
 from rag_opt.study.result import Result
+from rag_opt.study.space.composed import read_space
 from rag_opt.study.space.domains import Scalar
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, load_direction
@@ -54,8 +55,7 @@ class Contents:
     @functools.cached_property
     def space(self) -> Space:
         """The search space, as it was composed."""
-        only = {slot: kinds for slot, kinds in (self.composed.get("only") or {}).items() if kinds is not None}
-        return Space.from_dict(self.composed["space"], rest=self.composed["pipeline"], only=only)
+        return read_space(self.composed)
 
     @functools.cached_property
     def parameters(self) -> dict[int, dict[str, Scalar]]:

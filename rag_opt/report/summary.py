@@ -61,6 +61,8 @@ def build_summary(
     for name, value in _verdict_rows(result, by_number):
         table.add_row(name, value)
     after = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    after.add_column(no_wrap=True)
+    after.add_column(overflow="fold")  # an address is no use without its end
     for name, place in places.items():
         after.add_row(name, place)
     for name, bound in result.bounds.items():

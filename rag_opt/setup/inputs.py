@@ -33,7 +33,7 @@ from rag_opt.store.artifacts import Store
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.samplers.interfaces import ChecksSpace, Sampler
 from rag_opt.study.space.space import Space
-from rag_opt.tracking.mlflow_runs import find_tracking_problems
+from rag_opt.tracking.places import find_tracking_problems
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")

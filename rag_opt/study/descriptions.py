@@ -45,3 +45,20 @@ def embedding_work(trial: Trial) -> tuple[int, float]:
     computed = sum(trial.computed.values()) - encoded
     reused = sum(trial.reused.values())
     return encoded, reused / max(reused + computed, 1)
+
+
+def short_name(trial: Trial) -> str:
+    """Return a name that tells trials apart in a list: `t0042 recursive-160 minilm weighted k8 · 0.571`."""
+    words = [f"t{trial.number:04d}"]
+    for slot, part in trial.spec.items():
+        ((kind, settings),) = part.items()
+        if slot == "chunker":
+            words.append(f"{kind}-{settings['size']}" if "size" in settings else kind)
+        elif slot == "embedder":
+            words.append(str(settings.get("name", kind)) if kind != "none" else "")
+        elif slot == "retriever":
+            words += [kind, f"k{settings['top_k']}" if "top_k" in settings else ""]
+        elif slot in ("reader", "query", "expander", "reranker") and part != DEFAULT_PARTS.get(slot) and kind != "none":
+            words.append(kind)
+    value = f"{trial.value:.3f}" if trial.value is not None else trial.state.lower()
+    return f"{' '.join(filter(None, words))} · {value}"

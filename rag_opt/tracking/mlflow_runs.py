@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,14 +11,27 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from rag_opt.core.errors import Problem
-from rag_opt.core.secrets import is_secret
+from rag_opt.core.digests import digest
+from rag_opt.core.errors import RagOptError
 from rag_opt.core.strict import PlainDict, PlainMapping, flatten
-from rag_opt.study.descriptions import describe, embedding_work
+from rag_opt.store.artifacts import write_atomically
+from rag_opt.study.descriptions import describe, short_name
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.space.composed import read_space, searched_paths
 from rag_opt.study.trials import Trial
 from rag_opt.tracking.database import ensure_database
 from rag_opt.tracking.names import legal_metrics, legal_name
+from rag_opt.tracking.places import allowed_content, is_local, tracking_uri
+from rag_opt.tracking.run_contents import (
+    HOW_TO_READ,
+    Progress,
+    describe_result,
+    spec_params,
+    table_cell,
+    trial_metrics,
+    trial_times,
+)
+from rag_opt.tracking.views import VIEWS, Views
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -28,48 +40,6 @@ _STATUS = {"COMPLETE": "FINISHED", "FAIL": "FAILED", "PRUNED": "KILLED"}
 _TABLES = {"rows": "search_questions.json", "held_out": "held_out_questions.json"}
 _TEXTS = ("question", "reference_answer", "answer")
 _MOST_PARAM_CHARACTERS = 6000
-_HOW_TO_READ = (
-    "A study; its trials are the runs with the tag `rag_opt.study` = `{study}`. Sort them by `objective/value`, or "
-    "take the chart view. Each has its pipeline as `spec.json` and a table with a row per question."
-)
-
-
-def tracking_uri(settings: PlainMapping, outputs: Path) -> str:
-    """Return `tracking.uri`, else MLFLOW_TRACKING_URI, else a database beside the studies."""
-    given = settings.get("uri") or os.environ.get("MLFLOW_TRACKING_URI")
-    return str(given) if given else f"sqlite:///{(outputs / 'mlflow.db').resolve().as_posix()}"
-
-
-def find_tracking_problems(settings: PlainMapping) -> list[Problem]:
-    """Return what MLflow would refuse as a place for runs: a plain folder (its file store has ended), or no URI."""
-    where, uri = "tracking.uri", settings.get("uri")
-    if not uri:
-        where, uri = "MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")
-    if not settings.get("enabled", True) or not uri or uri == "databricks":
-        return []
-    if settings.get("uri") and is_secret(str(uri)):
-        what = (
-            "holds a password, which would be written down; the variable MLFLOW_TRACKING_URI is read and never written"
-        )
-        return [Problem(where, what)]
-    if re.match(r"[a-z][a-z0-9+.-]*:", str(uri)) and not str(uri).startswith("file:"):
-        return []
-    what = "should be a database (sqlite:///runs.db, postgresql://…), a server (https://…) or databricks"
-    return [Problem(where, f"is {uri!r}; {what}")]
-
-
-def is_local(uri: str) -> bool:
-    """Return whether runs stay on this machine: in a database file or a path, not at `databricks` or a server."""
-    return uri.startswith(("sqlite:", "file:", "/", "./", "../"))
-
-
-def allowed_content(settings: PlainMapping, uri: str) -> str:
-    """Return how much text may be written: `full`, `ids` or `none`; only ids where the server is another machine."""
-    wanted = str(settings.get("content", "auto"))
-    stays = is_local(uri) and is_local(str(settings.get("artifact_location") or "file:"))
-    return ("full" if stays else "ids") if wanted == "auto" else wanted
-
-
 _REFUSAL_AUC = ("refusals/auc", "refusals/auc_low", "refusals/auc_high")
 
 
@@ -97,6 +67,29 @@ class MlflowStudy:
         name = tracking.get("experiment") or str(self._settings["dataset_name"])
         self._experiment = self._experiment_id(name, tracking.get("artifact_location"), outputs)
         self.parent = self._parent_run(tracking.get("tags") or {})
+        self._searched, slots = self._read_searched()
+        lower = self._settings.get("report", {}).get("direction") == "minimize"
+        self._views = Views(self._uid[:12], folder.name, self._searched or (), slots, ascending=lower)
+        self._write_views()
+
+    def _read_searched(self) -> tuple[list[str] | None, list[str]]:
+        """Return the paths of what was searched, and the slots among them; None where it is not known here."""
+        try:
+            space = read_space(self._settings["composed"])
+        except (RagOptError, KeyError):  # parts of a plug-in, or settings of an older version
+            return None, []
+        paths = searched_paths(space)
+        return paths, [path for path in paths if "." not in path]
+
+    def _write_views(self) -> None:
+        """Keep the study's views with the experiment, and their addresses in its folder, once."""
+        place = self._folder.path / VIEWS
+        known = self._client.get_experiment(self._experiment).tags
+        for name, value in self._views.tags().items():
+            if name not in known:
+                self._client.set_experiment_tag(self._experiment, name, value)
+        if not place.exists():
+            write_atomically(place, orjson.dumps(self._views.addresses(self._experiment)))
 
     def _experiment_id(self, name: str, location: str | None, outputs: Path) -> str:
         known = self._client.get_experiment_by_name(name)
@@ -119,7 +112,7 @@ class MlflowStudy:
             "rag_opt.study": self._folder.name,
             "rag_opt.role": "study",
             "mlflow.source.name": "rag_opt.search",
-            "mlflow.note.content": _HOW_TO_READ.format(study=self._folder.name),
+            "mlflow.note.content": HOW_TO_READ.format(study=self._folder.name),
             **({"rag_opt.questions": "; ".join(made)} if (made := self._settings.get("questions")) else {}),
             **tags,
         }
@@ -129,7 +122,23 @@ class MlflowStudy:
         ran = {model: f"{one['precision']} by {one['library']}" for model, one in self._runtimes.items()}
         self._log(run.info.run_id, params={**flatten(composed), **flatten({"document_runtime": ran})})
         self._artifact(run.info.run_id, "settings.json", composed)
+        self._log_dataset(run.info.run_id)
         return str(run.info.run_id)
+
+    def _log_dataset(self, run_id: str) -> None:
+        """Log which documents and questions were searched on, by the digest of both."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        facts, digests = self._settings.get("report", {}), self._folder.settings()["digests"]
+        counts = {name: facts[name] for name in ("documents", "characters", "search_questions") if name in facts}
+        dataset = Dataset(
+            name=str(self._settings["dataset_name"]),
+            digest=digest([digests.get("corpus", ""), digests.get("set of questions", "")])[:16],
+            source_type="rag_opt",
+            source=orjson.dumps({name: digests.get(name, "") for name in ("corpus", "set of questions")}).decode(),
+            profile=orjson.dumps(counts).decode(),
+        )
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "search")])])
 
     def mark_running(self) -> None:
         """Mark the study's run as running: its search goes on."""
@@ -139,11 +148,19 @@ class MlflowStudy:
         """Return whether the study's run is marked as running."""
         return bool(self._client.get_run(self.parent).info.status == "RUNNING")
 
+    def write_progress(self, progress: Progress) -> None:
+        """Write how far the search was after a trial, as metrics of the study's run with the trial for a step."""
+        from mlflow.entities import Metric
+
+        now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+        numbers = [Metric(name, value, now, progress.trial) for name, value in progress.metrics().items()]
+        self._client.log_batch(self.parent, metrics=numbers)
+
     def write_trial(self, trial: Trial, held_out: Mapping[str, float]) -> None:
         """Write a trial's run, whole; a run that a crash left half-written is completed, not doubled."""
         name = f"{self._uid}/{trial.number}"
         known = self._find("rag_opt.trial_uid", name)
-        start, end = _times(trial)
+        start, end = trial_times(trial)
         if known is None:
             tags = {
                 "mlflow.parentRunId": self.parent,
@@ -165,10 +182,9 @@ class MlflowStudy:
                 tags["rag_opt.damage"] = "; ".join(trial.damage)[:5000]
             if trial.reason:
                 tags["rag_opt.reason"] = trial.reason[:5000]
-            run_name = f"trial-{trial.number:04d}"
-            known = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run_name)
+            known = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=short_name(trial))
         run_id = known.info.run_id
-        self._log(run_id, params=_spec_params(trial), metrics=_metrics(trial, held_out))
+        self._log(run_id, params=spec_params(trial, self._searched), metrics=trial_metrics(trial, held_out))
         self._artifact(run_id, "spec.json", trial.spec)
         tables = self._tables(run_id, trial.number)
         if tables:
@@ -201,16 +217,29 @@ class MlflowStudy:
             self._log(self.parent, metrics=metrics)
             for key in ("winner", "baseline"):
                 if result[key] is not None:
-                    self._client.set_tag(self.parent, f"rag_opt.{key}", f"trial-{result[key]:04d}")
+                    self._client.set_tag(self.parent, f"rag_opt.{key}", f"t{result[key]:04d}")
             for key in ("verdict", "why", "claim"):
                 self._client.set_tag(self.parent, f"rag_opt.{key}", result[key])
             if result.get("damage"):
                 self._client.set_tag(self.parent, "rag_opt.damage", "; ".join(result["damage"])[:5000])
             self._mark_front(result.get("front", ()))
-            self._client.set_tag(self.parent, "mlflow.note.content", _note(self._folder.name, result))
+            note = describe_result(self._folder.name, result)
+            self._client.set_tag(self.parent, "mlflow.note.content", note)
+            self._client.set_experiment_tag(self._experiment, "mlflow.note.content", f"{note}\n\n{self._links()}")
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
+        self._log_report()
         self._client.set_terminated(self.parent, status=status)
+
+    def _links(self) -> str:
+        """Return links to the views, as Markdown."""
+        return " · ".join(f"[{name}]({place})" for name, place in self._views.addresses(self._experiment).items())
+
+    def _log_report(self) -> None:
+        """Log the report, where texts in it may be written there."""
+        report = self._folder.path / "report.html"
+        if report.exists() and self.content == "full":
+            self._client.log_artifact(self.parent, str(report))
 
     def _mark_front(self, numbers: Iterable[int]) -> None:
         """Tag the trials that no other beats in all objectives; of an earlier end of the search, none but these."""
@@ -254,58 +283,5 @@ class MlflowStudy:
         rows = self._folder.load_rows(number, part)
         dropped = () if self.content == "full" else _TEXTS
         columns = [column for column in rows[0] if column not in dropped] if rows else []
-        data = [[_cell(row[column]) for column in columns] for row in rows]
+        data = [[table_cell(row[column]) for column in columns] for row in rows]
         self._artifact(run_id, name, {"columns": columns, "data": data})
-
-
-def _note(study: str, result: PlainMapping) -> str:
-    gain = result["gain"]
-    ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
-    gained = f"{gain['mean'] * 100:+.1f}" if gain["mean"] is not None else "unknown"
-    return (
-        f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\n"
-        f"{result['verdict']}: gain over the baseline (trial {result['baseline']}) {gained} points on "
-        f"{result['questions']} questions, 95 % interval {ends}, for {result['claim']}. Chosen: {result['why']}."
-        f"\n\n{_HOW_TO_READ.format(study=study)}"
-    )
-
-
-def _cell(value: object) -> object:
-    """Return nested values as text: MLflow's table shows them in one cell."""
-    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else value
-
-
-def _spec_params(trial: Trial) -> PlainDict:
-    """Return the pipeline by Optuna's names: `chunker` is a kind, `chunker.recursive.size` its setting."""
-    params: PlainDict = {}
-    for slot, part in trial.spec.items():
-        ((kind, settings),) = part.items()
-        params[slot] = kind
-        params |= {f"{slot}.{kind}.{name}": value for name, value in settings.items()}
-    return params
-
-
-def _metrics(trial: Trial, held_out: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics of a trial: each by its key, with a prefix for where it was measured."""
-    metrics = dict(trial.metrics)
-    if trial.value is not None:
-        metrics["objective/value"] = trial.value
-        metrics["objective/coverage"] = trial.coverage
-    if trial.error is not None:
-        metrics["objective/standard_error"] = trial.error
-    metrics["cost/seconds"] = trial.seconds
-    encoded, known = embedding_work(trial)
-    metrics["cost/inputs_encoded"], metrics["cost/share_reused"] = float(encoded), known
-    for stage, (_, seconds) in trial.stages.items():  # by family: "embed", whatever the model
-        name = f"seconds/{stage.partition(' ')[0]}"
-        metrics[name] = metrics.get(name, 0.0) + seconds
-    metrics |= {f"paid/{name}": value for name, value in trial.paid.items()}
-    metrics |= {f"used/{name}": value for name, value in trial.used.items()}
-    metrics["retrieval/truncated_chunks"] = float(trial.truncated_chunks)
-    metrics["retrieval/approximate_indexes"] = float(trial.approximate_indexes)
-    return metrics | {f"held_out/{name}": value for name, value in held_out.items()}
-
-
-def _times(trial: Trial) -> tuple[int, int]:
-    start = int(dt.datetime.fromisoformat(trial.started).timestamp() * 1000)
-    return start, start + int(trial.seconds * 1000)

@@ -15,6 +15,7 @@ from rag_opt.study.folder import StudyFolder
 from rag_opt.study.trials import Trial, load_trials
 from rag_opt.tracking.mlflow_runs import MlflowStudy
 from rag_opt.tracking.outbox import Outbox
+from rag_opt.tracking.run_contents import Progress
 
 _LONGEST_PAUSE_S = 30.0
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")  # of what was sent, not of the server
@@ -83,6 +84,7 @@ class Delivery:
             number = int(content["trial"])
             held_out = (result or {}).get("metrics", {}).get(str(number), {})
             self._runs.write_trial(self._trial(number), held_out)
+            self._runs.write_progress(self._progress(number))
             with (self._folder.path / "delivered").open("a") as file:
                 file.write(f"{number}\n")
         else:
@@ -99,6 +101,11 @@ class Delivery:
         with filelock.FileLock(self._folder.path / "tracking.lock"):
             if runs.is_running() and not self._folder.busy:  # asked last: a search may have begun meanwhile
                 runs.write_result("KILLED", None)
+
+    def _progress(self, number: int) -> Progress:
+        facts = self._folder.settings()["settings"].get("report", {})
+        lower = facts.get("direction") == "minimize"
+        return Progress.after(number, list(self._trials.values()), total=facts.get("trials"), ascending=lower)
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:

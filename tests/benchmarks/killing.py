@@ -14,7 +14,7 @@ from pathlib import Path
 from rag_opt.core.registry import load_parts
 from rag_opt.pipeline.spec import spec_digest
 from rag_opt.study.trials import Trial, load_trials
-from rag_opt.tracking.mlflow_runs import tracking_uri
+from rag_opt.tracking.places import tracking_uri
 
 KILLS, TRIALS = 20, 40
 

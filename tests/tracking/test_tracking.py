@@ -23,8 +23,8 @@ from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.database import ensure_database
-from rag_opt.tracking.mlflow_runs import allowed_content, is_local, tracking_uri
 from rag_opt.tracking.outbox import Outbox
+from rag_opt.tracking.places import allowed_content, is_local, tracking_uri
 from rag_opt.tracking.worker import Delivery, follow
 
 # MLflow's own: it warns of itself and leaves connections to the collector
@@ -112,19 +112,22 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"mine", "trial-0000", "trial-0001", "trial-0002"}
+    first, second, third = (
+        f"t000{n} recursive-32 minilm rrf k2 · {v}" for n, v in enumerate(("0.500", "fail", "pruned"))
+    )
+    assert set(runs) == {"mine", first, second, third}
     states = {name: run.info.status for name, run in runs.items()}
-    assert (states["trial-0000"], states["trial-0001"], states["trial-0002"]) == ("FINISHED", "FAILED", "KILLED")
-    done = runs["trial-0000"]
+    assert (states[first], states[second], states[third]) == ("FINISHED", "FAILED", "KILLED")
+    done = runs[first]
     assert done.data.tags["mlflow.parentRunId"] == runs["mine"].info.run_id
     assert done.data.params["chunker"] == "recursive" and done.data.params["chunker.recursive.size"] == "32"
     assert done.data.metrics["objective/value"] == 0.5 and done.data.metrics["retrieval/mrr"] == 0.25
     assert done.data.metrics["seconds/embed"] == 0.75 and done.data.metrics["seconds/rest"] == 1.25
     assert done.data.metrics["paid/judge/usd"] == 0.5 and done.data.metrics["used/usd"] == 0.75
     assert done.data.metrics["cost/share_reused"] == 0.75 and done.data.metrics["cost/inputs_encoded"] == 1
-    assert runs["trial-0002"].data.tags["rag_opt.reason"] == "because"
+    assert runs[third].data.tags["rag_opt.reason"] == "because"
     assert runs["mine"].data.tags["team"] == "a"
-    assert [a.path for a in client.list_artifacts(runs["trial-0001"].info.run_id)] == ["spec.json", "sweep.json"]
+    assert [a.path for a in client.list_artifacts(runs[second].info.run_id)] == ["spec.json", "sweep.json"]
     assert {a.path for a in client.list_artifacts(done.info.run_id)} == {"spec.json", "search_questions.json"}
     assert [t["path"] for t in orjson.loads(done.data.tags["mlflow.loggedArtifacts"])] == ["search_questions.json"]
     assert done.info.end_time - done.info.start_time == 2000
@@ -154,7 +157,7 @@ def test_runs_nest_tell_the_truth_and_are_delivered_once(
     parent = client.get_run(runs["mine"].info.run_id)
     assert parent.info.status == "FINISHED" and parent.data.metrics["held_out/retrieval/mrr"] == 0.75
     assert parent.data.metrics["spent/judge/usd"] == 1.5
-    assert parent.data.tags["rag_opt.winner"] == "trial-0000"
+    assert parent.data.tags["rag_opt.winner"] == "t0000"
 
 
 @pytest.mark.parametrize(("content", "texts"), [("full", True), ("ids", False), ("none", False)])
@@ -343,7 +346,7 @@ def test_one_bad_number_or_name_keeps_nothing_else_from_mlflow(
     client = mlflow.MlflowClient(tracking_uri=tracking_uri({}, folder.path.parent))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], "tags.mlflow.runName = 'trial-0003'")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.mlflow.runName LIKE 't0003%'")
     written = run.data.metrics
     assert written["quality/my score_"] == 0.5 and written["quality/é_"] == 0.25 and written["x" * 250] == 1.0
     assert written["tracking/not_finite"] == 2 and not {"bad", "worse"} & set(written)
