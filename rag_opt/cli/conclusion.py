@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import orjson
+from rich.console import Console
 
 from rag_opt.core.secrets import mask
 from rag_opt.core.strict import PlainDict
@@ -36,10 +37,6 @@ def conclude(
     look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
     places = {"report": str(page)} if page is not None else {}
     places["look"] = look if settings.tracking.enabled else "tracking is off"
-    addresses = folder.path / VIEWS
-    if settings.tracking.enabled and addresses.exists():
-        base = "http://127.0.0.1:5000/" if is_local(uri) else f"{mask(uri).rstrip('/')}/"
-        places |= {f"  {name}": f"{base}{place}" for name, place in orjson.loads(addresses.read_bytes()).items()}
     if result.removed:
         places["keep"] = f"what you have: the space leaves out {', '.join(result.removed)}, so nothing is exported"
     else:
@@ -49,6 +46,21 @@ def conclude(
     objectives = [one.kind for one in (objective_set.optimised, *objective_set.against)]
     made = describe_origins(prepared.dataset.questions)
     display.console.print(build_summary(result, trials, objectives=objectives, places=places, questions=made))
+
+
+def _addresses(prepared: Prepared) -> dict[str, str]:
+    """Return whole addresses of what MLflow shows of a study, as far as they are known yet."""
+    settings, path = prepared.settings, prepared.search.folder.path / VIEWS
+    uri = tracking_uri({"uri": settings.tracking.uri}, Path(settings.outputs))
+    base = "http://127.0.0.1:5000/" if is_local(uri) else f"{mask(uri).rstrip('/')}/"
+    known: dict[str, str] = orjson.loads(path.read_bytes()) if path.exists() else {}
+    return {name: f"{base}{place}" for name, place in known.items()}
+
+
+def print_addresses(prepared: Prepared, console: Console) -> None:
+    """Print where MLflow shows the trials, their charts, and winner and baseline question by question; unbroken."""
+    for name, address in _addresses(prepared).items():
+        console.print(f"{name:<20} {address}", soft_wrap=True)
 
 
 def facts_for_the_report(prepared: Prepared) -> PlainDict:

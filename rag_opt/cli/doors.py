@@ -24,6 +24,7 @@ class Door(NamedTuple):
 
 
 DOORS = {
+    "start": Door("start", "docs/ [--minutes 10]", "from a folder of documents to a report and a bundle"),
     "search": Door("search", "key=value …", "find the best pipeline; the same command resumes", composes=True),
     "check": Door(
         "check",

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rag_opt.cli.composing import announce, fail
-from rag_opt.cli.conclusion import conclude, facts_for_the_report
+from rag_opt.cli.conclusion import conclude, facts_for_the_report, print_addresses
 from rag_opt.cli.introduction import introduce
 from rag_opt.cli.signals import Stop, describe_stop, stoppable
 from rag_opt.core import strict
@@ -146,6 +146,9 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
             result = _compare_finalists(prepared, log, display, outbox, stop)
             stop.check()
             page = report.write() if log.trials else None
+            if result is not None and tracking.enabled:
+                report.keep_passages(search.folder)
+                _note_evaluations(result, outbox)
         conclude(prepared, log.trials, result, display, page)
         status, patience_s = "FINISHED", float(os.environ.get("RAG_OPT_TRACKING_PATIENCE_S", "30"))
     except KeyboardInterrupt:
@@ -156,6 +159,8 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
         search.builder.budget_tracker.close()
         search.builder.close()
         all_delivered = worker.finish(patience_s=patience_s) if worker is not None else True
+    if tracking.enabled and result is not None:
+        print_addresses(prepared, console)
     if not all_delivered:
         console.print(f"tracking  not all was delivered; python -m rag_opt.track {search.folder.path}")
     return result
@@ -178,6 +183,13 @@ def _new_display(prepared: Prepared, log: TrialLog, changes: list[str] | None, c
         budget_tracker=search.builder.budget_tracker,
         console=console,
     )
+
+
+def _note_evaluations(result: Result, outbox: Outbox) -> None:
+    """Leave notes for the evaluation runs: winner, baseline, the other finalists."""
+    for number in result.held_out_means:
+        role = "winner" if number == result.winner else "baseline" if number == result.baseline else "finalist"
+        outbox.evaluation(number, role)
 
 
 def _compare_finalists(

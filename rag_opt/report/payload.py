@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import orjson
 
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.evaluation.outcomes import MEANINGS, OUTCOMES
@@ -138,6 +139,19 @@ def _questions(contents: Contents, text: Text | None, *, texts: bool, most_hits:
         for reader, places in zip(readers, wanted, strict=True)
     ]
     return {"questions": questions, "pipelines": pipelines, "passages": passages, "texts": texts}
+
+
+def collect_passages(contents: Contents, text: Text) -> PlainDict:
+    """Return the texts of what the shown trials returned on the held-out questions, by reader and document."""
+    wanted = dict[str, tuple[PlainMapping, dict[str, list[tuple[int, int]]]]]()
+    for number in contents.shown:
+        reader = contents.by_number[number].spec.get("reader", {})
+        _, places = wanted.setdefault(orjson.dumps(reader).decode(), (reader, {}))
+        for row in contents.all_rows(number):
+            if row["held_out"]:
+                for document, start, end in _places(row, _ALL_HITS):
+                    places.setdefault(document, []).append((start, end))
+    return {key: _passages(places, functools.partial(text, reader)) for key, (reader, places) in wanted.items()}
 
 
 def _question(row: PlainMapping, *, texts: bool) -> PlainDict:

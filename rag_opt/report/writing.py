@@ -12,7 +12,9 @@ from rag_opt.core.strict import PlainMapping
 from rag_opt.pipeline.spec import SpecDict, part_from
 from rag_opt.report.contents import Contents, Text, open_contents
 from rag_opt.report.page import PAGE, render_page
+from rag_opt.report.payload import collect_passages
 from rag_opt.store.artifacts import write_atomically
+from rag_opt.study.folder import StudyFolder
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial
 
@@ -66,6 +68,12 @@ class ReportWriter:
         took = time.monotonic() - started
         self._next = time.monotonic() + max(_EVERY_S, took / _SHARE_OF_TIME)
         return path
+
+    def keep_passages(self, folder: StudyFolder) -> None:
+        """Keep the texts of what finalists returned, for evaluation runs, where they may be told."""
+        contents = open_contents(self._folder)
+        if self._text is not None and contents.result is not None and shows_texts(contents.study.settings):
+            folder.save_passages(collect_passages(contents, self._text))
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
         """Nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import socket
 import uuid
@@ -25,6 +26,7 @@ from rag_opt.models.runtimes import DocumentRuntime
 from rag_opt.store.artifacts import sweep_leftovers, write_atomically
 from rag_opt.study.question_rows import row_columns
 
+_PASSAGES = "passages.json.gz"
 _RESULT, _ROWS_CHECKSUM = "result.json", "rag_opt.checksum"
 _AGAIN = "give the search's command again: it writes the file anew"
 Row = PlainDict  # column -> value of one question
@@ -50,6 +52,8 @@ class StudyFolder:
     held_out/0007.parquet the same on the held-out questions, for finalists and the baseline
     spending.sqlite       every request to a language model: when, who asked, tokens, dollars; never its text
     sweeps/0002.json      every rearrangement of the lists of trial 2's index, scored on evidence
+    passages.json.gz      texts of what finalists returned on the held-out questions, for evaluation runs
+    report.html           the report; views.json: addresses of MLflow's views
     result.json           winner, baseline, gain with its interval
     outbox/               trials that tracking has not delivered yet
 
@@ -273,6 +277,18 @@ class StudyFolder:
 
         names: list[str] = pq.read_schema(self.rows_path(number)).names
         return names
+
+    def save_passages(self, content: PlainDict) -> None:
+        """Keep the passages that finalists returned: {reader as JSON: {document: [[start, text], …]}}."""
+        write_atomically(self.path / _PASSAGES, gzip.compress(orjson.dumps(content), 6, mtime=0))
+
+    def load_passages(self) -> PlainDict:
+        """Return what `save_passages` kept; empty where nothing was."""
+        path = self.path / _PASSAGES
+        if not path.exists():
+            return {}
+        loaded: PlainDict = orjson.loads(gzip.decompress(path.read_bytes()))
+        return loaded
 
     def sweep_path(self, number: int) -> Path:
         """Return the file of the sweep over the lists of a trial's index."""

@@ -20,6 +20,7 @@ from rag_opt.study.folder import StudyFolder
 from rag_opt.study.space.composed import read_space, searched_paths
 from rag_opt.study.trials import Trial
 from rag_opt.tracking.database import ensure_database
+from rag_opt.tracking.evaluation_runs import EvaluationRuns
 from rag_opt.tracking.names import legal_metrics, legal_name
 from rag_opt.tracking.places import allowed_content, is_local, tracking_uri
 from rag_opt.tracking.run_contents import (
@@ -71,6 +72,7 @@ class MlflowStudy:
         lower = self._settings.get("report", {}).get("direction") == "minimize"
         self._views = Views(self._uid[:12], folder.name, self._searched or (), slots, ascending=lower)
         self._write_views()
+        self.evaluations = EvaluationRuns(self._client, self._experiment, self.parent, self._uid, folder, self.uri)
 
     def _read_searched(self) -> tuple[list[str] | None, list[str]]:
         """Return the paths of what was searched, and the slots among them; None where it is not known here."""
@@ -225,15 +227,14 @@ class MlflowStudy:
             self._mark_front(result.get("front", ()))
             note = describe_result(self._folder.name, result)
             self._client.set_tag(self.parent, "mlflow.note.content", note)
-            self._client.set_experiment_tag(self._experiment, "mlflow.note.content", f"{note}\n\n{self._links()}")
+            addresses = {**self._views.addresses(self._experiment), **self.evaluations.comparison(result)}
+            write_atomically(self._folder.path / VIEWS, orjson.dumps(addresses))
+            links = " · ".join(f"[{name}]({place})" for name, place in addresses.items())
+            self._client.set_experiment_tag(self._experiment, "mlflow.note.content", f"{note}\n\n{links}")
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
         self._log_report()
         self._client.set_terminated(self.parent, status=status)
-
-    def _links(self) -> str:
-        """Return links to the views, as Markdown."""
-        return " · ".join(f"[{name}]({place})" for name, place in self._views.addresses(self._experiment).items())
 
     def _log_report(self) -> None:
         """Log the report, where texts in it may be written there."""

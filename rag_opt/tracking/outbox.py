@@ -48,6 +48,10 @@ class Outbox:
         """Leave a note: the trial has new rows on the held-out questions."""
         self._put(f"trial-{number:05d}", {"trial": number})
 
+    def evaluation(self, number: int, role: str) -> None:
+        """Leave a note that a finalist is to be an evaluation run. `role`: winner, baseline or finalist."""
+        self._put(f"evaluation-{number:05d}", {"evaluation": number, "role": role})
+
     def result(self, status: str) -> None:
         """Leave a note of how the search ended: FINISHED, KILLED or FAILED."""
         self._put(RESULT, {"status": status})

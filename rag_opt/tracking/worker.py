@@ -87,6 +87,9 @@ class Delivery:
             self._runs.write_progress(self._progress(number))
             with (self._folder.path / "delivered").open("a") as file:
                 file.write(f"{number}\n")
+        elif "evaluation" in content:
+            trial = self._trial(int(content["evaluation"]))
+            self._runs.evaluations.write(trial, str(content["role"]), texts=self._runs.content == "full")
         else:
             self._runs.write_result(str(content["status"]), result)
         self.delivered += 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    advising,
     asking,
     bookkeeping,
     busy,
@@ -22,6 +23,7 @@ from tests.benchmarks import (
     estimating,
     evidence,
     families,
+    growing,
     halves,
     intervals,
     judging,
@@ -63,6 +65,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "reading": reading.read_again,
     "reader_search": reading.search_over_readers,
     "chunkers": reading.compare_chunkers,
+    "growth": growing.measure,
+    "advice": advising.measure,
 }
 
 
