@@ -31,6 +31,7 @@ from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
+from rag_opt.study.space.composed import searched_paths
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
 from rag_opt.tracking.outbox import Outbox, TrackingWorker
@@ -182,6 +183,8 @@ def _new_display(prepared: Prepared, log: TrialLog, changes: list[str] | None, c
         sign=search.objective_set.sign,
         budget_tracker=search.builder.budget_tracker,
         console=console,
+        searched=searched_paths(search.space),
+        objective=search.objective_set.optimised.kind,
     )
 
 

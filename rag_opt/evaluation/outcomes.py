@@ -8,7 +8,7 @@ from typing import Literal, cast
 from rag_opt.core.strict import PlainMapping
 
 Outcome = Literal[
-    "right",
+    "good",
     "evidence lost by the reader",
     "evidence cut apart",
     "evidence not retrieved",
@@ -20,7 +20,7 @@ Outcome = Literal[
     "not scored",
 ]
 OUTCOMES: tuple[Outcome, ...] = (
-    "right",
+    "good",
     "evidence lost by the reader",
     "evidence cut apart",
     "evidence not retrieved",
@@ -32,7 +32,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     "not scored",
 )
 MEANINGS: Mapping[Outcome, str] = {
-    "right": "the objective's value is good",
+    "good": "the value is 0.9 or more, or 0.5 or more with the evidence in the context; refused, where it should be",
     "evidence lost by the reader": "it stands in the file, and not in what the reader made of it",
     "evidence cut apart": "no chunk holds it whole, and the list has not all of its pieces",
     "evidence not retrieved": "a chunk holds it, and the whole ranked list does not have that chunk",
@@ -54,9 +54,9 @@ def find_outcome(row: PlainMapping, *, value: float | None, top_k: int | None) -
     `top_k`: how many of the ranked list are packed; None: not known.
     """
     if not row["answerable"]:
-        return "right" if row["refused"] else "answered though unanswerable"
+        return "good" if row["refused"] else "answered though unanswerable"
     if value is not None and value >= GOOD:
-        return "right"
+        return "good"
     if row["failed"] or value is None:
         return "not scored"
     in_context = _number(row, "places/in_context")
@@ -64,7 +64,7 @@ def find_outcome(row: PlainMapping, *, value: float | None, top_k: int | None) -
         return _why_not_in_context(row, top_k)
     if row["refused"]:
         return "refused wrongly"
-    return "right" if value >= FAIR else "answered wrongly"
+    return "good" if value >= FAIR else "answered wrongly"
 
 
 def _why_not_in_context(row: PlainMapping, top_k: int | None) -> Outcome:

@@ -86,6 +86,21 @@ def _of_outcomes(findings: Findings) -> Iterator[Advice]:
             yield Advice(outcome, text, override, lost)
 
 
+def _lost_further_up(findings: Findings, path: str, value: float) -> bool:
+    """Return whether larger values of a setting were tried, and none of them is better than its mean."""
+    effect = next((one for one in findings.effects if one.path == path), None)
+    higher = [level for level in effect.levels if _begin(level.name) > value] if effect is not None else []
+    return bool(higher) and all(level.gain <= 0 for level in higher)
+
+
+def _begin(name: str) -> float:
+    """Return where a level begins, which is a number or a range of numbers; minus infinity for words."""
+    try:
+        return float(name.split("–", maxsplit=1)[0])
+    except ValueError:
+        return float("-inf")
+
+
 def _lost(findings: Findings, rows: Sequence[PlainMapping]) -> tuple[str, str]:
     kind, _ = _kind(findings.spec, "reader")
     return (
@@ -120,6 +135,9 @@ def _ranked_too_low(findings: Findings, rows: Sequence[PlainMapping]) -> tuple[s
     low, high = ranks[0], ranks[-1]
     text = f"evidence of {len(rows)} questions is found at ranks {low} to {high} (half of it by {median(ranks):.0f})"
     top_k = int(str(settings.get("top_k", 5)))
+    if _lost_further_up(findings, f"retriever.{kind}.top_k", top_k):
+        text += f", below the {top_k} that are read; a larger top_k was tried and is no better: rerank"
+        return text, "space.reranker={none: {}, mmr: {}, cross_encoder: {name: ms_marco_minilm_l6_v2}}"
     return (
         f"{text}, below the {top_k} that are read: raise top_k, or rerank",
         f"space.retriever.{kind}.top_k={top_k}..{min(max(high, 2 * top_k), 3 * top_k + 10)}",
@@ -156,6 +174,9 @@ def _answered_unanswerable(findings: Findings, rows: Sequence[PlainMapping]) -> 
     kind, settings = _kind(findings.spec, "generator")
     text = f"{len(rows)} questions that the documents do not answer are answered"
     limit = settings.get("refuse_below")
+    if isinstance(limit, int | float) and _lost_further_up(findings, f"generator.{kind}.refuse_below", limit):
+        tried = f"a higher refuse_below than {limit:g} was tried and loses more elsewhere"
+        return f"{text}; {tried}: let a language model decide", "space=answering llm=openai_compatible"
     if isinstance(limit, int | float):
         return (
             f"{text}: raise refuse_below from {limit:g}, or let a language model decide",

@@ -236,7 +236,8 @@ class Contents:
     @functools.cached_property
     def grown(self) -> PlainDict | None:
         """Recall at top_k of the winner and the runner-up among 1, 3, 10 and 30 times the documents."""
-        wanted = self.compared or self.shown[:1] + self._runners_up()
+        baseline = [self.result.baseline] if self.result is not None and self.result.baseline is not None else []
+        wanted = list(dict.fromkeys(self.compared or self.shown[:1] + self._runners_up() + baseline))
         models = {number: self.growth(number) for number in wanted}
         known = {number: model for number, model in models.items() if model is not None}
         if not known or wanted[0] not in known:

@@ -30,16 +30,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Effect:
-    """A parameter with the gains of its levels, in the order of their values."""
+    """A parameter with the gains of its levels, in the order of their values. `trials`: of the study, with it or not."""
 
     path: str
     levels: tuple[Level, ...]
+    trials: int
 
     @property
-    def span(self) -> float:
-        """How far its best level is above its worst."""
-        gains = [level.gain for level in self.levels]
-        return max(gains) - min(gains)
+    def size(self) -> float:
+        """How far its choice moves a trial: the mean size of the gains over all trials, 0 for those without it."""
+        return sum(level.trials * abs(level.gain) for level in self.levels) / max(self.trials, 1)
 
 
 def measure_effects(
@@ -72,7 +72,7 @@ def measure_effects(
     by_question = solve @ (known - known.mean(axis=0))  # [columns, questions]
     units = [unit for unit, kept in zip(clusters, scored.astype(bool).tolist(), strict=True) if kept]
     effects = [_effect(path, columns, design, by_question, units) for path in varying]
-    return sorted((one for one in effects if len(one.levels) > 1), key=lambda one: -one.span)
+    return sorted((one for one in effects if len(one.levels) > 1), key=lambda one: -one.size)
 
 
 def _effect(
@@ -85,7 +85,7 @@ def _effect(
     for row, count in zip(own, counts, strict=True):
         interval = mean_interval(by_question[row] - mean, units)
         levels.append(Level(columns[row][1], int(count), interval.mean, interval.low, interval.high))
-    return Effect(path, tuple(levels))
+    return Effect(path, tuple(levels), len(design))
 
 
 def _levels_of(path: str, parameters: Sequence[Mapping[str, Scalar]]) -> list[str]:

@@ -50,6 +50,7 @@ class Headline:
     baseline: str
     verdict: str
     gain: str
+    belief: str
     numbers: tuple[Number, ...]
     pairs: tuple[Pair, ...]
     alike: int
@@ -85,13 +86,14 @@ def write_headline(contents: Contents) -> Headline:
         winner_number=result.winner,
         baseline=describe(baseline.spec) if baseline is not None else "",
         verdict=_VERDICTS[result.verdict],
-        gain=describe_gain(result),
+        gain=_explain_gain(result),
+        belief=_explain_belief(result),
         numbers=tuple(_gain_numbers(result)),
         pairs=tuple(_pairs(contents, result)),
         alike=len(result.indistinguishable),
         tried=result.tried,
         export=export,
-        about=f"{about}, {where}; a claim about {result.claim}",
+        about=f"{about}, {where}; what is said holds for {result.claim}",
     )
 
 
@@ -109,6 +111,7 @@ def _running(contents: Contents, about: str) -> Headline:
         baseline="",
         verdict="best so far, on search questions",
         gain="no winner yet: finalists are compared on held-out questions at the end",
+        belief="Not yet: the search optimises these questions.",
         numbers=value,
         pairs=(),
         alike=0,
@@ -116,6 +119,26 @@ def _running(contents: Contents, about: str) -> Headline:
         export="",
         about=about,
     )
+
+
+def _explain_gain(result: Result) -> str:
+    """Return what the numbers of the gain mean; all of it in words where there are none."""
+    if result.baseline is None or result.winner == result.baseline:
+        return describe_gain(result)
+    picked = f"expected: what was measured, less what picking the best of {result.finalists} adds by luck"
+    return f"{picked}; the interval holds for all {result.finalists} finalists at once"
+
+
+def _explain_belief(result: Result) -> str:
+    """Return whether the gain may be believed, and what would tell."""
+    if result.winner == result.baseline or result.baseline is None:
+        return "There is no gain to believe."
+    if result.verdict == "clear":
+        return f"Yes, for {result.claim}: all of the interval is above 0."
+    more = result.questions_to_tell
+    tell = f" About {more:,} held-out questions would tell." if more is not None else ""
+    holds = "the interval holds 0" if result.gain.low <= 0 else "too little is known to be sure"
+    return f"Not yet: {holds}.{tell} Until then the baseline is as good a choice: --trial {result.baseline}."
 
 
 def _gain_numbers(result: Result) -> Iterator[Number]:
@@ -140,6 +163,15 @@ def _pairs(contents: Contents, result: Result) -> Iterator[Pair]:
         _number("objective", result.winner, means[result.winner], "{:.3f}"),
         contents.sign > 0,
     )
+    searched = result.searched_means
+    if result.baseline is not None and result.on_held_out:
+        yield Pair(
+            f"{contents.objective} on the search questions",
+            "searched",
+            _number("searched", result.baseline, searched[result.baseline], "{:.3f}"),
+            _number("searched", result.winner, searched[result.winner], "{:.3f}"),
+            contents.sign > 0,
+        )
     for metric, label, written in METRICS_BESIDE:
         known = [number is not None and metric in result.metrics.get(number, {}) for number in sides]
         if not known[1]:

@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -24,7 +24,8 @@ from rag_opt.study.trials import INDEX_RECALL, Trial
 class LiveDisplay:
     """A watcher of the search. Finished trials are lines that stay; below them stands what goes on now.
 
-    `total`: pipelines to try; `sign`: +1 when higher is better. Elsewhere than on a terminal there are the lines alone.
+    `total`: pipelines to try; `sign`: +1 when higher is better; `searched`: paths of what the space leaves to choose,
+    which alone is shown of a pipeline. Elsewhere than on a terminal there are the lines alone.
     """
 
     def __init__(
@@ -36,11 +37,14 @@ class LiveDisplay:
         sign: int,
         budget_tracker: BudgetTracker | None = None,
         console: Console | None = None,
+        searched: Collection[str] | None = None,
+        objective: str = "the objective",
     ) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False)
         self._live: Live | None = None
         self._budget_tracker = budget_tracker or BudgetTracker()
         self._total, self._done, self._sign = total, done, sign
+        self._searched, self._objective = searched, objective
         self._best: Trial | None = None
         self._now = "starting"
         self._embedding = ""
@@ -50,6 +54,11 @@ class LiveDisplay:
         self._bar = self._progress.add_task(study, total=total, completed=done, left="")
 
     def __enter__(self) -> LiveDisplay:
+        legend = (
+            f"value: {self._objective}; embedded: texts run through a model; reused: share that the store had; "
+            "pipeline: what the space leaves to choose. From a second terminal: python -m rag_opt.report (--help)"
+        )
+        self.console.print(Text(legend, style="dim"), soft_wrap=not self.console.is_terminal)
         self.console.print(Text(" no.   value     time  embedded  reused  pipeline", style="dim"))
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=4, transient=True)
@@ -78,7 +87,7 @@ class LiveDisplay:
 
     def trial_started(self, number: int, spec: SpecDict, origin: str) -> None:
         """Show which pipeline is tried."""
-        self._now, self._embedding = f"trial {number} ({origin}): {describe(spec)}", ""
+        self._now, self._embedding = f"trial {number} ({origin}): {self._describe(spec)}", ""
         self._refresh()
 
     def trial_finished(self, trial: Trial, done: int) -> None:
@@ -117,7 +126,7 @@ class LiveDisplay:
         style = "bold green" if best else "red" if trial.state == "FAIL" else ""
         facts = Text(f"{trial.number:>4}  {value}  {trial.seconds:5.1f} s", style=style)
         facts.append(f"  {embedded:>8,}  {reused:>6.0%}  ", style="dim")
-        words = Text(describe(trial.spec))
+        words = Text(self._describe(trial.spec) if trial.in_space else describe(trial.spec))
         if trial.truncated_chunks:
             words.append(f"  {trial.truncated_chunks} chunks are longer than the model reads", style="yellow")
         if trial.approximate_indexes:
@@ -140,13 +149,16 @@ class LiveDisplay:
         line.add_row(facts, words)
         return line
 
+    def _describe(self, spec: SpecDict) -> str:
+        return describe(spec, self._searched) or describe(spec)
+
     def _view(self) -> Group:
         left = self._total - self._done
         words = f"{self._done}/{self._total} pipelines"
         if self._seconds and left > 0:
             words += f", about {_clock(left * statistics.median(self._seconds))} left"
         self._progress.update(self._bar, completed=self._done, left=words)
-        best = "none yet" if self._best is None else f"{self._best.value:.4f}  {describe(self._best.spec)}"
+        best = "none yet" if self._best is None else f"{self._best.value:.4f}  {self._describe(self._best.spec)}"
         lines = [
             Text(f"best   {best}", style="bold green"),
             Text(f"now    {self._now}"),

@@ -37,6 +37,7 @@ def build_payload(
         "effects": [
             {
                 "path": effect.path,
+                "size": effect.size,
                 "levels": [[one.name, one.trials, one.gain, one.low, one.high] for one in effect.levels],
             }
             for effect in contents.effects
@@ -48,6 +49,8 @@ def build_payload(
         "outcomes": list(OUTCOMES),
         "meanings": {name: MEANINGS[name] for name in OUTCOMES},
         "shown": contents.shown,
+        "winner": contents.result.winner if contents.result is not None else None,
+        "baseline": contents.result.baseline if contents.result is not None else None,
         "compared": bool(contents.compared),
     }
     return payload | _questions(contents, text if texts else None, texts=texts, most_hits=most_hits)
@@ -190,6 +193,7 @@ def _row(contents: Contents, row: PlainMapping, outcome: str, *, texts: bool) ->
         "failed": row["failed"],
         "tokens": row["context_tokens"],
         "rank": row.get("places/list_rank"),
+        "in_list": row.get("places/in_list"),
         "hits": hits,
         "why": reasons,
     }

@@ -38,7 +38,7 @@ METRICS_BESIDE = (
     ("cost/context_tokens", "context tokens", "{:,.0f}"),
     ("cost/latency_ms_p50", "latency, median, one at a time", "{:.0f} ms"),
     ("cost/latency_ms_p95", "latency, 95th percentile", "{:.0f} ms"),
-    ("cost/batch_ms", "time of a question among many", "{:.0f} ms"),
+    ("cost/batch_ms", "time of a question in a batch", "{:.0f} ms"),
     ("cost/model_input_tokens", "tokens to the model", "{:,.0f}"),
     ("cost/usd", "dollars per 1,000 questions", "{:,.3g}"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rag_opt.core import strict
 from rag_opt.core.errors import UnknownPart
@@ -13,14 +13,22 @@ from rag_opt.study.trials import Trial
 _ALWAYS_SHOWN = ("name", "size", "top_k", "weight", "sentences", "refuse_below", "trade_off", "prompt")
 
 
-def describe(spec: SpecDict) -> str:
-    """Return a pipeline in one line: kinds with the settings that matter."""
+def describe(spec: SpecDict, searched: Collection[str] | None = None) -> str:
+    """Return a pipeline in one line: kinds with the settings that matter.
+
+    `searched`: paths of what a space leaves to choose; nothing else is shown then. None: what is not as usual.
+    """
     parts = []
     for slot, part in spec.items():
         ((kind, settings),) = part.items()
-        if slot == "packer" or kind == "none" or part == DEFAULT_PARTS.get(slot):
+        if searched is not None:
+            shown = {name: value for name, value in settings.items() if f"{slot}.{kind}.{name}" in searched}
+            if (slot not in searched and not shown) or kind == "none":
+                continue
+        elif slot == "packer" or kind == "none" or part == DEFAULT_PARTS.get(slot):
             continue
-        shown = _settings_to_show(slot, kind, settings)
+        else:
+            shown = _settings_to_show(slot, kind, settings)
         name = shown.pop("name", kind) if slot == "embedder" else kind
         kind_of_embedder = [kind] if slot == "embedder" and kind != "model" else []
         words = [*kind_of_embedder, *(f"{key}={_short(value)}" for key, value in shown.items() if key != "depth")]

@@ -31,6 +31,7 @@ from tests.benchmarks import (
     large,
     malformed,
     reading,
+    reporting,
     scifact,
     searching,
     storing,
@@ -66,6 +67,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "reader_search": reading.search_over_readers,
     "chunkers": reading.compare_chunkers,
     "growth": growing.measure,
+    "report": reporting.measure,
     "advice": advising.measure,
 }
 

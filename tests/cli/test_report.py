@@ -57,6 +57,7 @@ def test_every_number_of_the_first_screen_is_the_one_on_disk(reported: Path) -> 
             "indistinguishable": lambda: len(result["indistinguishable"]),
             "tried": lambda: result["tried"],
             "objective": lambda trial=trial: means[trial],
+            "searched": lambda trial=trial: result["searched_means"][trial],
         }
         if metric.startswith("gain."):
             assert value == result["gain"][metric.removeprefix("gain.")]

@@ -174,7 +174,7 @@ def test_a_bad_endpoint_of_tracking_never_fails_a_search(finished: Path, command
                    MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", RAG_OPT_TRACKING_PATIENCE_S="1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "not all was delivered; python -m rag_opt.track" in done.stdout
-    assert len(list((finished.parent / "untracked" / "outbox").glob("*.json"))) == 4
+    assert len(list((finished.parent / "untracked" / "outbox").glob("*.json"))) == 6
 
 
 def test_check_looks_at_everything_without_searching(finished: Path, command: Command, tiny: list[str]) -> None:

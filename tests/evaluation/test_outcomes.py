@@ -16,15 +16,15 @@ _AWAY = {"places/in_context": 0.0}
 @pytest.mark.parametrize(
     ("changes", "value", "outcome"),
     [
-        ({}, 0.95, "right"),
-        ({}, 0.6, "right"),
+        ({}, 0.95, "good"),
+        ({}, 0.6, "good"),
         ({}, 0.3, "answered wrongly"),
         ({"refused": True}, 0.0, "refused wrongly"),
         ({"answerable": False}, 0.0, "answered though unanswerable"),
-        ({"answerable": False, "refused": True}, 1.0, "right"),
+        ({"answerable": False, "refused": True}, 1.0, "good"),
         ({"failed": "timed out"}, 0.0, "not scored"),
         ({}, None, "not scored"),
-        ({**_AWAY}, 0.95, "right"),  # answered well without it
+        ({**_AWAY}, 0.95, "good"),  # answered well without it
         ({**_AWAY, "places/lost": 0.5}, 0.1, "evidence lost by the reader"),
         ({**_AWAY, "places/in_list": 0.5, "places/in_one_chunk": 0.6}, 0.1, "evidence cut apart"),
         ({**_AWAY, "places/in_list": 0.0}, 0.1, "evidence not retrieved"),

@@ -22,7 +22,7 @@ def test_effects_that_were_put_in_come_out_with_intervals_that_hold_them() -> No
     effects = measure_effects(parameters, np.array(values), [f"q{i}" for i in range(200)])
     assert [effect.path for effect in effects] == ["retriever", "chunker.size", "retriever.rrf.k"]
     by_path = {effect.path: {level.name: level for level in effect.levels} for effect in effects}
-    assert abs(effects[0].span - 0.10) < 0.02 and abs(effects[1].span - 0.04) < 0.01
+    assert abs(effects[0].size - 0.05) < 0.01 and abs(effects[1].size - 0.02) < 0.005
     assert by_path["chunker.size"]["224"].low > 0 > by_path["chunker.size"]["96"].high
     assert abs(by_path["retriever.rrf.k"]["10"].gain) < 0.01
     assert sum(level.trials for level in effects[0].levels) == 40

@@ -45,7 +45,7 @@
       if (which === "differ" && !won(a, b) && !won(b, a)) return false;
       if (which === "lost" && !won(b, a)) return false;
       if (which === "won" && !won(a, b)) return false;
-      if (which === "failed" && (!a || a.o === "right")) return false;
+      if (which === "failed" && (!a || a.o === "good")) return false;
       if ($("outcome").value && (!a || a.o !== $("outcome").value)) return false;
       if ($("side").value && question.held_out !== ($("side").value === "held")) return false;
       return !words || `${id} ${question.text}`.toLowerCase().includes(words);
@@ -66,7 +66,7 @@
     }));
     const ids = Object.keys(data.questions);
     const counts = [ids.filter((id) => won(ours[id], theirs[id])).length, ids.filter((id) => won(theirs[id], ours[id])).length];
-    $("score").textContent = `Of ${ids.length} questions the left one wins ${counts[0]} and loses ${counts[1]}; ${found.length} are shown.`;
+    $("score").textContent = `Of ${ids.length} questions A wins ${counts[0]} and loses ${counts[1]}; ${found.length} are shown.`;
     tally(ours, theirs);
   };
 
@@ -74,7 +74,7 @@
     const count = (rows, name) => Object.values(rows).filter((row) => row.o === name).length;
     const table = make("table");
     const head = table.createTHead().insertRow();
-    for (const name of ["what became of the questions", "left", "right", ""]) head.append(make("th", name, { scope: "col" }));
+    for (const name of ["what became of the questions", "A", "B", ""]) head.append(make("th", name, { scope: "col" }));
     for (const name of data.outcomes) {
       const numbers = [count(ours, name), count(theirs, name)];
       if (!numbers[0] && !numbers[1]) continue;
@@ -133,10 +133,11 @@
     for (const select of [left, right]) {
       const row = rowsOf(select)[id];
       const side = make("div", null, { class: "side" });
-      side.append(make("h3", `trial ${select.value}: ${row ? `${short(row.v)}, ${row.o}` : "was not asked"}`));
+      side.append(make("h3", `${select === left ? "A" : "B"}, trial ${select.value}: ${row ? `${short(row.v)}, ${row.o}` : "was not asked"}`));
       if (row) {
         side.append(make("p", data.meanings[row.o], { class: "small" }));
-        const last = row.rank === null || row.rank === undefined ? "" : `; all of the evidence that its list has, by rank ${row.rank}`;
+        const share = row.in_list >= 0.999 ? "all" : `${Math.round(100 * (row.in_list || 0))} %`;
+        const last = row.rank === null || row.rank === undefined ? "" : `; its ranked list has ${share} of the evidence, by rank ${row.rank}`;
         side.append(make("p", `${row.tokens} tokens of context${last}`, { class: "small" }));
         if (row.failed) side.append(make("p", `failed: ${row.failed}`));
         if (data.texts) side.append(make("p", row.refused ? "refused" : `answer: ${row.a || "–"}`));
@@ -175,22 +176,29 @@
     const line = complete.map((one) => { if (!one.outside.length && (best === null || data.sign * one.value > data.sign * best)) best = one.value; return best; });
     draw("chart-history", [
       { x: complete.map((one) => one.n), y: complete.map((one) => one.value), text: complete.map(words), hovertemplate: "%{text}<br><b>%{y:.4f}</b><extra></extra>", mode: "markers", name: "trial", marker: { color: colours.blue, size: 8 } },
-      { x: complete.map((one) => one.n), y: line, mode: "lines", name: "best so far that may win", line: { color: colours.orange, shape: "hv", width: 2 }, hoverinfo: "skip" },
+      { x: complete.map((one) => one.n), y: line, mode: "lines", name: "best so far", line: { color: colours.orange, shape: "hv", width: 2 }, hoverinfo: "skip" },
+      ...named((one) => one.n, (one) => one.value),
     ], { xaxis: { title: { text: "trial" }, ...grid() }, yaxis: { title: { text: data.objective }, ...grid() } });
   };
+  const named = (x, y) => [["winner", data.winner, "star", colours.green], ["baseline", data.baseline, "diamond", colours.red]].flatMap(([name, number, symbol, color]) => {
+    const one = complete.find((trial) => trial.n === number);
+    return one && x(one) !== null && x(one) !== undefined ? [{ x: [x(one)], y: [y(one)], name, text: [words(one)], mode: "markers", marker: { symbol, color, size: 14 }, hovertemplate: "%{text}<extra></extra>" }] : [];
+  });
   const importance = () => {
-    const shown = data.importance.filter((one) => one.share >= 0.005).slice(0, 12).reverse();
-    const spans = new Map(data.effects.map((one) => [one.path, Math.max(...one.levels.map((l) => l[2])) - Math.min(...one.levels.map((l) => l[2]))]));
+    const shares = new Map(data.importance.map((one) => [one.path, one.share]));
+    const shown = data.effects.slice(0, 12).reverse();
+    const names = shown.map((one) => one.path);
     draw("chart-importance", [
-      { y: shown.map((one) => one.path), x: shown.map((one) => one.share), type: "bar", orientation: "h", marker: { color: colours.blue }, hovertemplate: "%{y}: %{x:.0%}<extra></extra>" },
-      { y: shown.map((one) => one.path), x: shown.map((one) => 100 * (spans.get(one.path) || 0)), type: "bar", orientation: "h", xaxis: "x2", marker: { color: colours.orange }, hovertemplate: "%{y}: %{x:.1f} points<extra></extra>" },
-    ], { showlegend: false, margin: { l: 230, r: 20, t: 10, b: 45 }, xaxis: { domain: [0, 0.47], tickformat: ".0%", title: { text: "importance" }, ...grid() }, xaxis2: { domain: [0.53, 1], title: { text: "points from worst to best choice" }, ...grid() }, yaxis: { automargin: true } });
+      { y: names, x: shown.map((one) => 100 * one.size), type: "bar", orientation: "h", marker: { color: colours.orange }, hovertemplate: "%{y}: %{x:.2f} points<extra></extra>" },
+      { y: names, x: shown.map((one) => shares.get(one.path) || 0), type: "bar", orientation: "h", xaxis: "x2", marker: { color: colours.blue }, hovertemplate: "%{y}: %{x:.0%}<extra></extra>" },
+    ], { showlegend: false, margin: { l: 230, r: 20, t: 10, b: 45 }, xaxis: { domain: [0, 0.47], title: { text: "points that its choice moves a trial" }, ...grid() }, xaxis2: { domain: [0.53, 1], tickformat: ".0%", title: { text: "share, PED-ANOVA" }, ...grid() }, yaxis: { automargin: true, dtick: 1 } });
   };
   const effects = () => {
-    const rows = data.effects.slice(0, 10).flatMap((one) => one.levels.map((level) => [`${one.path} = ${level[0]} (${level[1]} trials)`, level]));
+    const rows = data.effects.slice(0, 10).flatMap((one) => one.levels.map((level) => [`${one.path} = ${level[0]} (${level[1]} ${level[1] === 1 ? "trial" : "trials"})`, level]));
     rows.reverse();
+    if ($("chart-effects")) $("chart-effects").style.height = `${90 + 19 * rows.length}px`;
     draw("chart-effects", [{ y: rows.map(([name]) => name), x: rows.map(([, l]) => 100 * l[2]), mode: "markers", marker: { color: colours.blue, size: 9 }, error_x: { type: "data", symmetric: false, array: rows.map(([, l]) => 100 * (l[4] - l[2])), arrayminus: rows.map(([, l]) => 100 * (l[2] - l[3])), color: colours.grey }, hovertemplate: "%{y}: %{x:+.2f} points<extra></extra>" }],
-      { margin: { l: 340, r: 20, t: 10, b: 45 }, xaxis: { title: { text: "points" }, ...grid(), zeroline: true, zerolinecolor: colours.grey }, yaxis: { automargin: true, tickfont: { size: 11 } } });
+      { margin: { l: 340, r: 20, t: 10, b: 45 }, xaxis: { title: { text: "points" }, ...grid(), zeroline: true, zerolinecolor: colours.grey }, yaxis: { automargin: true, dtick: 1, tickfont: { size: 11 }, ...grid() } });
   };
   const parallel = () => {
     const paths = [...new Set(complete.flatMap((one) => Object.keys(one.parameters)))].filter((path) => new Set(complete.map((one) => String(one.parameters[path]))).size > 1);
@@ -206,7 +214,7 @@
         const few = ticks.length <= 8 ? ticks : [low, (low + high) / 2, high];
         return { label: path, values: values.map((one) => (one === undefined ? absent : one)), tickvals: [absent, ...few], ticktext: ["–", ...few.map((one) => String(+one.toFixed(3)))] };
       }
-      const names = [...new Set(values.map((one) => (one === undefined ? "–" : String(one))))].sort();
+      const names = [...new Set(values.map((one) => (one === undefined ? "–" : String(one))))].sort((a, b) => (b === "–") - (a === "–") || a.localeCompare(b));
       return { label: path, values: values.map((one) => names.indexOf(one === undefined ? "–" : String(one))), tickvals: names.map((_, i) => i), ticktext: names };
     });
     dimensions.push({ label: data.objective, values: complete.map((one) => one.value) });
@@ -217,7 +225,7 @@
     const bytes = Uint8Array.from(atob(data.heat.values), (c) => c.charCodeAt(0));
     const z = trials.map((_, i) => Array.from(bytes.subarray(i * questions.length, (i + 1) * questions.length), (b) => (b === 255 ? null : low + ((high - low) * b) / 254)));
     const label = questions.map((id) => (data.questions[id] && data.questions[id].text ? data.questions[id].text.slice(0, 90) : id));
-    draw("chart-heat", [{ type: "heatmap", z, y: trials.map((n) => `trial ${n}`), x: questions.map((_, i) => i), customdata: trials.map(() => label), hovertemplate: "%{y}<br>%{customdata}<br>%{z:.3f}<extra></extra>", colorscale: "Cividis" }],
+    draw("chart-heat", [{ type: "heatmap", z, y: trials.map((n) => `trial ${n}`), x: questions.map((_, i) => i), customdata: trials.map(() => label), hovertemplate: "%{y}<br>%{customdata}<br>%{z:.3f}<extra></extra>", colorscale: "Cividis", colorbar: { title: { text: data.objective } } }],
       { xaxis: { title: { text: "search questions, the hardest first" }, showticklabels: false }, yaxis: { autorange: "reversed", automargin: true, type: "category" } });
     if ($("chart-heat").on) $("chart-heat").on("plotly_click", (event) => open(questions[event.points[0].x]));
   };
@@ -227,7 +235,7 @@
     draw("chart-models", [{ x: known.map((one) => one.published), y: known.map((one) => one.value), text: known.map((one) => one.name), mode: "markers+text", textposition: "top center", marker: { color: colours.green, size: 11 }, hovertemplate: "%{text}: %{x} published, %{y:.4f} here<extra></extra>" }],
       { xaxis: { title: { text: "published nDCG@10 of MTEB retrieval, in points" }, ...grid() }, yaxis: { title: { text: `best ${data.objective} here` }, ...grid() } });
   };
-  const costName = { "cost/context_tokens": "context tokens", "cost/latency_ms_p50": "latency, median, ms", "cost/usd": "dollars per question", "cost/batch_ms": "ms of a question among many" };
+  const costName = { "cost/context_tokens": "context tokens", "cost/latency_ms_p50": "latency, median, ms", "cost/usd": "dollars per question", "cost/batch_ms": "ms of a question in a batch" };
   const front = () => {
     const cost = $("cost").value;
     const known = complete.filter((one) => one.costs[cost] !== null && one.costs[cost] !== undefined);
@@ -235,6 +243,7 @@
     draw("chart-front", [
       { x: known.map((one) => one.costs[cost]), y: known.map((one) => one.value), text: known.map(words), mode: "markers", name: "trial", marker: { color: colours.blue, size: 8 }, hovertemplate: "%{text}<br>%{x:.4g}, <b>%{y:.4f}</b><extra></extra>" },
       { x: best.map((one) => one.costs[cost]), y: best.map((one) => one.value), mode: "lines", name: "Pareto front", line: { color: colours.orange, shape: "hv" }, hoverinfo: "skip" },
+      ...named((one) => one.costs[cost], (one) => one.value),
     ], { xaxis: { title: { text: costName[cost] }, ...grid() }, yaxis: { title: { text: data.objective }, ...grid() } });
   };
   const stages = () => {
@@ -246,7 +255,7 @@
   };
   const growth = () => {
     if (!data.growth || !$("chart-growth")) return;
-    draw("chart-growth", data.growth.curves.map((one, i) => ({ x: data.growth.factors, y: one.recall, name: `trial ${one.trial}, recall@${one.k}`, mode: "lines+markers", line: { color: [colours.blue, colours.orange][i], dash: i ? "dash" : "solid" } })),
+    draw("chart-growth", data.growth.curves.map((one, i) => ({ x: data.growth.factors, y: one.recall, name: `trial ${one.trial}${one.trial === data.winner ? ", winner" : one.trial === data.baseline ? ", baseline" : ""}, top ${one.k}`, mode: "lines+markers", line: { color: [colours.blue, colours.orange, colours.grey][i % 3], dash: ["solid", "dash", "dot"][i % 3] } })),
       { xaxis: { type: "log", title: { text: "times the documents" }, tickvals: data.growth.factors, ...grid() }, yaxis: { range: [0, 1], title: { text: "recall at top_k" }, ...grid() } });
   };
   for (const name of Object.keys(costName)) {
