@@ -30,7 +30,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Effect:
-    """A parameter with the gains of its levels, in the order of their values. `trials`: of the study, with it or not."""
+    """A parameter with the gains of its levels, in the order of their values. `trials`: of the whole study."""
 
     path: str
     levels: tuple[Level, ...]
