@@ -29,7 +29,7 @@ search: $(VENV)/.runtime
 	$(BIN)/python -m rag_opt.search outputs=$(OUTPUTS) $(ARGS)
 
 ui: $(VENV)/.runtime
-	$(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(OUTPUTS)/mlflow.db --port $(PORT)
+	$(BIN)/python -m rag_opt.track $(OUTPUTS) --ui --port $(PORT)
 
 check: style
 	$(BIN)/mypy -n 2

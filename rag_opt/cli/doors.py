@@ -46,7 +46,7 @@ DOORS = {
     "store": Door("store.__main__", "list | verify | evict", "list what is stored, verify it, or make room"),
     "parts": Door("parts.__main__", "[--markdown]", "list every part that a space can name, with its settings"),
     "card": Door("card", "MODEL [--golden] [--out FILE]", "print the card of an embedding model"),
-    "track": Door("track", "outputs/<study>", "deliver to MLflow what still waits"),
+    "track": Door("track", "outputs/<study> | outputs/ --ui", "deliver to MLflow what still waits; or open its page"),
 }
 
 

@@ -25,25 +25,28 @@ Examples:
   python -m rag_opt.start docs/
 
   python -m rag_opt.start docs/ --questions questions.jsonl --minutes 30
+
+  python -m rag_opt.start docs/ llm=openai_compatible llm.base_url=http://localhost:8000/v1 llm.model=mine
 """
 
 
 def start_command(
     documents: Annotated[Path, typer.Argument(help="A folder of documents, or one document.")],
-    questions: Annotated[
-        Path | None, typer.Option(help="Questions as JSON lines; without them some are made, by rule.")
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings of the search, as llm=openai_compatible space=answering.")
     ] = None,
+    questions: Annotated[Path | None, typer.Option(help="Questions as JSON lines; without them some are made.")] = None,
     minutes: Annotated[float, typer.Option(help="Time for all of it.")] = 10.0,
     outputs: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("outputs"),
 ) -> None:
     """Go from a folder of documents to a report and a bundle."""
-    print(start(documents, questions, minutes=minutes, outputs=outputs))
+    print(start(documents, questions, overrides or [], minutes=minutes, outputs=outputs))
 
 
 start_command.__doc__ = _EXAMPLES
 
 
-def start(documents: Path, questions: Path | None, *, minutes: float, outputs: Path) -> str:
+def start(documents: Path, questions: Path | None, overrides: Sequence[str], *, minutes: float, outputs: Path) -> str:
     """Make what is missing, search, report and export; return where it all is. Raises RagOptError."""
     started = time.monotonic()
     if not documents.exists():
@@ -54,23 +57,21 @@ def start(documents: Path, questions: Path | None, *, minutes: float, outputs: P
         raise BadInput(f"--minutes: is {minutes:g}; should be at least {_LEAST_MINUTES:g}")
     name = re.sub(r"[^\w-]+", "-", documents.resolve().stem).strip("-") or "documents"
     data = ["dataset=folder", f"dataset.documents={documents}", f"dataset.name={name}", "dataset.on_error=skip"]
-    where = f"outputs={outputs}"
+    data = [*data, f"outputs={outputs}", *overrides]
     asked = questions or outputs / f"{name}-questions.jsonl"
     if questions is None and asked.exists():
         print(f"questions {asked} of an earlier start are taken again")
     elif questions is None:
-        print("questions there are none, so some are made of the documents by rule: rough, look at them afterwards")
+        print("questions there are none, so some are made of the documents: look at them afterwards")
         asked.parent.mkdir(parents=True, exist_ok=True)
-        _run(
-            "questions",
-            "make",
-            *data,
-            f"questions.out={asked}",
-            f"questions.count={_COUNT}",
-            "questions.by=rule",
-            where,
-        )
-    data = [*data, f"dataset.questions={asked}", f"study.name={name}", where]
+        try:
+            _run("questions", "make", *data, f"questions.out={asked}", f"questions.count={_COUNT}")
+        except RagOptError:
+            raise RagOptError(
+                "no questions could be made of these documents by rule; give some by --questions, or a language model "
+                "that writes them: llm=openai_compatible llm.base_url=…"
+            ) from None
+    data = [*data, f"dataset.questions={asked}", f"study.name={name}"]
     _run("estimate", *data, f"budget.minutes={minutes:g}")
     left = minutes - (time.monotonic() - started) / 60
     _run("search", *data, f"budget.minutes={max(left * (1 - _SHARE_OF_EXPORT), 1.0):.1f}")
@@ -81,7 +82,7 @@ def start(documents: Path, questions: Path | None, *, minutes: float, outputs: P
         f"\ndone in {took:.1f} minutes",
         f"report    {outputs / name / 'report.html'}",
         f"bundle    {bundle}",
-        f"questions {asked}" + ("" if questions is not None else ": made by rule; better ones make a better choice"),
+        f"questions {asked}" + ("" if questions is not None else ": made; better ones make a better choice"),
     ]
     return "\n".join(lines)
 

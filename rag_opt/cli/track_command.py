@@ -16,12 +16,20 @@ from rag_opt.study.folder import StudyFolder
 
 
 def track_command(
-    study: Annotated[Path, typer.Argument(help="The study's folder.")],
+    study: Annotated[Path, typer.Argument(help="The study's folder; with --ui the folder of all studies.")],
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on until standard input closes (used by the search).")
     ] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Start MLflow's page and open the trials of the newest study.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of the page.")] = 5000,
 ) -> None:
-    """Deliver to MLflow what still waits, each run once."""
+    """Deliver to MLflow what still waits, each run once; or open its page."""
+    if ui:
+        from rag_opt.cli.mlflow_page import serve_mlflow
+
+        raise typer.Exit(serve_mlflow(study, port))
     folder = StudyFolder(study)
     if not (folder.path / "study.json").exists():
         raise BadInput(f"{folder.path} is not a study's folder (no study.json)")

@@ -16,6 +16,7 @@ from rag_opt.study.space.space import Space
 
 _FEW, _SHARE = 2, 0.02  # questions: what concerns fewer is no advice
 _MOST = 6
+_LARGE_GAIN = 0.15  # a smallest gain above it: whatever is found, these questions cannot tell
 _SURE_EDGE = 0.0  # of the lower end of the gain of a level at the edge
 
 
@@ -36,7 +37,8 @@ class Findings:
     `rows` of the winner with the outcome of each; `found_by_any`: by question id whether any trial's list has all of
     its evidence. `interval_width`: of the gain, None where there is none to tell. `truncated`: chunks of the winner
     that are longer than its model reads, `chunks` of all, `reads_tokens` how much it reads.
-    `languages`: of its model, and that of the documents. `held_out`: questions of the interval.
+    `languages`: of its model, and that of the documents. `held_out`: questions of the interval; `smallest_gain` that
+    so many can show, None where it is not known.
     """
 
     spec: SpecDict
@@ -49,6 +51,7 @@ class Findings:
     interval_width: float | None = None
     undecided: bool = False
     held_out: int = 0
+    smallest_gain: float | None = None
     truncated: int = 0
     reads_tokens: int | None = None
     model_languages: Sequence[str] = ()
@@ -296,7 +299,13 @@ def _further(numbers: Sequence[float], *, at_top: bool) -> float | None:
 
 
 def _of_interval(findings: Findings) -> Iterator[Advice]:
-    width = findings.interval_width
+    width, smallest = findings.interval_width, findings.smallest_gain
+    if smallest is not None and smallest > _LARGE_GAIN and findings.held_out:
+        shown = "no gain at all" if smallest == float("inf") else f"no gain below {smallest * 100:.0f} points"
+        text = f"{findings.held_out} held-out questions can show {shown}: {3 * findings.held_out} more would halve that"
+        override = "python -m rag_opt.questions make"
+        yield Advice("too few questions", text, override, min(smallest, 1.0) / 2)
+        return
     if width is None or not findings.undecided or not findings.held_out:
         return
     more = 3 * findings.held_out

@@ -11,6 +11,7 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadInput, BadStudy, list_names
 from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.evaluation.detectable_gain import HIGH_CORRELATION, smallest_gain
 from rag_opt.evaluation.growth import FACTORS, Growth, describe_growth, fit_growth
 from rag_opt.evaluation.intervals import paired_gain
 from rag_opt.evaluation.outcomes import Outcome, find_outcome
@@ -182,6 +183,7 @@ class Contents:
             interval_width=result.gain.high - result.gain.low if result is not None and finite else None,
             undecided=result is not None and result.verdict == "undecided",
             held_out=result.questions if result is not None and result.on_held_out else 0,
+            smallest_gain=self._smallest_gain(rows),
             truncated=trial.truncated_chunks,
             reads_tokens=model.get("reads_tokens"),
             model_languages=model.get("languages", ()),
@@ -190,6 +192,14 @@ class Contents:
             smallest_model=smallest,
         )
         return derive_advice(findings)
+
+    def _smallest_gain(self, rows: Sequence[PlainMapping]) -> float | None:
+        """Return the smallest gain that the held-out questions can show between pipelines that are much alike."""
+        known: Mapping[str, str] = self.facts.get("units", {})
+        units = [known.get(str(row["question_id"]), str(row["question_id"])) for row in rows if row["held_out"]]
+        if self.result is None or not units:
+            return None
+        return smallest_gain(units, correlation=HIGH_CORRELATION, finalists=max(self.result.finalists, 1))
 
     def best_by_model(self) -> dict[str, Trial]:
         """Return by embedding model the best trial that uses it."""
