@@ -43,7 +43,9 @@ DOORS = {
         "make questions for documents that have none, or label their evidence",
         composes=True,
     ),
-    "store": Door("store.__main__", "list | verify | evict", "list what is stored, verify it, or make room"),
+    "store": Door(
+        "store.__main__", "list | verify | evict | forget", "list what is stored, verify it, make room, or forget"
+    ),
     "parts": Door("parts.__main__", "[--markdown]", "list every part that a space can name, with its settings"),
     "card": Door("card", "MODEL [--golden] [--out FILE]", "print the card of an embedding model"),
     "track": Door("track", "outputs/<study> | outputs/ --ui", "deliver to MLflow what still waits; or open its page"),

@@ -55,6 +55,27 @@ def evict_command(
     print(f"{_mb(before)} -> {_mb(upkeep.total_bytes(root))}")
 
 
+@app.command("forget")
+def forget_command(
+    context: typer.Context,
+    study: Annotated[Path | None, typer.Option(help="A study's folder, deleted with its runs and traces.")] = None,
+    document: Annotated[str | None, typer.Option(help="Name of a document whose text is to be nowhere.")] = None,
+    store: StoreFolder | None = None,
+) -> None:
+    """Delete a study for good, or everything stored that may hold the text of a document."""
+    from rag_opt.cli.forgetting import forget_document, forget_study
+
+    if (study is None) == (document is None):
+        raise BadStore("forget: give either --study or --document")
+    if study is not None:
+        done = forget_study(study)
+    else:
+        root = _folder(context, store)
+        done = forget_document(str(document), store=root, outputs=root.parent)
+    for line in done:
+        print(line)
+
+
 def _folder(context: typer.Context, given: Path | None) -> Path:
     """Return the store's folder: given behind the command, or before it."""
     root: Path = given or context.obj

@@ -129,6 +129,15 @@ def evict(root: Path, *, to_bytes: int) -> list[str]:
     return removed
 
 
+def empty(root: Path) -> int:
+    """Remove everything from the store, also what was paid for, and return its bytes. Raises BadStore while in use."""
+    _refuse_in_use(root)
+    size = total_bytes(root)
+    for path in root.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return size
+
+
 def _evict_rows(root: Path, table: Entry, to_bytes: int) -> list[str]:
     """Remove a table's oldest rows until the store is small enough or the table is empty."""
     left = table

@@ -174,3 +174,38 @@ def test_the_page_works_in_a_browser_without_any_request(reported: Path) -> None
             assert page.locator(f"#chart-{chart} svg").count() > 0, chart
         browser.close()
     assert not errors and all(url.startswith(("file:", "blob:", "data:")) for url in requests)
+
+
+@pytest.mark.filterwarnings(  # MLflow's own
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore::FutureWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+def test_a_study_and_a_document_are_forgotten(command: Command, tiny: list[str], workplace: Path) -> None:
+    import mlflow
+
+    where = ["outputs=forgotten", "study.name=gone"]
+    done = command("search", *tiny[:-1], *where, "study.trials=4", MLFLOW_TRACKING_URI="")
+    assert done.returncode == 0, done.stderr
+    outputs = workplace / "forgotten"
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{outputs}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None and len(client.search_runs([experiment.experiment_id])) > 4
+    assert client.search_traces(locations=[experiment.experiment_id], max_results=5)
+
+    document = command("store", "forget", "--document", "bees.md", "--store", "forgotten/store")
+    assert document.returncode == 0, document.stderr
+    assert "gone holds answers and passages of bees.md" in " ".join(document.stdout.split())
+    left = b"".join(path.read_bytes() for path in (outputs / "store").rglob("*") if path.is_file())
+    assert b"waggle" not in left
+
+    study = command("store", "forget", "--study", "forgotten/gone", "--store", "forgotten/store")
+    assert study.returncode == 0, study.stderr
+    assert not (outputs / "gone").exists()
+    assert not client.search_runs([experiment.experiment_id], run_view_type=3)  # of any stage
+    assert not client.search_traces(locations=[experiment.experiment_id], max_results=5)
+    again = client.get_experiment_by_name("tiny")
+    assert again is not None and not [tag for tag in again.tags if "sharedViewState" in tag]
+    texts = [p for p in outputs.rglob("*") if p.is_file() and b"waggle" in p.read_bytes()]
+    assert not texts
