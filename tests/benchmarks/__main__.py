@@ -68,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "chunkers": reading.compare_chunkers,
     "growth": growing.measure,
     "report": reporting.measure,
+    "mlflow_page": reporting.open_mlflow,
     "advice": advising.measure,
 }
 

@@ -13,17 +13,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rag_opt.report.contents import open_contents
 from rag_opt.report.page import MOST_BYTES, PAGE, render_page
 from rag_opt.setup.builtins import load_built_in
-from rag_opt.study.folder import StudyFolder
+from rag_opt.study.folder import StudyFolder, write_json
 from rag_opt.study.space.composed import read_space
 from rag_opt.study.trials import TrialLog, load_trials
 
-_TRIALS, _QUESTIONS = 300, 1000
+_TRIALS, _QUESTIONS, _CHILDREN, _PORT = 300, 1000, 200, 5123
 _STATUS_TARGET, _PAINT_TARGET = "under 2 s", "at most 2 s"
 
 
@@ -93,19 +94,19 @@ def _look(page: Path) -> str | None:
     return f"{len(outside)} requests, {len(errors)} errors, painted after {paint:.2f} s, all drawn after {drawn:.1f} s"
 
 
-def _multiply(usual: Path, large: Path) -> Path:
-    """Make a study of 300 trials and 1,000 search questions of a smaller one: the same rows under other ids."""
+def _multiply(usual: Path, large: Path, *, trials: int = _TRIALS) -> Path:
+    """Make a study of many trials and 1,000 search questions of a smaller one: the same rows under other ids."""
     for name in ("study.json", "result.json"):
         large.mkdir(parents=True, exist_ok=True)
         shutil.copy(usual / name, large / name)
     folder = StudyFolder(large)
     settings = folder.settings()
-    trials = load_trials(StudyFolder(usual).database, settings["name"])
+    known = load_trials(StudyFolder(usual).database, settings["name"])
     space = read_space(settings["settings"]["composed"])
     log = TrialLog(folder.database, settings["name"], space, directions=["maximize"])
-    generator, complete = random.Random(1), [trial for trial in trials if trial.value is not None]
-    for number in range(_TRIALS):
-        trial = trials[number] if number < len(trials) else generator.choice(complete)
+    generator, complete = random.Random(1), [trial for trial in known if trial.value is not None]
+    for number in range(trials):
+        trial = known[number] if number < len(known) else generator.choice(complete)
         if trial.value is not None:
             _tile(usual / "rows" / f"{trial.number:04d}.parquet", large / "rows" / f"{number:04d}.parquet")
         log.commit(dataclasses.replace(trial, number=number), None)
@@ -121,3 +122,68 @@ def _tile(source: Path, target: Path) -> None:
     ids = pa.array([f"q{number}" for number in range(_QUESTIONS)])
     tiled = tiled.set_column(tiled.schema.get_field_index("question_id"), "question_id", ids)
     pq.write_table(tiled.replace_schema_metadata({}), target)
+
+
+def open_mlflow() -> list[tuple[str, str, str]]:
+    """Return how long 200 trials take to be written to MLflow, and its table and charts of them to open."""
+    from rag_opt.tracking.outbox import Outbox
+    from rag_opt.tracking.views import VIEWS
+    from rag_opt.tracking.worker import Delivery
+
+    load_built_in(["objectives"])
+    with tempfile.TemporaryDirectory() as place:
+        outputs = Path(place) / "outputs"
+        command = [sys.executable, "-m", "rag_opt.search", "study.name=usual", f"outputs={outputs}", "study.trials=12"]
+        subprocess.run(command, check=True, capture_output=True)
+        large = _multiply(outputs / "usual", outputs / "large", trials=_CHILDREN)
+        known = StudyFolder(large).settings()
+        write_json(large / "study.json", {**known, "uid": "large"})  # a study of its own
+        outbox = Outbox(StudyFolder(large))
+        for trial in load_trials(StudyFolder(large).database, known["name"]):
+            outbox.trial_finished(trial, 0)
+        started = time.perf_counter()
+        Delivery(StudyFolder(large)).deliver_waiting()
+        written = time.perf_counter() - started
+        opened = _open_views(outputs, orjson.loads((large / VIEWS).read_bytes()))
+    told = "; ".join(f"{name} {seconds:.1f} s" for name, seconds in opened.items()) or "no Chromium"
+    return [
+        (f"MLflow: {_CHILDREN} trials written", f"{written:.1f} s", ""),
+        (f"MLflow: {_CHILDREN} trials open", told, "table and charts within 5 s"),
+    ]
+
+
+def _open_views(outputs: Path, views: dict[str, str]) -> dict[str, float]:
+    """Return by view the seconds until a browser shows its runs; the page was loaded once before."""
+    import httpx
+    from playwright.sync_api import sync_playwright
+
+    base = f"http://127.0.0.1:{_PORT}"
+    database = f"sqlite:///{outputs / 'mlflow.db'}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", database, "--port", str(_PORT)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        for _ in range(120):
+            try:
+                if httpx.get(f"{base}/health", timeout=2).is_success:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        opened = {}
+        with sync_playwright() as engine:
+            browser = engine.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            tab = browser.new_context(viewport={"width": 1500, "height": 900}).new_page()
+            for name, shown in (
+                ("table", "text=/^t0\\d+ /"),
+                ("table", "text=/^t0\\d+ /"),
+                ("charts", ".js-plotly-plot"),
+            ):
+                tab.goto("about:blank")
+                started = time.perf_counter()
+                tab.goto(f"{base}/{views[name]}")
+                tab.wait_for_selector(shown, timeout=60_000)
+                opened[name] = time.perf_counter() - started
+            browser.close()
+        server.terminate()
+    return opened
