@@ -17,11 +17,11 @@ def main() -> None:
     compose_and_run(search)
 
 
-def search(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
-    """Search with a composed config."""
+def search(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> Path:
+    """Search with a composed config, and return the study's folder."""
     from rag_opt.cli.search_session import search_command  # imported after `--help` was answered
 
-    search_command(composed, conf_folders, name_suffix)
+    return search_command(composed, conf_folders, name_suffix)
 
 
 if __name__ == "__main__":

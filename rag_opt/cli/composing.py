@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from rag_opt.cli.doors import DOORS, describe_examples
 from rag_opt.cli.override_errors import describe_merged_slots, refuse_unreadable
 from rag_opt.cli.signals import Stopped, describe_stop, stop_at_once
 from rag_opt.core.digests import digest
@@ -25,7 +26,7 @@ from rag_opt.core.yaml_files import explain_yaml_error
 if TYPE_CHECKING:
     from rag_opt.core.strict import PlainDict  # Pydantic is loaded after Ctrl-C is handled
 
-Main: TypeAlias = "Callable[[PlainDict, list[Path], str], None]"
+Main: TypeAlias = "Callable[[PlainDict, list[Path], str], Path | None]"
 
 
 def conf_folder() -> Path:
@@ -58,7 +59,7 @@ def compose_and_run(main: Main) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    caught: list[Exception] = []
+    caught, studies = list[Exception](), list[Path]()
 
     @functools.wraps(main)
     def composed(cfg: Any) -> None:
@@ -75,23 +76,22 @@ def compose_and_run(main: Main) -> None:
         if caught:  # an earlier job of a multirun
             return
         try:
-            main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+            study = main({str(key): value for key, value in plain.items()}, sources[::-1], suffix)
+            studies.extend([study] if study is not None else [])
         except Exception as error:  # Hydra would print every override, whatever stands in it
             caught.append(error)
 
     sys.argv[1:] = flags_first(sys.argv[1:])
     config_dirs = _config_dirs(sys.argv[1:])
     if {"--help", "-h"} & set(sys.argv[1:]):
-        from rag_opt.cli.settings_reference import help_text
-
-        command = main.__name__
-        print(help_text(command, [conf_folder(), *config_dirs]))
+        _print_help(main.__name__, config_dirs)
         return
     try:
         refuse_unreadable(sys.argv[1:], config_dirs, ours=conf_folder())
         hydra.main(config_path=str(conf_folder()), config_name="search", version_base="1.3")(composed)()
         for error in caught:
             raise error
+        _print_studies(studies)
     except (HydraException, OmegaConfBaseException) as error:
         fail(BadInput(_explained(error, sys.argv[1:], config_dirs)))
     except yaml.YAMLError as error:
@@ -104,6 +104,22 @@ def compose_and_run(main: Main) -> None:
         if told is None:
             raise
         fail(told)
+
+
+def _print_help(command: str, config_dirs: Sequence[Path]) -> None:
+    from rag_opt.cli.settings_reference import help_text
+
+    print(help_text(command, [conf_folder(), *config_dirs]))
+    if command in DOORS:
+        print(f"\n{describe_examples(command)}")
+
+
+def _print_studies(studies: Sequence[Path]) -> None:
+    """Print what the studies of a multirun came to."""
+    if len(studies) > 1:
+        from rag_opt.cli.multirun_summary import describe_studies
+
+        print(describe_studies(studies))
 
 
 def flags_first(arguments: list[str]) -> list[str]:

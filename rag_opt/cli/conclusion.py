@@ -63,6 +63,15 @@ def print_addresses(prepared: Prepared, console: Console) -> None:
         console.print(f"{name:<20} {address}", soft_wrap=True)
 
 
+def _prompts(prepared: Prepared) -> dict[str, dict[str, str]]:
+    """Return the prompts that pipelines of the space may answer with, by name."""
+    search = prepared.search
+    domains = [kinds["prompt"] for kinds in search.space.tree.get("generator", {}).values() if "prompt" in kinds]
+    names = sorted({str(value) for domain in domains if isinstance(domain, Choice) for value in domain})
+    prompts = {name: search.builder.prompts.read(name) for name in names}
+    return {name: {"system": prompt.system, "user": prompt.user} for name, prompt in prompts.items()}
+
+
 def facts_for_the_report(prepared: Prepared) -> PlainDict:
     """Return what the report says of the inputs beside the settings, so that it needs the study's folder alone."""
     search, dataset, parts = prepared.search, prepared.dataset, prepared.split
@@ -82,6 +91,7 @@ def facts_for_the_report(prepared: Prepared) -> PlainDict:
         "direction": search.objective_set.optimised.direction,
         "against": [one.kind for one in search.objective_set.against],
         "trials": search.trials,
+        "prompts": _prompts(prepared),
         "models": {
             name: {
                 "id": card.id,

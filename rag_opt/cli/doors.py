@@ -14,29 +14,70 @@ from rag_opt.core.faults import explain_fault
 class Door(NamedTuple):
     """One command: its module below `rag_opt`, what may follow its name, and what it does.
 
-    `composes`: its arguments are Hydra's (`key=value`) and are passed on unread.
+    `composes`: its arguments are Hydra's (`key=value`) and are passed on unread. `examples`: what may follow its name.
     """
 
     module: str
     arguments: str
     summary: str
     composes: bool = False
+    examples: tuple[str, ...] = ()
 
 
 DOORS = {
-    "start": Door("start", "docs/ [--minutes 10]", "from a folder of documents to a report and a bundle"),
-    "search": Door("search", "key=value …", "find the best pipeline; the same command resumes", composes=True),
+    "start": Door(
+        "start",
+        "docs/ [--minutes 10]",
+        "from a folder of documents to a report and a bundle",
+        examples=(
+            "docs/",
+            "docs/ --questions questions.jsonl --minutes 30",
+            "docs/ llm=openai_compatible llm.model=mine",
+        ),
+    ),
+    "search": Door(
+        "search",
+        "key=value …",
+        "find the best pipeline; the same command resumes",
+        composes=True,
+        examples=(
+            "dataset=folder dataset.documents=docs/ dataset.questions=questions.jsonl",
+            "space=wide study.trials=100 study.name=wide",
+            "only.chunker=[recursive] space.retriever.rrf.top_k=5..20",
+            "-m study.seed=1,2,3",
+        ),
+    ),
     "check": Door(
         "check",
         "[--judge FILE] key=value …",
         "list what a search would refuse, and the machine; or compare a judge with labels",
         composes=True,
+        examples=("dataset=folder dataset.documents=docs/ dataset.questions=questions.jsonl",),
     ),
-    "estimate": Door("estimate", "key=value …", "forecast what a search would build, cost and show", composes=True),
+    "estimate": Door(
+        "estimate",
+        "key=value …",
+        "forecast what a search would build, cost and show",
+        composes=True,
+        examples=("dataset=folder dataset.documents=docs/ dataset.questions=questions.jsonl space=wide",),
+    ),
     "report": Door(
-        "report.__main__", "outputs/<study> [--status]", "say what a study came to, and write its page; or steer it"
+        "report.__main__",
+        "outputs/<study> [--status]",
+        "say what a study came to, and write its page; or steer it",
+        examples=(
+            "outputs/mystudy",
+            "outputs/mystudy --compare 12 37",
+            "outputs/mystudy --status",
+            "outputs/mystudy --finish",
+        ),
     ),
-    "export": Door("export", "outputs/<study> --out bundle/", "write the winner as a bundle that answers on its own"),
+    "export": Door(
+        "export",
+        "outputs/<study> --out bundle/",
+        "write the winner as a bundle that answers on its own",
+        examples=("outputs/mystudy --out bundle/", "outputs/mystudy --out bundle/ --trial 0"),
+    ),
     "questions": Door(
         "questions",
         "make | label  key=value …",
@@ -44,11 +85,35 @@ DOORS = {
         composes=True,
     ),
     "store": Door(
-        "store.__main__", "list | verify | evict | forget", "list what is stored, verify it, make room, or forget"
+        "store.__main__",
+        "list | verify | evict | forget",
+        "list what is stored, verify it, make room, or forget",
+        examples=(
+            "list",
+            "verify",
+            "evict --to 2GB",
+            "forget --study outputs/mystudy",
+            "forget --document handbook.pdf",
+        ),
     ),
-    "parts": Door("parts.__main__", "[--markdown]", "list every part that a space can name, with its settings"),
-    "card": Door("card", "MODEL [--golden] [--out FILE]", "print the card of an embedding model"),
-    "track": Door("track", "outputs/<study> | outputs/ --ui", "deliver to MLflow what still waits; or open its page"),
+    "parts": Door(
+        "parts.__main__",
+        "[--markdown]",
+        "list every part that a space can name, with its settings",
+        examples=("chunker", "retriever reranker"),
+    ),
+    "card": Door(
+        "card",
+        "MODEL [--golden] [--out FILE]",
+        "print the card of an embedding model",
+        examples=("minilm", "org/model --golden --out conf/embedder/mine.yaml"),
+    ),
+    "track": Door(
+        "track",
+        "outputs/<study> | outputs/ --ui",
+        "deliver to MLflow what still waits; or open its page",
+        examples=("outputs/mystudy", "outputs/ --ui"),
+    ),
 }
 
 
@@ -64,6 +129,12 @@ def new_app(help_text: str) -> typer.Typer:
     )
 
 
+def describe_examples(name: str) -> str:
+    """Return the examples of a command, a paragraph each, as typer and a terminal show them."""
+    lines = [f"  python -m rag_opt.{name} {example}" for example in DOORS[name].examples]
+    return "\n\n".join(["Examples:", *lines]) if lines else ""
+
+
 def run_app(app: typer.Typer, name: str) -> NoReturn:
     """Run an application as `python -m rag_opt.<name>` and leave with its exit code; a RagOptError leaves with 2."""
     exit_with(lambda: app(prog_name=f"python -m rag_opt.{name}"))
@@ -72,7 +143,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
 def run_command(command: Callable[..., object], name: str) -> NoReturn:
     """Run one function as `python -m rag_opt.<name>`; its parameters are the options."""
     app = new_app(str(command.__doc__))
-    app.command()(command)
+    app.command(epilog=describe_examples(name))(command)
     run_app(app, name)
 
 

@@ -16,19 +16,6 @@ from rag_opt.core.strict import PlainDict
 if TYPE_CHECKING:
     from rag_opt.report.contents import Contents, Text
 
-_EXAMPLES = """Say what a study came to, and write outputs/<study>/report.html, which opens offline.
-
-Examples:
-
-  python -m rag_opt.report outputs/mystudy
-
-  python -m rag_opt.report outputs/mystudy --compare 12 37
-
-  python -m rag_opt.report outputs/mystudy --status      while the search runs, from a second terminal
-
-  python -m rag_opt.report outputs/mystudy --finish      end it now, with finalists and a winner
-"""
-
 
 def report_command(
     study: Annotated[Path, typer.Argument(help="The study's folder.")],
@@ -61,9 +48,6 @@ def report_command(
     if not status:
         name = f"compare-{compare[0]}-{compare[1]}.html" if compare else PAGE
         print(f"page      {write_page(contents, study / name, find_text(study))}")
-
-
-report_command.__doc__ = _EXAMPLES
 
 
 def ask_search(study: Path, word: str) -> str:

@@ -39,8 +39,8 @@ from rag_opt.tracking.outbox import Outbox, TrackingWorker
 _LEAST_MB = 5  # databases and one index
 
 
-def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> None:
-    """Search as the terminal asks.
+def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: str) -> Path:
+    """Search as the terminal asks, and return the study's folder.
 
     Exits with 2 for input that cannot be used, 1 without a winner, 130 or 143 when stopped.
     """
@@ -69,6 +69,7 @@ def search_command(composed: PlainDict, conf_folders: list[Path], name_suffix: s
         fail(error)
     if result is None:
         sys.exit(1)
+    return prepared.search.folder.path
 
 
 def run_session(
@@ -127,6 +128,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
         guards=search.guards,
     )
     log.keep_binding(search.folder.binding)
+    log.name_objectives([one.kind for one in search.objective_set.compared])
     outbox = Outbox(search.folder, enabled=tracking.enabled)
     outbox.restore(log.trials, search.folder.path / "delivered")
     search.builder.budget_tracker.open(search.folder.spending_database)

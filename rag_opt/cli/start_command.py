@@ -18,16 +18,6 @@ from rag_opt.core.errors import BadInput, RagOptError
 _COUNT = 80  # questions that are made where there are none
 _LEAST_MINUTES = 2.0
 _SHARE_OF_EXPORT = 0.25  # of the time, kept for the bundle and its check
-_EXAMPLES = """Go from a folder of documents to a report and a bundle. Nothing is asked; every command is printed.
-
-Examples:
-
-  python -m rag_opt.start docs/
-
-  python -m rag_opt.start docs/ --questions questions.jsonl --minutes 30
-
-  python -m rag_opt.start docs/ llm=openai_compatible llm.base_url=http://localhost:8000/v1 llm.model=mine
-"""
 
 
 def start_command(
@@ -41,9 +31,6 @@ def start_command(
 ) -> None:
     """Go from a folder of documents to a report and a bundle."""
     print(start(documents, questions, overrides or [], minutes=minutes, outputs=outputs))
-
-
-start_command.__doc__ = _EXAMPLES
 
 
 def start(documents: Path, questions: Path | None, overrides: Sequence[str], *, minutes: float, outputs: Path) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +225,13 @@ class TrialLog:
         """Keep a copy of what the study is bound to, for the day that `study.json` is lost."""
         if self._disk.user_attrs.get(_BINDING) != binding:
             self._disk.set_user_attr(_BINDING, binding)
+
+    def name_objectives(self, names: Sequence[str]) -> None:
+        """Name the objectives, as optuna-dashboard shows them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self._disk.metric_names != list(names):
+                self._disk.set_metric_names(list(names))
 
     def commit(self, trial: Trial, proposed: optuna.Trial | None) -> None:
         """Write a finished trial, and tell the open Optuna trial that it was proposed as, if there is one."""

@@ -23,6 +23,7 @@ from rag_opt.tracking.database import ensure_database
 from rag_opt.tracking.evaluation_runs import EvaluationRuns
 from rag_opt.tracking.names import legal_metrics, legal_name
 from rag_opt.tracking.places import allowed_content, is_local, tracking_uri
+from rag_opt.tracking.prompts import register_prompt
 from rag_opt.tracking.run_contents import (
     HOW_TO_READ,
     Progress,
@@ -233,6 +234,8 @@ class MlflowStudy:
             self._client.set_experiment_tag(self._experiment, "mlflow.note.content", f"{note}\n\n{links}")
             self._artifact(self.parent, "result.json", result)
             self._artifact(self.parent, "winner.json", result["spec"])
+            prompts = self._settings.get("report", {}).get("prompts", {})
+            register_prompt(self._client, self.parent, self._folder.name, result["spec"], prompts)
         self._log_report()
         self._client.set_terminated(self.parent, status=status)
 

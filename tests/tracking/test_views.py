@@ -13,6 +13,7 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.trials import Trial
 from rag_opt.tracking.places import tracking_uri
+from rag_opt.tracking.prompts import register_prompt
 from rag_opt.tracking.run_contents import Progress
 from rag_opt.tracking.views import TAG, VIEWS
 from rag_opt.tracking.worker import Delivery
@@ -63,6 +64,22 @@ def test_a_study_has_its_views_its_data_and_how_far_it_got(
     (used,) = parent.inputs.dataset_inputs
     assert used.dataset.name == "tiny" and orjson.loads(used.dataset.profile) == {"documents": 4}
     assert "report.html" in [one.path for one in client.list_artifacts(parent.info.run_id)]
+
+
+@pytest.mark.usefixtures("with_database")
+def test_the_prompt_of_a_winner_is_registered_and_linked(tmp_path: Path) -> None:
+    import mlflow
+
+    uri = tracking_uri({}, tmp_path / "outputs")
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    run = client.create_run(client.create_experiment("prompts"))
+    spec = {"generator": {"llm": {"prompt": "concise"}}}
+    prompts = {"concise": {"system": "Be brief.", "user": "{passages} {question}"}}
+    register_prompt(client, run.info.run_id, "mine", spec, prompts)
+    register_prompt(client, run.info.run_id, "mine", {"generator": {"extractive": {}}}, prompts)
+    (version,) = client.search_prompt_versions("rag_opt-mine-concise")
+    assert version.template[1] == {"role": "user", "content": "{{ passages }} {{ question }}"}
+    assert "rag_opt-mine-concise" in client.get_run(run.info.run_id).data.tags.get("mlflow.linkedPrompts", "")
 
 
 def test_progress_counts_what_may_win() -> None:
