@@ -140,6 +140,7 @@ def test_multirun_gives_every_job_its_own_study(finished: Path, command: Command
     assert done.returncode == 0, done.stderr
     names = {path.name for path in finished.parent.iterdir() if path.name.startswith("tiny-")}
     assert len(names) == 2 and all("study.seed=" in name for name in names), names
+    assert "2 studies" in done.stdout and "different winners" in done.stdout
 
 
 def test_an_exhausted_space_ends_the_search(finished: Path, command: Command, tiny: list[str]) -> None:
