@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +23,7 @@ def export_command(
 
 def export(study: Path, out: Path, *, trial: int | None = None) -> str:
     """Write and check a bundle, and return in words what was done. Raises RagOptError; leaves nothing half-written."""
-    from rag_opt.cli.composing import conf_folder
+    from rag_opt.cli.stored_config import stored_config
     from rag_opt.pipeline.spec import PipelineSpec
     from rag_opt.production.bundle_files import load_bundle, write_bundle
     from rag_opt.production.parity import find_differences
@@ -43,12 +42,7 @@ def export(study: Path, out: Path, *, trial: int | None = None) -> str:
         raise BadBundle(
             f"trial {number} of {study} is {chosen.state if chosen else 'not there'}; only COMPLETE ones export"
         )
-    composed: PlainDict = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
-    composed["tracking"] = {"enabled": False}
-    composed["study"] = {**composed["study"], "name": folder.name}  # wherever it was moved to
-    folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
-    place = Path(bound["settings"].get("cwd", "."))
-    with contextlib.chdir(place if place.is_dir() else "."):
+    with stored_config(folder) as (composed, folders):
         prepared = prepare(composed, conf_folders=folders)
     changed = [what for what, value in prepared.digests.items() if bound["digests"].get(what) != value]
     if changed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rag_opt.core.errors import BadInput, RagOptError
-from rag_opt.core.strict import PlainDict
 
 if TYPE_CHECKING:
     from rag_opt.report.contents import Contents, Text
@@ -94,25 +92,18 @@ def print_status(contents: Contents, *, advise: bool = False) -> None:
 
 def find_text(study: Path) -> Text | None:
     """Return what gives the texts of a study's documents; None where they are not there any more, or have changed."""
-    from rag_opt.cli.composing import conf_folder
+    from rag_opt.cli.stored_config import stored_config
     from rag_opt.report.writing import text_of
     from rag_opt.setup.inputs import read_inputs
     from rag_opt.study.folder import StudyFolder
 
     folder = StudyFolder(study.resolve())
-    bound = folder.settings()
-    composed: PlainDict = {**bound["settings"]["composed"], "outputs": str(folder.path.parent)}
-    composed["tracking"] = {"enabled": False}
-    folders = [Path(name) for name in bound["settings"].get("conf_folders", [])] or [conf_folder()]
-    place = Path(bound["settings"].get("cwd", "."))
     try:
-        with contextlib.chdir(place if place.is_dir() else "."):
+        with stored_config(folder) as (composed, folders):
             readings = read_inputs(composed, folders).readings
     except (RagOptError, OSError):
         return None
-    if readings.digest != bound["digests"].get("corpus"):
-        return None
-    return text_of(readings)
+    return text_of(readings) if readings.digest == folder.settings()["digests"].get("corpus") else None
 
 
 def write_table(contents: Contents, path: Path) -> None:

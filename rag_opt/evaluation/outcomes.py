@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from rag_opt.core.strict import PlainMapping
 
@@ -19,18 +19,7 @@ Outcome = Literal[
     "answered though unanswerable",
     "not scored",
 ]
-OUTCOMES: tuple[Outcome, ...] = (
-    "good",
-    "evidence lost by the reader",
-    "evidence cut apart",
-    "evidence not retrieved",
-    "evidence ranked too low",
-    "evidence cut by the budget",
-    "refused wrongly",
-    "answered wrongly",
-    "answered though unanswerable",
-    "not scored",
-)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 MEANINGS: Mapping[Outcome, str] = {
     "good": "the value is 0.9 or more, or 0.5 or more with the evidence in the context; refused, where it should be",
     "evidence lost by the reader": "it stands in the file, and not in what the reader made of it",
