@@ -58,7 +58,7 @@ class EvaluationRuns:
             "rag_opt.study": self.folder.name,
             "rag_opt.role": "evaluation",
         }
-        name = f"{role} {short_name(trial)}"
+        name = f"{role} {short_name(trial).rpartition(' · ')[0]}"  # its value there is of the search questions
         run_id = str(self.client.create_run(self.experiment, tags=tags, run_name=name).info.run_id)
         passage = find_passage(self.folder.load_passages(), trial) if texts else _no_text
         started, _ = trial_times(trial)
