@@ -157,17 +157,14 @@ class LiveDisplay:
         words = f"{self._done}/{self._total} pipelines"
         if self._seconds and left > 0:
             words += f", about {_clock(left * statistics.median(self._seconds))} left"
-        self._progress.update(self._bar, completed=self._done, left=words)
-        best = "none yet" if self._best is None else f"{self._best.value:.4f}  {self._describe(self._best.spec)}"
-        lines = [
-            Text(f"best   {best}", style="bold green"),
-            Text(f"now    {self._now}"),
-            Text(f"       {self._embedding}"),
-        ]
         spent = self._budget_tracker.total
         if spent.calls:
-            lines.append(Text(f"models {describe_usage(spent, self._budget_tracker.budget)}", style="cyan"))
-        return Group(Text(), self._progress, *lines)
+            words += f"; models: {describe_usage(spent, self._budget_tracker.budget)}"
+        self._progress.update(self._bar, completed=self._done, left=words)
+        best = "none yet" if self._best is None else f"{self._best.value:.4f}  {self._describe(self._best.spec)}"
+        now = f"{self._now}; {self._embedding}" if self._embedding else self._now
+        lines = [Text(f"best   {best}", style="bold green"), Text(f"now    {now}")]
+        return Group(Text(), self._progress, *(Text(line.plain, style=line.style, no_wrap=True) for line in lines))
 
     def _refresh(self) -> None:
         if self._live is not None:

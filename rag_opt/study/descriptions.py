@@ -25,6 +25,8 @@ def describe(spec: SpecDict, searched: Collection[str] | None = None) -> str:
             shown = {name: value for name, value in settings.items() if f"{slot}.{kind}.{name}" in searched}
             if (slot not in searched and not shown) or kind == "none":
                 continue
+            named = {"name": settings["name"]} if slot == "embedder" and "name" in settings else {}
+            shown = {**named, **{name: value for name, value in shown.items() if value is not None}}
         elif slot == "packer" or kind == "none" or part == DEFAULT_PARTS.get(slot):
             continue
         else:
