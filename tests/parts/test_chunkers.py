@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag_opt.core.documents import Chunk, Document
@@ -43,6 +43,8 @@ anything = st.text(max_size=400) | prose
 
 @pytest.mark.parametrize("kind", CHUNKERS)
 @given(text=anything, size=st.integers(8, 40))
+@example(text=f"{'0' * 22} \x1b", size=11)  # what the tokenizer leaves out counts, also behind a space
+@example(text=f"{'0' * 22}{' ' * 120}{'0' * 22}", size=40)
 @settings(max_examples=150, deadline=None)
 def test_offsets_are_exact_and_nothing_is_left_out(kind: str, text: str, size: int) -> None:
     chunks = split(kinds("chunker")[kind](size=size), Document("d.py", text))

@@ -50,7 +50,9 @@ class Cluster(ChunkerDefaults):
         if self.bound == "pieces":
             sizes, most = np.ones(len(found), np.int64), max(self.size // self.piece, 1)
         else:
-            sizes, most = np.array([tokens.count(*piece) for piece in found]), self.size
+            ends = [*(start for start, _ in found[1:]), found[-1][1]]  # tokens may stand between pieces, in white space
+            sizes = np.array([tokens.count(start, end) for (start, _), end in zip(found, ends, strict=True)])
+            most = self.size
         edges = best_segmentation(known, sizes, most=most)
         return to_chunks(text, [(found[first][0], found[last - 1][1]) for first, last in edges])
 
