@@ -209,3 +209,8 @@ def test_titles_of_charts_on_sheets_are_read(tmp_path: Path) -> None:
     book.save(tmp_path / "a.xlsx")
     reading = formats_by_suffix()[".xlsx"].read(tmp_path / "a.xlsx", encoding=None)
     assert reading.text == "# Sheet\n\n| Month | Sales |\n| --- | --- |\n| May | 7 |\n\nSales by month"
+
+
+def test_objects_that_are_embedded_in_word_are_noted(tmp_path: Path) -> None:
+    reading = _word(tmp_path / "a.docx", body="<w:r><w:t>See</w:t></w:r><w:r><w:object/></w:r>")
+    assert reading.text == "See" and [note.what for note in reading.notes] == ["embedded objects were left out"]

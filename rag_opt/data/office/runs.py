@@ -130,6 +130,8 @@ class Runs:
             choice = element.find(f"{_MC}Choice")
             fallback = element.find(f"{_MC}Fallback")
             element = choice if choice is not None else fallback if fallback is not None else element
+        if element.tag == f"{W}object":
+            self.left_out["embedded objects were left out"] += 1
         boxes = [*element.iter(f"{W}txbxContent")]
         self.boxes += [box for box in boxes if not any(box in other.iter() for other in boxes if other is not box)]
         for properties in element.iter(f"{_WP}docPr"):
