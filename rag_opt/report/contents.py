@@ -42,6 +42,7 @@ class Contents:
         self.composed: PlainMapping = settings["composed"]
         self.sign = load_direction(study.path / "study.db", study.stored_name)
         self.objective = str(self.facts.get("objective", "objective"))
+        self.all_rows = functools.cache(self._read_all_rows)  # of this object alone, so that it ends with it
 
     @functools.cached_property
     def result(self) -> Result | None:
@@ -122,8 +123,7 @@ class Contents:
         first = [self.result.winner, *([self.result.baseline] if self.result.baseline is not None else [])]
         return list(dict.fromkeys([*first, *self.result.held_out_means]))
 
-    @functools.cache  # noqa: B019 (as many as finalists, and the report ends with the process)
-    def all_rows(self, number: int) -> list[PlainDict]:
+    def _read_all_rows(self, number: int) -> list[PlainDict]:
         """Return the rows of a trial on the search questions, and behind them those on the held-out ones."""
         rows = [{**row, "held_out": False} for row in self.study.rows(number)]
         try:

@@ -180,7 +180,7 @@ def _row(contents: Contents, row: PlainMapping, outcome: str, *, texts: bool) ->
             hit["end"],
             round(hit["score"], 4),
             hit.get("page"),
-            list(hit.get("headings") or ()),
+            list(hit.get("headings") or ()) if texts else [],
         ]
         for hit in row["hits"]
     ]

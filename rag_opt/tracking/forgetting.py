@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from rag_opt.core.errors import RagOptError
 from rag_opt.study.folder import StudyFolder
 from rag_opt.tracking.places import is_local, tracking_uri
+from rag_opt.tracking.views import view_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ROLE, _AT_ONCE = "rag_opt.role", 100
+_AT_ONCE = 100
 _SQLITE = "sqlite:///"
 
 
@@ -44,18 +45,22 @@ def forget_runs(folder: StudyFolder) -> Forgotten:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return Forgotten(0, 0, "")
-    wanted = f"tags.`rag_opt.study` = '{folder.name}'"
-    runs = client.search_runs([experiment.experiment_id], wanted, max_results=50_000)
+    # by the study's own id: others may bear its name on the same server
+    parents = client.search_runs([experiment.experiment_id], f"tags.`rag_opt.study_uid` = '{bound['uid']}'")
+    runs = list(parents)
+    for parent in parents:
+        children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        runs += client.search_runs([experiment.experiment_id], children, max_results=50_000)
     ids = [str(run.info.run_id) for run in runs]
     traces = sum(
         _forget_traces(client, experiment.experiment_id, run.info.run_id)
         for run in runs
-        if run.data.tags.get(ROLE) == "evaluation"
+        if run.data.tags.get("rag_opt.role") == "evaluation"
     )
-    for tag in [tag for tag in experiment.tags if str(bound["uid"])[:12] in tag]:  # the study's views
-        client.delete_experiment_tag(experiment.experiment_id, tag)
-    if f"trial {(folder.result() or {}).get('winner')}" in experiment.tags.get("mlflow.note.content", ""):
-        client.delete_experiment_tag(experiment.experiment_id, "mlflow.note.content")
+    key = view_key(bound["uid"])
+    for tag, value in experiment.tags.items():  # the study's views, and the note that links them
+        if key in tag or (tag == "mlflow.note.content" and key in value):
+            client.delete_experiment_tag(experiment.experiment_id, tag)
     for run_id in ids:
         client.delete_run(run_id)
     if ids and is_local(uri):

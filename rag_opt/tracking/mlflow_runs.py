@@ -33,7 +33,7 @@ from rag_opt.tracking.run_contents import (
     trial_metrics,
     trial_times,
 )
-from rag_opt.tracking.views import VIEWS, Views
+from rag_opt.tracking.views import VIEWS, Views, view_key
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -71,7 +71,7 @@ class MlflowStudy:
         self.parent = self._parent_run(tracking.get("tags") or {})
         self._searched, slots = self._read_searched()
         lower = self._settings.get("report", {}).get("direction") == "minimize"
-        self._views = Views(self._uid[:12], folder.name, self._searched or (), slots, ascending=lower)
+        self._views = Views(view_key(self._uid), folder.name, self._searched or (), slots, ascending=lower)
         self._write_views()
         self.evaluations = EvaluationRuns(self._client, self._experiment, self.parent, self._uid, folder, self.uri)
 
@@ -287,5 +287,5 @@ class MlflowStudy:
         rows = self._folder.load_rows(number, part)
         dropped = () if self.content == "full" else _TEXTS
         columns = [column for column in rows[0] if column not in dropped] if rows else []
-        data = [[table_cell(row[column]) for column in columns] for row in rows]
+        data = [[table_cell(row[column], texts=self.content == "full") for column in columns] for row in rows]
         self._artifact(run_id, name, {"columns": columns, "data": data})

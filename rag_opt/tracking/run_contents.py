@@ -31,8 +31,10 @@ def describe_result(study: str, result: PlainMapping) -> str:
     )
 
 
-def table_cell(value: object) -> object:
-    """Return nested values as text: MLflow's table shows them in one cell."""
+def table_cell(value: object, *, texts: bool = True) -> object:
+    """Return nested values as text: MLflow's table shows them in one cell. `texts` False: without headings of hits."""
+    if not texts and isinstance(value, list):
+        value = [{**one, "headings": []} if isinstance(one, dict) and "headings" in one else one for one in value]
     return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else value
 
 

@@ -21,6 +21,11 @@ VALUE, TOKENS, SECONDS = "objective/value", "cost/context_tokens", "cost/seconds
 _MOST_AXES = 8
 
 
+def view_key(uid: str) -> str:
+    """Return what tells the views of a study from those of all others; `uid` of the study."""
+    return uid[:12]
+
+
 @dataclass(frozen=True)
 class Views:
     """The two views of one study. `key`: what tells them from those of other studies in the experiment.

@@ -118,6 +118,7 @@ def test_a_report_without_texts_is_complete_in_figures(reported: Path, tmp_path:
     data = _data(page)
     everything = orjson.dumps(data).decode() + content
     assert "waggle" not in everything and "honey" not in everything.casefold()
+    assert not any(hit[5] for one in data["pipelines"] for row in one["rows"].values() for hit in row["hits"])
     assert len(data["pipelines"][0]["rows"]) == 10 and page.get_element_by_id("trials") is not None
     assert "tracking.content leaves them out" in content
 
@@ -194,6 +195,7 @@ def test_a_study_and_a_document_are_forgotten(command: Command, tiny: list[str],
     assert experiment is not None and len(client.search_runs([experiment.experiment_id])) > 4
     assert client.search_traces(locations=[experiment.experiment_id], max_results=5)
 
+    namesake = client.create_run(experiment.experiment_id, tags={"rag_opt.study": "gone", "rag_opt.study_uid": "other"})
     document = command("store", "forget", "--document", "bees.md", "--store", "forgotten/store")
     assert document.returncode == 0, document.stderr
     assert "gone holds answers and passages of bees.md" in " ".join(document.stdout.split())
@@ -203,7 +205,8 @@ def test_a_study_and_a_document_are_forgotten(command: Command, tiny: list[str],
     study = command("store", "forget", "--study", "forgotten/gone", "--store", "forgotten/store")
     assert study.returncode == 0, study.stderr
     assert not (outputs / "gone").exists()
-    assert not client.search_runs([experiment.experiment_id], run_view_type=3)  # of any stage
+    (left_run,) = client.search_runs([experiment.experiment_id], run_view_type=3)  # of any stage
+    assert left_run.info.run_id == namesake.info.run_id  # somebody else's study of the same name
     assert not client.search_traces(locations=[experiment.experiment_id], max_results=5)
     again = client.get_experiment_by_name("tiny")
     assert again is not None and not [tag for tag in again.tags if "sharedViewState" in tag]

@@ -176,6 +176,7 @@ def test_how_much_text_is_written(
     written = b"".join(path.read_bytes() for path in (tmp_path / "outputs" / "mlartifacts").rglob("*questions.json"))
     assert (b"How do honey bees tell others" in written) == texts
     assert (b"bees-1" in written) == (content != "none")
+    assert (b'\\"headings\\":[\\"Bees\\"]' in written) == texts  # they are words of the documents
 
 
 def test_where_and_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

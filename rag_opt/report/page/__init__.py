@@ -66,7 +66,7 @@ def _fill(contents: Contents, payload: PlainMapping, notes: Sequence[str], *, te
         price=_describe_price(contents),
         effects_table=_effects_table(contents),
         trials_table=_trials_table(contents),
-        notes=[*contents.facts.get("notes", ()), *notes],
+        notes=[*(contents.facts.get("notes", ()) if texts else ()), *notes],  # notes quote what was left out
         data=_pack(orjson.dumps(payload)),
         plotly=_plotly(),
     )
