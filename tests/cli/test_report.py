@@ -70,6 +70,46 @@ def test_every_number_of_the_first_screen_is_the_one_on_disk(reported: Path) -> 
     assert shown[f"objective@{result['winner']}"] == pytest.approx(sum(scored) / len(scored))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+def test_the_first_screen_says_what_the_database_and_mlflow_say(
+    command: Command, tiny: list[str], workplace: Path
+) -> None:
+    import mlflow
+
+    done = command(
+        "search", *tiny[:-1], "outputs=numbers", "study.name=numbers", "study.trials=8", MLFLOW_TRACKING_URI=""
+    )
+    assert done.returncode == 0, done.stderr
+    folder = workplace / "numbers" / "numbers"
+    page, study = _page(folder / "report.html"), Study(folder)
+    shown = {
+        one.get("data-number"): float(one.get("data-value")) for one in page.iter("span", "p") if one.get("data-number")
+    }
+    values = {trial.number: trial.value for trial in study.trials}
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{workplace}/numbers/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = {
+        run.data.tags.get("rag_opt.trial_uid", "study").rpartition("/")[2]: run.data.metrics
+        for run in client.search_runs([experiment.experiment_id], "tags.`rag_opt.role` != 'evaluation'")
+    }
+    parent, compared = runs["study"], 0
+    for name, value in shown.items():
+        metric, _, trial = name.partition("@")
+        if metric == "searched":
+            assert value == values[int(trial)] == runs[trial]["objective/value"]
+        elif metric.startswith("gain."):
+            assert value == parent[f"gain/{metric.removeprefix('gain.')}"]
+        elif metric == "expected_gain":
+            assert value == parent["gain/expected"]
+        elif "/" in metric:
+            assert value == runs[trial][f"held_out/{metric}"], name
+        else:
+            continue
+        compared += 1
+    assert compared >= 10
+
+
 def test_the_page_opens_offline_and_stays_small(reported: Path) -> None:
     content = (reported / "report.html").read_text(encoding="utf-8")
     assert len(content.encode()) < MOST_BYTES

@@ -109,6 +109,7 @@ class _PageReader:
         self._hidden: list[str] = []
         self._unmapped = 0
         self._styles: dict[int, _Style] = {}
+        self._fixed: dict[int, bool] = {}  # by font: a page draws hundreds of texts in few of them
 
     def read(self) -> PageGlyphs:
         width, height = self._page.get_size()
@@ -186,7 +187,13 @@ class _PageReader:
         return self._styles[address]
 
     def _is_fixed(self, font: Handle) -> bool:
-        """Return whether narrow and wide letters of a font are equally wide; a font may not hold them all."""
+        """Return whether narrow and wide letters of a font are equally wide, asked once; it may not hold them all."""
+        address = ctypes.cast(font, ctypes.c_void_p).value or 0
+        if address not in self._fixed:
+            self._fixed[address] = self._measure_fixed(font)
+        return self._fixed[address]
+
+    def _measure_fixed(self, font: Handle) -> bool:
         width, widths = ctypes.c_float(), list[set[float]]()
         for letters in (_NARROW, _WIDE):
             known = set[float]()
