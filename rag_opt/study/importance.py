@@ -7,8 +7,7 @@ from pathlib import Path
 
 import optuna
 
-from rag_opt.core.errors import BadStudy
-from rag_opt.study.trials import open_storage
+from rag_opt.study.trials import read_study
 
 _LEAST_TRIALS, _GOOD_SHARE = 8, 0.25  # fewer trials say nothing; the better ones of them
 
@@ -21,10 +20,10 @@ def measure_importance(database: Path, name: str) -> dict[str, float]:
     be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.load_study(study_name=name, storage=open_storage(database))
-    except Exception as error:  # whatever Optuna and SQLAlchemy make of a damaged file
-        raise BadStudy(f"{database} cannot be read ({type(error).__name__})") from error
+    return read_study(database, name, _measure)
+
+
+def _measure(study: optuna.Study) -> dict[str, float]:
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if len(complete) < _LEAST_TRIALS:
         return {}

@@ -280,12 +280,16 @@ def open_storage(database: Path) -> optuna.storages.RDBStorage:
 
 def load_direction(database: Path, name: str) -> int:
     """Return +1 for a study on disk whose (first) objective is maximised, else -1."""
-    return _read(database, name, lambda study: 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1)
+    return read_study(
+        database, name, lambda study: 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
+    )
 
 
 def load_trials(database: Path, name: str) -> list[Trial]:
     """Return all finished trials of a study on disk, in the order of their numbers."""
-    return _read(database, name, lambda study: [from_frozen_trial(one) for one in study.get_trials(deepcopy=False)])
+    return read_study(
+        database, name, lambda study: [from_frozen_trial(one) for one in study.get_trials(deepcopy=False)]
+    )
 
 
 def load_binding(database: Path) -> PlainDict | None:
@@ -301,7 +305,7 @@ def load_binding(database: Path) -> PlainDict | None:
     return bound
 
 
-def _read(database: Path, name: str, read: Callable[[optuna.Study], T]) -> T:
+def read_study(database: Path, name: str, read: Callable[[optuna.Study], T]) -> T:
     """Return what `read` finds in a study. Raises BadStudy where it cannot be read."""
     try:
         return read(optuna.load_study(study_name=name, storage=open_storage(database)))
