@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rag_opt.core.registry import register
     from rag_opt.pipeline.spec import PipelineSpec
     from rag_opt.production.bundle import Bundle, Reply
-    from rag_opt.production.bundle_files import load_bundle as load
+    from rag_opt.production.bundle_reading import load_bundle as load
     from rag_opt.report.study import Study
     from rag_opt.study.trials import Trial
 
@@ -29,7 +29,7 @@ _HOMES = {
     "run_search": "cli.run_search",
     "Study": "report.study",
     "Trial": "study.trials",
-    "load": "production.bundle_files:load_bundle",
+    "load": "production.bundle_reading:load_bundle",
     "Bundle": "production.bundle",
     "Reply": "production.bundle",
     "register": "core.registry",

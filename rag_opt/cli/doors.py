@@ -78,6 +78,12 @@ DOORS = {
         "write the winner as a bundle that answers on its own",
         examples=("outputs/mystudy --out bundle/", "outputs/mystudy --out bundle/ --trial 0"),
     ),
+    "serve": Door(
+        "serve",
+        "bundle/ [--check]",
+        "answer over HTTP from a bundle, or check that it returns what the search saw",
+        examples=("bundle/", "bundle/ --check --all", "bundle/ --host 0.0.0.0 --feedback feedback.jsonl"),
+    ),
     "questions": Door(
         "questions",
         "make | label  key=value …",

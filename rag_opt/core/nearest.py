@@ -20,7 +20,7 @@ class VectorsInMemory:
     """An open index of vectors that compares all of them, [rows, dimensions]."""
 
     def __init__(self, vectors: Vectors) -> None:
-        self._vectors = vectors
+        self.all_vectors = vectors
 
     def search(
         self,
@@ -34,11 +34,11 @@ class VectorsInMemory:
 
         `settings` are of indexes that compare only some.
         """
-        return find_nearest(self._vectors, queries, depth, allowed=allowed)
+        return find_nearest(self.all_vectors, queries, depth, allowed=allowed)
 
     def vectors(self, chunks: NDArray[np.int32]) -> Vectors:
         """Return the vectors of some chunks, one row each, in the order asked."""
-        found: Vectors = np.asarray(self._vectors[chunks])
+        found: Vectors = np.asarray(self.all_vectors[chunks])
         return found
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from rag_opt.core.strict import STRICT, PlainDict, PlainMapping
 from rag_opt.core.yaml_files import read_yaml
 from rag_opt.text.tokens import find_package_folder
 
-_LEFT_OUT = ["*.bin", "*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf"]  # forms never loaded
+LEFT_OUT = ["*.bin", "*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf"]  # forms never loaded
 _USUAL_TOKENS = 512
 _NO_LIMIT = 10_000_000  # transformers writes a far larger number where there is none
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -120,13 +120,13 @@ class ModelCard:
         if self.path is not None or self.served:
             return 0
         try:
-            snapshot_download(self.id, revision=self.revision, ignore_patterns=_LEFT_OUT, local_files_only=True)
+            snapshot_download(self.id, revision=self.revision, ignore_patterns=LEFT_OUT, local_files_only=True)
             return 0
         except (OSError, ValueError):  # it is not here, or `id` is none that the hub could know
             pass
         try:
             files = HfApi().model_info(self.id, revision=self.revision, files_metadata=True, timeout=10).siblings or []
-            loaded = [file for file in files if not any(fnmatch(file.rfilename, pattern) for pattern in _LEFT_OUT)]
+            loaded = [file for file in files if not any(fnmatch(file.rfilename, pattern) for pattern in LEFT_OUT)]
             return sum(file.size or 0 for file in loaded)
         except Exception:  # good to know, but nothing depends on it
             return None if self.parameters_millions is None else round(self.parameters_millions * 4_000_000)
@@ -148,7 +148,7 @@ def _from_hub(card: ModelCard, name: str, *, only: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     revision = card.revision if name == card.id else None
-    files: PlainDict = {"ignore_patterns": _LEFT_OUT} if only is None else {"allow_patterns": [only]}
+    files: PlainDict = {"ignore_patterns": LEFT_OUT} if only is None else {"allow_patterns": [only]}
     try:
         return Path(snapshot_download(name, revision=revision, **files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:

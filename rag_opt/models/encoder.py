@@ -30,7 +30,7 @@ from rag_opt.store.values import Values
 from rag_opt.text.tokens import FileTokenizer, Tokenizer
 
 _BATCHES_PER_COMMIT = 8
-_TABLE = "vectors"
+VECTORS = "vectors"  # table of values
 _Rows = NDArray[np.void]  # of `_row_type`
 
 
@@ -188,16 +188,24 @@ class Encoder:
         """Return the vectors, and the milliseconds that each took: its share of the batch it was first encoded in."""
         if not texts:
             return np.zeros((0, self.card.vector_dimensions), np.float32), np.zeros(0)
+        keys, known = self.stored(texts, purpose)
+        rows = np.frombuffer(b"".join(known[key] for key in keys), _row_type(self.card.dimensions))
+        return self._cut(rows["vector"]), rows["ms"].astype(float)
+
+    def stored(self, texts: Sequence[str], purpose: Purpose) -> tuple[list[bytes], dict[bytes, bytes]]:
+        """Return the key of each text and what is stored under it, encoded now where it is missing.
+
+        A value is a float32 of milliseconds and the vector at the model's full width.
+        """
         keys = self.keys(texts, purpose)
-        known = self.values.get(_TABLE, keys)
+        known = self.values.get(VECTORS, keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
             in_turn = contextlib.nullcontext() if self.card.served else self._encoding
             with in_turn, self._lock(f"encoder-{self.files_digest}"):
-                known |= self.values.get(_TABLE, list(missing))  # another thread or process may have been here
+                known |= self.values.get(VECTORS, list(missing))  # another thread or process may have been here
                 known |= self._encode_missing({k: t for k, t in missing.items() if k not in known}, purpose)
-        rows = np.frombuffer(b"".join(known[key] for key in keys), _row_type(self.card.dimensions))
-        return self._cut(rows["vector"]), rows["ms"].astype(float)
+        return keys, known
 
     def shaped(self, pooled: Vectors) -> Vectors:
         """Return vectors pooled elsewhere as the card wants them: of unit length, cut to its dimensions."""
@@ -224,7 +232,7 @@ class Encoder:
             for batch, rows in self._run(texts, group, purpose):
                 unsaved |= {keys[i]: row.tobytes() for i, row in zip(batch, rows, strict=True)}
                 self.progress(len(computed) + len(unsaved), len(missing))
-            self.values.put(_TABLE, unsaved)
+            self.values.put(VECTORS, unsaved)
             computed |= unsaved
         self.spend(self.stage(purpose), float(lengths.sum()), time.perf_counter() - started)
         return computed

@@ -7,6 +7,7 @@ Parts are frozen dataclasses: hashable, comparable, and valid once they exist.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -251,6 +252,14 @@ class RewordingQuery(Query, Protocol):
 # indexes and retrievers
 
 
+class IndexDefaults:
+    """What most indexes do."""
+
+    def write_for_serving(self, stored: Path, folder: Path) -> None:
+        """Write what an exported pipeline opens into a new folder: the same files as in `stored`."""
+        shutil.copytree(stored, folder)
+
+
 class OpenTextIndex(Protocol):
     """An open index that is searched by words."""
 
@@ -301,6 +310,10 @@ class TextIndex(Part, Protocol):
         """Return the index that was written into the folder."""
         ...
 
+    def write_for_serving(self, stored: Path, folder: Path) -> None:
+        """Write what an exported pipeline opens, made of the index in `stored`, into a new folder; no pickle."""
+        ...
+
 
 @runtime_checkable
 class VectorIndex(Part, Protocol):
@@ -322,6 +335,10 @@ class VectorIndex(Part, Protocol):
 
     def open(self, folder: Path) -> OpenVectorIndex:
         """Return the index that was written into the folder."""
+        ...
+
+    def write_for_serving(self, stored: Path, folder: Path) -> None:
+        """Write what an exported pipeline opens, made of the index in `stored`, into a new folder; no pickle."""
         ...
 
 

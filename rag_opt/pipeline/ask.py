@@ -75,7 +75,10 @@ class Retrieved:
 
 
 class Pipeline:
-    """One pipeline over one corpus, ready to be asked. Indexes are opened when they are first needed."""
+    """One pipeline over one corpus, ready to be asked. Indexes are opened when they are first needed.
+
+    `at_once`: how many questions an index is asked together (`Retrieval`).
+    """
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Pipeline:
         llm_client: LLMClient | None = None,
         prompt: Callable[[str], Prompt],
         stage_timer: StageTimer,
+        at_once: int = 1,
     ) -> None:
         self.spec = spec
         self.texts = texts
@@ -101,7 +105,7 @@ class Pipeline:
         self.index_keys = dict(index_keys)
         self.open_index = open_index
         self.values = values
-        self._llm_client = llm_client
+        self.llm_client = llm_client
         self._stage_timer = stage_timer
         self._retrieval = Retrieval(
             index_keys=index_keys,
@@ -110,6 +114,7 @@ class Pipeline:
             allowed=self._allowed,
             values=values,
             stage_timer=stage_timer,
+            at_once=at_once,
         )
         self._reranking = Reranking(
             spec.reranker,
@@ -235,7 +240,7 @@ class Pipeline:
         self, questions: Sequence[Question], vectors: NDArray[np.float32], usage: ModelUsage
     ) -> tuple[dict[str, RankedLists], dict[str, FloatArray]]:
         queries = self.spec.retriever.index_queries()
-        rewriting = QueryRewriting(self.spec.query, self._retrieval, self.encoder, self._llm_client, self._stage_timer)
+        rewriting = QueryRewriting(self.spec.query, self._retrieval, self.encoder, self.llm_client, self._stage_timer)
         search, rewrite_ms = rewriting.search(questions, vectors, usage)
         found = {name: search(name, query) for name, query in queries.items()}
         took_ms = {f"search_{name}": elapsed_ms for name, (_, elapsed_ms) in found.items()}
@@ -248,7 +253,7 @@ class Pipeline:
         if not question.filters and not question.exclude:
             return None
         filters = question.filters.items()
-        fits = np.array([all(one.get(k) == v for k, v in filters) for one in self.corpus.metadata], bool)
+        fits = np.array([all(has_value(one, k, v) for k, v in filters) for one in self.corpus.metadata], bool)
         fits[[self.corpus.position[name] for name in question.exclude if name in self.corpus.position]] = False
         return np.flatnonzero(fits[self.chunks.document]).astype(np.int32)
 
@@ -272,6 +277,12 @@ class Pipeline:
             contexts.append(packed.passages)
             tokens[row] = packed.tokens
         return hits, scores, contexts, tokens
+
+
+def has_value(metadata: Mapping[str, object], name: str, value: object) -> bool:
+    """Return whether metadata have a value under a name: equal and, as true is not 1, of the same kind."""
+    found = metadata.get(name)
+    return found == value and isinstance(found, bool) == isinstance(value, bool) and name in metadata
 
 
 def _share(started: float, questions: int) -> FloatArray:

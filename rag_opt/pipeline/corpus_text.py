@@ -11,12 +11,14 @@ from rag_opt.core.digests import digest
 from rag_opt.core.documents import Citation, Corpus, Span
 from rag_opt.core.questions import Alternative, LostPassage
 from rag_opt.core.structure import Structure
+from rag_opt.pipeline.text_maps import TextMaps
 from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.sentences import split_sentences
 from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 
+_DOCUMENTS_KEPT = 4096
 _BREAKS = "\n.?!;:。！？।؟"
 
 
@@ -24,17 +26,26 @@ class CorpusText:
     """Contents, tokens and sentences of one corpus, found once and kept with this object.
 
     `tokenizer`: name of the one that budgets are counted with. `repeats_headers`: whether a passage that begins inside
-    a table has the table's header before it.
+    a table has the table's header before it. `maps`: where tokens and sentences stand, of a corpus that was exported
+    with them.
     """
 
-    def __init__(self, corpus: Corpus, tokenizer: str = DEFAULT_TOKENIZER, *, repeats_headers: bool = False) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizer: str = DEFAULT_TOKENIZER,
+        *,
+        repeats_headers: bool = False,
+        maps: TextMaps | None = None,
+    ) -> None:
         self.corpus, self._repeats_headers = corpus, repeats_headers
-        self._budget = tokenizer
-        # caches of this object alone, so that they end with it
-        self._tokens = functools.cache(self._read_tokens)
-        self._sentences = functools.cache(self._read_sentences)
-        self.digest = functools.cache(self._read_digest)
-        self.structure = functools.cache(self._read_structure)
+        self._budget, self._maps = tokenizer, maps
+        # caches of this object alone, so that they end with it; where looking again is cheap, of what was asked last
+        keep = functools.cache if maps is None else functools.lru_cache(maxsize=_DOCUMENTS_KEPT)
+        self.token_map = keep(self._read_tokens)
+        self.sentence_bounds = keep(self._read_sentences)
+        self.digest = keep(self._read_digest)
+        self.structure = keep(self._read_structure)
 
     @functools.cached_property
     def breaks(self) -> int:
@@ -69,11 +80,11 @@ class CorpusText:
         """Return the size of a span in tokens of the tokenizer that budgets are counted with."""
         header = self.header(span)
         more = len(find_tokenizer(self._budget).starts(header)) if header else 0
-        return self._tokens(span.document_id).count(span.start, span.end) + more
+        return self.token_map(span.document_id).count(span.start, span.end) + more
 
     def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
         """Return the sentences that lie whole inside a span; one of more than `most_tokens` is cut into several."""
-        starts, ends = self._sentences(span.document_id, tokenizer, most_tokens)
+        starts, ends = self.sentence_bounds(span.document_id, tokenizer, most_tokens)
         first = int(np.searchsorted(starts, span.start))
         last = int(np.searchsorted(ends, span.end, side="right"))
         return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
@@ -87,9 +98,17 @@ class CorpusText:
         return Structure(document.text, blocks_of(document), document.pages)
 
     def _read_tokens(self, document_id: str) -> TokenMap:
+        """Return the tokens of a document that budgets are counted in."""
+        if self._maps is not None:
+            return TokenMap(self._maps.tokens.row(self.corpus.position[document_id]))
         return TokenMap(find_tokenizer(self._budget).starts(self.corpus[document_id].text))
 
     def _read_sentences(self, document_id: str, tokenizer: Tokenizer, most: int) -> tuple[IntArray, IntArray]:
+        """Return starts and ends of a document's sentences; one of more than `most` tokens is cut into several."""
+        if self._maps is not None and self._maps.sentences is not None:
+            starts, ends = self._maps.sentences
+            row = self.corpus.position[document_id]
+            return starts.row(row), ends.row(row)
         text = self.corpus[document_id].text
         tokens = TokenMap(tokenizer.starts(text))
         cut = [piece for span in split_sentences(text) for piece in tokens.windows(*span, size=most, step=most)]

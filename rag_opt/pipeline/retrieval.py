@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rag_opt.core import strict
 from rag_opt.core.arrays import FloatArray, Vectors
-from rag_opt.core.digests import item_key
+from rag_opt.core.digests import canonical_json, item_key
 from rag_opt.core.questions import Question
 from rag_opt.core.rank_fusion import reciprocal_ranks, sum_gains
 from rag_opt.core.ranked_lists import RankedLists
@@ -27,7 +27,11 @@ _FUSED_K = 60  # of the lists of several rewordings of one question
 
 
 class Retrieval:
-    """The indexes of one pipeline. `allowed` gives the chunks that may be returned for a question."""
+    """The indexes of one pipeline.
+
+    `allowed` gives the chunks that may be returned for a question. `at_once`: how many questions an index is asked
+    together; one, and each is timed by itself.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,9 @@ class Retrieval:
         allowed: Callable[[Question], NDArray[np.int32] | None],
         values: Values,
         stage_timer: StageTimer,
+        at_once: int = 1,
     ) -> None:
+        self._at_once = at_once
         self._keys, self._parts = index_keys, index_parts
         self._open, self._allowed = open_index, allowed
         self._values, self._stage_timer = values, stage_timer
@@ -47,9 +53,23 @@ class Retrieval:
         """Return the list of each question as it was asked, and the milliseconds of its first search."""
 
         def compute(positions: list[int]) -> list[tuple[RankedLists, float]]:
-            return [self._one(name, query, questions[i], vectors[i : i + 1]) for i in positions]
+            found: dict[int, tuple[RankedLists, float]] = {}
+            for some in self._groups(positions, questions):
+                found |= dict(
+                    zip(some, self._several(name, query, [questions[i] for i in some], vectors[some]), strict=True)
+                )
+            return [found[position] for position in positions]
 
         return self._stored(name, query, list_keys(self._keys[name], query, questions), compute)
+
+    def _groups(self, positions: Sequence[int], questions: Sequence[Question]) -> Iterator[list[int]]:
+        """Yield positions of questions that may be searched for together: the same chunks may be returned for them."""
+        alike: dict[bytes, list[int]] = {}
+        for position in positions:
+            limits = questions[position].filters, questions[position].exclude
+            alike.setdefault(canonical_json(limits) if any(limits) else b"", []).append(position)
+        for group in alike.values():
+            yield from (group[first : first + self._at_once] for first in range(0, len(group), self._at_once))
 
     def search_with_feedback(
         self, name: str, query: IndexQuery, questions: Sequence[Question], vectors: Vectors, part: FeedbackQuery
@@ -111,8 +131,15 @@ class Retrieval:
         return RankedLists.stack(lists, query.depth), np.array(times_ms, float)
 
     def _one(self, name: str, query: IndexQuery, question: Question, vector: Vectors) -> tuple[RankedLists, float]:
-        searched = vector if isinstance(self._parts[name], VectorIndex) else [question.text]
-        return self._timed(self._open(name), query, question, searched)
+        return self._several(name, query, [question], vector)[0]
+
+    def _several(
+        self, name: str, query: IndexQuery, questions: Sequence[Question], vectors: Vectors
+    ) -> list[tuple[RankedLists, float]]:
+        """Return the list of each question and its share of the milliseconds; all have the limits of the first."""
+        searched = vectors if isinstance(self._parts[name], VectorIndex) else [question.text for question in questions]
+        lists, elapsed_ms = self._timed(self._open(name), query, questions[0], searched)
+        return [(_row(lists, row), elapsed_ms / len(questions)) for row in range(len(questions))]
 
     def _timed(self, index: Any, query: IndexQuery, question: Question, searched: object) -> tuple[RankedLists, float]:
         started = time.perf_counter()

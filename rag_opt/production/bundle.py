@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from rag_opt.core.documents import Span
-from rag_opt.core.errors import ServerFailed
+from rag_opt.core.documents import Answer, Span
+from rag_opt.core.errors import BadInput, Problem, ServerFailed, suggest_names
 from rag_opt.core.questions import Question
 from rag_opt.core.strict import PlainMapping
-from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.ask import Pipeline, Responses, Retrieved, has_value
+from rag_opt.production.manifest import Manifest, find_missing_filters
+from rag_opt.production.sentence_vectors import ShippedValues
+from rag_opt.production.stored_questions import StoredQuestion
+from rag_opt.store.values import MemoryValues
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,10 @@ class Passage:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to one question, empty when it `refused`, with the `hits` of its context, best first."""
+    """The answer to one question, empty when it `refused`, with the `hits` of its context, best first.
+
+    `latency_ms`: milliseconds by stage; of what was remembered, those of the first time.
+    """
 
     question: str
     answer: str
@@ -40,37 +48,97 @@ class Reply:
     hits: tuple[Passage, ...]
     cited: tuple[Span, ...]
     context_tokens: int
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 class Bundle:
-    """An exported pipeline, open. The embedding model is loaded with the first question."""
+    """An exported pipeline, open. The embedding model is loaded with the first question.
 
-    def __init__(self, pipeline: Pipeline, manifest: PlainMapping) -> None:
+    `questions`: those of its study, with what the search saw. Threads may share a bundle.
+    """
+
+    def __init__(self, pipeline: Pipeline, manifest: Manifest, questions: Sequence[StoredQuestion] = ()) -> None:
         self.pipeline = pipeline
         self.spec = pipeline.spec
         self.manifest = manifest
+        self.questions = tuple(questions)
 
     def ask(self, question: str, *, filters: PlainMapping | None = None) -> Reply:
         """Return the answer to one question. `filters`: only documents whose metadata equal these may be returned.
 
-        Raises ServerFailed where a language model that it needs does not answer.
+        Raises ServerFailed where a language model that it needs does not answer, BadInput for a filter that no document
+        has, or without one that the bundle requires.
         """
         return self.ask_many([question], filters=filters)[0]
 
     def ask_many(self, questions: Sequence[str], *, filters: PlainMapping | None = None) -> list[Reply]:
         """Return the answers to several questions, in their order; as `ask`."""
+        self.check_filters(filters or {})
         return self.ask_questions([Question(id="", text=text, filters=filters or {}) for text in questions])
 
     def ask_questions(self, asked: Sequence[Question]) -> list[Reply]:
-        """Return the answers to questions with limits of their own, in their order; as `ask`."""
-        responses = self.pipeline.ask(asked)
-        for reason in filter(None, responses.usage.failed):
+        """Return the answers to questions with limits of their own, taken as they are; raises ServerFailed as `ask`."""
+        replies, failed = self.try_questions(asked)
+        for reason in filter(None, failed):
             raise ServerFailed(reason)
-        documents, hits, texts = self.pipeline.corpus.documents, responses.hits, self.pipeline.texts
+        return replies
+
+    def try_questions(self, asked: Sequence[Question]) -> tuple[list[Reply], list[str]]:
+        """Return the answers, and for each question why a model that it needs did not answer; empty: it did.
+
+        Filters are taken as they are (`check_filters`).
+        """
+        responses = self.pipeline.ask(asked)
+        return self._replies(asked, responses), list(responses.usage.failed)
+
+    def retrieve(self, question: str, *, filters: PlainMapping | None = None) -> tuple[Passage, ...]:
+        """Return the passages of the context of one question, best first; nothing is answered. Raises as `ask`."""
+        self.check_filters(filters or {})
+        replies, failed = self.try_retrieval([Question(id="", text=question, filters=filters or {})])
+        for reason in filter(None, failed):
+            raise ServerFailed(reason)
+        return replies[0].hits
+
+    def try_retrieval(self, asked: Sequence[Question]) -> tuple[list[Reply], list[str]]:
+        """Return replies with an empty answer, and for each question why a model did not answer; as `try_questions`."""
+        found = self.pipeline.retrieve(asked)
+        return self._replies(asked, found), list(found.usage.failed)
+
+    @functools.cached_property
+    def filter_names(self) -> frozenset[str]:
+        """Names that a filter may have: those of the documents' metadata."""
+        return frozenset(name for metadata in self.pipeline.corpus.metadata for name in metadata)
+
+    def check_filters(self, filters: PlainMapping) -> None:
+        """Raise BadInput for a filter that no document has, and without one that the bundle requires."""
+        problems = [
+            Problem(f"filters.{name}", f"no document has {name!r}{suggest_names(name, sorted(self.filter_names))}")
+            for name in filters
+            if name not in self.filter_names
+        ]
+        missing = find_missing_filters(self.manifest, list(filters))
+        problems += [Problem(f"filters.{name}", "is missing: every question needs it") for name in missing]
+        if problems:
+            raise BadInput(problems)
+
+    def fits(self, document: str, filters: PlainMapping) -> bool:
+        """Return whether a document may be returned for these filters."""
+        metadata = self.pipeline.corpus.metadata[self.pipeline.corpus.position[document]]
+        return all(has_value(metadata, name, value) for name, value in filters.items())
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of what is remembered of earlier questions."""
+        values = self.pipeline.values
+        return values.held_bytes if isinstance(values, MemoryValues | ShippedValues) else 0
+
+    def _replies(self, asked: Sequence[Question], found: Responses | Retrieved) -> list[Reply]:
+        documents, hits, texts = self.pipeline.corpus.documents, found.hits, self.pipeline.texts
+        answers = found.answers if isinstance(found, Responses) else [Answer("", refused=False)] * len(asked)
         replies = []
         for row, question in enumerate(asked):
             kept = hits.document[row] >= 0
-            columns = (hits.document, hits.start, hits.end, responses.scores)
+            columns = (hits.document, hits.start, hits.end, found.scores)
             passages = []
             for number, start, end, score in zip(*(column[row][kept].tolist() for column in columns), strict=True):
                 span = Span(documents[number].id, start, end)
@@ -78,6 +146,9 @@ class Bundle:
                 passages.append(
                     Passage(where.document, start, end, texts.of(span), score, where.page, where.headings, header)
                 )
-            answer, tokens = responses.answers[row], int(responses.context_tokens[row])
-            replies.append(Reply(question.text, answer.text, answer.refused, tuple(passages), answer.cited, tokens))
+            latency_ms = {stage: float(times[row]) for stage, times in found.latency_ms.items()}
+            answer, tokens = answers[row], int(found.context_tokens[row])
+            replies.append(
+                Reply(question.text, answer.text, answer.refused, tuple(passages), answer.cited, tokens, latency_ms)
+            )
         return replies

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rag_opt.core.questions import Question
-from rag_opt.core.strict import PlainMapping
-from rag_opt.production.bundle import Bundle
+from rag_opt.production.bundle import Bundle, Reply
+from rag_opt.production.stored_questions import Seen, StoredQuestion, select_evenly
 
-_SCORE_TOLERANCE = 1e-4
+SCORE_TOLERANCE = 1e-4
+QUESTIONS_CHECKED = 50  # unless all are asked for
+_AT_ONCE = 32
 
 
-def find_differences(
-    bundle: Bundle, rows: Sequence[PlainMapping], questions: Mapping[str, Question] = MappingProxyType({})
-) -> list[str]:
-    """Ask the bundle what the search asked, one question at a time, and return what came out differently, in words.
+def find_differences(bundle: Bundle, questions: Sequence[StoredQuestion]) -> list[str]:
+    """Ask the bundle what the search asked, in batches, and return what came out differently, in words.
 
-    Equal are the spans in their order, refusals and answers; scores within 1e-4. `rows` are those of a trial;
-    `questions`: by id those with filters or documents that may not be returned.
+    Equal are the spans in their order, refusals and answers; scores within 1e-4.
     """
-    differences = []
-    for row in rows:
-        if row.get("failed"):  # the search has nothing to compare with
-            continue
-        name = row["question_id"]
-        (reply,) = bundle.ask_questions([questions.get(name, Question(name, row["question"]))])
-        ours = [(hit.document, hit.start, hit.end) for hit in reply.hits]
-        theirs = [(hit["document"], hit["start"], hit["end"]) for hit in row["hits"]]
-        our_scores, their_scores = [hit.score for hit in reply.hits], [hit["score"] for hit in row["hits"]]
-        if ours != theirs:
-            differences.append(f"{row['question_id']}: other hits or another order")
-        elif not np.allclose(our_scores, their_scores, atol=_SCORE_TOLERANCE):
-            differences.append(f"{row['question_id']}: scores differ by more than {_SCORE_TOLERANCE:g}")
-        elif (reply.answer, reply.refused) != (row["answer"], row["refused"]):
-            differences.append(f"{row['question_id']}: another answer")
-    return differences
+    return [difference for question, reply in _ask(bundle, questions) if (difference := compare(question.seen, reply))]
+
+
+def _ask(bundle: Bundle, questions: Sequence[StoredQuestion]) -> Iterator[tuple[StoredQuestion, Reply]]:
+    for first in range(0, len(questions), _AT_ONCE):
+        batch = questions[first : first + _AT_ONCE]
+        yield from zip(batch, bundle.ask_questions([one.question for one in batch]), strict=True)
+
+
+def compare(seen: Seen, reply: Reply) -> str:
+    """Return how a reply differs from what the search saw, in words; empty where it does not."""
+    ours = [(hit.document, hit.start, hit.end) for hit in reply.hits]
+    theirs = [(hit.document, hit.start, hit.end) for hit in seen.hits]
+    if ours != theirs:
+        return f"{seen.id}: other hits or another order"
+    if not np.allclose([h.score for h in reply.hits], [h.score for h in seen.hits], rtol=0, atol=SCORE_TOLERANCE):
+        return f"{seen.id}: scores differ by more than {SCORE_TOLERANCE:g}"
+    if (reply.answer, reply.refused) != (seen.answer, seen.refused):
+        return f"{seen.id}: another answer"
+    return ""
+
+
+def select_checked(bundle: Bundle, *, every: bool) -> list[StoredQuestion]:
+    """Return the stored questions that a check asks: all, or at most 50 of them, evenly spaced."""
+    return list(bundle.questions) if every else select_evenly(bundle.questions, QUESTIONS_CHECKED)
+
+
+def golden_question(bundle: Bundle) -> StoredQuestion | None:
+    """Return the question that a service asks before it is ready: the first with passages; None without any."""
+    return next((one for one in bundle.questions if one.seen.hits), None)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import filelock
@@ -136,8 +136,8 @@ def write_manifest(folder: Path, extra: dict[str, object] | None = None) -> None
     write_atomically(folder / MANIFEST, orjson.dumps({**(extra or {}), "files": files}, option=orjson.OPT_INDENT_2))
 
 
-def find_damage(folder: Path) -> str:
-    """Return what differs from the manifest, in words; empty when nothing does."""
+def find_damage(folder: Path, *, besides: Collection[str] = ()) -> str:
+    """Return what differs from the manifest, in words; empty when nothing does. `besides`: it cannot list these."""
     try:
         files = {
             str(n): (f["bytes"], f["blake2b"])
@@ -150,7 +150,8 @@ def find_damage(folder: Path) -> str:
         for path in folder.rglob("*")
         if not path.is_dir() or path.is_symlink()
     }
-    there.pop(MANIFEST, None)
+    for name in (MANIFEST, *besides):
+        there.pop(name, None)
     for name, (size, blake2b) in files.items():
         path = there.get(name)
         if path is None:

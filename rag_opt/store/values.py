@@ -6,6 +6,7 @@ Values of one kind stand in one table; on disk a table is one SQLite file.
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 from rag_opt.core.forking import ThreadLock
 from rag_opt.store.table import Table
 
+_BYTES_BESIDE = 300  # of a value: its key, its object, its place in the table
 Compute = Callable[[list[int]], Sequence[bytes]]
 
 
@@ -53,7 +55,8 @@ class Values(Protocol):
         ...
 
 
-def _fill(values: Values, table: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+def fill_missing(values: Values, table: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
+    """Return one value per key, computing and storing those that are missing."""
     known = values.get(table, keys)
     missing: dict[bytes, int] = {}
     for position, key in enumerate(keys):
@@ -90,36 +93,48 @@ class _Counts:
 class MemoryValues(_Counts):
     """Values in the memory of one process, as a served pipeline uses them.
 
-    It keeps at most `capacity` values of `capacity_bytes` bytes together; the oldest go first.
+    It keeps values of at most `capacity_bytes` bytes together, what Python needs beside them included; those that were
+    not asked for the longest go first.
     """
 
-    def __init__(self, capacity: int = 100_000, capacity_bytes: int = 512_000_000) -> None:
+    def __init__(self, capacity_bytes: int = 512_000_000) -> None:
         super().__init__()
-        self._values: dict[tuple[str, bytes], bytes] = {}
-        self._capacity, self._capacity_bytes, self._bytes = capacity, capacity_bytes, 0
+        self._values: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._capacity_bytes = capacity_bytes
+        self.held_bytes = 0
 
     def get(self, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of those keys that have one."""
+        found = {}
         with self._lock:
-            return {key: self._values[table, key] for key in keys if (table, key) in self._values}
+            for key in keys:
+                value = self._values.get((table, key))
+                if value is not None:
+                    found[key] = value
+                    self._values.move_to_end((table, key))
+        return found
 
     def find_known(self, table: str, keys: Sequence[bytes]) -> set[bytes]:
         """Return those keys that have a value."""
         return {key for key in keys if (table, key) in self._values}
 
     def put(self, table: str, values: Mapping[bytes, bytes]) -> None:
-        """Store values; the oldest make room."""
+        """Store values; those that were not asked for the longest make room."""
         with self._lock:
             for key, value in values.items():
-                self._bytes += len(value) - len(self._values.get((table, key), b""))
+                self._drop((table, key))
                 self._values[table, key] = value
-            # dicts keep order: the oldest goes first
-            while len(self._values) > self._capacity or self._bytes > self._capacity_bytes:
-                self._bytes -= len(self._values.pop(next(iter(self._values))))
+                self.held_bytes += len(value) + _BYTES_BESIDE
+            while self.held_bytes > self._capacity_bytes and self._values:
+                self._drop(next(iter(self._values)))
+
+    def _drop(self, place: tuple[str, bytes]) -> None:
+        value = self._values.pop(place, None)
+        self.held_bytes -= 0 if value is None else len(value) + _BYTES_BESIDE
 
     def fill(self, table: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
         """Return one value per key, computing and storing those that are missing."""
-        return _fill(self, table, keys, compute)
+        return fill_missing(self, table, keys, compute)
 
 
 class SqliteValues(_Counts):
@@ -158,7 +173,7 @@ class SqliteValues(_Counts):
 
     def fill(self, table: str, keys: Sequence[bytes], compute: Compute) -> list[bytes]:
         """Return one value per key, computing and storing those that are missing."""
-        return _fill(self, table, keys, compute)
+        return fill_missing(self, table, keys, compute)
 
     def _open(self, name: str) -> Table:
         place = os.getpid(), name

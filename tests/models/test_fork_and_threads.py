@@ -27,7 +27,7 @@ from rag_opt.models.llm.settings import LanguageModel, Request
 from rag_opt.models.runtimes import Machine
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle_files import write_bundle
+from rag_opt.production.bundle_writing import BundleFacts, write_bundle
 from rag_opt.store.values import MemoryValues, SqliteValues, Values
 from tests.servers import ChatModel, OpenAI, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build
@@ -155,7 +155,7 @@ def test_a_forked_process_compiles_its_own_model(folder: Path) -> None:
 def test_a_bundle_loaded_before_the_fork_answers_after_it(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec
 ) -> None:
-    write_bundle(tmp_path / "bundle", builder, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     bundle = rag_opt.load(tmp_path / "bundle")
     expected = bundle.ask("What makes dough rise?")
 
@@ -239,7 +239,7 @@ def test_threads_count_values_exactly(kind: str, tmp_path: Path) -> None:
 
 
 def test_memory_that_is_full_makes_room_for_every_thread() -> None:
-    values = MemoryValues(capacity=10)
+    values = MemoryValues(capacity_bytes=10 * 308)
 
     def work(thread: int) -> None:
         for number in range(300):
@@ -248,4 +248,4 @@ def test_memory_that_is_full_makes_room_for_every_thread() -> None:
             values.get("table", [key])
 
     in_threads(work)
-    assert values._bytes == 8 * len(values._values) == 80
+    assert values.held_bytes == 10 * 308 and len(values._values) == 10

@@ -21,12 +21,12 @@ from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle_files import load_bundle, write_bundle
+from rag_opt.production.bundle_reading import load_bundle
 from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
 from rag_opt.study.bounds import gold_context
-from rag_opt.study.folder import StudyFolder
 from tests.pipeline.test_kinds import BASE
+from tests.production.bundles import write_asked
 from tests.scripted_writer import written
 from tests.servers import ChatModel, serving
 
@@ -92,13 +92,10 @@ def test_a_bundle_says_that_it_cannot_answer_and_is_not_held_against_what_failed
     spec = PipelineSpec.from_dict({**BASE, "generator": {"chat": {}}})
     with serving(Failing(lambda text: FAILS in text)) as server:
         builder = new_builder(tmp_path / "store", dataset, server.url)
-        study = StudyFolder(tmp_path / "study")
-        study.path.mkdir()
-        study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
-        write_bundle(tmp_path / "bundle", builder, spec, {})
-        rows = study.load_rows(0)
+        stored = write_asked(tmp_path / "bundle", builder, spec, dataset.questions)
+        assert 0 < len(stored) < len(dataset.questions), "what failed is not stored"
         bundle = load_bundle(tmp_path / "bundle")
-        assert find_differences(bundle, rows) == []
+        assert find_differences(bundle, stored) == []
         with pytest.raises(ServerFailed, match="context length exceeded"):
             bundle.ask("Into which sea does the Danube flow?")
         builder.close()

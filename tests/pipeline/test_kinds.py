@@ -23,10 +23,9 @@ from rag_opt.models.runtimes import Machine
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import plan
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle_files import write_bundle
 from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
-from rag_opt.study.folder import StudyFolder
+from tests.production.bundles import write_asked
 from tests.servers import ChatModel, Tei, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
 
@@ -173,12 +172,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
 def test_parts_together_in_a_bundle(name: str, builder: PipelineBuilder, dataset: Dataset, tmp_path: Path) -> None:
     spec = PipelineSpec.from_dict({**BASE, **TOGETHER[name]})
     run = ask(builder.pipeline(spec), dataset.questions)
-    study = StudyFolder(tmp_path / "study")
-    study.path.mkdir()
-    study.save_rows(0, run, {})
-    write_bundle(tmp_path / "bundle", builder, spec, {})
-    rows = study.load_rows(0)
-    assert find_differences(rag_opt.load(tmp_path / "bundle"), rows) == []
+    stored = write_asked(tmp_path / "bundle", builder, spec, dataset.questions)
+    assert find_differences(rag_opt.load(tmp_path / "bundle"), stored) == []
     again = ask(builder.pipeline(spec), dataset.questions)
     for stage in ("rewrite", "rerank"):
         if stage in run.responses.latency_ms and (spec.query.uses_llm or spec.reranker.uses_llm):
@@ -192,9 +187,7 @@ def test_its_bundle_returns_what_the_search_saw(
     slot: str, kind: str, builder: PipelineBuilder, dataset: Dataset, tmp_path: Path
 ) -> None:
     spec = spec_with(slot, kind)
-    study = StudyFolder(tmp_path / "study")
-    study.path.mkdir()
-    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions[::2]), {})  # one is unanswerable
-    write_bundle(tmp_path / "bundle", builder, spec, {})
-    rows = study.load_rows(0)
-    assert find_differences(rag_opt.load(tmp_path / "bundle"), rows) == []
+    stored = write_asked(tmp_path / "bundle", builder, spec, dataset.questions[::2])  # one is unanswerable
+    bundle = rag_opt.load(tmp_path / "bundle")
+    assert find_differences(bundle, stored) == [] and find_differences(bundle, bundle.questions) == []
+    assert not list((tmp_path / "bundle").rglob("*.pickle"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,11 @@ import pytest
 import rag_opt
 from rag_opt.core.errors import BadBundle
 from rag_opt.core.questions import Dataset
-from rag_opt.evaluation.run import ask
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.production.bundle_files import write_bundle
+from rag_opt.production.bundle_writing import BundleFacts, write_bundle
 from rag_opt.production.parity import find_differences
-from rag_opt.study.folder import StudyFolder
+from tests.production.bundles import write_asked
 
 PIPELINES = {
     "hybrid": {},
@@ -34,17 +34,14 @@ def test_a_bundle_returns_what_the_search_saw(
     tmp_path: Path, builder: PipelineBuilder, dataset: Dataset, default_pipeline: dict[str, object], name: str
 ) -> None:
     spec = PipelineSpec.from_dict({**default_pipeline, **PIPELINES[name]})
-    study = StudyFolder(tmp_path / "study")
-    study.path.mkdir()
-    study.save_rows(0, ask(builder.pipeline(spec), dataset.questions), {})
-    rows = study.load_rows(0)
-    write_bundle(tmp_path / "bundle", builder, spec, {"trial": 7})
+    stored = write_asked(tmp_path / "bundle", builder, spec, dataset.questions, BundleFacts(trial=7))
     bundle = rag_opt.load(tmp_path / "bundle")
-    assert bundle.spec == spec and bundle.manifest["trial"] == 7
-    assert find_differences(bundle, rows) == []
-    rows[0]["hits"] = rows[0]["hits"][::-1]
-    rows[1]["answer"] = "something else"
-    assert len(find_differences(bundle, rows)) == 2, "the check can fail"
+    assert bundle.spec == spec and bundle.manifest.trial == 7
+    assert bundle.questions == tuple(stored) and find_differences(bundle, stored) == []
+    one, two = stored[0].seen, stored[1].seen
+    stored[0] = dataclasses.replace(stored[0], seen=dataclasses.replace(one, hits=one.hits[::-1]))
+    stored[1] = dataclasses.replace(stored[1], seen=dataclasses.replace(two, answer="something else"))
+    assert len(find_differences(bundle, stored)) == 2, "the check can fail"
     reply = bundle.ask("What makes dough rise?")
     assert reply.answer == "Yeast makes dough rise by giving off carbon dioxide." and not reply.refused
     assert reply.hits[0].document == "bread.md" and "Yeast" in reply.hits[0].text
@@ -64,7 +61,7 @@ os._exit(0)  # Python would take apart for seconds what was imported
 def test_it_answers_with_nothing_of_the_search_imported(
     tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec
 ) -> None:
-    write_bundle(tmp_path / "bundle", builder, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     done = subprocess.run(
         [sys.executable, "-c", _FORBIDDEN, str(tmp_path / "bundle")],
         capture_output=True,
@@ -76,9 +73,9 @@ def test_it_answers_with_nothing_of_the_search_imported(
 
 
 def test_a_bundle_that_was_touched_is_refused(tmp_path: Path, builder: PipelineBuilder, spec: PipelineSpec) -> None:
-    write_bundle(tmp_path / "bundle", builder, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     with pytest.raises(BadBundle, match="not empty"):
-        write_bundle(tmp_path / "bundle", builder, spec, {})
+        write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     documents = tmp_path / "bundle" / "documents.jsonl"
     documents.write_text(documents.read_text().replace("Danube", "Rhine."))
     with pytest.raises(BadBundle, match=r"documents\.jsonl has changed"):
@@ -107,7 +104,7 @@ def test_every_file_of_a_bundle_is_accounted_for(tmp_path: Path, builder: Pipeli
         (bundle / "spec.json").replace(tmp_path / "elsewhere.json")
         (bundle / "spec.json").symlink_to(tmp_path / "elsewhere.json")
 
-    write_bundle(tmp_path / "bundle", builder, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     refused(lambda bundle: (bundle / "extra.py").write_text("print()"), r"extra\.py is not in manifest\.json")
     refused(lambda bundle: (bundle / "index" / "x").symlink_to("/etc"), r"index/x is not in manifest\.json")
     refused(with_manifest(files={}), r"is not in manifest\.json")
@@ -125,7 +122,7 @@ def test_loading_imports_nothing_that_the_caller_did_not_allow(
 ) -> None:
     (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()")
     monkeypatch.syspath_prepend(tmp_path)
-    write_bundle(tmp_path / "bundle", builder, spec, {})
+    write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
     manifest = orjson.loads((tmp_path / "bundle" / "manifest.json").read_bytes())
     (tmp_path / "bundle" / "manifest.json").write_bytes(orjson.dumps({**manifest, "plugins": ["planted"]}))
     with pytest.raises(BadBundle, match=r"the plugin 'planted', which would be imported.*plugins=\['planted'\]"):

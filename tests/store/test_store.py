@@ -205,11 +205,14 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     assert len(list((tmp_path / "damaged").iterdir())) == 1
 
 
-def test_values_in_memory_forget_the_oldest() -> None:
-    values = MemoryValues(capacity=2)
-    for key in (b"a", b"b", b"c"):
-        values.put("table", {key: key})
-    assert values.get("table", [b"a", b"b", b"c"]) == {b"b": b"b", b"c": b"c"}
+def test_values_in_memory_forget_what_was_not_asked_for_the_longest() -> None:
+    values = MemoryValues(capacity_bytes=700)  # two, with what is beside them
+    values.put("table", {b"a": b"a", b"b": b"b"})
+    assert values.get("table", [b"a"]) == {b"a": b"a"}
+    values.put("table", {b"c": b"c"})
+    assert values.get("table", [b"a", b"b", b"c"]) == {b"a": b"a", b"c": b"c"}
+    values.put("table", {b"d": b"d" * 1000})
+    assert values.get("table", [b"a", b"c", b"d"]) == {} and values.held_bytes == 0, "one that is too large is not kept"
 
 
 def test_what_killed_writers_left_is_swept_and_what_others_build_is_not(tmp_path: Path) -> None:

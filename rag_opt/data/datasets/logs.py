@@ -15,28 +15,15 @@ from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.datasets.files import DocumentFiles
 from rag_opt.data.file_readers import FileReader
+from rag_opt.data.log_lines import LogLine
 from rag_opt.data.question_lines import resolve_evidence
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.reading import Located, Problems, check_questions, number_in, read_json_lines
 
-_UP = {"up", "1", "true", "👍", "good", "yes"}
 _BIAS = (
     "questions from the log of a running system: their evidence is what that system found, so pipelines that are like "
     "it score better than they should, and what it never found counts for nobody (`python -m rag_opt.questions label`)"
 )
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LogLine:
-    """One line of a log."""
-
-    question: Annotated[str, Doc("Text of the question.")]
-    answer: Annotated[str | None, Doc("The answer that the system gave.")] = None
-    passages: Annotated[
-        list[object] | None, Doc('What it showed: texts, or `{"document"}` with or without `start` and `end`.')
-    ] = None
-    thumb: Annotated[str | int | bool | None, Doc("What the person said of the answer: up, 1, true, …")] = None
-    id: Annotated[str | None, Doc("Its name; without one it is named by the number of its line.")] = None
 
 
 @register("dataset", "logs")
@@ -44,7 +31,8 @@ class LogLine:
 class Logs(DocumentFiles):
     """A log of questions with the answers and passages that a system gave, and what people said of them.
 
-    A thumb up makes the answer a reference and any one of the passages its evidence.
+    A thumb up makes the answer a reference and any one of the passages its evidence. A passage that a person named as
+    the right one is the evidence, whatever the thumb says.
     """
 
     name: Annotated[str, Doc("Name of the data set.")] = "logs"
@@ -73,15 +61,19 @@ class Logs(DocumentFiles):
                 problems.collected += error.problems
                 continue
             name = line.id or f"line-{number_in(where)}"
-            if str(line.thumb).lower() not in _UP:
+            filters = line.filters or {}
+            if not line.is_up and line.right_passage is None:
                 unrated += 1
                 if self.others == "without_evidence":
-                    located.append((where, Question(name, line.question, origin="log")))
+                    located.append((where, Question(name, line.question, filters=filters, origin="log")))
                 continue
-            shown = [place for passage in line.passages or () for place in _find_passage(passage, resolver)]
-            lost += bool(line.passages) and not shown
+            named = line.passages or () if line.right_passage is None else (line.right_passage,)
+            shown = [place for passage in named for place in _find_passage(passage, resolver)]
+            lost += bool(named) and not shown
             evidence = (tuple(dict.fromkeys(shown)),) if shown else None
-            located.append((where, Question(name, line.question, line.answer, evidence, origin="log, thumb up")))
+            answer = line.answer or None if line.is_up else None
+            origin = "log, thumb up" if line.right_passage is None else "log, right passage named"
+            located.append((where, Question(name, line.question, answer, evidence, filters=filters, origin=origin)))
         check_questions(located, corpus, problems)
         problems.raise_if_any()
         notes += [_BIAS, *self._count_notes(unrated, lost)]

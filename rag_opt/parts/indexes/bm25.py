@@ -17,6 +17,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.parts.index_queries import BM25Parameters
+from rag_opt.parts.interfaces import IndexDefaults
 from rag_opt.text.words import split_words
 
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
@@ -27,7 +28,7 @@ _DELTAS = {"bm25+": 1.0, "bm25l": 0.5}  # as they were published
 
 @register("index", "bm25")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BM25(BM25Parameters):
+class BM25(BM25Parameters, IndexDefaults):
     """Search words by BM25 (bm25s; Lù, 2024).
 
     Words of any script, in one case and form (`rag_opt.text.words`), without points and accents that are often left

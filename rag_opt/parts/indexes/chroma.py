@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import pickle
 import shutil
 import tempfile
 import warnings
@@ -12,7 +13,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import numpy as np
 import orjson
@@ -29,19 +30,22 @@ from rag_opt.core.nearest import VectorsInMemory
 from rag_opt.core.processes import is_alive
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
-from rag_opt.core.strict import STRICT
+from rag_opt.core.strict import STRICT, PlainDict
 from rag_opt.parts.index_queries import DEFAULT_EF_SEARCH
+from rag_opt.parts.interfaces import IndexDefaults
 
 _COLLECTION, _FIRSTS = "chunks", "vector_of_chunk.npy"
 _PREFIX = "rag_opt_chroma_"
 _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
 _RECALL = "recall.json"
+_VECTORS = "vectors.npy"  # of an exported index that compares all
+_METADATA = "index_metadata.pickle"
 _MORE_NEIGHBOURS = (1, 2, 4)  # times the settings, one after another until a graph finds enough
 
 
 @register("index", "chroma")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Chroma:
+class Chroma(IndexDefaults):
     """Nearest neighbours by cosine among the vectors of an embedded Chroma database.
 
     Equal vectors enter the graph once, and stand for all their chunks: many copies of a text would hide what is beside
@@ -115,6 +119,8 @@ class Chroma:
             found = f"Chroma's graph finds {recall:.1%} of the nearest vectors, with {_MORE_NEIGHBOURS[-1]} times its"
             what = f"{found} usual neighbours too; {self.least_recall:.0%} are wanted: retriever exact compares all"
             raise ImpossiblePipeline(what)
+        if (folder / _VECTORS).exists():
+            return VectorsInMemory(np.load(folder / _VECTORS, mmap_mode="r"))
         index = OpenChroma(folder)
         if not self.compares_all(len(index)):
             return index
@@ -122,10 +128,46 @@ class Chroma:
         index.close()
         return VectorsInMemory(vectors)
 
+    def write_for_serving(self, stored: Path, folder: Path) -> None:
+        """Write the vectors alone where all are compared, else a copy whose pickle is turned into JSON."""
+        index = self.open(stored)
+        if isinstance(index, VectorsInMemory):
+            folder.mkdir(parents=True)
+            np.save(folder / _VECTORS, index.all_vectors, allow_pickle=False)
+            return
+        index.close()
+        shutil.copytree(stored, folder)
+        for pickled in folder.rglob(_METADATA):
+            pickled.with_suffix(".json").write_bytes(
+                orjson.dumps(read_metadata(pickled), option=orjson.OPT_NON_STR_KEYS)
+            )
+            pickled.unlink()
+
     def recall(self, folder: Path) -> float | None:
         """Return the share of the nearest vectors that its graph found when built; None where it is not asked."""
         path = folder / _RECALL
         return float(orjson.loads(path.read_bytes())["recall"]) if path.exists() else None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads dicts, texts and numbers; whatever would import or run something is refused."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        """Refuse it. Raises UnpicklingError."""
+        raise pickle.UnpicklingError(f"{_METADATA} names {module}.{name}")
+
+
+def read_metadata(pickled: Path) -> PlainDict:
+    """Return what Chroma's pickle of an index holds: which record is which vector of the graph."""
+    with pickled.open("rb") as file:
+        found: PlainDict = _PlainUnpickler(file).load()
+    return found
+
+
+def write_metadata(pickled: Path, found: PlainDict) -> None:
+    """Write the pickle that Chroma reads of what `read_metadata` returned, after a way through JSON."""
+    labels = {int(label): record for label, record in found["label_to_id"].items()}
+    pickled.write_bytes(pickle.dumps({**found, "label_to_id": labels}, protocol=3))
 
 
 def _empty(folder: Path, but: Sequence[str]) -> None:
@@ -169,6 +211,8 @@ class OpenChroma:
         self._process = os.getpid()
         self._copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_"))
         shutil.copytree(self._folder, self._copy, dirs_exist_ok=True)
+        for exported in self._copy.rglob(Path(_METADATA).with_suffix(".json").name):
+            write_metadata(exported.with_suffix(".pickle"), orjson.loads(exported.read_bytes()))
         self._clients: list[Any] = []
         self._ef_search = DEFAULT_EF_SEARCH
         self._reopen(DEFAULT_EF_SEARCH)

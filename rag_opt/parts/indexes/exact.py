@@ -16,6 +16,7 @@ from rag_opt.core.nearest import VectorsInMemory, score
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.parts.interfaces import IndexDefaults
 
 _ROWS_AT_ONCE = 65_536
 _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
@@ -23,7 +24,7 @@ _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})
 
 @register("index", "exact")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Exact:
+class Exact(IndexDefaults):
     """Compare every vector with every query (NumPy)."""
 
     precision: Annotated[

@@ -1,0 +1,9 @@
+"""Names of the files and folders of a bundle (`bundle_writing.py` says what they hold)."""
+
+from __future__ import annotations
+
+SPEC, DOCUMENTS, CHUNKS, INDEX = "spec.json", "documents.jsonl", "chunks", "index"
+CARD, MODEL, TOKENIZER, CARDS, RERANKER = "card.json", "model", "tokenizer", "cards", "reranker"
+BUDGET_TOKENIZER, TEXT_MAPS, SENTENCES = "budget_tokenizer", "text_maps", "sentences"
+LLM, PROMPT = "llm.json", "prompt"
+MODEL_CARD, REQUIREMENTS = "README.md", "requirements.txt"

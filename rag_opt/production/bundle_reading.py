@@ -1,0 +1,221 @@
+"""Opening a bundle: nothing in it is imported or run, and every file is held against the manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+
+from rag_opt.core import strict
+from rag_opt.core.documents import Corpus, build_document
+from rag_opt.core.errors import BadBundle, BadInput
+from rag_opt.core.registry import load_parts
+from rag_opt.data.document_file import collect_documents
+from rag_opt.models.cards import CardLibrary, ModelCard
+from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
+from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.client import LLMClient
+from rag_opt.models.llm.prompts import prompt_library
+from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.models.no_encoder import NoEncoder
+from rag_opt.models.reranker_cards import reranker_card_library
+from rag_opt.models.reranker_resources import PairScorer
+from rag_opt.models.runtimes import Machine
+from rag_opt.parts.interfaces import EmbedderPart, OpenIndex, PairReranker, WithoutVectors
+from rag_opt.pipeline.ask import Pipeline
+from rag_opt.pipeline.chunk_table import ChunkTable
+from rag_opt.pipeline.chunk_vectors import open_index
+from rag_opt.pipeline.corpus_text import CorpusText
+from rag_opt.pipeline.resources import build_reranker_resources, index_parts
+from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.stage_timer import StageTimer
+from rag_opt.pipeline.text_maps import TextMaps
+from rag_opt.production.bundle import Bundle
+from rag_opt.production.bundle_layout import (
+    BUDGET_TOKENIZER,
+    CARD,
+    CARDS,
+    CHUNKS,
+    DOCUMENTS,
+    INDEX,
+    LLM,
+    MODEL,
+    RERANKER,
+    SENTENCES,
+    SPEC,
+    TEXT_MAPS,
+    TOKENIZER,
+)
+from rag_opt.production.manifest import Manifest, read_manifest
+from rag_opt.production.sentence_vectors import open_values
+from rag_opt.production.signing import verify_signature
+from rag_opt.production.stored_questions import load_questions
+from rag_opt.store.artifacts import MANIFEST
+from rag_opt.store.values import MemoryValues, Values
+
+QUESTIONS_AT_ONCE = 32  # that an index is asked together
+CACHE_BYTES = 64_000_000
+
+Card = TypeVar("Card", bound=ModelCard)
+
+
+def load_bundle(
+    path: str | Path,
+    *,
+    check: bool = True,
+    verify: str | Path | None = None,
+    plugins: Sequence[str] = (),
+    allow_code: Sequence[str] = (),
+    completions: Values | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    embedder_url: str | None = None,
+) -> Bundle:
+    """Open a bundle made by `python -m rag_opt.export`; `.ask("…")` answers from it.
+
+    `check` compares every file with the manifest, and refuses one that it does not list. `verify`: a file with the
+    public Ed25519 key whose signature it must have. `plugins`: packages that may be imported for its parts, and
+    `allow_code`: models whose custom code may run here, as `id@revision`; a bundle cannot allow either itself.
+    `completions`: where a language model's answers are kept, instead of with everything else in memory.
+    `cache_bytes`: most bytes of what is remembered of earlier questions. `embedder_url`: a text-embeddings-inference
+    server that runs its embedding model instead of this process; whether it answers as the search saw,
+    `find_differences` tells. Raises BadBundle when it is not one, or a file is missing, changed, unknown or cannot be
+    read, or is not signed as asked.
+    """
+    folder = Path(path)
+    if verify is not None:
+        verify_signature(folder, Path(verify))
+    manifest = read_manifest(folder, check=check)
+    _load_plugins(folder, manifest, plugins)
+    with _blaming(folder, SPEC) as inside:
+        spec = PipelineSpec.from_dict(orjson.loads(inside.read_bytes()), where=SPEC)
+    with _blaming(folder, CHUNKS) as inside:
+        chunks = ChunkTable.load(inside)
+    with _blaming(folder, "seen.jsonl"):
+        questions = load_questions(folder)
+    machine = Machine(allow_code=tuple(allow_code))
+    with _blaming(folder, SENTENCES) as inside:
+        values = open_values(inside, MemoryValues(cache_bytes))
+    encoder = _open_encoder(folder, spec.embedder, values, manifest, machine, embedder_url)
+    if check and embedder_url is None and encoder.files_digest != manifest.model_files:
+        place = f"model in {encoder.card.folder}" if spec.embedding_model is not None else "tokenizer"
+        raise BadBundle(f"{folder}: the {place} is not the one that its index was made with")
+    corpus = _read_corpus(folder, manifest.language)
+    parts, indexes = index_parts(spec, corpus.language), dict[str, OpenIndex]()
+
+    def open_once(name: str) -> OpenIndex:
+        if name not in indexes:
+            indexes[name] = open_index(parts[name], folder / INDEX / name)
+        return indexes[name]
+
+    with _blaming(folder, TEXT_MAPS) as inside:
+        maps = TextMaps.load(inside)
+    budget, repeats = _find_budget_tokenizer(folder, spec), spec.chunker.repeats_headers
+    pipeline = Pipeline(
+        spec=spec,
+        texts=CorpusText(corpus, budget, repeats_headers=repeats, maps=maps),
+        chunks=chunks,
+        encoder=encoder,
+        values=values,
+        index_keys={name: f"bundle {name}" for name in parts},
+        index_parts=parts,
+        open_index=open_once,
+        scorer=_scorers(folder, values, encoder, machine, carries_weights=manifest.carries_weights),
+        llm_client=_open_client(folder, completions or values),
+        prompt=prompt_library([folder]).read,
+        stage_timer=StageTimer(),
+        at_once=QUESTIONS_AT_ONCE,
+    )
+    return Bundle(pipeline, manifest, questions)
+
+
+def _load_plugins(folder: Path, manifest: Manifest, allowed: Sequence[str]) -> None:
+    """Import the packages that the bundle's parts come from, if all of them are allowed."""
+    refused = [
+        name for name in manifest.plugins if not any(one == name or one.startswith(f"{name}.") for one in allowed)
+    ]
+    if refused:
+        together = [*allowed, *refused]
+        raise BadBundle(
+            f"{folder}: {MANIFEST} names the plugin {refused[0]!r}, which would be imported and run; if you trust it, "
+            f"load({str(folder)!r}, plugins={together!r})"
+        )
+    load_parts(allowed)
+
+
+@contextlib.contextmanager
+def _blaming(folder: Path, name: str) -> Iterator[Path]:
+    """Give the path of a file or folder of a bundle; whatever is wrong with it is BadBundle with its name."""
+    try:
+        yield folder / name
+    except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
+        raise BadBundle(f"{folder}: {name} cannot be read: {error}") from error
+
+
+def _read_corpus(folder: Path, language: str) -> Corpus:
+    with _blaming(folder, DOCUMENTS) as path, path.open("rb") as lines:
+        return Corpus(
+            collect_documents((build_document(**orjson.loads(line)) for line in lines), by_id=False), language
+        )
+
+
+def _find_budget_tokenizer(folder: Path, spec: PipelineSpec) -> str:
+    own = folder / BUDGET_TOKENIZER
+    return str(own) if own.is_dir() else spec.packer.tokenizer
+
+
+def _open_encoder(
+    folder: Path, part: EmbedderPart, values: Values, manifest: Manifest, machine: Machine, url: str | None
+) -> Encoder:
+    if isinstance(part, WithoutVectors):
+        return NoEncoder(part.tokenizer)
+    with _blaming(folder, CARD) as path:
+        card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path=CARD)
+    inside = dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
+    if url is not None:
+        return Encoder(dataclasses.replace(inside, backend="tei", url=url), values=values, machine=machine)
+    if not manifest.carries_model:
+        return Encoder(inside, values=values, machine=machine)
+    inside = dataclasses.replace(inside, tokenizer=str(folder / TOKENIZER))
+    return Encoder(inside, values=values, folder=lambda: folder / MODEL, identity=manifest.model_files)
+
+
+def _scorers(
+    folder: Path, values: Values, encoder: Encoder, machine: Machine, *, carries_weights: bool
+) -> Callable[[PairReranker], PairScorer]:
+    """Return what gives a reranker's model, of the cards that the bundle holds."""
+    cards = folder / CARDS
+    rerankers, embedders = reranker_card_library([cards]), embedder_card_library([cards])
+    if carries_weights:
+        rerankers, embedders = _inside(rerankers, folder), _inside(embedders, folder)
+
+    @functools.cache
+    def encoder_of(name: str) -> Encoder:
+        card = embedders.read(name)
+        return encoder if encoder.card == card else Encoder(card, values=values, machine=machine)
+
+    resources = build_reranker_resources(encoder_of, rerankers, values, machine)
+    scorers: dict[PairReranker, PairScorer] = {}
+
+    def scorer(part: PairReranker) -> PairScorer:
+        if part not in scorers:
+            scorers[part] = part.scorer(resources)
+        return scorers[part]
+
+    return scorer
+
+
+def _inside(library: CardLibrary[Card], folder: Path) -> CardLibrary[Card]:
+    """Return the cards of models whose copies a bundle holds, by their place in it."""
+    return library.with_changes({name: {"path": str(folder / RERANKER)} for name in library.names()})
+
+
+def _open_client(folder: Path, values: Values) -> LLMClient | None:
+    if not (folder / LLM).exists():
+        return None
+    with _blaming(folder, LLM) as path:
+        return LLMClient(strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=LLM), values)

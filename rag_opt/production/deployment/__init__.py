@@ -1,0 +1,1 @@
+"""Files that deploy a bundle: a Docker image, Compose, Kubernetes, Modal."""

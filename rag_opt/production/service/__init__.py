@@ -1,0 +1,1 @@
+"""A bundle as a service: HTTP with limits, keys, metrics, traces, feedback, and a page to ask on."""

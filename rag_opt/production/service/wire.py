@@ -1,0 +1,185 @@
+"""What goes over the wire: requests, checked field by field, and replies."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from rag_opt.production.bundle import Passage, Reply
+
+_ALLOWED_CONTROLS = "\n\r\t"
+_LARGEST = 2**63 - 1
+
+
+def _validate_text(text: str) -> str:
+    """Return the text. Raises ValueError for one that says nothing, or has characters that no text has."""
+    if not text.strip():
+        raise ValueError("is empty")
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in _ALLOWED_CONTROLS for c in text):
+        raise ValueError("has control characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_validate_text)]
+FilterValue = (
+    str | Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)] | bool
+)
+Filters = Annotated[
+    dict[str, FilterValue],
+    Field(max_length=32, description="Only documents whose metadata equal these are answered from.", examples=[{}]),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AskedQuestion(_Strict):
+    """A question."""
+
+    question: Text = Field(description="Text of the question.", examples=["How long is the notice period?"])
+    filters: Filters = Field(default_factory=dict)
+
+
+class AskedQuestions(_Strict):
+    """Several questions, answered in their order."""
+
+    questions: list[AskedQuestion] = Field(min_length=1)
+
+
+class PlaceInDocument(_Strict):
+    """A place in a document, by half-open offsets of its text; without offsets the whole document."""
+
+    document: str = Field(max_length=4096)
+    start: int | None = Field(default=None, ge=0, le=_LARGEST)
+    end: int | None = Field(default=None, ge=0, le=_LARGEST)
+
+
+class AskedDocument(_Strict):
+    """A document whose text is wanted."""
+
+    document: str = Field(max_length=4096, description="Id of the document, as passages name it.")
+    filters: Filters = Field(default_factory=dict)
+
+
+class Feedback(_Strict):
+    """What a person says of a reply. `question` is wanted where the service does not remember the reply any more."""
+
+    id: str = Field(max_length=64, description="Id of the reply.")
+    thumb: Literal["up", "down"] | None = None
+    right_passage: PlaceInDocument | None = Field(default=None, description="Where the answer stands.")
+    comment: str | None = Field(default=None, max_length=4000)
+    question: Text | None = None
+
+
+class FoundPassage(BaseModel):
+    """A passage, best first: `document[start:end]` is its text."""
+
+    document: str
+    start: int
+    end: int
+    text: str
+    score: float
+    page: int | None
+    headings: tuple[str, ...]
+    header: str
+
+
+class Cited(BaseModel):
+    """A place that an answer rests on."""
+
+    document: str
+    start: int
+    end: int
+
+
+class Found(BaseModel):
+    """Passages for one question."""
+
+    id: str
+    question: str
+    passages: list[FoundPassage]
+    latency_ms: dict[str, float]
+
+
+class Answered(Found):
+    """The answer to one question; empty where the pipeline refuses to answer it from what it found."""
+
+    answer: str
+    refused: bool
+    cited: list[Cited]
+
+
+class FoundBatch(BaseModel):
+    """Passages for several questions, in their order."""
+
+    replies: list[Found]
+
+
+class AnsweredBatch(BaseModel):
+    """Answers to several questions, in their order."""
+
+    replies: list[Answered]
+
+
+class FoundDocument(BaseModel):
+    """The text of a document."""
+
+    document: str
+    title: str
+    text: str
+
+
+class Told(BaseModel):
+    """What went wrong: what kind of fault, a sentence, and the fields that it is about."""
+
+    type: str
+    message: str
+    fields: list[str] = Field(default_factory=list)
+
+
+class Refused(BaseModel):
+    """A request that was not served."""
+
+    error: Told
+
+
+class Taken(BaseModel):
+    """Feedback that was written."""
+
+    id: str
+    taken: bool
+
+
+class Health(BaseModel):
+    """Whether the service lives, or is ready."""
+
+    status: str
+    reason: str = ""
+
+
+def to_found(id: str, reply: Reply) -> Found:
+    """Return passages as they go over the wire."""
+    latency = {stage: round(ms, 3) for stage, ms in reply.latency_ms.items()}
+    return Found.model_construct(id=id, question=reply.question, passages=_passages(reply), latency_ms=latency)
+
+
+def to_answered(id: str, reply: Reply) -> Answered:
+    """Return an answer as it goes over the wire."""
+    cited = [Cited.model_construct(document=s.document_id, start=s.start, end=s.end) for s in reply.cited]
+    latency = {stage: round(ms, 3) for stage, ms in reply.latency_ms.items()}
+    return Answered.model_construct(
+        id=id, question=reply.question, passages=_passages(reply), latency_ms=latency, answer=reply.answer,
+        refused=reply.refused, cited=cited,
+    )  # fmt: skip
+
+
+def _passages(reply: Reply) -> list[FoundPassage]:
+    return [_passage(one) for one in reply.hits]
+
+
+def _passage(one: Passage) -> FoundPassage:
+    fields: dict[str, Any] = vars(one)
+    return FoundPassage.model_construct(None, **fields)
