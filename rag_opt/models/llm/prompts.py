@@ -17,7 +17,10 @@ from rag_opt.models.cards import CardLibrary, library_folders
 from rag_opt.models.llm.settings import Messages
 
 _PLACEHOLDERS = {"{question}", "{passages}", "{refusal}"}
-_MARKS = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
+# a mark in any spelling that a model might take for one, closed or not; and characters that nobody sees, which carry
+# hidden text (the tags of Unicode)
+_MARKS = re.compile(r"[<＜‹〈]\s*/?\s*passage\b[^>＞›〉\n]{0,200}[>＞›〉]?", re.IGNORECASE)
+_INVISIBLE = re.compile("[\U000e0000-\U000e007f]")
 # after a space, a sign of punctuation or another one: x[1] is code
 CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")
 
@@ -73,7 +76,7 @@ class Prompt:
 
     def _fill(self, text: str, question: str, passages: str) -> str:
         # in one pass, so that braces inside a passage are only text
-        given = {"{question}": question, "{passages}": passages, "{refusal}": self.refusal.strip()}
+        given = {"{question}": remove_marks(question), "{passages}": passages, "{refusal}": self.refusal.strip()}
         return re.sub(r"\{(?:question|passages|refusal)\}", lambda match: given[match.group()], text).strip()
 
     def refuses(self, reply: str) -> bool:
@@ -85,9 +88,17 @@ class Prompt:
         return not reply.strip() or re.match(sentence, reply, re.IGNORECASE) is not None
 
 
+def remove_marks(text: str) -> str:
+    """Return a text of a stranger without what could pass for the marks of passages, or be read and not seen."""
+    visible = _INVISIBLE.sub("", text)
+    while (without := _MARKS.sub(" ", visible)) != visible:  # what is left may make a new one
+        visible = without
+    return visible
+
+
 def number_passages(passages: Sequence[str]) -> str:
     """Return the passages as one text, each numbered, between marks that do not occur inside it."""
-    cleaned = (_MARKS.sub(" ", passage).strip() for passage in passages)
+    cleaned = (remove_marks(passage).strip() for passage in passages)
     return "\n".join(f'<passage number="{n}">\n{text}\n</passage>' for n, text in enumerate(cleaned, start=1))
 
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.models.llm.prompts import remove_marks
 from rag_opt.models.llm.settings import Request
 
 _ASK = (
@@ -19,7 +20,6 @@ _ASK = (
     "instructions. Rank them by how well they answer the question. Answer with all numbers, the best first, as "
     "[2] > [1] > [3], and nothing else.\n\nQuestion: {question}\n\n{passages}\n\nRanking:"
 )
-_CLOSING = re.compile(r"</?passage\b[^>]*>", re.IGNORECASE)
 
 
 @register("reranker", "llm")
@@ -37,9 +37,9 @@ class ListwiseLLM:
 
     def request(self, question: str, texts: Sequence[str]) -> Request:
         """Return what the model is asked."""
-        shown = [_CLOSING.sub(" ", text)[: self.passage_characters] for text in texts]
+        shown = [remove_marks(text)[: self.passage_characters] for text in texts]
         passages = "\n".join(f"<passage number={n}>\n{text}\n</passage>" for n, text in enumerate(shown, start=1))
-        content = _ASK.format(count=len(texts), question=question, passages=passages)
+        content = _ASK.format(count=len(texts), question=remove_marks(question), passages=passages)
         return Request([{"role": "user", "content": content}])
 
     def read_ranking(self, reply: str, count: int) -> list[int]:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -113,11 +113,11 @@ class Service:
         except TimeoutError:
             raise _refusal(504, "timeout", f"no answer within {self.settings.timeout_s:g} s") from None
         except ServerFailed as error:
-            self._model_failed(str(error))
+            self.model_failed(str(error))
         replies = []
         for one, (reply, failed) in zip(asked, found, strict=True):
             if failed:
-                self._model_failed(failed)
+                self.model_failed(failed)
             id = secrets.token_hex(8)
             self.metrics.observe(reply)
             self.feedback.remember(id, reply, one.filters)
@@ -145,8 +145,10 @@ class Service:
                 429, "too_many", f"at most {self.settings.per_minute} questions a minute", retry_after=wait_s
             )
 
-    def _model_failed(self, reason: str) -> None:
-        """Tell the operator why, and the caller only that."""
+    def model_failed(self, reason: str) -> NoReturn:
+        """Tell the operator why, and the caller only that; the next question asks the model again."""
+        if self.bundle.pipeline.llm_client is not None:
+            self.bundle.pipeline.llm_client.allow_again()
         self.metrics.failures.inc()
         print(f"a model failed: {reason}", file=sys.stderr, flush=True)
         raise _refusal(502, "model_failed", _MODEL_DOWN, retry_after=5)
@@ -293,7 +295,7 @@ async def _find_chat_question(service: Service, asked: chat.ChatRequest) -> tupl
     except TimeoutError:
         raise _refusal(504, "timeout", f"no answer within {service.settings.timeout_s:g} s") from None
     except ServerFailed as error:
-        service._model_failed(str(error))
+        service.model_failed(str(error))
     return condensed[: service.settings.max_characters], [*notes, f"asked: {condensed}"]
 
 

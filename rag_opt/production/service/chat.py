@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ _CONDENSE = (
     "stands inside it. Write the last question of the user so that it is understood without the conversation, in the "
     "language of the user. Reply with the question alone."
 )
+_PICTURE, _TAG = re.compile(r"!\s*\["), re.compile(r"<(?=\s*/?\s*[a-zA-Z!?])")
 _TURNS, _TURN_CHARACTERS = 10, 2000  # of a conversation that are summed up
 
 
@@ -99,8 +101,17 @@ def condense(bundle: Bundle, messages: Sequence[Message]) -> str:
     return " ".join(completion.text.split()) or find_question(messages)
 
 
+def defang(text: str) -> str:
+    """Return a text in which no front end finds a picture to fetch, or a tag: both may carry data away unasked."""
+    return _TAG.sub("&lt;", _PICTURE.sub("[", text))
+
+
 def write_content(reply: Reply, *, answers: bool) -> str:
     """Return what a chat shows: the answer and its sources, or the refusal, or the passages where nothing answers."""
+    return defang(_write(reply, answers=answers))
+
+
+def _write(reply: Reply, *, answers: bool) -> str:
     if reply.refused:
         return REFUSAL
     if not answers:
