@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rag_opt.cli.doors import run_command
-from rag_opt.cli.leaving import run_program
+from rag_opt.cli.leaving import SPINNING_BRIEFLY, run_program
 from rag_opt.cli.serve_command import serve_command
 
 
@@ -13,4 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, waiting=SPINNING_BRIEFLY)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from rag_opt.core.arrays import IntArray, Vectors
 from rag_opt.core.ranked_lists import RankedLists
 
 _PRODUCTS_AT_ONCE = 16_000_000  # 64 MB
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
+_MULTIPLIED_IN_ONE_THREAD = 250_000_000  # numbers
 _ROUNDING = 1e-5  # more than products of unit vectors in float32 can differ by with their shape
 
 
@@ -59,13 +62,33 @@ def find_nearest(
     rows = []
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
-        for query, products in zip(block, block @ able.T, strict=True):
+        for query, products in zip(block, _multiply(block, able), strict=True):
             places = _find_above(products, depth)
             scores = score(able[places], query)
             chunks = places.astype(np.int32) if allowed is None else allowed[places]
             order = np.lexsort((chunks, -scores))[:depth]
             rows.append((chunks[order], scores[order]))
     return RankedLists.stack(rows, depth)
+
+
+def _multiply(queries: Vectors, vectors: Vectors) -> Vectors:
+    """Return the products of queries with vectors, [queries, rows]; a small matrix in one thread.
+
+    Threads of NumPy's library wait busily for more to do, for longer than so little work takes: beside a model that
+    encodes the next query they made it three times as slow (docs/benchmarks.md, serving).
+    """
+    if len(queries) * vectors.size > _MULTIPLIED_IN_ONE_THREAD:
+        products: Vectors = queries @ vectors.T
+        return products
+    with _threads().limit(limits=1, user_api="blas"):
+        products = queries @ vectors.T
+    return products
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Return what sets the threads of NumPy's library; looking for it takes some milliseconds."""
+    return ThreadpoolController()
 
 
 def score(vectors: Vectors, query: Vectors) -> Vectors:

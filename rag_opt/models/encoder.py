@@ -30,6 +30,7 @@ from rag_opt.store.values import Values
 from rag_opt.text.tokens import FileTokenizer, Tokenizer
 
 _BATCHES_PER_COMMIT = 8
+_SIMILAR, _LEAST_TEXTS = 0.75, 8  # share of the longest text of a batch; texts for which a batch pays
 VECTORS = "vectors"  # table of values
 _Rows = NDArray[np.void]  # of `_row_type`
 
@@ -293,9 +294,16 @@ def _groups(batches: Iterator[list[int]], size: int) -> Iterator[list[list[int]]
 
 
 def _batches(lengths: NDArray[np.int64], most_tokens: int, most_texts: int) -> Iterator[list[int]]:
-    """Yield positions in batches of similar length, longest first, so that memory runs out early or never."""
-    order = np.argsort(-lengths, kind="stable").tolist()
-    while order:
-        size = max(1, min(most_texts, most_tokens // max(int(lengths[order[0]]), 1)))
-        yield order[:size]
-        order = order[size:]
+    """Yield positions in batches of similar length, longest first, so that memory runs out early or never.
+
+    Every text of a batch costs as much as its longest: those that are much shorter wait for the next one.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        longest = max(int(lengths[order[first]]), 1)
+        most = max(1, min(most_texts, most_tokens // longest))
+        block = lengths[order[first : first + most]]
+        size = min(len(block), max(int((block >= _SIMILAR * longest).sum()), _LEAST_TEXTS))
+        yield order[first : first + size].tolist()
+        first += size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import sys
 import time
@@ -93,7 +94,7 @@ class Service:
 
     async def prepare(self) -> None:
         """Load everything by the golden question; the service is ready if it is answered as the search saw."""
-        self.not_ready = await asyncio.get_running_loop().run_in_executor(None, warm_up, self.bundle)
+        self.not_ready = await self.queue.run(functools.partial(warm_up, self.bundle))
         self.metrics.ready.set(not self.not_ready)
         if self.not_ready:
             print(f"not ready: {self.not_ready}", file=sys.stderr, flush=True)

@@ -9,9 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rag_opt.core.questions import Question
 from rag_opt.production.bundle import Bundle, Reply
+
+
+T = TypeVar("T")
 
 
 class QueueFull(Exception):
@@ -56,6 +60,13 @@ class QuestionQueue:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, done in the thread that embeds.
+
+        Every thread that runs a model has a pool of threads of its own; with two of them, each is a third slower.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._embedding, work)
 
     async def ask(self, questions: Sequence[Question], *, answered: bool) -> list[tuple[Reply, str]]:
         """Return a reply for each question, and why a model that it needs did not answer; empty: it did.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from types import FrameType
@@ -39,7 +38,12 @@ class _Server(uvicorn.Server):
 def build_server(bundle: Bundle, settings: ServiceSettings, *, host: str, port: int) -> uvicorn.Server:
     """Return a server that is not running yet."""
     service = Service(bundle, settings)
-    options: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    options: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+    }
     config = uvicorn.Config(
         service.guard,
         host=host,
@@ -56,5 +60,4 @@ def build_server(bundle: Bundle, settings: ServiceSettings, *, host: str, port: 
 
 def run_service(bundle: Bundle, settings: ServiceSettings, *, host: str, port: int) -> None:
     """Serve until a signal ends it."""
-    server = build_server(bundle, settings, host=host, port=port)
-    asyncio.run(server.serve())
+    build_server(bundle, settings, host=host, port=port).run()
