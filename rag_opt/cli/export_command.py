@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag_opt.core.errors import BadBundle
+from rag_opt.core import strict
+from rag_opt.core.errors import BadBundle, BadInput, Problem
 from rag_opt.core.strict import PlainDict, PlainMapping
 
 if TYPE_CHECKING:
@@ -30,12 +30,11 @@ class ExportOptions:
     non_commercial: bool = False
     requires_filter: Sequence[str] = ()
     sign: Path | None = None
-    requirements: bool = True
 
 
 def export_command(
-    study: Annotated[Path, typer.Argument(help="The study's folder.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    source: Annotated[Path, typer.Argument(help="A study's folder; or a bundle's, to update or register it.")],
+    out: Annotated[Path | None, typer.Option(help="A new or empty folder.")] = None,
     trial: Annotated[int | None, typer.Option(help="Export this trial instead of the winner.")] = None,
     with_weights: Annotated[bool, typer.Option("--with-weights", help="Copy the models' files into it.")] = False,
     no_sentence_vectors: Annotated[
@@ -48,8 +47,28 @@ def export_command(
         list[str] | None, typer.Option(help="Metadata that every question must name as a filter, as tenant.")
     ] = None,
     sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key (PEM) to sign it with.")] = None,
+    documents: Annotated[Path | None, typer.Option(help="Of a bundle: build it anew over these documents.")] = None,
+    register: Annotated[str | None, typer.Option(help="Of a bundle: name to register it by in MLflow.")] = None,
+    promote: Annotated[str | None, typer.Option(help="Make the challenger of this name the champion.")] = None,
+    rollback: Annotated[str | None, typer.Option(help="Make the previous version of this name the champion.")] = None,
+    mlflow: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's address.")
+    ] = "sqlite:///outputs/mlflow.db",
+    margin: Annotated[float, typer.Option(help="With --promote: points of the objective that may be lost.")] = 0.02,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --promote: even where it is worse or not known.")
+    ] = False,
+    wheel: Annotated[Path | None, typer.Option(help="With --register: rag_opt's wheel, for MLflow's servers.")] = None,
+    plugins: Annotated[
+        list[str] | None, typer.Option(help="Of a bundle: package that its parts may come from.")
+    ] = None,
 ) -> None:
-    """Write the winner (or --trial N) as a bundle, and check that it returns what the search saw."""
+    """Write the winner (or --trial N) as a bundle, and check that it returns what the search saw.
+
+    Of a bundle: build it anew over other documents (--documents), or register, promote and roll back in MLflow.
+    """
+    from rag_opt.cli import bundle_commands as bundles
+
     options = ExportOptions(
         weights=with_weights,
         sentence_vectors=not no_sentence_vectors,
@@ -57,14 +76,26 @@ def export_command(
         requires_filter=tuple(requires_filter or ()),
         sign=sign,
     )
-    print(export(study, out, trial=trial, options=options))
+    if rollback is not None:
+        print(bundles.roll_back(rollback, uri=mlflow))
+    elif promote is not None:
+        print(bundles.promote_challenger(promote, uri=mlflow, margin=margin, force=force))
+    elif register is not None:
+        print(bundles.register(source, register, uri=mlflow, wheel=wheel, plugins=tuple(plugins or ())))
+    elif out is None:
+        raise BadInput([Problem("--out", "is missing: a new or empty folder for the bundle")])
+    elif documents is not None:
+        print(bundles.update(source, documents, out, options=options, plugins=tuple(plugins or ())))
+    else:
+        print(export(source, out, trial=trial, options=options))
 
 
 def export(study: Path, out: Path, *, trial: int | None = None, options: ExportOptions | None = None) -> str:
     """Write and check a bundle, and return in words what was done. Raises RagOptError; leaves nothing half-written."""
     from rag_opt.cli.stored_config import stored_config
     from rag_opt.pipeline.spec import PipelineSpec
-    from rag_opt.production.bundle_writing import refuse_occupied, write_bundle
+    from rag_opt.production.bundle_writing import refuse_occupied
+    from rag_opt.production.exporting import Allowed, write_checked
     from rag_opt.setup.prepare import prepare
     from rag_opt.study.folder import StudyFolder
 
@@ -82,10 +113,10 @@ def export(study: Path, out: Path, *, trial: int | None = None, options: ExportO
         raise BadBundle(f"since the search another {' and another '.join(changed)} came in; search again, then export")
     spec, builder = PipelineSpec.from_dict(chosen.spec), prepared.search.builder
     facts = _gather_facts(prepared, folder, chosen, result, options)
-    finish = functools.partial(_finish, prepared=prepared, options=options)
+    allowed = Allowed(tuple(prepared.settings.plugins), tuple(prepared.settings.embedder.allow_code))
     try:
-        write_bundle(out, builder, spec, facts, finish=finish)
-        said = _check(out, prepared, options)
+        # what a language model answered in the search is not asked again: the bundle is held against the same answers
+        said = write_checked(out, builder, spec, facts, allowed, sign=options.sign, completions=builder.store.values)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
@@ -137,6 +168,7 @@ def _gather_facts(
         origins=folder.settings()["settings"].get("questions", []),
         scores={
             "objective": prepared.search.objective_set.optimised.kind,
+            "objective_settings": strict.dump(prepared.search.objective_set.optimised),
             "gain": pick_gain(result, chosen.number),
             "metrics": measure_scores(stored),
         },
@@ -145,45 +177,4 @@ def _gather_facts(
         weights=options.weights,
         sentence_vectors=options.sentence_vectors,
         non_commercial=options.non_commercial,
-    )
-
-
-def _finish(out: Path, *, prepared: Prepared, options: ExportOptions) -> None:
-    """Add what serving imports, found out by serving."""
-    from rag_opt.production.requirements import write_requirements
-
-    if options.requirements:
-        write_requirements(out, plugins=prepared.settings.plugins, allow_code=prepared.settings.embedder.allow_code)
-
-
-def _check(out: Path, prepared: Prepared, options: ExportOptions) -> str:
-    """Hold the bundle against what the search saw, sign it, and return what was found in words. Raises BadBundle."""
-    from rag_opt.production.bundle_reading import load_bundle
-    from rag_opt.production.parity import find_differences, select_checked
-    from rag_opt.production.signing import sign_bundle
-
-    # what a language model answered in the search is not asked again: the bundle is held against the same answers
-    bundle = load_bundle(
-        out,
-        plugins=prepared.settings.plugins,
-        allow_code=prepared.settings.embedder.allow_code,
-        completions=prepared.search.builder.store.values,
-    )
-    asked = select_checked(bundle, every=False)
-    different = find_differences(bundle, asked)
-    if different:
-        listed = "\n  ".join(different[:10])
-        raise BadBundle(
-            f"the bundle does not return what the search saw ({len(different)} of {len(asked)} questions):\n  {listed}"
-        )
-    if options.sign is not None:
-        sign_bundle(out, options.sign)
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    vectors = sum(path.stat().st_size for path in (out / "sentences").glob("*"))
-    shipped = f", of these {vectors / 1e6:.1f} MB vectors of {bundle.manifest.sentence_vectors:,} sentences"
-    plugins = f", plugins={bundle.manifest.plugins!r}" if bundle.manifest.plugins else ""
-    return (
-        f"({size / 1e6:.1f} MB{shipped if vectors else ''}); it returns what the search saw on "
-        f"{len(asked)} of {len(bundle.questions)} questions\n"
-        f'  python -m rag_opt.serve {out}\n  import rag_opt; rag_opt.load("{out}"{plugins}).ask("…")'
     )

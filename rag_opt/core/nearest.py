@@ -81,8 +81,7 @@ def _multiply(queries: Vectors, vectors: Vectors) -> Vectors:
         products: Vectors = queries @ vectors.T
         return products
     with _threads().limit(limits=1, user_api="blas"):
-        products = queries @ vectors.T
-    return products
+        return queries @ vectors.T
 
 
 @functools.cache

@@ -193,6 +193,15 @@ class Encoder:
         rows = np.frombuffer(b"".join(known[key] for key in keys), _row_type(self.card.dimensions))
         return self._cut(rows["vector"]), rows["ms"].astype(float)
 
+    def to_stored(self, vectors: Vectors) -> list[bytes]:
+        """Return vectors that were embedded elsewhere as values are stored; those cut to fewer dimensions end in zeros.
+
+        What is read of such a value is the same vector, since reading cuts it again.
+        """
+        rows = np.zeros(len(vectors), _row_type(self.card.dimensions))
+        rows["vector"][:, : vectors.shape[1]] = vectors
+        return [row.tobytes() for row in rows]
+
     def stored(self, texts: Sequence[str], purpose: Purpose) -> tuple[list[bytes], dict[bytes, bytes]]:
         """Return the key of each text and what is stored under it, encoded now where it is missing.
 

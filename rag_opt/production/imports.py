@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ _LATER = (
 
 
 def main(bundle: Path, out: Path, options: list[str]) -> None:
-    """Serve the bundle on loopback, ask it, and write the distributions of what was imported, a line each."""
+    """Serve the bundle on loopback and ask it; write the megabytes that took, and what was imported, a line each."""
     given: dict[str, list[str]] = {"plugins": [], "allow_code": []}
     for option in options:
         name, _, value = option.partition("=")
@@ -40,7 +41,8 @@ def main(bundle: Path, out: Path, options: list[str]) -> None:
     carried = _files_of_models(opened)
     places = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     files = {Path(place) for place in places if place}
-    out.write_text("\n".join(find_distributions({*files, *carried})), encoding="utf-8")
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+    out.write_text("\n".join([str(memory_mb), *find_distributions({*files, *carried})]), encoding="utf-8")
 
 
 def _serve_once(opened: Bundle) -> None:

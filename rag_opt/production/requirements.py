@@ -24,8 +24,11 @@ _HEADER = (
 )
 
 
-def write_requirements(folder: Path, *, plugins: Sequence[str] = (), allow_code: Sequence[str] = ()) -> list[str]:
-    """Write `requirements.txt` into a bundle, and return its lines. Raises BadBundle where it cannot be served."""
+def write_requirements(folder: Path, *, plugins: Sequence[str] = (), allow_code: Sequence[str] = ()) -> int:
+    """Write `requirements.txt` into a bundle; return how many megabytes of memory serving it took at most.
+
+    Raises BadBundle where it cannot be served.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "found.txt"
         command = [sys.executable, "-m", "rag_opt.production.imports", str(folder), str(out)]
@@ -33,9 +36,9 @@ def write_requirements(folder: Path, *, plugins: Sequence[str] = (), allow_code:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not out.exists():
             raise BadBundle(f"{folder} cannot be served: {done.stderr.strip()[-2000:]}")
-        lines = out.read_text(encoding="utf-8").splitlines()
+        memory_mb, *lines = out.read_text(encoding="utf-8").splitlines()
     (folder / REQUIREMENTS).write_text(_HEADER + "\n".join(lines) + "\n", encoding="utf-8")
-    return lines
+    return int(memory_mb)
 
 
 def find_distributions(files: Iterable[Path]) -> list[str]:

@@ -115,6 +115,13 @@ class ShippedValues:
         """Return one value per key, computing and keeping those that are missing."""
         return fill_missing(self, table, keys, compute)
 
+    def shipped(self) -> Iterator[dict[bytes, bytes]]:
+        """Yield keys and values of all sentences, some at a time."""
+        keys = np.stack([self._first, self._second], axis=1).astype(">u8")
+        for first in range(0, len(keys), _TEXTS_AT_ONCE):
+            rows = range(first, min(first + _TEXTS_AT_ONCE, len(keys)))
+            yield {keys[row].tobytes(): self._rows[row].tobytes() for row in rows}
+
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         """Return the rows of those keys that are shipped; of keys with one beginning only the first is found."""
         if not len(self._first) or not keys:

@@ -75,16 +75,15 @@ def register_bundle(
     lines = list_requirements(bundle, wheel)
     client = _connect(uri)
     with _saying(uri), tempfile.TemporaryDirectory() as scratch:
+        _ensure_model(client, name)  # first: a name that MLflow refuses leaves no copy of the bundle there
         run = client.create_run(_find_experiment(client, uri), tags=_tags(manifest), run_name=name)
         run_id = str(run.info.run_id)
         try:
             for metric, value in legal_metrics(_means(manifest)).items():
                 client.log_metric(run_id, metric, value)
-            options = {
-                "model_config": {"plugins": list(plugins), "allow_code": list(allow_code)},
-                "pip_requirements": lines,
-                "code_paths": [str(wheel.resolve())] if wheel is not None else None,
-            }
+            allowed = {"plugins": list(plugins), "allow_code": list(allow_code)}
+            code = [str(wheel.resolve())] if wheel is not None else None
+            options = {"model_config": allowed, "pip_requirements": lines, "code_paths": code}
             _save_model(Path(scratch) / _MODEL, bundle, manifest, run_id, options)
             client.log_artifacts(run_id, str(Path(scratch) / _MODEL), _MODEL)
             version = _create_version(client, name, run, bundle, manifest)
@@ -100,17 +99,14 @@ def promote(name: str, *, uri: str, margin: float = MARGIN, force: bool = False)
 
     Without a champion it becomes one. `margin`: in units of the objective (`non_inferiority.compare_scores`). `force`
     promotes one that is worse, undecided or cannot be compared, and keeps the reason with the version. Raises BadInput
-    where there is no challenger or it is not to be promoted, with the reason; BadBundle where the two cannot be
-    compared.
+    where there is no challenger or it may not be promoted, BadBundle where the two cannot be compared.
     """
     client = _connect(uri)
     with _saying(uri):
         aliases = _find_aliases(client, name)
         version, before = aliases.get(CHALLENGER), aliases.get(CHAMPION)
-        if version is None:
+        if version is None or version == before:
             raise BadInput([Problem(name, f"has no version with the alias {CHALLENGER!r}: register a bundle first")])
-        if version == before:
-            raise BadInput([Problem(name, f"version {version} is the {CHAMPION} already")])
         if before is None:
             promotion = Promotion(name=name, version=version)
         else:
@@ -123,10 +119,7 @@ def promote(name: str, *, uri: str, margin: float = MARGIN, force: bool = False)
 
 
 def rollback(name: str, *, uri: str) -> Promotion:
-    """Make the champion before the present one the champion again; done twice, it is undone.
-
-    Raises BadInput where there is none.
-    """
+    """Make `previous` the champion again (done twice, it is undone). Raises BadInput where there is none."""
     client = _connect(uri)
     with _saying(uri):
         aliases = _find_aliases(client, name)
@@ -221,8 +214,7 @@ def _save_model(folder: Path, bundle: Path, manifest: Manifest, run_id: str, opt
     )
 
 
-def _create_version(client: MlflowClient, name: str, run: Run, bundle: Path, manifest: Manifest) -> str:
-    """Create the version, with the model card for people, and mark it as the challenger."""
+def _ensure_model(client: MlflowClient, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -230,11 +222,15 @@ def _create_version(client: MlflowClient, name: str, run: Run, bundle: Path, man
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _create_version(client: MlflowClient, name: str, run: Run, bundle: Path, manifest: Manifest) -> str:
+    """Create the version, with the model card for people, and mark it as the challenger."""
     scores = {f"rag_opt.{key}": f"{mean:.4f}" for key, mean in _means(manifest).items() if key.endswith(OBJECTIVE)}
     card = (bundle / MODEL_CARD).read_text(encoding="utf-8")
     if len(card) > _MOST_CHARACTERS:
         card = card[: _MOST_CHARACTERS - len(_CUT)] + _CUT
-    source, tags = f"{run.info.artifact_uri}/{_MODEL}", {**_tags(manifest), **scores}
+    source, tags = f"{run.info.artifact_uri}/{_MODEL}", _tags(manifest) | scores
     created = client.create_model_version(name, source, run.info.run_id, tags=tags, description=card)
     client.set_registered_model_alias(name, CHALLENGER, created.version)
     return str(created.version)

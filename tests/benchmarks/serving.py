@@ -212,10 +212,12 @@ def _measure_load(folder: Path, questions: list[str]) -> Iterator[Row]:
         late = _resident_mb(process.pid)
     alone.append(_encode_alone(questions, run=1))
     share = rate / statistics.mean(alone)
-    said = f"{found['errors']:.0f} errors; {rate:.0f} questions/s, {share:.0%} of encoding alone ({alone[0]:.0f} and {alone[1]:.0f}/s)"
+    said = f"{found['errors']:.0f} errors; {rate:.0f} questions/s, {share:.0%} of encoding alone"
+    said += f" ({alone[0]:.0f} and {alone[1]:.0f}/s)"
     tail = f"; p50 {found['p50']:.0f} ms, p99 {found['p99']:.0f} ms ({found['p99'] / found['p50']:.1f} times)"
     yield f"/retrieve, {_CLIENTS} clients, {_LOAD_S} s", said + tail, "0; 60 %; p99 5 times p50"
-    grown = f"{late - early:+.0f} MB ({early:.0f} to {late:.0f} MB) from the {int(found['requests']):,}th to the {asked:,.0f}th"
+    grown = f"{late - early:+.0f} MB ({early:.0f} to {late:.0f} MB)"
+    grown += f" from the {int(found['requests']):,}th to the {asked:,.0f}th"
     yield "memory after distinct questions", grown, "50 MB after the first 10,000"
 
 

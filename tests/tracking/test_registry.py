@@ -30,6 +30,8 @@ from rag_opt.production.comparing import compare_bundles
 from rag_opt.production.measured_scores import measure_scores
 from rag_opt.production.requirements import write_requirements
 from rag_opt.production.stored_questions import HELD_OUT, OBJECTIVE, SEARCH, StoredQuestion
+from rag_opt.store.artifacts import write_manifest
+from rag_opt.tracking.database import ensure_database
 from rag_opt.tracking.registry import list_requirements, promote, register_bundle, rollback
 from tests.production.bundles import seen_by_search
 
@@ -89,8 +91,6 @@ def write_scored(
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as MLflow makes it, which takes two seconds each time."""
-    from rag_opt.tracking.database import ensure_database
-
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     ensure_database(f"sqlite:///{database}")
     return database
@@ -110,9 +110,7 @@ def aliases(uri: str) -> dict[str, str]:
     return {alias: str(version) for alias, version in found.items()}
 
 
-def test_a_registered_bundle_is_a_typed_model_that_answers(
-    uri: str, write_scored: WriteScored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_registered_bundle_is_a_typed_model_that_answers(uri: str, write_scored: WriteScored, tmp_path: Path) -> None:
     import mlflow
 
     bundle = write_scored("study-a", [0.5] * 10, parts=[HELD_OUT] * 10)
@@ -213,14 +211,14 @@ def test_force_promotes_and_the_reason_stays_with_the_version(uri: str, write_sc
 
 
 def test_what_cannot_be_registered_is_refused(uri: str, write_scored: WriteScored, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="wiki: is no registered model$"):
+    with pytest.raises(BadInput, match=r"wiki: is no registered model$"):
         promote("wiki", uri=uri)
     with pytest.raises(BadBundle, match="is not a bundle"):
         register_bundle(tmp_path, name="wiki", uri=uri)
     bundle = write_scored("study", [0.5] * 10, requires="name")
-    with pytest.raises(BadInput, match="wheel: .* is not there"):
+    with pytest.raises(BadInput, match=r"wheel: .* is not there"):
         register_bundle(bundle, name="wiki", uri=uri, wheel=tmp_path / "no.whl")
-    with pytest.raises(RagOptError, match="MLflow at sqlite:.* refused"):
+    with pytest.raises(RagOptError, match=r"MLflow at sqlite:.* refused"):
         register_bundle(bundle, name="no/such:name", uri=uri)
     register_bundle(bundle, name="wiki", uri=uri)
     with pytest.raises(BadInput, match="wik: is no registered model; there are: wiki"):
@@ -258,7 +256,7 @@ def test_bundles_that_cannot_be_compared_are_refused(write_scored: WriteScored) 
 
 
 def test_the_same_question_is_found_by_its_quote_whatever_its_id_and_offsets(
-    write_scored: WriteScored, monkeypatch: pytest.MonkeyPatch
+    write_scored: WriteScored,
 ) -> None:
     champion, moved = write_scored("champion", [0.7] * 10), write_scored("moved", [0.7] * 10)
     lines = [orjson.loads(line) for line in (moved / "questions.jsonl").read_bytes().splitlines()]
@@ -271,8 +269,6 @@ def test_the_same_question_is_found_by_its_quote_whatever_its_id_and_offsets(
     for name, content in (("questions.jsonl", lines), ("seen.jsonl", seen)):
         (moved / name).write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in content))
     manifest = orjson.loads((moved / "manifest.json").read_bytes())
-    from rag_opt.store.artifacts import write_manifest
-
     write_manifest(moved, manifest)
     assert compare_bundles(moved, champion).questions == 9
 
@@ -287,23 +283,27 @@ def served_model(
     """Address of `mlflow models serve` in a fresh environment that has the model's requirements and nothing else."""
     import mlflow
 
+    def pin(folder: Path) -> None:
+        write_requirements(folder)
+
     facts = BundleFacts(questions=stored, scores={"objective": "evidence"})
-    write_bundle(tmp_path / "bundle", builder, spec, facts, finish=lambda folder: write_requirements(folder) and None)
+    write_bundle(tmp_path / "bundle", builder, spec, facts, finish=pin)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     register_bundle(tmp_path / "bundle", name="wiki", uri=uri, wheel=wheel)
-    model = mlflow.artifacts.download_artifacts(
-        "models:/wiki@challenger", dst_path=str(tmp_path / "model"), tracking_uri=uri, registry_uri=uri
-    )
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    version = client.get_model_version_by_alias("wiki", "challenger").version
+    source = client.get_model_version_download_uri("wiki", version).removeprefix("file://")
+    model = str(shutil.copytree(source, tmp_path / "model"))
     fresh = tmp_path / "fresh"
     subprocess.run([sys.executable, "-m", "venv", fresh], check=True)
-    install = [fresh / "bin" / "pip", "install", "-q", "--no-deps", "-r", "requirements.txt"]
+    install = [str(fresh / "bin" / "pip"), "install", "-q", "--no-deps", "-r", "requirements.txt"]
     subprocess.run(install, cwd=model, check=True, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [fresh / "bin" / "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-p", str(port)]
+    command = [str(fresh / "bin" / "mlflow"), "models", "serve", "-m", model, "--env-manager", "local", "-p", str(port)]
     variables = {"PATH": f"{fresh / 'bin'}:{os.defpath}", "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     with (tmp_path / "serve.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=log, stderr=log, start_new_session=True)

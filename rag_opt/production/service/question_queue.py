@@ -14,7 +14,6 @@ from typing import TypeVar
 from rag_opt.core.questions import Question
 from rag_opt.production.bundle import Bundle, Reply
 
-
 T = TypeVar("T")
 
 
