@@ -5,15 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rag_opt.core.errors import BadBundle
 
-if TYPE_CHECKING:
-    from rag_opt.cli.export_command import ExportOptions
 
-
-def update(source: Path, documents: Path, out: Path, *, options: ExportOptions, plugins: Sequence[str] = ()) -> str:
+def update(source: Path, documents: Path, out: Path, *, sign: Path | None = None, plugins: Sequence[str] = ()) -> str:
     """Build a bundle anew over other documents, and return in words what came of it. Leaves nothing half-written."""
     from rag_opt.production.bundle_reading import load_bundle
     from rag_opt.production.bundle_writing import refuse_occupied
@@ -28,7 +24,7 @@ def update(source: Path, documents: Path, out: Path, *, options: ExportOptions, 
     old = load_bundle(folder, plugins=plugins)
     with scratch_beside(out) as scratch, prepare_update(folder, old, documents, scratch=scratch) as new:
         try:
-            said = write_checked(out, new.builder, new.spec, new.facts, Allowed(plugins), sign=options.sign)
+            said = write_checked(out, new.builder, new.spec, new.facts, Allowed(plugins), sign=sign)
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise

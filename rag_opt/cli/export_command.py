@@ -85,7 +85,7 @@ def export_command(
     elif out is None:
         raise BadInput([Problem("--out", "is missing: a new or empty folder for the bundle")])
     elif documents is not None:
-        print(bundles.update(source, documents, out, options=options, plugins=tuple(plugins or ())))
+        print(bundles.update(source, documents, out, sign=sign, plugins=tuple(plugins or ())))
     else:
         print(export(source, out, trial=trial, options=options))
 
@@ -168,6 +168,7 @@ def _gather_facts(
         origins=folder.settings()["settings"].get("questions", []),
         scores={
             "objective": prepared.search.objective_set.optimised.kind,
+            "direction": prepared.search.objective_set.optimised.direction,
             "objective_settings": strict.dump(prepared.search.objective_set.optimised),
             "gain": pick_gain(result, chosen.number),
             "metrics": measure_scores(stored),

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import orjson
 
@@ -81,10 +81,10 @@ def load_bundle(
     public Ed25519 key whose signature it must have. `plugins`: packages that may be imported for its parts, and
     `allow_code`: models whose custom code may run here, as `id@revision`; a bundle cannot allow either itself.
     `completions`: where a language model's answers are kept, instead of with everything else in memory.
-    `cache_bytes`: most bytes of what is remembered of earlier questions. `embedder_url`: a text-embeddings-inference
-    server that runs its embedding model instead of this process; whether it answers as the search saw,
-    `find_differences` tells. Raises BadBundle when it is not one, or a file is missing, changed, unknown or cannot be
-    read, or is not signed as asked.
+    `cache_bytes`: most bytes of what is remembered of earlier questions. `embedder_url`: a server that runs its
+    embedding model instead of this process (text-embeddings-inference; one in OpenAI's form where the address ends in
+    `/v1`); whether it answers as the search saw, `find_differences` tells. Raises BadBundle when it is not one, or a
+    file is missing, changed, unknown or cannot be read, or is not signed as asked.
     """
     folder = Path(path)
     if verify is not None:
@@ -177,7 +177,9 @@ def _open_encoder(
         card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path=CARD)
     inside = dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
     if url is not None:
-        return Encoder(dataclasses.replace(inside, backend="tei", url=url), values=values, machine=machine)
+        backend: Literal["tei", "openai"] = "openai" if url.rstrip("/").endswith("/v1") else "tei"
+        elsewhere = dataclasses.replace(inside, backend=backend, url=url.rstrip("/"))
+        return Encoder(elsewhere, values=values, machine=machine)
     if not manifest.carries_model:
         return Encoder(inside, values=values, machine=machine)
     inside = dataclasses.replace(inside, tokenizer=str(folder / TOKENIZER))

@@ -77,6 +77,9 @@ def _find_objective(ours: Manifest, theirs: Manifest) -> tuple[str, str]:
     directions = [manifest.scores.get("direction", "maximize") for manifest in (ours, theirs)]
     if directions[0] != directions[1]:
         raise BadBundle(f"the objective `{kinds[0]}` is maximised in one bundle and minimised in the other")
+    settings = [manifest.scores.get("objective_settings") for manifest in (ours, theirs)]
+    if settings[0] != settings[1]:
+        raise BadBundle(f"the objective `{kinds[0]}` has other settings in either bundle: {settings[0]}, {settings[1]}")
     return str(kinds[0]), str(directions[0])
 
 

@@ -34,8 +34,10 @@ from tests.benchmarks import (
     reporting,
     scifact,
     searching,
+    serving,
     storing,
     sweeping,
+    updating,
     winners,
 )
 
@@ -55,6 +57,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "estimate": estimating.measure,
     "families": families.measure,
     "large": large.measure,
+    "serving": serving.measure,
+    "update": updating.measure,
     "judging": judging.measure,
     "judge_faults": judging.faults,
     "kill": killing.measure,

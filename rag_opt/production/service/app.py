@@ -206,7 +206,17 @@ def _new_api(service: Service) -> FastAPI:
     _add_documents_and_feedback(api, service)
     _add_operation(api, service)
     _add_page(api)
+    _describe_filters(api, sorted(service.bundle.filter_names))
     return api
+
+
+def _describe_filters(api: FastAPI, names: list[str]) -> None:
+    """Say in the description which filters there are, in this bundle."""
+    described = api.openapi()
+    for schema in described["components"]["schemas"].values():
+        filters = schema.get("properties", {}).get("filters")
+        if filters is not None:
+            filters |= {"propertyNames": {"enum": names}} if names else {"maxProperties": 0}
 
 
 def _add_errors(api: FastAPI) -> None:

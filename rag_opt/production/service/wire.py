@@ -22,7 +22,9 @@ def _validate_text(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_validate_text)]
+# the same, as other programs read it; the longest question is a setting
+_PATTERN = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+Text = Annotated[str, AfterValidator(_validate_text), Field(json_schema_extra={"minLength": 1, "pattern": _PATTERN})]
 FilterValue = (
     str | Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)] | bool
 )
