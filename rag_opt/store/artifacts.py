@@ -15,11 +15,13 @@ import filelock
 import orjson
 
 from rag_opt.core.digests import file_digest
+from rag_opt.core.errors import BadStore
 from rag_opt.core.processes import is_alive
 from rag_opt.store.values import SqliteValues
 
 MANIFEST = "manifest.json"
 IN_USE = "in-use"
+FORMAT = 1
 
 
 class Store:
@@ -36,6 +38,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.root.mkdir(parents=True, exist_ok=True)
+        _check_format(root)
         self.values = SqliteValues(root / "values", set_aside=root / "damaged", report=self._note)
         self._verified: set[Path] = set()
         self.built: dict[str, int] = {}
@@ -120,6 +123,22 @@ class Store:
         self._verified.add(path)
         (path / MANIFEST).touch()  # its time says when it was used last
         return True
+
+
+def _check_format(root: Path) -> None:
+    """Mark a store with the format of its files; one without a mark is of format 1.
+
+    Raises BadStore for another format: what lies there would be taken for damage, or counted as missing.
+    """
+    path = root / "format"
+    if not path.exists():
+        write_atomically(path, f"{FORMAT}\n".encode())
+    found = path.read_text(encoding="utf-8", errors="replace").strip()
+    if found != str(FORMAT):
+        raise BadStore(
+            f"{root} is a store of format {found or 'nothing'}, where this version reads {FORMAT}: use another folder "
+            "(outputs=…), or delete it: everything in it is made again"
+        )
 
 
 def write_manifest(folder: Path, extra: dict[str, object] | None = None) -> None:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import filelock
 import numpy as np
@@ -27,14 +27,16 @@ from rag_opt.store.artifacts import sweep_leftovers, write_atomically
 from rag_opt.study.question_rows import row_columns
 
 _PASSAGES = "passages.json.gz"
+FORMAT = 1
 _RESULT, _ROWS_CHECKSUM = "result.json", "rag_opt.checksum"
 _AGAIN = "give the search's command again: it writes the file anew"
 Row = PlainDict  # column -> value of one question
 
 
 class StudySettings(TypedDict):
-    """Content of `study.json`."""
+    """Content of `study.json`. `format`: 1, and of a study before 0.2 nothing, which is the same."""
 
+    format: NotRequired[int]
     name: str
     uid: str
     digests: dict[str, str]
@@ -155,6 +157,7 @@ class StudyFolder:
                 )
         # what does not bind (where to track, how many trials) is as it was given last
         content = StudySettings(
+            format=FORMAT,
             name=known["name"] if known else self.name,
             uid=known["uid"] if known else uuid.uuid4().hex,
             digests=dict(digests),
@@ -181,8 +184,18 @@ class StudyFolder:
         return self.settings()["name"]
 
     def settings(self) -> StudySettings:
-        """Return the content of `study.json`. Raises BadStudy where it is missing or damaged."""
-        return cast("StudySettings", read_json(self._settings_path))
+        """Return the content of `study.json`.
+
+        Raises BadStudy where it is missing or damaged, StudyMismatch where another version made it in another format.
+        """
+        found = cast("StudySettings", read_json(self._settings_path))
+        if found.get("format", FORMAT) != FORMAT:
+            raise StudyMismatch(
+                f"{self.path} is a study of format {found['format']}, where this version reads {FORMAT}: go on with the "
+                f"rag_opt that made it, or under another name: study.name={self.free_name()}",
+                changed=["format"],
+            )
+        return found
 
     @property
     def binding(self) -> PlainDict:
