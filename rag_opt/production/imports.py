@@ -24,6 +24,7 @@ from rag_opt.text.tokens import FileTokenizer
 
 _READY_S = 300
 _LATER = (
+    "typer",  # reads the command line of `python -m rag_opt.serve`
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.sdk.trace.export",
@@ -47,7 +48,7 @@ def main(bundle: Path, out: Path, options: list[str]) -> None:
 
 def _serve_once(opened: Bundle) -> None:
     """Answer one question over HTTP, as a service does, and read the metrics. Raises RuntimeError where it cannot."""
-    # imported where a signature is verified, and where an endpoint for traces is configured
+    # imported by the command, where a signature is verified, and where an endpoint for traces is configured
     for module in _LATER:
         importlib.import_module(module)
 

@@ -191,8 +191,8 @@ class StudyFolder:
         found = cast("StudySettings", read_json(self._settings_path))
         if found.get("format", FORMAT) != FORMAT:
             raise StudyMismatch(
-                f"{self.path} is a study of format {found['format']}, where this version reads {FORMAT}: go on with the "
-                f"rag_opt that made it, or under another name: study.name={self.free_name()}",
+                f"{self.path} is a study of format {found['format']}, where this version reads {FORMAT}: go on with "
+                f"the rag_opt that made it, or under another name: study.name={self.free_name()}",
                 changed=["format"],
             )
         return found
