@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.core.errors import BadInput
+from rag_opt.core.errors import BadInput, BadStudy, StudyMismatch
 from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.study.descriptions import describe
@@ -26,6 +27,9 @@ class Study:
         if not (self.path / "study.json").exists():
             raise BadInput(f"{self.path} is not a study's folder (no study.json)")
         load_parts()  # how a pipeline is described depends on the defaults of its parts
+        # those of plug-ins, too; of a package that is gone the kinds keep their names, and damage shows when it is read
+        with contextlib.suppress(BadInput, BadStudy, StudyMismatch, KeyError):
+            load_parts(self.settings["composed"]["plugins"])
 
     @property
     def name(self) -> str:

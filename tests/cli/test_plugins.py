@@ -63,6 +63,9 @@ def test_a_part_an_objective_and_a_card_from_outside(command: Command, workplace
     assert f"{best:.4f}" in done.stdout
     exported = command("export", "outputs/outside", "--out", "bundle", "--trial", "3")
     assert exported.returncode == 0 and "it returns what the search saw on" in exported.stdout, exported.stderr
+    assert "plugins=['mycompany']" in exported.stdout
+    reported = command("report", "outputs/outside")
+    assert reported.returncode == 0 and "stanzas" in reported.stdout, reported.stderr
 
 
 MOODY = '''

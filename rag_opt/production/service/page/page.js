@@ -27,7 +27,7 @@ function element(name, text, parent) {
 // offsets count characters (code points); JavaScript counts UTF-16
 const points = (text) => Array.from(text);
 
-function paint(target, text, marks) {
+function paint(target, text, marks, from) {
   target.textContent = "";
   const letters = points(text);
   const edges = [...new Set([0, letters.length, ...marks.flatMap((m) => [m.start, m.end])])]
@@ -36,6 +36,7 @@ function paint(target, text, marks) {
     const over = marks.filter((m) => m.start <= edges[i] && edges[i + 1] <= m.end);
     const made = element(over.length ? "mark" : "span", letters.slice(edges[i], edges[i + 1]).join(""), target);
     if (over.some((m) => m.cited)) made.className = "cited";
+    if (edges[i] === from) made.id = "wanted";
   }
 }
 
@@ -71,10 +72,9 @@ async function open(passage) {
     const found = await call("document", body({ document: passage.document }));
     at("title").textContent = found.title || found.document;
     const shown = current.passages.filter((p) => p.document === passage.document).map((p) => ({ start: p.start, end: p.end }));
-    paint(at("text"), found.text, [...shown, ...marksOf(passage.document, 0, Infinity)]);
+    paint(at("text"), found.text, [...shown, ...marksOf(passage.document, 0, Infinity)], passage.start);
     at("document").hidden = false;
-    const mark = at("text").querySelector("mark");
-    if (mark) mark.scrollIntoView({ block: "center" });
+    if (at("wanted")) at("wanted").scrollIntoView({ block: "center" });
   } catch (error) {
     at("state").textContent = error.message;
   }
