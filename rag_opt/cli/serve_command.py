@@ -35,7 +35,7 @@ def serve_command(
     ] = 0,
     max_characters: Annotated[int, typer.Option(min=1, help="Longest question.")] = 4000,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a request gets 504.")] = 60.0,
-    cache_mb: Annotated[int, typer.Option(min=1, help="Megabytes of what is remembered of earlier questions.")] = 64,
+    cache_mb: Annotated[int, typer.Option(min=1, help="Megabytes of what is remembered of earlier questions.")] = 32,
     origin: Annotated[list[str] | None, typer.Option(help="Origin of pages that browsers may call from.")] = None,
     embedder_url: Annotated[
         str | None, typer.Option(envvar="RAG_OPT_EMBEDDER_URL", help="text-embeddings-inference server to use instead.")

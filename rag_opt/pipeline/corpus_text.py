@@ -18,7 +18,7 @@ from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 
-_DOCUMENTS_KEPT = 4096
+_DOCUMENTS_KEPT = 1024
 _BREAKS = "\n.?!;:。！？।؟"
 
 

@@ -59,7 +59,7 @@ from rag_opt.store.artifacts import MANIFEST
 from rag_opt.store.values import MemoryValues, Values
 
 QUESTIONS_AT_ONCE = 32  # that an index is asked together
-CACHE_BYTES = 64_000_000
+CACHE_BYTES = 32_000_000
 
 Card = TypeVar("Card", bound=ModelCard)
 
