@@ -9,7 +9,15 @@ from pathlib import Path
 from rag_opt.core.errors import BadBundle
 
 
-def update(source: Path, documents: Path, out: Path, *, sign: Path | None = None, plugins: Sequence[str] = ()) -> str:
+def update(
+    source: Path,
+    documents: Path,
+    out: Path,
+    *,
+    sign: Path | None = None,
+    plugins: Sequence[str] = (),
+    code: Sequence[str] = (),
+) -> str:
     """Build a bundle anew over other documents, and return in words what came of it. Leaves nothing half-written."""
     from rag_opt.production.bundle_reading import load_bundle
     from rag_opt.production.bundle_writing import refuse_occupied
@@ -21,10 +29,15 @@ def update(source: Path, documents: Path, out: Path, *, sign: Path | None = None
     refuse_occupied(out)
     load_built_in(["objectives", *plugins])
     folder = source.resolve()
-    old = load_bundle(folder, plugins=plugins)
-    with scratch_beside(out) as scratch, prepare_update(folder, old, documents, scratch=scratch) as new:
+    old = load_bundle(folder, plugins=plugins, allow_code=code)
+    with (
+        scratch_beside(out) as scratch,
+        prepare_update(folder, old, documents, scratch=scratch, allow_code=code) as new,
+    ):
         try:
-            said = write_checked(out, new.builder, new.spec, new.facts, Allowed(plugins), sign=sign)
+            # what a language model answered a moment ago is not asked again
+            stored, allowed = new.builder.store.values, Allowed(plugins, code)
+            said = write_checked(out, new.builder, new.spec, new.facts, allowed, sign=sign, completions=stored)
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise

@@ -62,6 +62,9 @@ def export_command(
     plugins: Annotated[
         list[str] | None, typer.Option(help="Of a bundle: package that its parts may come from.")
     ] = None,
+    allow_code: Annotated[
+        list[str] | None, typer.Option(help="Of a bundle: model whose code may run, as id@revision.")
+    ] = None,
 ) -> None:
     """Write the winner (or --trial N) as a bundle, and check that it returns what the search saw.
 
@@ -85,7 +88,7 @@ def export_command(
     elif out is None:
         raise BadInput([Problem("--out", "is missing: a new or empty folder for the bundle")])
     elif documents is not None:
-        print(bundles.update(source, documents, out, sign=sign, plugins=tuple(plugins or ())))
+        print(bundles.update(source, documents, out, sign=sign, plugins=plugins or (), code=allow_code or ()))
     else:
         print(export(source, out, trial=trial, options=options))
 

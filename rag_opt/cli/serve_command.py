@@ -34,7 +34,7 @@ def serve_command(
         int, typer.Option(min=0, help="Questions a minute of one key or address; 0: any number.")
     ] = 0,
     max_characters: Annotated[int, typer.Option(min=1, help="Longest question.")] = 4000,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a request gets 504.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a request gets 504.")] = 30.0,
     cache_mb: Annotated[int, typer.Option(min=1, help="Megabytes of what is remembered of earlier questions.")] = 32,
     origin: Annotated[list[str] | None, typer.Option(help="Origin of pages that browsers may call from.")] = None,
     embedder_url: Annotated[
@@ -85,17 +85,19 @@ def read_keys(given: str) -> tuple[str, ...]:
 
 def check_bundle(opened: Bundle, *, every: bool) -> int:
     """Ask a bundle its stored questions, print what differs from what the search saw, and return the exit code."""
-    from rag_opt.production.parity import find_differences, select_checked
+    from rag_opt.production.parity import find_differences, find_differences_of_passages, select_checked
 
     if not opened.questions:
         raise BadBundle("this bundle holds no questions to be checked by: export it again")
     asked = select_checked(opened, every=every)
     started = time.perf_counter()
-    different = find_differences(opened, asked)
+    by_model = opened.spec.generator.uses_llm
+    different = (find_differences_of_passages if by_model else find_differences)(opened, asked)
     for line in different:
         print(line)
     took = time.perf_counter() - started
-    print(f"{len(asked) - len(different)} of {len(asked)} questions return what the search saw ({took:.1f} s)")
+    what = "the passages that" if by_model else "what"
+    print(f"{len(asked) - len(different)} of {len(asked)} questions return {what} the search saw ({took:.1f} s)")
     return 1 if different else 0
 
 

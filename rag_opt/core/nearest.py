@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from rag_opt.core.arrays import IntArray, Vectors
+from rag_opt.core.forking import ThreadLock
 from rag_opt.core.ranked_lists import RankedLists
 
 _PRODUCTS_AT_ONCE = 16_000_000  # 64 MB
+_LIMITING = ThreadLock()
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _MULTIPLIED_IN_ONE_THREAD = 250_000_000  # numbers
 _ROUNDING = 1e-5  # more than products of unit vectors in float32 can differ by with their shape
@@ -80,7 +82,7 @@ def _multiply(queries: Vectors, vectors: Vectors) -> Vectors:
     if len(queries) * vectors.size > _MULTIPLIED_IN_ONE_THREAD:
         products: Vectors = queries @ vectors.T
         return products
-    with _threads().limit(limits=1, user_api="blas"):
+    with _LIMITING, _threads().limit(limits=1, user_api="blas"):  # of the process: two at once would undo each other
         return queries @ vectors.T
 
 

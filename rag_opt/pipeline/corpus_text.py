@@ -85,8 +85,8 @@ class CorpusText:
     def sentences(self, span: Span, *, tokenizer: Tokenizer, most_tokens: int) -> list[Span]:
         """Return the sentences that lie whole inside a span; one of more than `most_tokens` is cut into several."""
         starts, ends = self.sentence_bounds(span.document_id, tokenizer, most_tokens)
-        first = int(np.searchsorted(starts, span.start))
-        last = int(np.searchsorted(ends, span.end, side="right"))
+        first = int(starts.searchsorted(starts.dtype.type(span.start)))
+        last = int(ends.searchsorted(ends.dtype.type(span.end), side="right"))
         return [Span(span.document_id, int(starts[i]), int(ends[i])) for i in range(first, last)]
 
     def _read_digest(self, document_id: str) -> str:

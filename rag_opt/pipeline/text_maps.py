@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class RaggedRows:
 
     def row(self, number: int) -> IntArray:
         """Return one row."""
-        return self.values[self.first[number] : self.first[number + 1]].astype(np.int64)
+        # as it lies on disk: a copy of a long document's offsets would be kept with every document that was asked for
+        return cast(IntArray, self.values[self.first[number] : self.first[number + 1]])
 
     def save(self, folder: Path, name: str) -> None:
         """Write `<name>.npy` and `<name>_first.npy`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,18 @@ from rag_opt.production.stored_questions import Seen, StoredQuestion, select_eve
 SCORE_TOLERANCE = 1e-4
 QUESTIONS_CHECKED = 50  # unless all are asked for
 _AT_ONCE = 32
+
+
+def find_differences_of_passages(bundle: Bundle, questions: Sequence[StoredQuestion]) -> list[str]:
+    """Return what `find_differences` does of passages alone: a language model need not say the same twice."""
+    found = []
+    for first in range(0, len(questions), _AT_ONCE):
+        batch = questions[first : first + _AT_ONCE]
+        replies, _ = bundle.try_retrieval([one.question for one in batch])
+        for one, reply in zip(batch, replies, strict=True):
+            seen = dataclasses.replace(one.seen, answer=reply.answer, refused=reply.refused)
+            found.append(compare(seen, reply))
+    return [difference for difference in found if difference]
 
 
 def find_differences(bundle: Bundle, questions: Sequence[StoredQuestion]) -> list[str]:

@@ -162,7 +162,7 @@ class TokenMap:
 
     def count(self, start: int, end: int) -> int:
         """Return the size of [start, end) in tokens."""
-        low, high = self.starts.searchsorted((start, end))
+        low, high = self.starts.searchsorted(np.array((start, end), self.starts.dtype))
         return int(high - low)
 
     def windows(self, start: int, end: int, *, size: int, step: int) -> list[tuple[int, int]]:

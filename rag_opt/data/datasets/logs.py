@@ -54,12 +54,7 @@ class Logs(DocumentFiles):
         corpus, _ = self.read_corpus(files, problems, notes)
         problems.raise_if_any()
         resolver, located, lost, unrated = QuoteResolver(corpus), list[Located](), 0, 0
-        for where, data in read_json_lines(Path(self.log), problems):
-            try:
-                line = strict.load(LogLine, data, path=where)
-            except BadInput as error:
-                problems.collected += error.problems
-                continue
+        for where, line in _read_lines(Path(self.log), problems):
             name = line.id or f"line-{number_in(where)}"
             filters = line.filters or {}
             if not line.is_up and line.right_passage is None:
@@ -83,6 +78,25 @@ class Logs(DocumentFiles):
         fate = "left out" if self.others == "left_out" else "read without evidence"
         notes = [f"{unrated} questions of the log have no thumb up and were {fate}"] if unrated else []
         return notes + ([f"{lost} questions of the log name passages that stand in no document now"] if lost else [])
+
+
+def _read_lines(path: Path, problems: Problems) -> list[tuple[str, LogLine]]:
+    """Return the lines; of several with one id (somebody said more, or changed their mind) the last word counts."""
+    found: dict[str, tuple[str, LogLine]] = {}
+    for where, data in read_json_lines(path, problems):
+        try:
+            line = strict.load(LogLine, data, path=where)
+        except BadInput as error:
+            problems.collected += error.problems
+            continue
+        name = line.id or where
+        if name in found:
+            first, earlier = found[name]
+            said = {key: value for key, value in strict.dump(line).items() if value is not None}
+            found[name] = first, strict.load(LogLine, {**strict.dump(earlier), **said}, path=where)
+        else:
+            found[name] = where, line
+    return list(found.values())
 
 
 def _find_passage(passage: object, resolver: QuoteResolver) -> tuple[Alternative, ...]:

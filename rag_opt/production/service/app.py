@@ -27,7 +27,7 @@ from rag_opt.parts.interfaces import PassagesOnly
 from rag_opt.production.bundle import Bundle, Reply
 from rag_opt.production.service import chat, wire
 from rag_opt.production.service.feedback import FeedbackLog, UnknownReply
-from rag_opt.production.service.limits import Guard, RateLimit, caller_of
+from rag_opt.production.service.limits import CALLER, Guard, RateLimit
 from rag_opt.production.service.metrics import ServiceMetrics
 from rag_opt.production.service.question_queue import QuestionQueue, QueueFull
 from rag_opt.production.service.readiness import warm_up
@@ -93,22 +93,31 @@ class Service:
         return observe
 
     async def prepare(self) -> None:
-        """Load everything by the golden question; the service is ready if it is answered as the search saw."""
-        self.not_ready = await self.queue.run(functools.partial(warm_up, self.bundle))
-        self.metrics.ready.set(not self.not_ready)
-        if self.not_ready:
-            print(f"not ready: {self.not_ready}", file=sys.stderr, flush=True)
+        """Load everything by the golden question, again and again until it is answered as the search saw."""
+        while self.not_ready:
+            told = await self.queue.run(functools.partial(warm_up, self.bundle))
+            self.not_ready = told.public
+            self.metrics.ready.set(not self.not_ready)
+            if self.not_ready:
+                print(f"not ready: {told.detail or told.public}", file=sys.stderr, flush=True)
+                await asyncio.sleep(self.settings.retry_s)
 
     async def ask(
         self, request: Request, asked: Sequence[wire.AskedQuestion], *, answered: bool
     ) -> list[tuple[str, Reply]]:
         """Return an id and a reply for each question. Raises HTTPException for what cannot be served."""
+        self.admit(request, asked)
+        return await self.answer(request, asked, answered=answered, within_s=self.settings.timeout_s)
+
+    async def answer(
+        self, request: Request, asked: Sequence[wire.AskedQuestion], *, answered: bool, within_s: float
+    ) -> list[tuple[str, Reply]]:
+        """Return an id and a reply for each question that was admitted, within so many seconds."""
         started = time.perf_counter()
-        self._refuse(request, asked)
         questions = [Question("", one.question, filters=one.filters) for one in asked]
         try:
             waiting = self.queue.ask(questions, answered=answered)
-            found = await asyncio.wait_for(waiting, self.settings.timeout_s)
+            found = await asyncio.wait_for(waiting, within_s)
         except QueueFull:
             raise _refusal(503, "busy", "too many questions wait; try again", retry_after=1) from None
         except TimeoutError:
@@ -126,8 +135,8 @@ class Service:
             replies.append((id, reply))
         return replies
 
-    def _refuse(self, request: Request, asked: Sequence[wire.AskedQuestion]) -> None:
-        """Raise HTTPException for questions that are not allowed."""
+    def admit(self, request: Request, asked: Sequence[wire.AskedQuestion]) -> None:
+        """Raise HTTPException for questions that are not allowed; those that are count on the caller's rate."""
         if self.not_ready:
             raise _refusal(503, "not_ready", "the service is not ready", retry_after=1)
         if len(asked) > self.settings.max_questions:
@@ -140,7 +149,11 @@ class Service:
                 self.bundle.check_filters(one.filters)
             except BadInput as error:
                 raise _refusal(422, "invalid", str(error), fields=[p.where for p in error.problems]) from None
-        wait_s = self.rate.take(caller_of(request.scope), len(asked))
+        self.count(request, len(asked))
+
+    def count(self, request: Request, number: int) -> None:
+        """Count so many questions on the caller's rate. Raises HTTPException where they are too many."""
+        wait_s = self.rate.take(str(request.scope.get(CALLER, "")), number)
         if wait_s:
             raise _refusal(
                 429, "too_many", f"at most {self.settings.per_minute} questions a minute", retry_after=wait_s
@@ -170,6 +183,8 @@ def _json(model: BaseModel, status: int = 200) -> Response:
 
 
 def _told(status: int, told: PlainDict, headers: Mapping[str, str] | None = None) -> Response:
+    fields = [str(field).encode("utf-8", "replace").decode() for field in told["fields"]]  # names that were sent
+    told = {**told, "message": str(told["message"]).encode("utf-8", "replace").decode(), "fields": fields}
     return Response(
         wire.Refused(error=wire.Told(**told)).model_dump_json(), status, headers, media_type="application/json"
     )
@@ -227,9 +242,7 @@ def _add_errors(api: FastAPI) -> None:
         problems = [(".".join(map(str, one["loc"])), str(one["msg"])) for one in error.errors()][:10]
         status = 400 if any(one["type"] == "json_invalid" for one in error.errors()) else 422
         said = "; ".join(f"{where}: {what.removeprefix('Value error, ')}" for where, what in problems)
-        printable = said.encode("utf-8", "replace").decode()
-        fields = [where.encode("utf-8", "replace").decode() for where, _ in problems]
-        return _told(status, {"type": "invalid", "message": printable, "fields": fields})
+        return _told(status, {"type": "invalid", "message": said, "fields": [where for where, _ in problems]})
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, StarletteHTTPException)
@@ -277,12 +290,13 @@ def _add_chat(api: FastAPI, service: Service) -> None:
 
     @api.post("/v1/chat/completions", responses=_REFUSALS, summary="Answer in OpenAI's form, streamed or whole.")
     async def complete(request: Request, asked: chat.ChatRequest) -> Response:
+        started = time.perf_counter()
+        question = _to_question(chat.find_question(asked.messages), asked)
+        service.admit(request, [question])
         text, notes = await _find_chat_question(service, asked)
-        try:
-            question = wire.AskedQuestion(question=text, filters=asked.filters)
-        except ValueError:
-            raise _refusal(422, "invalid", "the last message is no question of a user", fields=["messages"]) from None
-        ((id, reply),) = await service.ask(request, [question], answered=True)
+        left_s = max(service.settings.timeout_s - (time.perf_counter() - started), 0.0)
+        question = _to_question(text, asked)
+        ((id, reply),) = await service.answer(request, [question], answered=True, within_s=left_s)
         content = chat.write_content(reply, answers=answers)
         if not asked.stream:
             whole = chat.completion(f"chatcmpl-{id}", service.settings.name, reply, content, notes)
@@ -290,6 +304,13 @@ def _add_chat(api: FastAPI, service: Service) -> None:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         events = chat.stream(f"chatcmpl-{id}", service.settings.name, reply, content, notes, usage=usage)
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+def _to_question(text: str, asked: chat.ChatRequest) -> wire.AskedQuestion:
+    try:
+        return wire.AskedQuestion(question=text, filters=asked.filters)
+    except ValueError:
+        raise _refusal(422, "invalid", "the last message is no question of a user", fields=["messages"]) from None
 
 
 async def _find_chat_question(service: Service, asked: chat.ChatRequest) -> tuple[str, list[str]]:
@@ -301,7 +322,7 @@ async def _find_chat_question(service: Service, asked: chat.ChatRequest) -> tupl
     if service.bundle.pipeline.llm_client is None:
         return question, [*notes, chat.LAST_TURN_ONLY]
     try:
-        running = asyncio.get_running_loop().run_in_executor(None, chat.condense, service.bundle, asked.messages)
+        running = service.queue.run_beside(functools.partial(chat.condense, service.bundle, asked.messages))
         condensed = await asyncio.wait_for(running, service.settings.timeout_s)
     except TimeoutError:
         raise _refusal(504, "timeout", f"no answer within {service.settings.timeout_s:g} s") from None
@@ -332,21 +353,38 @@ def _add_documents_and_feedback(api: FastAPI, service: Service) -> None:
         return _json(wire.FoundDocument.model_construct(document=found.id, title=found.title, text=found.text))
 
     @api.post("/feedback", response_model=wire.Taken, responses={404: {"model": wire.Refused}, **_REFUSALS})
-    async def feedback(said: wire.Feedback) -> Response:
+    async def feedback(request: Request, said: wire.Feedback) -> Response:
         """Take what a person says of a reply: the questions of the next search."""
         if service.settings.feedback is None:
             raise _refusal(404, "off", "this service takes no feedback (--feedback FILE)")
         if said.thumb is None and said.right_passage is None and said.comment is None:
             raise _refusal(422, "invalid", "says nothing: thumb, right_passage or comment", fields=["thumb"])
-        if said.right_passage is not None and said.right_passage.document not in corpus.position:
+        if len(said.question or "") > service.settings.max_characters:
+            most = f"question has more than {service.settings.max_characters} characters"
+            raise _refusal(422, "invalid", most, fields=["question"])
+        service.count(request, 1)
+        if said.right_passage is not None and not _may_name(service, said, said.right_passage.document):
             raise _refusal(422, "invalid", "right_passage names no document", fields=["right_passage.document"])
         try:
             await asyncio.get_running_loop().run_in_executor(None, service.feedback.append, said)
         except UnknownReply:
             what = "this reply is not remembered: send its question"
             raise _refusal(404, "unknown", what, fields=["id"]) from None
+        except OSError as error:
+            print(f"feedback is not written: {error}", file=sys.stderr, flush=True)
+            raise _refusal(503, "not_written", "feedback cannot be written now", retry_after=60) from None
         service.metrics.feedback.labels(said.thumb or "none").inc()
         return _json(wire.Taken(id=said.id, taken=True))
+
+
+def _may_name(service: Service, said: wire.Feedback, document: str) -> bool:
+    """Return whether feedback may name a document: one that fits the filters that its question had."""
+    filters = service.feedback.filters_of(said.id)
+    if document not in service.bundle.pipeline.corpus.position:
+        return False
+    if filters is None:
+        return not service.bundle.manifest.requires_filter
+    return service.bundle.fits(document, filters)
 
 
 def _add_operation(api: FastAPI, service: Service) -> None:

@@ -25,7 +25,7 @@ _CONDENSE = (
     "stands inside it. Write the last question of the user so that it is understood without the conversation, in the "
     "language of the user. Reply with the question alone."
 )
-_PICTURE, _TAG = re.compile(r"!\s*\["), re.compile(r"<(?=\s*/?\s*[a-zA-Z!?])")
+_PICTURE, _TAG = re.compile(r"(?:!\s*)+\["), re.compile(r"<(?=\s*/?\s*[a-zA-Z!?])")
 _TURNS, _TURN_CHARACTERS = 10, 2000  # of a conversation that are summed up
 
 

@@ -45,6 +45,15 @@ class FeedbackLog:
             while self._bytes > self._most and self._replies:
                 self._bytes -= len(self._replies.popitem(last=False)[1]) + _BESIDE
 
+    def filters_of(self, id: str) -> PlainMapping | None:
+        """Return the filters that the question of a remembered reply had; None where it is not remembered."""
+        with self._lock:
+            kept = self._replies.get(id)
+        if kept is None:
+            return None
+        filters: PlainMapping = orjson.loads(kept).get("filters", {})
+        return filters
+
     def append(self, feedback: Feedback) -> LogLine:
         """Write what a person said, flushed to disk, and return it. Raises UnknownReply, OSError."""
         assert self.path is not None
@@ -66,7 +75,9 @@ def _append(path: Path, line: bytes) -> None:
     """Append one line with one write, so that several services may share a file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line)
+        if os.write(descriptor, line) < len(line):  # a disk that is nearly full
+            os.write(descriptor, b"\n")
+            raise OSError(f"{path}: a line was not written whole")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag_opt.production.service.settings import ServiceSettings
 
 OPEN_PATHS = frozenset({"/", "/page.js", "/page.css", "/healthz", "/readyz", "/metrics", "/openapi.json"})
+CALLER = "rag_opt.caller"  # in the scope of a request: whose rate it counts on
 _WINDOW_S = 60.0
 _CALLERS = 10_000  # whose rate is remembered
 
@@ -78,10 +79,14 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
+        if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)  # whether it lives is answered however busy it is
+            return
         if self.open >= self._settings.max_connections:
             await refuse(send, 503, "busy", "too many requests are open", retry_after=1)
             return
-        if scope["path"] not in OPEN_PATHS and scope["method"] != "OPTIONS" and not self._is_allowed(headers):
+        caller = self._find_caller(scope, headers)
+        if caller is None and scope["method"] != "OPTIONS":
             more = [(b"www-authenticate", b"Bearer")]
             await refuse(send, 401, "unauthorized", "send one of its keys as Authorization: Bearer …", headers=more)
             return
@@ -92,6 +97,7 @@ class Guard:
         if _declared_length(headers) > self._settings.max_body_bytes:
             await refuse(send, 413, "too_large", f"a body has at most {self._settings.max_body_bytes} bytes")
             return
+        scope[CALLER] = caller
         self.open += 1
         try:
             await self._serve(scope, receive, send)
@@ -123,22 +129,18 @@ class Guard:
                 raise BodyTooLarge
         return bytes(body)
 
-    def _is_allowed(self, headers: dict[bytes, bytes]) -> bool:
-        """Return whether a request has one of the keys; how long that takes does not depend on which, or how near."""
+    def _find_caller(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
+        """Return who asks: the hash of the key that was sent, or without keys the address; None without a right key.
+
+        How long that takes does not depend on which key it is, or how near to one.
+        """
         if not self._keys:
-            return True
+            client = scope.get("client")
+            return str(client[0]) if client else ""
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         sent = hashlib.sha256(given.strip() if scheme.lower() == b"bearer" else b"").digest()
-        return True in [hmac.compare_digest(sent, key) for key in self._keys]
-
-
-def caller_of(scope: Scope) -> str:
-    """Return who asks: a hash of the key that was sent, or the address."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return hashlib.sha256(value).hexdigest()
-    client = scope.get("client")
-    return str(client[0]) if client else ""
+        right = [hmac.compare_digest(sent, key) for key in self._keys]
+        return sent.hex() if True in right else None
 
 
 def _declared_length(headers: dict[bytes, bytes]) -> int:

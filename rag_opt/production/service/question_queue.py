@@ -60,6 +60,11 @@ class QuestionQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    async def run_beside(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, done in a thread of those that ask the language model, when one is free."""
+        async with self._free:
+            return await asyncio.get_running_loop().run_in_executor(self._asking, work)
+
     async def run(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, done in the thread that embeds.
 
@@ -72,6 +77,8 @@ class QuestionQueue:
 
         Raises QueueFull where too many wait.
         """
+        if len(self._waiting) + len(questions) > self._most:
+            self._waiting = deque(one for one in self._waiting if not one.future.done())  # the others were given up
         if len(self._waiting) + len(questions) > self._most:
             raise QueueFull
         if self._dispatcher is None:
@@ -101,6 +108,9 @@ class QuestionQueue:
             await loop.run_in_executor(self._embedding, self._embed, batch)
             for one in batch:
                 await self._free.acquire()
+                if one.future.done():  # given up while it waited
+                    self._free.release()
+                    continue
                 task = loop.run_in_executor(self._asking, self._work, [one], loop)
                 self._running.add(task)
                 task.add_done_callback(self._finished)
@@ -120,7 +130,7 @@ class QuestionQueue:
 
     def _embed(self, batch: Sequence[_Waiting]) -> None:
         """Embed the questions together; each finds its vector in memory. A fault shows when the question is asked."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             self._bundle.pipeline.encoder.vectors([one.question.text for one in batch], "query")
 
     def _work(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
@@ -128,25 +138,31 @@ class QuestionQueue:
         if len({one.answered for one in batch}) > 1:
             self._embed(batch)
         for answered in (False, True):
-            some = [one for one in batch if one.answered is answered]
-            if not some:
-                continue
-            asked = [one.question for one in some]
-            try:
-                replies, failed = self._bundle.try_questions(asked) if answered else self._bundle.try_retrieval(asked)
-                loop.call_soon_threadsafe(_hand_over, some, list(zip(replies, failed, strict=True)))
-            except Exception as error:
-                loop.call_soon_threadsafe(_hand_over_error, some, error)
+            some = [one for one in batch if one.answered is answered and not one.future.done()]
+            if some:
+                self._ask_together(some, answered, loop)
+
+    def _ask_together(self, batch: Sequence[_Waiting], answered: bool, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask questions together; where that fails each alone, so that one's fault is not the others'."""
+        ask = self._bundle.try_questions if answered else self._bundle.try_retrieval
+        try:
+            replies, failed = ask([one.question for one in batch])
+            loop.call_soon_threadsafe(_hand_over, batch, list(zip(replies, failed, strict=True)))
+        except BaseException as error:  # whatever a library raises ends a question, never the thread that asks them
+            if len(batch) > 1:
+                for one in batch:
+                    self._ask_together([one], answered, loop)
+                return
+            told = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+            loop.call_soon_threadsafe(_hand_over_error, batch, told)
 
     async def close(self) -> None:
-        """End the threads, once what they do is done."""
+        """End: what was asked was answered, or given up; what a thread still does for it is not waited for."""
         if self._dispatcher is not None:
             self._dispatcher.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
-        self._embedding.shutdown(wait=True)
-        if self._asking is not None:
-            self._asking.shutdown(wait=True)
+        for threads in (self._embedding, self._asking):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _hand_over(batch: Sequence[_Waiting], replies: Sequence[tuple[Reply, str]]) -> None:

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
-from rag_opt.core.errors import RagOptError
 from rag_opt.core.questions import Question
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.parity import compare, golden_question
 
+_NO_MODEL = "a model that it needs cannot be used"
 
-def warm_up(bundle: Bundle) -> str:
-    """Ask the golden question, which loads everything; return why the bundle is not ready, empty where it is.
+
+class NotReady(NamedTuple):
+    """Why a bundle may not be asked: a word for anybody, and what only its operator is told. Both empty: it may be."""
+
+    public: str = ""
+    detail: str = ""
+
+
+def warm_up(bundle: Bundle) -> NotReady:
+    """Ask the golden question, which loads everything, and return why the bundle is not ready.
 
     Where a language model writes the answer only the passages are compared: it need not say the same twice.
     """
     golden = golden_question(bundle)
     try:
         if golden is None:
-            bundle.try_retrieval([Question(id="", text="Is there anything?")])
-            return ""
+            _, failed = bundle.try_retrieval([Question(id="", text="Is there anything?")])
+            return NotReady(_NO_MODEL, failed[0]) if failed[0] else NotReady()
         if bundle.spec.generator.uses_llm:
             replies, failed = bundle.try_retrieval([golden.question])
-            reply = replies[0]
-            seen = dataclasses.replace(golden.seen, answer=reply.answer, refused=reply.refused)
+            seen = dataclasses.replace(golden.seen, answer=replies[0].answer, refused=replies[0].refused)
         else:
             replies, failed = bundle.try_questions([golden.question])
-            reply, seen = replies[0], golden.seen
-    except RagOptError as error:
-        return str(error)
-    return failed[0] or compare(seen, reply)
+            seen = golden.seen
+    except Exception as error:  # whatever it is, it is asked again
+        return NotReady(_NO_MODEL, f"{type(error).__name__}: {error}")
+    return NotReady(_NO_MODEL, failed[0]) if failed[0] else NotReady(compare(seen, replies[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from types import FrameType
@@ -51,7 +52,7 @@ def build_server(bundle: Bundle, settings: ServiceSettings, *, host: str, port: 
         lifespan="on",
         backlog=2048,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=round(settings.shutdown_s),
+        timeout_graceful_shutdown=math.ceil(settings.timeout_s) + 1,
         h11_max_incomplete_event_size=64_000,
         **options,
     )

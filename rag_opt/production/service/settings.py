@@ -27,10 +27,10 @@ class ServiceSettings:
     max_waiting: Annotated[int, Ge(1), Doc("Questions that may wait; a further one gets 503.")] = 256
     max_connections: Annotated[int, Ge(1), Doc("Requests that may be open at once; a further one gets 503.")] = 512
     per_minute: Annotated[int, Ge(0), Doc("Questions a minute of one key, or address; 0: any number.")] = 0
-    timeout_s: Annotated[float, Gt(0), Doc("Seconds after which a request gets 504.")] = 60.0
+    timeout_s: Annotated[float, Gt(0), Doc("Seconds after which a request gets 504; SIGTERM waits as long.")] = 30.0
     body_timeout_s: Annotated[float, Gt(0), Doc("Seconds in which a body must have arrived.")] = 10.0
     drain_s: Annotated[float, Ge(0), Doc("Seconds between SIGTERM and the end of accepting connections.")] = 1.0
-    shutdown_s: Annotated[float, Gt(0), Doc("Seconds that begun requests have after that.")] = 25.0
+    retry_s: Annotated[float, Gt(0), Doc("Seconds until a golden question that failed is asked again.")] = 5.0
     at_once: Annotated[int, Ge(1), Doc("Most questions of a micro-batch.")] = 32
     model_calls: Annotated[int, Ge(1), Doc("Questions that a language model works on at once.")] = 16
     origins: Annotated[tuple[str, ...], Doc("Origins of pages that browsers may call from; none: only its own.")] = ()

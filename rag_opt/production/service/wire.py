@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rag_opt.production.bundle import Passage, Reply
 
@@ -17,6 +17,11 @@ def _validate_text(text: str) -> str:
     """Return the text. Raises ValueError for one that says nothing, or has characters that no text has."""
     if not text.strip():
         raise ValueError("is empty")
+    return _validate_plain(text)
+
+
+def _validate_plain(text: str) -> str:
+    """Return the text. Raises ValueError for one with characters that no text has."""
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in _ALLOWED_CONTROLS for c in text):
         raise ValueError("has control characters")
     return text
@@ -25,11 +30,12 @@ def _validate_text(text: str) -> str:
 # the same, as other programs read it; the longest question is a setting
 _PATTERN = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 Text = Annotated[str, AfterValidator(_validate_text), Field(json_schema_extra={"minLength": 1, "pattern": _PATTERN})]
+Plain = Annotated[str, AfterValidator(_validate_plain)]
 FilterValue = (
-    str | Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)] | bool
+    Plain | Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)] | bool
 )
 Filters = Annotated[
-    dict[str, FilterValue],
+    dict[Plain, FilterValue],
     Field(max_length=32, description="Only documents whose metadata equal these are answered from.", examples=[{}]),
 ]
 
@@ -54,25 +60,31 @@ class AskedQuestions(_Strict):
 class PlaceInDocument(_Strict):
     """A place in a document, by half-open offsets of its text; without offsets the whole document."""
 
-    document: str = Field(max_length=4096)
+    document: Plain = Field(max_length=4096)
     start: int | None = Field(default=None, ge=0, le=_LARGEST)
     end: int | None = Field(default=None, ge=0, le=_LARGEST)
+
+    @model_validator(mode="after")
+    def _validate_order(self) -> PlaceInDocument:
+        if (self.start is None) != (self.end is None) or (self.start or 0) >= (self.end or 1):
+            raise ValueError("a place has both offsets, start before end, or neither")
+        return self
 
 
 class AskedDocument(_Strict):
     """A document whose text is wanted."""
 
-    document: str = Field(max_length=4096, description="Id of the document, as passages name it.")
+    document: Plain = Field(max_length=4096, description="Id of the document, as passages name it.")
     filters: Filters = Field(default_factory=dict)
 
 
 class Feedback(_Strict):
     """What a person says of a reply. `question` is wanted where the service does not remember the reply any more."""
 
-    id: str = Field(max_length=64, description="Id of the reply.")
+    id: Plain = Field(max_length=64, description="Id of the reply.")
     thumb: Literal["up", "down"] | None = None
     right_passage: PlaceInDocument | None = Field(default=None, description="Where the answer stands.")
-    comment: str | None = Field(default=None, max_length=4000)
+    comment: Text | None = Field(default=None, max_length=4000)
     question: Text | None = None
 
 

