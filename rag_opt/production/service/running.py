@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import select
 import signal
+import socket
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -13,6 +17,8 @@ import uvicorn
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.service.app import Service
 from rag_opt.production.service.settings import ServiceSettings
+
+_MOST_ACCEPTED_S, _LATE_S = 5.0, 1.0
 
 
 class _Server(uvicorn.Server):
@@ -34,6 +40,18 @@ class _Server(uvicorn.Server):
 
     def _stop(self, sig: int) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting when nobody waits to be accepted, answer those who connected last, then end."""
+        listening = [one for server in self.servers for one in server.sockets]
+        deadline = time.monotonic() + _MOST_ACCEPTED_S
+        # whoever the system has connected, and we have not accepted, would be cut off by closing
+        while select.select(listening, [], [], 0)[0] and time.monotonic() < deadline:
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LATE_S)  # a connection without a request would be closed: its request is on the way
+        await super().shutdown(sockets)
 
 
 def build_server(bundle: Bundle, settings: ServiceSettings, *, host: str, port: int) -> uvicorn.Server:
