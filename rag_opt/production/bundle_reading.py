@@ -23,7 +23,7 @@ from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.models.no_encoder import NoEncoder
-from rag_opt.models.reranker_cards import reranker_card_library
+from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import EmbedderPart, OpenIndex, PairReranker, WithoutVectors
@@ -124,7 +124,7 @@ def load_bundle(
         index_keys={name: f"bundle {name}" for name in parts},
         index_parts=parts,
         open_index=open_once,
-        scorer=_scorers(folder, values, encoder, machine, carries_weights=manifest.carries_weights),
+        scorer=_scorers(folder, values, encoder, machine, manifest),
         llm_client=_open_client(folder, completions or values),
         prompt=prompt_library([folder]).read,
         stage_timer=StageTimer(),
@@ -173,9 +173,7 @@ def _open_encoder(
 ) -> Encoder:
     if isinstance(part, WithoutVectors):
         return NoEncoder(part.tokenizer)
-    with _blaming(folder, CARD) as path:
-        card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path=CARD)
-    inside = dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
+    inside = read_card(folder)
     if url is not None:
         backend: Literal["tei", "openai"] = "openai" if url.rstrip("/").endswith("/v1") else "tei"
         elsewhere = dataclasses.replace(inside, backend=backend, url=url.rstrip("/"))
@@ -186,14 +184,34 @@ def _open_encoder(
     return Encoder(inside, values=values, folder=lambda: folder / MODEL, identity=manifest.model_files)
 
 
+def read_card(folder: Path) -> EmbedderCard:
+    """Return the card of a bundle's embedding model; one that travels with it by its place in the folder."""
+    with _blaming(folder, CARD) as path:
+        card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path=CARD)
+    return dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
+
+
+def read_rerankers(folder: Path, manifest: Manifest) -> CardLibrary[RerankerCard]:
+    """Return the cards of a bundle's reranking models."""
+    library = reranker_card_library([folder / CARDS])
+    return _inside(library, folder) if manifest.carries_weights else library
+
+
+def read_language_model(folder: Path) -> LanguageModel | None:
+    """Return the settings of the language model that a bundle asks; None where it asks none."""
+    if not (folder / LLM).exists():
+        return None
+    with _blaming(folder, LLM) as path:
+        return strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=LLM)
+
+
 def _scorers(
-    folder: Path, values: Values, encoder: Encoder, machine: Machine, *, carries_weights: bool
+    folder: Path, values: Values, encoder: Encoder, machine: Machine, manifest: Manifest
 ) -> Callable[[PairReranker], PairScorer]:
     """Return what gives a reranker's model, of the cards that the bundle holds."""
-    cards = folder / CARDS
-    rerankers, embedders = reranker_card_library([cards]), embedder_card_library([cards])
-    if carries_weights:
-        rerankers, embedders = _inside(rerankers, folder), _inside(embedders, folder)
+    rerankers, embedders = read_rerankers(folder, manifest), embedder_card_library([folder / CARDS])
+    if manifest.carries_weights:
+        embedders = _inside(embedders, folder)
 
     @functools.cache
     def encoder_of(name: str) -> Encoder:
@@ -217,7 +235,5 @@ def _inside(library: CardLibrary[Card], folder: Path) -> CardLibrary[Card]:
 
 
 def _open_client(folder: Path, values: Values) -> LLMClient | None:
-    if not (folder / LLM).exists():
-        return None
-    with _blaming(folder, LLM) as path:
-        return LLMClient(strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=LLM), values)
+    model = read_language_model(folder)
+    return None if model is None else LLMClient(model, values)

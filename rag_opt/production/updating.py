@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,18 +26,16 @@ from rag_opt.data.quotes import QuoteResolver
 from rag_opt.data.reading import Problems
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import paired_gain
-from rag_opt.models.cards import CardLibrary
-from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
+from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.models.encoder import VECTORS, Encoder
 from rag_opt.models.llm.prompts import prompt_library
-from rag_opt.models.llm.settings import LanguageModel
-from rag_opt.models.reranker_cards import reranker_card_library
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import LateChunkingEmbedder, OpenVectorIndex, ProjectingEmbedder
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import Bundle
-from rag_opt.production.bundle_layout import CARD, CARDS, LLM, MODEL, PROMPT, RERANKER
+from rag_opt.production.bundle_layout import CARDS, PROMPT
+from rag_opt.production.bundle_reading import read_card, read_language_model, read_rerankers
 from rag_opt.production.bundle_writing import BundleFacts
 from rag_opt.production.measured_scores import measure_scores, plain_interval
 from rag_opt.production.sentence_vectors import ShippedValues
@@ -109,30 +106,18 @@ def _new_builder(folder: Path, old: Bundle, corpus: Corpus, scratch: Path, code:
     cards = scratch / "conf" / "embedder"
     cards.mkdir(parents=True)
     if old.spec.embedding_model is not None:
-        card = strict.load(EmbedderCard, orjson.loads((folder / CARD).read_bytes()), path=CARD)
-        inside = dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
         # the bundle's card is the model's as its part had adapted it; the part adapts it again, to the same
         name = old.spec.embedding_model.replace("/", "--")
-        (cards / f"{name}.yaml").write_text(yaml.safe_dump(strict.dump(inside)), encoding="utf-8")
-    rerankers = reranker_card_library([folder / CARDS])
-    if old.manifest.carries_weights:
-        rerankers = rerankers.with_changes({one: {"path": str(folder / RERANKER)} for one in rerankers.names()})
-    model = None
-    if (folder / LLM).exists():
-        model = strict.load(LanguageModel, orjson.loads((folder / LLM).read_bytes()), path=LLM)
+        (cards / f"{name}.yaml").write_text(yaml.safe_dump(strict.dump(read_card(folder))), encoding="utf-8")
     return PipelineBuilder(
         corpus,
         Store(scratch / "store"),
-        _embedders(scratch / "conf", folder),
-        rerankers=rerankers,
+        embedder_card_library([folder / CARDS, scratch / "conf"]),
+        rerankers=read_rerankers(folder, old.manifest),
         machine=Machine(allow_code=tuple(code)),
-        language_model=model,
+        language_model=read_language_model(folder),
         prompts=prompt_library([folder]) if (folder / PROMPT).exists() else None,
     )
-
-
-def _embedders(conf: Path, folder: Path) -> CardLibrary[EmbedderCard]:
-    return embedder_card_library([folder / CARDS, conf])
 
 
 def _keep_vectors(old: Bundle, encoder: Encoder, store: Store) -> bool:

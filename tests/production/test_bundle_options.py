@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import rag_opt
-from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadBundle
 from rag_opt.core.questions import Dataset
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
@@ -200,4 +199,3 @@ def test_the_card_says_what_a_person_wants_to_know(
     assert "+3.2 points, 95 % interval [-1.6, +8.0], about these documents; verdict: undecided" in card
     assert "| `objective/value` | 0.550 | [0.500, 0.600] | 82 |" in card and "Apache-2.0" in card
     assert "must name `name` as a filter" in card
-    assert isinstance(builder.corpus, Corpus)

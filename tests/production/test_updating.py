@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,9 +80,8 @@ def test_what_stayed_is_not_embedded_again_and_the_lists_are_those_of_a_full_bui
 
 
 def test_the_questions_are_compared_in_pairs(
-    tmp_path: Path, documents: Path, builder: PipelineBuilder, dataset: Dataset, spec: PipelineSpec,
-    find_scores: Callable[[], None] | None = None,
-) -> None:  # fmt: skip
+    tmp_path: Path, documents: Path, builder: PipelineBuilder, dataset: Dataset, spec: PipelineSpec
+) -> None:
     write_asked(tmp_path / "old", builder, spec, dataset.questions)
     (tmp_path / "up").mkdir()
     old = rag_opt.load(tmp_path / "old")

@@ -74,6 +74,11 @@ class Guard:
 
         try:
             await self._answer(scope, receive, watched)
+        except Exception:
+            if (
+                not status
+            ):  # else it was answered and printed: raised again, it would end a connection that others share
+                raise
         finally:
             self._observe(scope["path"], status, time.perf_counter() - started)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 from rag_opt.core.questions import Question
 from rag_opt.production.bundle import Bundle
-from rag_opt.production.parity import compare, golden_question
+from rag_opt.production.parity import compare, compare_passages, golden_question
 
 _NO_MODEL = "a model that it needs cannot be used"
 
@@ -31,10 +30,10 @@ def warm_up(bundle: Bundle) -> NotReady:
             return NotReady(_NO_MODEL, failed[0]) if failed[0] else NotReady()
         if bundle.spec.generator.uses_llm:
             replies, failed = bundle.try_retrieval([golden.question])
-            seen = dataclasses.replace(golden.seen, answer=replies[0].answer, refused=replies[0].refused)
+            different = compare_passages(golden.seen, replies[0])
         else:
             replies, failed = bundle.try_questions([golden.question])
-            seen = golden.seen
-    except Exception as error:  # whatever it is, it is asked again
+            different = compare(golden.seen, replies[0])
+    except Exception as error:  # of any library: a service that died of it could not ask again and become ready
         return NotReady(_NO_MODEL, f"{type(error).__name__}: {error}")
-    return NotReady(_NO_MODEL, failed[0]) if failed[0] else NotReady(compare(seen, replies[0]))
+    return NotReady(_NO_MODEL, failed[0]) if failed[0] else NotReady(different)

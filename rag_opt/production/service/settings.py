@@ -11,9 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from rag_opt.core.strict import STRICT
 
-KEYS_VARIABLE = "RAG_OPT_API_KEYS"
-EMBEDDER_VARIABLE = "RAG_OPT_EMBEDDER_URL"
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ServiceSettings:
