@@ -5,13 +5,14 @@ from __future__ import annotations
 import codecs
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
-from rag_opt.core.documents import Corpus, Document, Metadata, Span
+from rag_opt.core.documents import Corpus, Document, Span
 from rag_opt.core.errors import BadInput, Problem, Unreadable, suggest_names
+from rag_opt.core.filters import fit, read_conditions
 from rag_opt.core.questions import LostPassage, Question
 from rag_opt.data.decoding import describe_not_utf8, read_bytes
 from rag_opt.data.document_file import collect_documents
@@ -218,7 +219,12 @@ def _cuts_a_word(text: str, span: Span) -> bool:
 def _check_filters(where: str, question: Question, corpus: Corpus, problems: Problems) -> None:
     """Report filters that leave no document, or leave out all that satisfies a need."""
     filters = dict(question.filters)
-    reachable = {name for name, metadata in zip(corpus.ids, corpus.metadata, strict=True) if _fits(metadata, filters)}
+    try:
+        conditions = read_conditions(filters, where=f"{where} filters")
+    except BadInput as error:
+        problems.collected += error.problems
+        return
+    reachable = {name for name, metadata in zip(corpus.ids, corpus.metadata, strict=True) if fit(metadata, conditions)}
     if not reachable:
         problems.add(where, f"no document fits its filters {filters!r}")
         return
@@ -226,7 +232,3 @@ def _check_filters(where: str, question: Question, corpus: Corpus, problems: Pro
         names = sorted({alternative.document_id for alternative in need})
         if not reachable.intersection(names):
             problems.add(where, f"its filters {filters!r} leave out where its evidence is: {', '.join(names)}")
-
-
-def _fits(metadata: Metadata, filters: Mapping[str, object]) -> bool:
-    return all(metadata.get(key) == value for key, value in filters.items())

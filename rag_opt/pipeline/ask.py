@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rag_opt.core.arrays import FloatArray, IntArray
 from rag_opt.core.documents import Answer, Span
+from rag_opt.core.filters import fit, read_conditions
 from rag_opt.core.questions import Question
 from rag_opt.core.rank_fusion import limit_per_group
 from rag_opt.core.ranked_lists import RankedLists
@@ -252,8 +253,8 @@ class Pipeline:
         """Return the chunks that may be returned for a question; None where all may."""
         if not question.filters and not question.exclude:
             return None
-        filters = question.filters.items()
-        fits = np.array([all(has_value(one, k, v) for k, v in filters) for one in self.corpus.metadata], bool)
+        conditions = read_conditions(question.filters)
+        fits = np.array([fit(metadata, conditions) for metadata in self.corpus.metadata], bool)
         fits[[self.corpus.position[name] for name in question.exclude if name in self.corpus.position]] = False
         return np.flatnonzero(fits[self.chunks.document]).astype(np.int32)
 
@@ -277,12 +278,6 @@ class Pipeline:
             contexts.append(packed.passages)
             tokens[row] = packed.tokens
         return hits, scores, contexts, tokens
-
-
-def has_value(metadata: Mapping[str, object], name: str, value: object) -> bool:
-    """Return whether metadata have a value under a name: equal and, as true is not 1, of the same kind."""
-    found = metadata.get(name)
-    return found == value and isinstance(found, bool) == isinstance(value, bool) and name in metadata
 
 
 def _share(started: float, questions: int) -> FloatArray:

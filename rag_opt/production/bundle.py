@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from rag_opt.core.documents import Answer, Span
 from rag_opt.core.errors import BadInput, Problem, ServerFailed, suggest_names
+from rag_opt.core.filters import fit, is_scalar, read_conditions
 from rag_opt.core.questions import Question
 from rag_opt.core.strict import PlainMapping
-from rag_opt.pipeline.ask import Pipeline, Responses, Retrieved, has_value
+from rag_opt.pipeline.ask import Pipeline, Responses, Retrieved
 from rag_opt.production.manifest import Manifest, find_missing_filters
 from rag_opt.production.sentence_vectors import ShippedValues
 from rag_opt.production.stored_questions import StoredQuestion
@@ -64,10 +65,11 @@ class Bundle:
         self.questions = tuple(questions)
 
     def ask(self, question: str, *, filters: PlainMapping | None = None) -> Reply:
-        """Return the answer to one question. `filters`: only documents whose metadata equal these may be returned.
+        """Return the answer to one question. `filters`: only documents whose metadata fit may be returned.
 
-        Raises ServerFailed where a language model that it needs does not answer, BadInput for a filter that no document
-        has, or without one that the bundle requires.
+        A filter is a value that metadata equal, or a condition (`core/filters.py`): `{"in": [values]}`, a range by
+        `gt`, `gte`, `lt`, `lte`, `{"absent": True}`. Raises ServerFailed where a language model that it needs does not
+        answer, BadInput for a filter that no document has, or without one that the bundle requires.
         """
         return self.ask_many([question], filters=filters)[0]
 
@@ -110,7 +112,11 @@ class Bundle:
         return frozenset(name for metadata in self.pipeline.corpus.metadata for name in metadata)
 
     def check_filters(self, filters: PlainMapping) -> None:
-        """Raise BadInput for a filter that no document has, and without one that the bundle requires."""
+        """Raise BadInput for a filter that is none or that no document has, and without one that the bundle requires.
+
+        A required filter is one value: by a range or a list a caller would see what belongs to others.
+        """
+        read_conditions(filters)
         problems = [
             Problem(f"filters.{name}", f"no document has {name!r}{suggest_names(name, sorted(self.filter_names))}")
             for name in filters
@@ -118,13 +124,18 @@ class Bundle:
         ]
         missing = find_missing_filters(self.manifest, list(filters))
         problems += [Problem(f"filters.{name}", "is missing: every question needs it") for name in missing]
+        problems += [
+            Problem(f"filters.{name}", f"is {filters[name]!r}: every question needs it as one value")
+            for name in self.manifest.requires_filter
+            if name in filters and not is_scalar(filters[name])
+        ]
         if problems:
             raise BadInput(problems)
 
     def fits(self, document: str, filters: PlainMapping) -> bool:
         """Return whether a document may be returned for these filters."""
         metadata = self.pipeline.corpus.metadata[self.pipeline.corpus.position[document]]
-        return all(has_value(metadata, name, value) for name, value in filters.items())
+        return fit(metadata, read_conditions(filters))
 
     @property
     def cache_bytes(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict  # pydantic takes that of Python 3.11 no further
 
 from rag_opt.production.bundle import Passage, Reply
 
@@ -31,12 +32,49 @@ def _validate_plain(text: str) -> str:
 _PATTERN = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 Text = Annotated[str, AfterValidator(_validate_text), Field(json_schema_extra={"minLength": 1, "pattern": _PATTERN})]
 Plain = Annotated[str, AfterValidator(_validate_plain)]
-FilterValue = (
-    Plain | Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)] | bool
-)
+Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)]
+FilterValue = Plain | Number | bool
+_SHUT = ConfigDict(extra="forbid", strict=True)
+
+# the conditions of core/filters.py, each as a dictionary of its own, so that the description says what goes together
+OneOf = TypedDict("OneOf", {"in": Annotated[list[FilterValue], Field(min_length=1, max_length=1000)]})
+OneOf.__pydantic_config__ = _SHUT  # type: ignore[attr-defined]  # `in` is no name for a class with a decorator
+
+
+@with_config(ConfigDict(**_SHUT, json_schema_extra={"minProperties": 1}))
+class NumberRange(TypedDict, total=False):
+    """A range of numbers."""
+
+    gt: Number
+    gte: Number
+    lt: Number
+    lte: Number
+
+
+@with_config(ConfigDict(**_SHUT, json_schema_extra={"minProperties": 1}))
+class TextRange(TypedDict, total=False):
+    """A range of texts, by code point."""
+
+    gt: Plain
+    gte: Plain
+    lt: Plain
+    lte: Plain
+
+
+@with_config(_SHUT)
+class Absent(TypedDict):
+    """Only documents without it."""
+
+    absent: Literal[True]
+
+
 Filters = Annotated[
-    dict[Plain, FilterValue],
-    Field(max_length=32, description="Only documents whose metadata equal these are answered from.", examples=[{}]),
+    dict[Plain, FilterValue | OneOf | NumberRange | TextRange | Absent],
+    Field(
+        max_length=32,
+        description="Only documents whose metadata fit are answered from: a value that equals, or a condition.",
+        examples=[{}],
+    ),
 ]
 
 
