@@ -37,7 +37,11 @@ OWNERS = {
     "uvicorn": ("rag_opt/production/service/",),
     "prometheus_client": ("rag_opt/production/service/",),
     "cryptography": ("rag_opt/production/signing.py",),
-    "chromadb": ("rag_opt/parts/indexes/chroma.py",),
+    "chromadb": ("rag_opt/parts/indexes/chroma.py", "rag_opt/production/vector_stores/chroma_collections.py"),
+    "qdrant_client": ("rag_opt/production/vector_stores/qdrant_collections.py",),
+    "psycopg": ("rag_opt/production/vector_stores/pgvector_tables.py",),
+    "pymilvus": ("rag_opt/production/vector_stores/milvus_collections.py",),
+    "lancedb": ("rag_opt/production/vector_stores/lancedb_tables.py",),
     "ragas": ("objectives/",),
     "openvino": ("rag_opt/models/openvino_model.py",),
     "torch": ("rag_opt/parts/", "rag_opt/models/"),
@@ -138,7 +142,8 @@ def test_every_big_library_has_one_owner(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    if path.stem not in ("openvino_model", "mlflow_model"):  # imported only where a model is loaded, or by MLflow
+    # imported only where a model is loaded, by MLflow, or where a store is opened
+    if path.stem not in ("openvino_model", "mlflow_model", "chroma_collections", "lancedb_tables"):
         assert not {name.split(".")[0] for name in imports(path, top_only=True)} & HEAVY
 
 

@@ -44,6 +44,28 @@ def update(
         return "\n  ".join([f"{source} over {documents} -> {out} {said}", *new.said])
 
 
+def push(
+    source: Path, address: str, *, every: bool, drop_older: bool, plugins: Sequence[str], allow_code: Sequence[str]
+) -> str:
+    """Fill a collection of a vector store with a bundle's chunks, and return in words what came of it."""
+    from rich.progress import Progress
+
+    from rag_opt.production.vector_stores.pushing import push_bundle
+
+    with Progress(transient=True) as shown:
+        bar = shown.add_task("chunks written")
+        pushed = push_bundle(
+            source,
+            address,
+            every=every,
+            drop_older=drop_older,
+            plugins=plugins,
+            allow_code=allow_code,
+            progress=lambda done, count: shown.update(bar, completed=done, total=count),
+        )
+    return pushed.describe(source)
+
+
 def register(source: Path, name: str, *, uri: str, wheel: Path | None, plugins: Sequence[str] = ()) -> str:
     """Register a bundle in MLflow as the challenger of a name, and return what was done in words."""
     from rag_opt.tracking.registry import register_bundle

@@ -48,6 +48,13 @@ def export_command(
     ] = None,
     sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key (PEM) to sign it with.")] = None,
     documents: Annotated[Path | None, typer.Option(help="Of a bundle: build it anew over these documents.")] = None,
+    push: Annotated[
+        str | None, typer.Option(help="Of a bundle: fill a collection, as qdrant=http://host:6333#name.")
+    ] = None,
+    drop_older: Annotated[
+        bool, typer.Option("--drop-older", help="With --push: remove older collections but the last.")
+    ] = False,
+    all_questions: Annotated[bool, typer.Option("--all", help="With --push: check all questions, not 50.")] = False,
     register: Annotated[str | None, typer.Option(help="Of a bundle: name to register it by in MLflow.")] = None,
     promote: Annotated[str | None, typer.Option(help="Make the challenger of this name the champion.")] = None,
     rollback: Annotated[str | None, typer.Option(help="Make the previous version of this name the champion.")] = None,
@@ -68,7 +75,8 @@ def export_command(
 ) -> None:
     """Write the winner (or --trial N) as a bundle, and check that it returns what the search saw.
 
-    Of a bundle: build it anew over other documents (--documents), or register, promote and roll back in MLflow.
+    Of a bundle: build it anew over other documents (--documents), fill a collection of a vector store (--push), or
+    register, promote and roll back in MLflow.
     """
     from rag_opt.cli import bundle_commands as bundles
 
@@ -85,6 +93,9 @@ def export_command(
         print(bundles.promote_challenger(promote, uri=mlflow, margin=margin, force=force))
     elif register is not None:
         print(bundles.register(source, register, uri=mlflow, wheel=wheel, plugins=tuple(plugins or ())))
+    elif push is not None:
+        allowed = {"plugins": tuple(plugins or ()), "allow_code": tuple(allow_code or ())}
+        print(bundles.push(source, push, every=all_questions, drop_older=drop_older, **allowed))
     elif out is None:
         raise BadInput([Problem("--out", "is missing: a new or empty folder for the bundle")])
     elif documents is not None:

@@ -40,6 +40,10 @@ def serve_command(
     embedder_url: Annotated[
         str | None, typer.Option(envvar="RAG_OPT_EMBEDDER_URL", help="text-embeddings-inference server to use instead.")
     ] = None,
+    collection: Annotated[
+        str | None,
+        typer.Option(envvar="RAG_OPT_COLLECTION", help="Collection to search instead, as qdrant=http://host:6333."),
+    ] = None,
     verify: Annotated[Path | None, typer.Option(help="Public Ed25519 key (PEM) that must have signed it.")] = None,
     plugins: Annotated[list[str] | None, typer.Option(help="Package that its parts may come from.")] = None,
     allow_code: Annotated[list[str] | None, typer.Option(help="Model whose code may run, as id@revision.")] = None,
@@ -57,6 +61,7 @@ def serve_command(
         allow_code=allow_code or (),
         cache_bytes=cache_mb * 1_000_000,
         embedder_url=embedder_url or None,
+        collection=collection or None,
     )
     if check:
         sys.exit(check_bundle(opened, every=all_questions))

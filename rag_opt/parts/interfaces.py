@@ -293,6 +293,17 @@ class OpenVectorIndex(Protocol):
 
 
 @runtime_checkable
+class FilteringVectorIndex(OpenVectorIndex, Protocol):
+    """An open index that knows the metadata of the documents itself, and is asked by filters, not by chunks."""
+
+    def search_fitting(
+        self, queries: Vectors, depth: int, *, filters: Mapping[str, object], exclude: Sequence[str]
+    ) -> RankedLists:
+        """Return the best chunks of each query, of documents that fit the filters and are not in `exclude`."""
+        ...
+
+
+@runtime_checkable
 class TextIndex(Part, Protocol):
     """An index of texts. `libraries`: those whose versions determine it."""
 

@@ -17,6 +17,7 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.token_vectors import TokenVectors, token_vectors
 from rag_opt.parts.interfaces import (
     EmbedderPart,
+    FilteringVectorIndex,
     Index,
     LateChunkingEmbedder,
     OpenIndex,
@@ -155,12 +156,27 @@ class ProjectedIndex:
         return project(queries, self._by)
 
 
+class ProjectedFilteringIndex(ProjectedIndex):
+    """The same of an index that is asked by filters."""
+
+    inner: FilteringVectorIndex
+
+    def search_fitting(
+        self, queries: Vectors, depth: int, *, filters: Mapping[str, object], exclude: Sequence[str]
+    ) -> RankedLists:
+        """Return the nearest chunks of each query, of documents that fit the filters and are not in `exclude`."""
+        return self.inner.search_fitting(self.projected(queries), depth, filters=filters, exclude=exclude)
+
+
 def open_index(part: Index, folder: Path) -> OpenIndex:
     """Return an index, with the projection that it was built by."""
-    if not isinstance(part, VectorIndex):
-        return part.open(folder)
-    index = part.open(folder)
+    return with_projection(part.open(folder), folder) if isinstance(part, VectorIndex) else part.open(folder)
+
+
+def with_projection(index: OpenVectorIndex, folder: Path) -> OpenVectorIndex:
+    """Return an index whose queries are projected, where the index of the folder was built of projected vectors."""
     if not (folder / PROJECTION).exists():
         return index
     with np.load(folder / PROJECTION) as arrays:
-        return ProjectedIndex(index, dict(arrays))
+        by = dict(arrays)
+    return ProjectedFilteringIndex(index, by) if isinstance(index, FilteringVectorIndex) else ProjectedIndex(index, by)

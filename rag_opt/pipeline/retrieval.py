@@ -17,7 +17,15 @@ from rag_opt.core.rank_fusion import reciprocal_ranks, sum_gains
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.source_digest import source_digest
 from rag_opt.parts.index_queries import IndexQuery
-from rag_opt.parts.interfaces import FeedbackQuery, Index, OpenIndex, OpenVectorIndex, Query, VectorIndex
+from rag_opt.parts.interfaces import (
+    FeedbackQuery,
+    FilteringVectorIndex,
+    Index,
+    OpenIndex,
+    OpenVectorIndex,
+    Query,
+    VectorIndex,
+)
 from rag_opt.pipeline.chunk_vectors import ProjectedIndex
 from rag_opt.pipeline.stage_timer import StageTimer
 from rag_opt.store.values import Values
@@ -141,9 +149,12 @@ class Retrieval:
         lists, elapsed_ms = self._timed(self._open(name), query, questions[0], searched)
         return [(_row(lists, row), elapsed_ms / len(questions)) for row in range(len(questions))]
 
-    def _timed(self, index: Any, query: IndexQuery, question: Question, searched: object) -> tuple[RankedLists, float]:
+    def _timed(self, index: Any, query: IndexQuery, question: Question, searched: Any) -> tuple[RankedLists, float]:
         started = time.perf_counter()
-        found = index.search(searched, query.depth, allowed=self._allowed(question), settings=query.search)
+        if isinstance(index, FilteringVectorIndex):
+            found = index.search_fitting(searched, query.depth, filters=question.filters, exclude=question.exclude)
+        else:
+            found = index.search(searched, query.depth, allowed=self._allowed(question), settings=query.search)
         return found, (time.perf_counter() - started) * 1000
 
     def _stored(

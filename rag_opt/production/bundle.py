@@ -15,6 +15,7 @@ from rag_opt.pipeline.ask import Pipeline, Responses, Retrieved
 from rag_opt.production.manifest import Manifest, find_missing_filters
 from rag_opt.production.sentence_vectors import ShippedValues
 from rag_opt.production.stored_questions import StoredQuestion
+from rag_opt.production.vector_stores.collection_index import CollectionIndex
 from rag_opt.store.values import MemoryValues
 
 
@@ -63,6 +64,7 @@ class Bundle:
         self.spec = pipeline.spec
         self.manifest = manifest
         self.questions = tuple(questions)
+        self.collection: CollectionIndex | None = None  # searched instead of the bundle's own vectors
 
     def ask(self, question: str, *, filters: PlainMapping | None = None) -> Reply:
         """Return the answer to one question. `filters`: only documents whose metadata fit may be returned.
@@ -114,9 +116,10 @@ class Bundle:
     def check_filters(self, filters: PlainMapping) -> None:
         """Raise BadInput for a filter that is none or that no document has, and without one that the bundle requires.
 
-        A required filter is one value: by a range or a list a caller would see what belongs to others.
+        A required filter is one value: by a range or a list a caller would see what belongs to others. A condition that
+        the collection's store cannot ask for is refused too.
         """
-        read_conditions(filters)
+        conditions = read_conditions(filters)
         problems = [
             Problem(f"filters.{name}", f"no document has {name!r}{suggest_names(name, sorted(self.filter_names))}")
             for name in filters
@@ -129,6 +132,9 @@ class Bundle:
             for name in self.manifest.requires_filter
             if name in filters and not is_scalar(filters[name])
         ]
+        if self.collection is not None:
+            refused = self.collection.refusals(conditions)
+            problems += [Problem(f"filters.{name}", reason) for name, reason in refused.items()]
         if problems:
             raise BadInput(problems)
 

@@ -29,7 +29,7 @@ from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import EmbedderPart, OpenIndex, PairReranker, WithoutVectors
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.chunk_table import ChunkTable
-from rag_opt.pipeline.chunk_vectors import open_index
+from rag_opt.pipeline.chunk_vectors import open_index, with_projection
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.resources import build_reranker_resources, index_parts
 from rag_opt.pipeline.spec import PipelineSpec
@@ -55,6 +55,9 @@ from rag_opt.production.manifest import Manifest, read_manifest
 from rag_opt.production.sentence_vectors import open_values
 from rag_opt.production.signing import verify_signature
 from rag_opt.production.stored_questions import load_questions
+from rag_opt.production.vector_stores.addresses import read_address
+from rag_opt.production.vector_stores.collection_index import CollectionIndex
+from rag_opt.production.vector_stores.opening import open_collection
 from rag_opt.store.artifacts import MANIFEST
 from rag_opt.store.values import MemoryValues, Values
 
@@ -74,6 +77,7 @@ def load_bundle(
     completions: Values | None = None,
     cache_bytes: int = CACHE_BYTES,
     embedder_url: str | None = None,
+    collection: str | Callable[[Bundle], CollectionIndex] | None = None,
 ) -> Bundle:
     """Open a bundle made by `python -m rag_opt.export`; `.ask("…")` answers from it.
 
@@ -83,8 +87,11 @@ def load_bundle(
     `completions`: where a language model's answers are kept, instead of with everything else in memory.
     `cache_bytes`: most bytes of what is remembered of earlier questions. `embedder_url`: a server that runs its
     embedding model instead of this process (text-embeddings-inference; one in OpenAI's form where the address ends in
-    `/v1`); whether it answers as the search saw, `find_differences` tells. Raises BadBundle when it is not one, or a
-    file is missing, changed, unknown or cannot be read, or is not signed as asked.
+    `/v1`); whether it answers as the search saw, `find_differences` tells. `collection`: address of a collection that
+    was filled from it (`qdrant=http://…`, as for `export --push`), or what opens it; searched instead of its own
+    vectors. Raises BadBundle when it is not one, or a file is missing, changed, unknown or cannot be read, or is not
+    signed as asked, or where the collection was filled from another bundle; ServerFailed where its store does not
+    answer.
     """
     folder = Path(path)
     if verify is not None:
@@ -130,7 +137,14 @@ def load_bundle(
         stage_timer=StageTimer(),
         at_once=QUESTIONS_AT_ONCE,
     )
-    return Bundle(pipeline, manifest, questions)
+    bundle = Bundle(pipeline, manifest, questions)
+    if collection is not None:
+        if isinstance(collection, str):
+            bundle.collection = open_collection(bundle, read_address(collection, where="collection"))
+        else:
+            bundle.collection = collection(bundle)
+        indexes["dense"] = with_projection(bundle.collection, folder / INDEX / "dense")
+    return bundle
 
 
 def _load_plugins(folder: Path, manifest: Manifest, allowed: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from rag_opt.production.bundle import Bundle, Reply
 from rag_opt.production.service import wire
 from rag_opt.production.service.feedback import FeedbackLog
 from rag_opt.production.service.limits import CALLER, RateLimit
+from rag_opt.production.service.memory import release_free_memory
 from rag_opt.production.service.metrics import ServiceMetrics
 from rag_opt.production.service.question_queue import QuestionQueue, QueueFull
 from rag_opt.production.service.readiness import warm_up
@@ -25,7 +26,8 @@ from rag_opt.production.service.refusals import refusal
 from rag_opt.production.service.settings import ServiceSettings
 from rag_opt.production.service.tracing import Tracing
 
-_MODEL_DOWN = "a model that this pipeline needs does not answer now"
+_SERVER_DOWN = "a server that this pipeline needs does not answer now"
+_RELEASED_EVERY_S = 20
 
 
 class Answering:
@@ -63,6 +65,12 @@ class Answering:
                 print(f"not ready: {told.detail or told.public}", file=sys.stderr, flush=True)
                 await asyncio.sleep(self.settings.retry_s)
 
+    async def release_memory(self) -> None:
+        """Give free memory back to the system, again and again."""
+        while True:
+            await asyncio.sleep(_RELEASED_EVERY_S)
+            await self.queue.run(release_free_memory)
+
     async def ask(
         self, request: Request, asked: Sequence[wire.AskedQuestion], *, answered: bool
     ) -> list[tuple[str, Reply]]:
@@ -84,11 +92,11 @@ class Answering:
         except TimeoutError:
             raise refusal(504, "timeout", f"no answer within {self.settings.timeout_s:g} s") from None
         except ServerFailed as error:
-            self.model_failed(str(error))
+            self.server_failed(str(error))
         replies = []
         for one, (reply, failed) in zip(asked, found, strict=True):
             if failed:
-                self.model_failed(failed)
+                self.server_failed(failed)
             id = secrets.token_hex(8)
             self.metrics.observe(reply)
             self.feedback.remember(id, reply, one.filters)
@@ -118,13 +126,13 @@ class Answering:
         if wait_s:
             raise refusal(429, "too_many", f"at most {self.settings.per_minute} questions a minute", retry_after=wait_s)
 
-    def model_failed(self, reason: str) -> NoReturn:
-        """Tell the operator why, and the caller only that; the next question asks the model again."""
+    def server_failed(self, reason: str) -> NoReturn:
+        """Tell the operator why, and the caller only that; the next question asks the server again."""
         if self.bundle.pipeline.llm_client is not None:
             self.bundle.pipeline.llm_client.allow_again()
         self.metrics.failures.inc()
-        print(f"a model failed: {reason}", file=sys.stderr, flush=True)
-        raise refusal(502, "model_failed", _MODEL_DOWN, retry_after=5)
+        print(f"a server failed: {reason}", file=sys.stderr, flush=True)
+        raise refusal(502, "server_failed", _SERVER_DOWN, retry_after=5)
 
     async def close(self) -> None:
         """End the threads and send what waits."""

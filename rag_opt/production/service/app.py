@@ -56,9 +56,10 @@ class Service(Answering):
 def _new_api(service: Service) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        preparing = asyncio.create_task(service.prepare())
+        beside = [asyncio.create_task(work) for work in (service.prepare(), service.release_memory())]
         yield
-        preparing.cancel()
+        for task in beside:
+            task.cancel()
         await service.close()
 
     api = FastAPI(
@@ -165,7 +166,7 @@ async def _find_chat_question(service: Service, asked: chat.ChatRequest) -> tupl
     except TimeoutError:
         raise refusal(504, "timeout", f"no answer within {service.settings.timeout_s:g} s") from None
     except ServerFailed as error:
-        service.model_failed(str(error))
+        service.server_failed(str(error))
     return condensed[: service.settings.max_characters], [*notes, f"asked: {condensed}"]
 
 
