@@ -84,6 +84,17 @@ DOORS = {
         "answer over HTTP from a bundle, or check that it returns what the search saw",
         examples=("bundle/", "bundle/ --check --all", "bundle/ --host 0.0.0.0 --feedback feedback.jsonl"),
     ),
+    "gate": Door(
+        "gate",
+        "NEW --against CHAMPION",
+        "whether a bundle, service or log may take the place of another; or --drift",
+        examples=(
+            "bundle-2/ --against bundle/",
+            "http://127.0.0.1:8000 --against log.jsonl --questions questions.jsonl --documents docs/",
+            "bundle-2/ --against bundle/ --margin 2 --summary summary.md --junit gate.xml",
+            "feedback.jsonl --against bundle/ --drift --label next.jsonl",
+        ),
+    ),
     "questions": Door(
         "questions",
         "make | label  key=value …",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
+from rag_opt.core import strict
+from rag_opt.core.errors import BadInput
 from rag_opt.core.strict import STRICT
+from rag_opt.data.reading import Problems, read_json_lines
 
 _UP = {"up", "1", "true", "👍", "good", "yes"}
 
@@ -34,3 +38,25 @@ class LogLine:
     def is_up(self) -> bool:
         """Whether the person said that the answer was good."""
         return str(self.thumb).lower() in _UP
+
+
+def read_log(path: Path, problems: Problems) -> list[tuple[str, LogLine]]:
+    """Return the lines of a log, each with its place.
+
+    Of several with one id (somebody said more, or changed their mind) the last word counts.
+    """
+    found: dict[str, tuple[str, LogLine]] = {}
+    for where, data in read_json_lines(path, problems):
+        try:
+            line = strict.load(LogLine, data, path=where)
+        except BadInput as error:
+            problems.collected += error.problems
+            continue
+        name = line.id or where
+        if name in found:
+            first, earlier = found[name]
+            said = {key: value for key, value in strict.dump(line).items() if value is not None}
+            found[name] = first, strict.load(LogLine, {**strict.dump(earlier), **said}, path=where)
+        else:
+            found[name] = where, line
+    return list(found.values())

@@ -79,34 +79,39 @@ def read_questions(
     for where, data in read_json_lines(path, problems):
         try:
             line = strict.load(QuestionLine, plain.read(data, where), path=where)
-            evidence = resolve_evidence(line.evidence, resolver, where)
+            question = build_question(line, resolver, where)
         except _InFileLeftOut as error:
             left_out[error.name] += 1
             continue
         except BadInput as error:
             problems.collected += error.problems
             continue
-        if evidence == () and line.answerable:
-            problems.add(where, 'evidence is empty: say "answerable": false, or leave evidence out if it is not known')
-            continue
-        answers = [text for text in line.answer or () if text]
-        question = Question(
-            id=line.id or f"line-{number_in(where)}",
-            text=line.question,
-            reference_answer=answers[0] if answers else None,
-            evidence=evidence or None,
-            filters=line.filters or {},
-            answerable=line.answerable,
-            kind=line.kind,
-            origin=line.origin,
-            other_answers=tuple(dict.fromkeys(answers[1:])),
-            exclude=tuple(line.exclude or ()),
-        )
         located.append((where, question))
     problems.collected[:0] = _describe_left_out(path, left_out, resolver)  # the cause comes before its effects
     if notes is not None:
         notes += plain.notes("questions")
     return located
+
+
+def build_question(line: QuestionLine, resolver: QuoteResolver, where: str) -> Question:
+    """Return a line as a question, its evidence resolved. Raises BadInput naming everything that does not resolve."""
+    evidence = resolve_evidence(line.evidence, resolver, where)
+    if evidence == () and line.answerable:
+        what = 'evidence is empty: say "answerable": false, or leave evidence out if it is not known'
+        raise BadInput([Problem(where, what)])
+    answers = [text for text in line.answer or () if text]
+    return Question(
+        id=line.id or f"line-{number_in(where)}",
+        text=line.question,
+        reference_answer=answers[0] if answers else None,
+        evidence=evidence or None,
+        filters=line.filters or {},
+        answerable=line.answerable,
+        kind=line.kind,
+        origin=line.origin,
+        other_answers=tuple(dict.fromkeys(answers[1:])),
+        exclude=tuple(line.exclude or ()),
+    )
 
 
 class _InFileLeftOut(BadInput):

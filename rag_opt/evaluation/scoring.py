@@ -12,8 +12,10 @@ from rag_opt.core import strict
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.digests import digest, item_key, versions
 from rag_opt.core.errors import BudgetSpent, ModelUnusable
+from rag_opt.core.questions import Question
 from rag_opt.core.source_digest import source_digest
 from rag_opt.evaluation.interfaces import Aggregate, AsyncObjective, ComparesAnswers, Objective
+from rag_opt.evaluation.requirements import can_feed
 from rag_opt.evaluation.run import Run, Scores, ScoringResources
 from rag_opt.models.event_loop import wait_for
 from rag_opt.store.values import Values
@@ -133,6 +135,12 @@ def _has_failed(scores: dict[str, float | None]) -> bool:
 
 def _to_plain(column: FloatArray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in column]
+
+
+def keep_fed(objective: Objective, columns: Scores, questions: Sequence[Question]) -> Scores:
+    """Return the scores of the questions that have what the objective requires of them; NaN for the others."""
+    fed = np.array([can_feed(question, objective.requires) for question in questions], bool)
+    return columns if fed.all() else {name: np.where(fed, column, np.nan) for name, column in columns.items()}
 
 
 def aggregate(objective: Objective, scores: Scores) -> dict[str, float]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import orjson
 
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadBundle, BadInput
 from rag_opt.data.question_lines import QuestionLine
-from rag_opt.evaluation.intervals import MIN_CLUSTERS
+from rag_opt.evaluation.intervals import MIN_CLUSTERS, Interval, paired_gain
 from rag_opt.evaluation.non_inferiority import MARGIN, NonInferiority, compare_scores
 from rag_opt.production.manifest import Manifest, read_manifest
 from rag_opt.production.stored_questions import HELD_OUT, OBJECTIVE, StoredQuestion, load_questions
@@ -27,7 +29,47 @@ class _Stored(NamedTuple):
     questions: Mapping[bytes, StoredQuestion]
 
 
-def compare_bundles(challenger: Path, champion: Path, *, margin: float = MARGIN) -> NonInferiority:
+@dataclass(frozen=True)
+class ComparedMetric:
+    """A metric of both on the questions that both have a score for: means, and the paired difference."""
+
+    name: str
+    new: float
+    against: float
+    difference: Interval
+    questions: int
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """One question with the objective's values of both."""
+
+    id: str
+    text: str
+    new: float
+    against: float
+
+
+@dataclass(frozen=True)
+class StoredComparison:
+    """What two bundles scored. `objective`: its kind."""
+
+    objective: str
+    comparison: NonInferiority
+    metrics: Sequence[ComparedMetric]
+    questions: Sequence[ComparedQuestion]
+
+
+def compare_metric(name: str, ours: FloatArray, theirs: FloatArray, clusters: Sequence[str]) -> ComparedMetric | None:
+    """Return a metric of both; None where no question has a score from both. NaN: no score."""
+    both = ~np.isnan(ours - theirs)
+    if not both.any():
+        return None
+    difference = paired_gain(ours, theirs, clusters)
+    return ComparedMetric(name, float(ours[both].mean()), float(theirs[both].mean()), difference, int(both.sum()))
+
+
+def compare_bundles(challenger: Path, champion: Path, *, margin: float = MARGIN) -> StoredComparison:
     """Return whether a bundle is not worse than another by more than a margin, on the questions that both store.
 
     Questions are the same when text, filters, answers and evidence are; evidence by its quote, since offsets move when
@@ -44,11 +86,28 @@ def compare_bundles(challenger: Path, champion: Path, *, margin: float = MARGIN)
             f"champion {len(theirs.questions)}); at least {MIN_SHARED} are needed to compare them"
         )
     chosen, asked = _choose_pairs(pairs)
-    sign = -1.0 if direction == "minimize" else 1.0
-    scores = [np.array([sign * _score(pair[side]) for pair in chosen]) for side in (0, 1)]
+    sign, clusters = -1.0 if direction == "minimize" else 1.0, _find_clusters(chosen)
+    scores = [np.array([_score(pair[side], OBJECTIVE) for pair in chosen]) for side in (0, 1)]
     if not np.isfinite(scores[0] - scores[1]).any():
         raise BadBundle(f"none of the {len(chosen)} questions in common has a score of `{kind}` from both bundles")
-    return compare_scores(scores[0], scores[1], _find_clusters(chosen), margin=margin, asked=asked)
+    comparison = compare_scores(sign * scores[0], sign * scores[1], clusters, margin=margin, asked=asked)
+    questions = [
+        ComparedQuestion(ours.seen.id, ours.line.question, float(a), float(b))
+        for (ours, _), a, b in zip(chosen, *scores, strict=True)
+        if math.isfinite(a - b)
+    ]
+    return StoredComparison(kind, comparison, _compare_metrics(chosen, clusters), questions)
+
+
+def _compare_metrics(pairs: Sequence[Pair], clusters: Sequence[str]) -> list[ComparedMetric]:
+    names = dict.fromkeys(name for pair in pairs for one in pair for name in one.seen.scores)
+    found = []
+    for name in names:
+        ours, theirs = (np.array([_score(pair[side], name) for pair in pairs]) for side in (0, 1))
+        metric = compare_metric(name, ours, theirs, clusters)
+        if metric is not None:
+            found.append(metric)
+    return found
 
 
 def _read(folder: Path) -> _Stored:
@@ -123,5 +182,5 @@ def _find_clusters(pairs: Sequence[Pair]) -> list[str]:
     return min(units, key=lambda names: len(set(names)))
 
 
-def _score(one: StoredQuestion) -> float:
-    return one.seen.scores.get(OBJECTIVE, math.nan)
+def _score(one: StoredQuestion, metric: str) -> float:
+    return one.seen.scores.get(metric, math.nan)

@@ -7,6 +7,7 @@ seen.jsonl        for each of them what the search saw: passages, scores, answer
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -22,7 +23,8 @@ from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Question
 from rag_opt.core.strict import STRICT, PlainDict, PlainMapping
-from rag_opt.data.question_lines import QuestionLine, to_question_line
+from rag_opt.data.question_lines import QuestionLine, build_question, to_question_line
+from rag_opt.data.quotes import QuoteResolver
 
 QUESTIONS, SEEN = "questions.jsonl", "seen.jsonl"
 SEARCH, HELD_OUT = "search", "held_out"
@@ -113,6 +115,32 @@ def _seen(row: PlainMapping, part: str, unit: str) -> Seen:
         id=str(row["question_id"]), part=part, unit=unit, hits=hits, answer=row["answer"], refused=row["refused"],
         scores=scores,
     )  # fmt: skip
+
+
+def find_again(lines: Sequence[QuestionLine], corpus: Corpus) -> tuple[list[Question], list[tuple[str, str]]]:
+    """Return questions with their evidence found in other documents by its quotes; and (id, why) of the lost ones."""
+    found, lost = list[Question](), list[tuple[str, str]]()
+    resolver = QuoteResolver(corpus)
+    for number, line in enumerate(lines, start=1):
+        needs: list[object] = [[_without_place(place, corpus) for place in need] for need in _needs(line)]
+        try:
+            again = dataclasses.replace(line, evidence=needs or None)
+            found.append(build_question(again, resolver, f"question:{number}"))
+        except BadInput as error:
+            lost.append((line.id or f"line-{number}", error.problems[0].what))
+    return found, lost
+
+
+def _needs(line: QuestionLine) -> list[list[object]]:
+    return [need if isinstance(need, list) else [need] for need in line.evidence or []]
+
+
+def _without_place(place: object, corpus: Corpus) -> object:
+    """Return evidence by its quote alone: where it stood says nothing of documents that changed."""
+    if not isinstance(place, dict) or "quote" not in place:
+        return place
+    here = place.get("document") in corpus.position
+    return {"quote": place["quote"], **({"document": place["document"]} if here else {})}
 
 
 def save_questions(folder: Path, stored: Sequence[StoredQuestion]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import orjson
 import yaml
 
 from rag_opt.core import strict
@@ -21,9 +20,6 @@ from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict
 from rag_opt.data.datasets.files import DocumentFiles
 from rag_opt.data.file_readers import FileReader
-from rag_opt.data.question_lines import read_questions
-from rag_opt.data.quotes import QuoteResolver
-from rag_opt.data.reading import Problems
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import paired_gain
 from rag_opt.models.embedder_cards import embedder_card_library
@@ -39,7 +35,7 @@ from rag_opt.production.bundle_reading import read_card, read_language_model, re
 from rag_opt.production.bundle_writing import BundleFacts
 from rag_opt.production.measured_scores import measure_scores, plain_interval
 from rag_opt.production.sentence_vectors import ShippedValues
-from rag_opt.production.stored_questions import OBJECTIVE, SEARCH, StoredQuestion, build_stored_questions
+from rag_opt.production.stored_questions import OBJECTIVE, SEARCH, StoredQuestion, build_stored_questions, find_again
 from rag_opt.store.artifacts import Store
 from rag_opt.study.evaluation import ObjectiveSet, evaluate
 from rag_opt.study.folder import StudyFolder
@@ -89,7 +85,7 @@ def prepare_update(
     try:
         builder.pipeline(spec)  # a pipeline that cannot exist over these is said before anything is embedded
         reused = _keep_vectors(old, builder.encoder(spec.embedder), builder.store)
-        questions, lost = _find_questions(old.questions, corpus, scratch)
+        questions, lost = find_again([one.line for one in old.questions], corpus)
         stored, compared = _ask(old, builder, spec, questions, scratch)
         facts, said = _describe(old, builder, spec, stored, compared, lost)
         yield Update(builder=builder, spec=spec, facts=facts, said=[*notes, *said, *([] if reused else [_NOT_KEPT])])
@@ -137,34 +133,6 @@ def _keep_vectors(old: Bundle, encoder: Encoder, store: Store) -> bool:
         keys = encoder.keys(chunks.texts_of(pipeline.corpus, rows.tolist()), "document")
         store.values.put(VECTORS, dict(zip(keys, encoder.to_stored(index.vectors(rows)), strict=True)))
     return True
-
-
-def _find_questions(
-    stored: Sequence[StoredQuestion], corpus: Corpus, scratch: Path
-) -> tuple[list[Question], list[tuple[str, str]]]:
-    """Return the questions with their evidence found again by its quotes, and (id, why) of those that lost it."""
-    found, lost = list[Question](), list[tuple[str, str]]()
-    resolver = QuoteResolver(corpus)
-    for number, one in enumerate(stored):
-        path, problems = scratch / f"question-{number}.jsonl", Problems()
-        line = {name: value for name, value in strict.dump(one.line).items() if value is not None}
-        line["evidence"] = [[_without_place(place, corpus) for place in need] for need in line.get("evidence", [])]
-        path.write_bytes(orjson.dumps(line if line["evidence"] else {k: v for k, v in line.items() if k != "evidence"}))
-        located = read_questions(path, resolver, problems)
-        path.unlink()
-        if located:
-            found.append(located[0][1])
-        else:
-            lost.append((one.seen.id, problems.collected[0].what if problems.collected else "nothing is left of it"))
-    return found, lost
-
-
-def _without_place(place: PlainDict, corpus: Corpus) -> PlainDict:
-    """Return evidence by its quote alone: where it stood says nothing of documents that changed."""
-    if "quote" not in place:
-        return place
-    here = place["document"] in corpus.position
-    return {"quote": place["quote"], **({"document": place["document"]} if here else {})}
 
 
 def _ask(

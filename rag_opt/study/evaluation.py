@@ -14,7 +14,7 @@ from rag_opt.evaluation.guards import COVERAGE
 from rag_opt.evaluation.interfaces import Direction, Objective, Requirement
 from rag_opt.evaluation.requirements import can_feed
 from rag_opt.evaluation.run import Run, Scores, ScoringResources, ask
-from rag_opt.evaluation.scoring import aggregate, score_all
+from rag_opt.evaluation.scoring import aggregate, keep_fed, score_all
 from rag_opt.metrics.evidence_places import locate_evidence
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
@@ -105,7 +105,7 @@ def evaluate(
     resources = ScoringResources(builder.encoder, builder.judge)
     objectives = objective_set.objectives(finalist=finalist)
     scored = score_all(objectives, run, resources, builder.store.values)
-    optimised, *rest = [_fed_alone(one, columns, questions) for one, columns in zip(objectives, scored, strict=True)]
+    optimised, *rest = [keep_fed(one, columns, questions) for one, columns in zip(objectives, scored, strict=True)]
     scores, metrics = dict(optimised), aggregate(objective_set.optimised, optimised)
     others: list[FloatArray] = []
     for objective, columns in zip(objectives[1:], rest, strict=True):
@@ -117,12 +117,6 @@ def evaluate(
     value = next(iter(optimised.values()))
     guarded = measure_guarded(run, value, objective_set.optimised.requires)
     return Evaluation(run, value, scores, {**guarded, **metrics}, tuple(others))
-
-
-def _fed_alone(objective: Objective, columns: Scores, questions: Sequence[Question]) -> Scores:
-    """Return the scores of the questions that have what the objective requires of them; NaN for the others."""
-    fed = np.array([can_feed(question, objective.requires) for question in questions], bool)
-    return columns if fed.all() else {name: np.where(fed, column, np.nan) for name, column in columns.items()}
 
 
 def measure_guarded(run: Run, value: FloatArray, requires: Iterable[Requirement] = ()) -> dict[str, float]:

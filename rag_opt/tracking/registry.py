@@ -271,7 +271,7 @@ def _decide(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             ours, theirs = (_fetch_bundle(client, name, one, uri, Path(scratch) / one) for one in (version, before))
-            comparison = compare_bundles(ours, theirs, margin=margin)
+            comparison = compare_bundles(ours, theirs, margin=margin).comparison
         why, passed = comparison.describe(), comparison.is_not_worse
     except BadBundle as error:
         if not force:

@@ -78,8 +78,11 @@ def test_the_files_are_whole_and_secure(deployed: tuple[Deployment, Path]) -> No
     assert services["service"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
     assert compose["networks"]["inside"] == {"internal": True}
     assert all(
-        service["networks"] == ["inside"] for name, service in services.items() if name in ("embedder", "chroma")
+        service["networks"] == ["inside"]
+        for name, service in services.items()
+        if name in ("embedder", "chroma", "collection")
     )
+    assert services["service"]["depends_on"]["collection"]["condition"] == "service_completed_successfully"
     assert ("embedder" in services) == ("weights" in services) == (deployment.model_id is not None)
     if "weights" in services:
         compile(services["weights"]["command"][0], "weights", "exec")

@@ -15,6 +15,7 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.requirements import write_requirements
 from tests.production.bundles import write_asked
+from tests.production.stores import store
 
 ROOT = Path(__file__).parent.parent.parent
 _LOAD = """
@@ -67,3 +68,17 @@ def test_it_answers_and_serves_with_its_requirements_and_the_wheel_alone(
     done = subprocess.run(check, capture_output=True, text=True, cwd=tmp_path, check=False)
     print(f"serve --check --all: {time.perf_counter() - began:.1f} s: {done.stdout.strip()}")
     assert "10 of 10 questions return what the search saw" in done.stdout, done.stdout + done.stderr
+    _push_and_check(python, requirements, bundle, tmp_path)
+
+
+def _push_and_check(python: Path, requirements: Path, bundle: Path, folder: Path) -> None:
+    """As Compose does with its profile `chroma`: the client beside, the collection filled, the bundle opened so."""
+    client = [python, "-m", "pip", "install", "-q", "-c", requirements, "chromadb-client==1.5.9"]
+    subprocess.run([str(one) for one in client], check=True, capture_output=True)
+    with store("chroma", folder) as address:
+        for command in (["export", bundle, "--push", address], ["serve", bundle, "--check", "--collection", address]):
+            asked = [str(python), "-m", f"rag_opt.{command[0]}", *map(str, command[1:])]
+            done = subprocess.run(asked, capture_output=True, text=True, cwd=folder, check=False)
+            print(done.stdout)
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 of 10 questions return what the search saw" in done.stdout

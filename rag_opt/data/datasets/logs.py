@@ -8,17 +8,16 @@ from typing import Annotated, Literal
 from annotated_doc import Doc
 from pydantic.dataclasses import dataclass
 
-from rag_opt.core import strict
 from rag_opt.core.errors import BadInput
 from rag_opt.core.questions import Alternative, Dataset, Question
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.data.datasets.files import DocumentFiles
 from rag_opt.data.file_readers import FileReader
-from rag_opt.data.log_lines import LogLine
+from rag_opt.data.log_lines import read_log
 from rag_opt.data.question_lines import resolve_evidence
 from rag_opt.data.quotes import QuoteResolver
-from rag_opt.data.reading import Located, Problems, check_questions, number_in, read_json_lines
+from rag_opt.data.reading import Located, Problems, check_questions, number_in
 
 _BIAS = (
     "questions from the log of a running system: their evidence is what that system found, so pipelines that are like "
@@ -54,7 +53,7 @@ class Logs(DocumentFiles):
         corpus, _ = self.read_corpus(files, problems, notes)
         problems.raise_if_any()
         resolver, located, lost, unrated = QuoteResolver(corpus), list[Located](), 0, 0
-        for where, line in _read_lines(Path(self.log), problems):
+        for where, line in read_log(Path(self.log), problems):
             name = line.id or f"line-{number_in(where)}"
             filters = line.filters or {}
             if not line.is_up and line.right_passage is None:
@@ -78,25 +77,6 @@ class Logs(DocumentFiles):
         fate = "left out" if self.others == "left_out" else "read without evidence"
         notes = [f"{unrated} questions of the log have no thumb up and were {fate}"] if unrated else []
         return notes + ([f"{lost} questions of the log name passages that stand in no document now"] if lost else [])
-
-
-def _read_lines(path: Path, problems: Problems) -> list[tuple[str, LogLine]]:
-    """Return the lines; of several with one id (somebody said more, or changed their mind) the last word counts."""
-    found: dict[str, tuple[str, LogLine]] = {}
-    for where, data in read_json_lines(path, problems):
-        try:
-            line = strict.load(LogLine, data, path=where)
-        except BadInput as error:
-            problems.collected += error.problems
-            continue
-        name = line.id or where
-        if name in found:
-            first, earlier = found[name]
-            said = {key: value for key, value in strict.dump(line).items() if value is not None}
-            found[name] = first, strict.load(LogLine, {**strict.dump(earlier), **said}, path=where)
-        else:
-            found[name] = where, line
-    return list(found.values())
 
 
 def _find_passage(passage: object, resolver: QuoteResolver) -> tuple[Alternative, ...]:

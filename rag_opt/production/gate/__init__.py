@@ -1,0 +1,1 @@
+"""Whether a pipeline may take the place of another: both are scored on the same questions."""
