@@ -31,6 +31,7 @@ from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
+from rag_opt.study.running_baseline import RUNNING
 from rag_opt.study.space.composed import searched_paths
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
@@ -145,6 +146,8 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
                 search.folder.forget(word)  # of an earlier run
             search.builder.progress = stop.before(display.show_embedding)
             report = ReportWriter(search.folder.path, text_of(search.builder.readings), display.note)
+            for line in search.running.describe(search) if search.running is not None else ():
+                display.note(line)
             run_ask_tell_loop(search, log, _Watchers(stop, display, outbox, report))
             result = _compare_finalists(prepared, log, display, outbox, stop)
             stop.check()
@@ -192,7 +195,7 @@ def _new_display(prepared: Prepared, log: TrialLog, changes: list[str] | None, c
 
 def _note_evaluations(result: Result, outbox: Outbox) -> None:
     """Leave notes for the evaluation runs: winner, baseline, the other finalists."""
-    for number in result.held_out_means:
+    for number in result.held_out_means.keys() - {RUNNING}:
         role = "winner" if number == result.winner else "baseline" if number == result.baseline else "finalist"
         outbox.evaluation(number, role)
 
@@ -216,7 +219,7 @@ def _compare_finalists(
     )
     if result is not None:
         prepared.search.folder.save_result(result.to_dict())
-        for number in result.held_out_means:
+        for number in result.held_out_means.keys() - {RUNNING}:
             outbox.held_out(number)
     return result
 

@@ -11,7 +11,7 @@ import numpy as np
 from rag_opt.core.arrays import FloatArray
 from rag_opt.data.splits import Split
 from rag_opt.evaluation.detectable_gain import questions_to_tell
-from rag_opt.evaluation.intervals import Interval, Strata, paired_gain, paired_gains
+from rag_opt.evaluation.intervals import MIN_CLUSTERS, Interval, Strata, paired_gain, paired_gains
 from rag_opt.evaluation.selection import Finalist, choose, fill_missing, find_indistinguishable
 from rag_opt.evaluation.shrinkage import shrink_gain
 
@@ -91,10 +91,11 @@ class Decision:
 def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int | None) -> Decision | None:
     """Return the decision among the finalists (the baseline is one of them, if it could be evaluated).
 
-    None where nobody may win. `finalists`: with their pooled scores.
+    None where nobody may win. `finalists`: with their pooled scores. A `baseline` that is none of them stands beside:
+    gains are over it, and it cannot win.
     """
     numbers = [finalist.number for finalist in finalists]
-    position = numbers.index(baseline) if baseline is not None else None
+    position = numbers.index(baseline) if baseline in numbers else None
     floor = position if position is not None and finalists[position].keeps_guards else None
     choice = choose(finalists, evidence.clusters, baseline=floor)
     if choice is None:
@@ -116,7 +117,10 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
         gain=gains[winner] if winner in gains else _no_gain(evidence, baseline),
         expected_gain=expected,
         indistinguishable=_find_indistinguishable(
-            evidence, winner, without={finalist.number for finalist in finalists if not finalist.keeps_guards}
+            evidence,
+            winner,
+            without={finalist.number for finalist in finalists if not finalist.keeps_guards}
+            | ({baseline} if baseline is not None and baseline not in numbers else set()),
         ),
         questions_to_tell=(
             _count_questions_to_tell(evidence, eligible, winner, baseline, gains, max(expected, choice.margin))
@@ -172,6 +176,8 @@ def _judge(
     if winner == baseline:
         promising = _find_promising(evidence, others, baseline)
         return "undecided" if promising is not None and gains[promising].high > margin else "baseline stands"
+    if gains[winner].high < 0 and gains[winner].clusters >= MIN_CLUSTERS:  # of one that stands beside, and cannot win
+        return "baseline stands"
     if not evidence.held_out or not gains[winner].is_above_zero:
         return "undecided"
     # a score that the winner lacks counts as the worst there is; a question that the baseline lacks says nothing

@@ -6,6 +6,7 @@ Any pipeline will do, also one that was not built here: what it showed is passag
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ class Service:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._client = HttpClient(self._url, key_variable=KEY_VARIABLE, timeout_s=60, patience_s=60, most_in_flight=2)
+        key = KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None  # a service may ask for none
+        self._client = HttpClient(self._url, key_variable=key, timeout_s=60, patience_s=60, most_in_flight=2)
 
     @property
     def name(self) -> str:
@@ -169,7 +171,12 @@ class Service:
 def _to_reply(found: PlainDict, question: Question) -> SystemReply:
     passages = [{name: one[name] for name in ("document", "start", "end", "text")} for one in found["passages"]]
     kept = [one for one in passages if one["document"] not in question.exclude]
-    return SystemReply(tuple(kept), "" if found["refused"] else str(found["answer"]))
+    return SystemReply(tuple(kept), as_said(str(found["answer"]), refused=bool(found["refused"])))
+
+
+def as_said(answer: str, *, refused: bool) -> str | None:
+    """Return an answer as a `SystemReply` has it: empty for a refusal, None where a pipeline gives passages alone."""
+    return "" if refused else answer or None
 
 
 @dataclass(frozen=True)
@@ -205,7 +212,7 @@ def build_run(replies: Sequence[SystemReply], questions: Sequence[Question], tex
         contexts.append(tuple(span for span in found if span is not None))
         shown = [_text_of(passage, span, texts) for passage, span in zip(reply.passages, found, strict=True)]
         tokens[row] = sum(len(count.starts(text)) for text in shown)
-    answered = any(reply.answer for reply in replies)
+    answered = any(reply.answer is not None for reply in replies)
     answers = [Answer(reply.answer or "", refused=not reply.answer) for reply in replies]
     responses = Responses(hits, hits, scores, contexts, tokens, answers, {}, usage, answered)
     nothing = np.zeros(0, np.int64)

@@ -120,8 +120,14 @@ class Contents:
             best = max(self.complete, key=lambda trial: self.sign * (trial.value or 0.0), default=None)
             baseline = next((trial for trial in self.complete if trial.origin == "baseline"), None)
             return list(dict.fromkeys(trial.number for trial in (best, baseline) if trial is not None))
-        first = [self.result.winner, *([self.result.baseline] if self.result.baseline is not None else [])]
-        return list(dict.fromkeys([*first, *self.result.held_out_means]))
+        first = [self.result.winner, *self._baseline_trials()]
+        others = [number for number in self.result.held_out_means if number in self.by_number]
+        return list(dict.fromkeys([*first, *others]))
+
+    def _baseline_trials(self) -> list[int]:
+        """Return the trial of the baseline; none where there is none, as of a log or a service."""
+        known = self.result.baseline_trial if self.result is not None else None
+        return [known] if known is not None else []
 
     def _read_all_rows(self, number: int) -> list[PlainDict]:
         """Return the rows of a trial on the search questions, and behind them those on the held-out ones."""
@@ -246,8 +252,7 @@ class Contents:
     @functools.cached_property
     def grown(self) -> PlainDict | None:
         """Recall at top_k of the winner and the runner-up among 1, 3, 10 and 30 times the documents."""
-        baseline = [self.result.baseline] if self.result is not None and self.result.baseline is not None else []
-        wanted = list(dict.fromkeys(self.compared or self.shown[:1] + self._runners_up() + baseline))
+        wanted = list(dict.fromkeys(self.compared or self.shown[:1] + self._runners_up() + self._baseline_trials()))
         models = {number: self.growth(number) for number in wanted}
         known = {number: model for number, model in models.items() if model is not None}
         if not known or wanted[0] not in known:

@@ -84,7 +84,7 @@ def write_headline(contents: Contents) -> Headline:
         status="",
         winner=describe(result.spec),
         winner_number=result.winner,
-        baseline=describe(baseline.spec) if baseline is not None else "",
+        baseline=result.running or (describe(baseline.spec) if baseline is not None else ""),
         verdict=_VERDICTS[result.verdict],
         gain=_explain_gain(result),
         belief=_explain_belief(result),
@@ -135,10 +135,14 @@ def _explain_belief(result: Result) -> str:
         return "There is no gain to believe."
     if result.verdict == "clear":
         return f"Yes, for {result.claim}: all of the interval is above 0."
+    if result.verdict == "baseline stands":
+        return "No: all of the interval is below 0. Keep what runs today."
     more = result.questions_to_tell
     tell = f" About {more:,} held-out questions would tell." if more is not None else ""
     holds = "the interval holds 0" if result.gain.low <= 0 else "too little is known to be sure"
-    return f"Not yet: {holds}.{tell} Until then the baseline is as good a choice: --trial {result.baseline}."
+    as_good = "what runs today is as good a choice" if result.running else "the baseline is as good a choice"
+    named = "" if result.baseline_trial is None else f": --trial {result.baseline_trial}"
+    return f"Not yet: {holds}.{tell} Until then {as_good}{named}."
 
 
 def _gain_numbers(result: Result) -> Iterator[Number]:

@@ -50,7 +50,7 @@ def build_payload(
         "meanings": {name: MEANINGS[name] for name in OUTCOMES},
         "shown": contents.shown,
         "winner": contents.result.winner if contents.result is not None else None,
-        "baseline": contents.result.baseline if contents.result is not None else None,
+        "baseline": contents.result.baseline_trial if contents.result is not None else None,
         "compared": bool(contents.compared),
     }
     return payload | _questions(contents, text if texts else None, texts=texts, most_hits=most_hits)

@@ -81,7 +81,9 @@ def _verdict_rows(result: Result, by_number: Mapping[int, Trial]) -> Iterator[tu
         why = "was not asked the held-out questions" if result.unfinished else "could not be evaluated (see trial 0)"
         yield "baseline", f"{why}, so the gain over it is unknown"
     else:
-        if result.winner != result.baseline:
+        if result.running:
+            yield "baseline", f"{result.running}: what runs today, beside the trials"
+        elif result.winner != result.baseline:
             yield "baseline", f"trial {result.baseline}: {describe(by_number[result.baseline].spec)}"
         yield "gain", describe_gain(result)
     if result.corrected is not None:
@@ -137,10 +139,17 @@ def describe_gain(result: Result) -> str:
     if not math.isfinite(gain.low):
         return f"{measured}); undecided: questions in so few split units say nothing of how sure that is{enough}"
     interval = f"95 % interval {gain.in_points} for all {result.finalists} at once)"
+    return f"{measured}, {interval}: {_describe_verdict(result, enough)}"
+
+
+def _describe_verdict(result: Result, enough: str) -> str:
     if result.verdict == "clear":
-        return f"{measured}, {interval}: clear, for {result.claim}"
+        return f"clear, for {result.claim}"
+    if result.verdict == "baseline stands":
+        return "worse than what runs today; keep that"
     kept = f"the baseline can be exported instead: --trial {result.baseline}"
-    return f"{measured}, {interval}: undecided{_reason_undecided(result)}{enough}; {kept}"
+    kept = "what runs today is as good a choice" if result.running else kept
+    return f"undecided{_reason_undecided(result)}{enough}; {kept}"
 
 
 def _reason_undecided(result: Result) -> str:

@@ -24,9 +24,9 @@ _FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", 
 
 
 def input_digests(
-    dataset: Dataset, space: Space, objective_set: ObjectiveSet, baseline: PipelineSpec, *, readings: CorpusReadings
+    dataset: Dataset, space: Space, objective_set: ObjectiveSet, baseline: str, *, readings: CorpusReadings
 ) -> dict[str, str]:
-    """Return the digest of each input, by the words that a person is told of it."""
+    """Return the digest of each input, by the words that a person is told of it. `baseline`: its digest."""
     objectives = (objective_set.optimised, *objective_set.against)
     return {
         "corpus": readings.digest,
@@ -34,7 +34,7 @@ def input_digests(
         "set of questions": dataset.questions_digest,
         "objective": digest([[objective.kind, strict.dump(objective)] for objective in objectives]),
         "space": digest(space.to_dict()),
-        "baseline": baseline.digest,
+        "baseline": baseline,
     }
 
 

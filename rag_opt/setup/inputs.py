@@ -17,6 +17,7 @@ from rag_opt.core.registry import kinds, load_parts, lookup
 from rag_opt.core.strict import PlainMapping
 from rag_opt.core.yaml_files import read_yaml
 from rag_opt.data.question_lines import describe_origins
+from rag_opt.evaluation.running_systems import is_running_system, open_system
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.models.llm.settings import resolve_judge
@@ -31,6 +32,7 @@ from rag_opt.setup.preflight import find_llm_problems
 from rag_opt.setup.schema import Settings
 from rag_opt.store.artifacts import Store
 from rag_opt.study.evaluation import ObjectiveSet
+from rag_opt.study.running_baseline import RunningBaseline
 from rag_opt.study.samplers.interfaces import ChecksSpace, Sampler
 from rag_opt.study.space.space import Space
 from rag_opt.tracking.places import find_tracking_problems
@@ -54,6 +56,7 @@ class Inputs:
     store: Callable[[], Store]
     space: Space
     baseline: PipelineSpec
+    running: RunningBaseline | None
     dense_reference: bool
     enqueued: tuple[PipelineSpec, ...]
     sampler: Sampler
@@ -99,9 +102,10 @@ def read_inputs(
     cards = embedder_card_library(conf_folders).with_changes(settings.embedder.cards)
     rerankers = reranker_card_library(conf_folders).with_changes(settings.reranker.cards)
     pipeline = attempt(PipelineSpec.from_dict, settings.pipeline)
-    baseline = (
-        attempt(read_pipeline, settings.baseline, conf_folders, where="baseline") if settings.baseline else pipeline
-    )
+    spec_named = settings.baseline if not is_running_system(settings.baseline or "") else None
+    named = spec_named is not None
+    baseline = attempt(read_pipeline, spec_named, conf_folders, where="baseline") if spec_named else pipeline
+    running = attempt(_open_running, settings.baseline)
     enqueued = attempt(read_enqueued, settings, conf_folders)
     whole = attempt(Space.from_dict, settings.space, rest=settings.pipeline, only=strict.dump(settings.only))
     store = functools.cache(lambda: open_store(settings))
@@ -136,7 +140,6 @@ def read_inputs(
         objective_set, left_out = alone
         objective_notes = [*objective_notes, _describe_no_answers(objective_set, left_out, whole)]
     baseline, *own = (_as_run(spec, answers=alone is None) for spec in (baseline, *enqueued))
-    named = settings.baseline is not None
     baseline, dense_reference, notes = fit_references(baseline, cards, dataset.corpus, named=named)
     origins = describe_origins(dataset.questions)
     return Inputs(
@@ -147,6 +150,7 @@ def read_inputs(
         space=space,
         baseline=baseline,
         dense_reference=dense_reference,
+        running=running,
         enqueued=tuple(own),
         sampler=sampler,
         sweep=bool(sweep),
@@ -156,6 +160,13 @@ def read_inputs(
         rerankers=rerankers,
         notes=(*dataset.notes, *origins, *space_notes, *objective_notes, *_describe_changed(enqueued, own), *notes),
     )
+
+
+def _open_running(given: str | None) -> RunningBaseline | None:
+    """Return what the team runs today, where a log or a service is named as the baseline."""
+    if given is None or not is_running_system(given):
+        return None
+    return RunningBaseline(open_system(given, where="baseline"))
 
 
 def open_store(settings: Settings) -> Store:

@@ -135,7 +135,13 @@ def _bound(
     if not parts.search:
         raise BadInput([Problem("study.search_share", f"leaves no question to search on ({parts.basis})")])
     digests = {
-        **input_digests(dataset, inputs.space, inputs.objective_set, inputs.baseline, readings=inputs.readings),
+        **input_digests(
+            dataset,
+            inputs.space,
+            inputs.objective_set,
+            inputs.baseline.digest if inputs.running is None else inputs.running.digest,
+            readings=inputs.readings,
+        ),
         "set of models": models_digest(inputs.space, inputs.baseline, inputs.objective_set, models, builder),
         "split": digest([study.search_share, parts.unit_kind, sorted(dataset.questions[i].id for i in parts.search)]),
     }
@@ -149,6 +155,7 @@ def _bound(
         space=space,
         baseline=inputs.baseline,
         dense_reference=inputs.dense_reference,
+        running=inputs.running,
         enqueued=inputs.enqueued,
         sampler=inputs.sampler,
         objective_set=inputs.objective_set,

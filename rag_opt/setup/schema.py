@@ -160,7 +160,9 @@ class Settings:
     questions: Annotated[QuestionSettings, Doc("Making and labelling questions.")] = field(
         default_factory=QuestionSettings
     )
-    baseline: Annotated[str | None, Doc("Pipeline that gains are over: a name in pipeline/, or a file.")] = None
+    baseline: Annotated[
+        str | None, Doc("What gains are over: a name in pipeline/, a file of one, a log (.jsonl), a service (http…).")
+    ] = None
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Doc("Where models run; auto: a GPU with room.")] = "auto"
     runtime: Annotated[Literal["auto", "torch", "openvino"], Doc("What runs models on the CPU.")] = "auto"
     document_precision: Annotated[

@@ -102,8 +102,14 @@ def evaluate(
 ) -> Evaluation:
     """Ask a pipeline some questions and score it: a function of its arguments and the store alone."""
     run = ask(builder.pipeline(spec), builder.readings.localise(spec.reader, questions))
-    resources = ScoringResources(builder.encoder, builder.judge)
-    objectives = objective_set.objectives(finalist=finalist)
+    return score_run(builder, run, objective_set, objective_set.objectives(finalist=finalist))
+
+
+def score_run(
+    builder: PipelineBuilder, run: Run, objective_set: ObjectiveSet, objectives: Sequence[Objective]
+) -> Evaluation:
+    """Return what a pipeline returned, scored by some objectives of a study, the optimised one first."""
+    resources, questions = ScoringResources(builder.encoder, builder.judge), run.questions
     scored = score_all(objectives, run, resources, builder.store.values)
     optimised, *rest = [keep_fed(one, columns, questions) for one, columns in zip(objectives, scored, strict=True)]
     scores, metrics = dict(optimised), aggregate(objective_set.optimised, optimised)

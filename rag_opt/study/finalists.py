@@ -24,6 +24,7 @@ from rag_opt.study.evaluation import Evaluation, evaluate
 from rag_opt.study.latency import measure_latency
 from rag_opt.study.pareto_front import find_pareto_front, spread_over
 from rag_opt.study.result import Offer, Result
+from rag_opt.study.running_baseline import RUNNING
 from rag_opt.study.search import Search
 from rag_opt.study.trials import Trial
 
@@ -71,7 +72,8 @@ def choose_winner(
     if not best and baseline is None:
         return None
     compared, unfinished = _evaluate_all(search, _order_finalists(best, baseline), held_out, started)
-    evidence = _gather_evidence(search, columns, compared, split, has_held_out=bool(held_out))
+    beside = _evaluate_running(search, held_out)
+    evidence = _gather_evidence(search, columns, compared, split, beside, has_held_out=bool(held_out))
     outside = _find_outside(search, compared, baseline)
     # whatever it breaks, the baseline stays where nobody keeps the guards; not where it could hardly be scored
     nobody_keeps = all(one.trial.number in outside for one in compared)
@@ -90,10 +92,12 @@ def choose_winner(
         for one in compared
     ]
     known_baseline = next((one.trial.number for one in compared if one.trial is baseline), None)
+    known_baseline = known_baseline if beside is None else RUNNING
     decision = decide(evidence, finalists, baseline=known_baseline)
     if decision is None:
         return None
-    result = _build_result(search, compared, decision, evidence, split, outside, has_held_out=bool(held_out))
+    everybody = [*compared, *([beside] if beside is not None else [])]
+    result = _build_result(search, everybody, decision, evidence, split, outside, has_held_out=bool(held_out))
     result = _with_extras(search, result, held_out or search.questions, front, unfinished)
     in_trials = (text for trial in trials for text in trial.damage)
     return replace(result, damage=(*search.folder.damage, *in_trials, *search.builder.store.take_notes()))
@@ -139,11 +143,23 @@ def _evaluate(search: Search, trial: Trial, held_out: Sequence[Question]) -> _Co
     return _Compared(trial, evaluation, pooled, metrics, {**metrics, **pooled.metrics})
 
 
+def _evaluate_running(search: Search, held_out: Sequence[Question]) -> _Compared | None:
+    """Return what the team runs today, as a finalist is; None where the gain is over a trial."""
+    if search.running is None:
+        return None
+    questions = tuple(held_out) or search.questions
+    evaluation = search.running.evaluate(search, questions, finalist=True)
+    pooled = search.running.evaluate(search, (*search.questions, *held_out)) if held_out else evaluation
+    trial = Trial(RUNNING, "COMPLETE", {}, "running")
+    return _Compared(trial, evaluation, pooled, evaluation.metrics, {**evaluation.metrics, **pooled.metrics})
+
+
 def _gather_evidence(
     search: Search,
     columns: dict[int, FloatArray],
     compared: Sequence[_Compared],
     split: Split,
+    beside: _Compared | None,
     *,
     has_held_out: bool,
 ) -> Evidence:
@@ -152,7 +168,10 @@ def _gather_evidence(
     for one in compared:
         if one.trial.number not in searched:  # the baseline, where it cannot win
             searched[one.trial.number] = search.load_scores(one.trial)
-    held_out = {one.trial.number: sign * one.held_out.optimised for one in compared} if has_held_out else {}
+    asked = [*compared, *([beside] if beside is not None else [])]
+    held_out = {one.trial.number: sign * one.held_out.optimised for one in asked} if has_held_out else {}
+    if beside is not None:
+        searched[RUNNING] = sign * beside.everything.optimised[: len(search.questions)]
     strata = find_strata(split, held_out=has_held_out)
     return Evidence(searched, held_out, split.search_units, split.held_out_units, strata)
 
@@ -191,7 +210,10 @@ def _build_result(
         gain=decision.gain,
         expected_gain=decision.expected_gain,
         questions_to_tell=decision.questions_to_tell,
-        pooled_means={number: sign * mean for number, mean in decision.means.items()},
+        pooled_means={
+            **{number: sign * mean for number, mean in decision.means.items()},
+            **({RUNNING: mean(evidence.pooled(RUNNING))} if baseline == RUNNING else {}),
+        },
         held_out_means={number: mean(evidence.judged(number)) for number in by_number},
         searched_means={number: mean(evidence.search[number]) for number in by_number},
         indistinguishable=decision.indistinguishable,
@@ -199,7 +221,8 @@ def _build_result(
         outside=outside,
         questions=len(evidence.judged_clusters),
         finalists=len([number for number in by_number if number != baseline]),
-        tried=len(evidence.search),
+        tried=len(evidence.search.keys() - {RUNNING}),
+        running=search.running.name if search.running is not None else "",
         on_held_out=has_held_out,
         metrics={number: one.metrics for number, one in by_number.items()},
         removed=_find_removed(search, winner.trial),

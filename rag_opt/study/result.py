@@ -53,7 +53,8 @@ class Result:
     without any context (closed book) and with the evidence itself (gold context). `unfinished`: why not all finalists
     were asked. `damage`: what was found damaged during the study, and was made again. `spent`: on language models by
     the whole study, by who asked and what. `removed`: kinds of the winner that the space leaves out: then it is the
-    baseline, and means keep what you have.
+    baseline, and means keep what you have. `running`: file or address of a baseline that stands beside the trials,
+    and then has the number -1; empty where it is a trial.
     """
 
     winner: int
@@ -87,6 +88,12 @@ class Result:
     damage: tuple[str, ...] = ()
     scored: dict[int, dict[str, int]] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+    running: str = ""
+
+    @property
+    def baseline_trial(self) -> int | None:
+        """Trial of the baseline; None where it could not be evaluated, or stands beside the trials."""
+        return None if self.running else self.baseline
 
     def to_dict(self) -> PlainDict:
         """Return plain data for JSON; numbers that are not finite are null."""

@@ -20,6 +20,7 @@ from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.racing import Skipped
 from rag_opt.study.references import reference_pipelines
+from rag_opt.study.running_baseline import RunningBaseline
 from rag_opt.study.samplers.interfaces import Sampler
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog, find_baseline_metrics
@@ -33,6 +34,7 @@ class Search:
     `max_failures`: crashed trials in a row that stop it; with `retry_failed` those of an earlier run are tried again.
     `portfolio`: pipelines that earlier studies propose, tried after the enqueued ones; `expected`: what they expect of
     others, for samplers that ask. `share_for_trials`: which share of a cap trials may spend, after some trials.
+    `running`: what the team runs today, over which the gain is instead of over `baseline`.
     `enqueued`: pipelines tried first, after the reference pipelines. `guards`: what a winner may not be worse in than
     the baseline. `labels`: people's scores of judged answers. `dense_reference`: whether vectors alone are a reference
     trial, which they are not where no model fits the documents.
@@ -61,6 +63,7 @@ class Search:
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
     dense_reference: bool = True
+    running: RunningBaseline | None = None
 
     @functools.cached_property
     def references(self) -> dict[str, PipelineSpec]:

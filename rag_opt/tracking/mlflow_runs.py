@@ -218,7 +218,9 @@ class MlflowStudy:
                 metrics |= dict(zip(_REFUSAL_AUC, result["refusal_auc"], strict=True))
             metrics |= {f"spent/{name}": value for name, value in result.get("spent", {}).items()}
             self._log(self.parent, metrics=metrics)
-            for key in ("winner", "baseline"):
+            if result.get("running"):
+                self._client.set_tag(self.parent, "rag_opt.baseline", result["running"])
+            for key in ("winner",) if result.get("running") else ("winner", "baseline"):
                 if result[key] is not None:
                     self._client.set_tag(self.parent, f"rag_opt.{key}", f"t{result[key]:04d}")
             for key in ("verdict", "why", "claim"):

@@ -23,9 +23,10 @@ def describe_result(study: str, result: PlainMapping) -> str:
     gain = result["gain"]
     ends = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]" if gain.get("low") is not None else "unknown"
     gained = f"{gain['mean'] * 100:+.1f}" if gain["mean"] is not None else "unknown"
+    baseline = result.get("running") or f"trial {result['baseline']}"
     return (
         f"**Winner: trial {result['winner']}**, {describe(result['spec'])}\n\n"
-        f"{result['verdict']}: gain over the baseline (trial {result['baseline']}) {gained} points on "
+        f"{result['verdict']}: gain over the baseline ({baseline}) {gained} points on "
         f"{result['questions']} questions, 95 % interval {ends}, for {result['claim']}. Chosen: {result['why']}."
         f"\n\n{HOW_TO_READ.format(study=study)}"
     )

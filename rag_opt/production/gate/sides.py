@@ -14,7 +14,7 @@ from rag_opt.core.errors import BadInput, Problem, ServerFailed
 from rag_opt.core.questions import Question
 from rag_opt.data.datasets.files import DocumentFiles
 from rag_opt.data.file_readers import FileReader
-from rag_opt.evaluation.running_systems import RunningSystem, SystemReply, is_running_system, open_system
+from rag_opt.evaluation.running_systems import RunningSystem, SystemReply, as_said, is_running_system, open_system
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_reading import load_bundle
@@ -89,7 +89,7 @@ class BundleSide:
         return [
             SystemReply(
                 tuple({"document": hit.document, "start": hit.start, "end": hit.end} for hit in reply.hits),
-                "" if reply.refused else reply.answer,
+                as_said(reply.answer, refused=reply.refused),
                 reason,
             )
             for reply, reason in zip(replies, failed, strict=True)
@@ -103,7 +103,7 @@ def _key(question: Question) -> bytes:
 
 def _from_seen(one: StoredQuestion) -> SystemReply:
     places = tuple({"document": hit.document, "start": hit.start, "end": hit.end} for hit in one.seen.hits)
-    return SystemReply(places, "" if one.seen.refused else one.seen.answer)
+    return SystemReply(places, as_said(one.seen.answer, refused=one.seen.refused))
 
 
 Side = BundleSide | RunningSystem

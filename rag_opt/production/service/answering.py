@@ -27,7 +27,7 @@ from rag_opt.production.service.settings import ServiceSettings
 from rag_opt.production.service.tracing import Tracing
 
 _SERVER_DOWN = "a server that this pipeline needs does not answer now"
-_RELEASED_EVERY_S = 20
+_RELEASED_EVERY_S = 2  # 3,000 questions leave 40 MB behind
 
 
 class Answering:
@@ -54,6 +54,7 @@ class Answering:
         self.rate = RateLimit(settings.per_minute)
         self.tracing = Tracing(settings.name)
         self.not_ready = "is starting"
+        self.answered = 0  # questions so far
 
     async def prepare(self) -> None:
         """Load everything by the golden question, again and again until it is answered as the search saw."""
@@ -66,10 +67,13 @@ class Answering:
                 await asyncio.sleep(self.settings.retry_s)
 
     async def release_memory(self) -> None:
-        """Give free memory back to the system, again and again."""
+        """Give free memory back to the system, again and again while questions are answered."""
+        released_at = 0
         while True:
             await asyncio.sleep(_RELEASED_EVERY_S)
-            await self.queue.run(release_free_memory)
+            if self.answered != released_at:
+                released_at = self.answered
+                await self.queue.run(release_free_memory)
 
     async def ask(
         self, request: Request, asked: Sequence[wire.AskedQuestion], *, answered: bool
@@ -93,7 +97,7 @@ class Answering:
             raise refusal(504, "timeout", f"no answer within {self.settings.timeout_s:g} s") from None
         except ServerFailed as error:
             self.server_failed(str(error))
-        replies = []
+        replies, self.answered = [], self.answered + len(asked)
         for one, (reply, failed) in zip(asked, found, strict=True):
             if failed:
                 self.server_failed(failed)
