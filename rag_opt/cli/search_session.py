@@ -31,7 +31,7 @@ from rag_opt.study.finalists import choose_winner
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.recovery import recover_rows
 from rag_opt.study.result import Result
-from rag_opt.study.running_baseline import RUNNING
+from rag_opt.study.running_baseline import RUNNING, describe_running
 from rag_opt.study.space.composed import searched_paths
 from rag_opt.study.sweep import Sweep
 from rag_opt.study.trials import Trial, TrialLog
@@ -146,7 +146,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
                 search.folder.forget(word)  # of an earlier run
             search.builder.progress = stop.before(display.show_embedding)
             report = ReportWriter(search.folder.path, text_of(search.builder.readings), display.note)
-            for line in search.running.describe(search) if search.running is not None else ():
+            for line in describe_running(search):
                 display.note(line)
             run_ask_tell_loop(search, log, _Watchers(stop, display, outbox, report))
             result = _compare_finalists(prepared, log, display, outbox, stop)

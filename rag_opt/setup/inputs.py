@@ -17,7 +17,7 @@ from rag_opt.core.registry import kinds, load_parts, lookup
 from rag_opt.core.strict import PlainMapping
 from rag_opt.core.yaml_files import read_yaml
 from rag_opt.data.question_lines import describe_origins
-from rag_opt.evaluation.running_systems import is_running_system, open_system
+from rag_opt.evaluation.running_systems import RunningSystem, is_running_system, open_system
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCards, embedder_card_library
 from rag_opt.models.llm.settings import resolve_judge
@@ -32,7 +32,6 @@ from rag_opt.setup.preflight import find_llm_problems
 from rag_opt.setup.schema import Settings
 from rag_opt.store.artifacts import Store
 from rag_opt.study.evaluation import ObjectiveSet
-from rag_opt.study.running_baseline import RunningBaseline
 from rag_opt.study.samplers.interfaces import ChecksSpace, Sampler
 from rag_opt.study.space.space import Space
 from rag_opt.tracking.places import find_tracking_problems
@@ -56,7 +55,7 @@ class Inputs:
     store: Callable[[], Store]
     space: Space
     baseline: PipelineSpec
-    running: RunningBaseline | None
+    running: RunningSystem | None
     dense_reference: bool
     enqueued: tuple[PipelineSpec, ...]
     sampler: Sampler
@@ -162,11 +161,11 @@ def read_inputs(
     )
 
 
-def _open_running(given: str | None) -> RunningBaseline | None:
+def _open_running(given: str | None) -> RunningSystem | None:
     """Return what the team runs today, where a log or a service is named as the baseline."""
     if given is None or not is_running_system(given):
         return None
-    return RunningBaseline(open_system(given, where="baseline"))
+    return open_system(given, where="baseline")
 
 
 def open_store(settings: Settings) -> Store:

@@ -139,7 +139,7 @@ def _bound(
             dataset,
             inputs.space,
             inputs.objective_set,
-            inputs.baseline.digest if inputs.running is None else inputs.running.digest,
+            inputs.baseline.digest if inputs.running is None else digest(inputs.running.identity),
             readings=inputs.readings,
         ),
         "set of models": models_digest(inputs.space, inputs.baseline, inputs.objective_set, models, builder),

@@ -24,7 +24,7 @@ from rag_opt.study.evaluation import Evaluation, evaluate
 from rag_opt.study.latency import measure_latency
 from rag_opt.study.pareto_front import find_pareto_front, spread_over
 from rag_opt.study.result import Offer, Result
-from rag_opt.study.running_baseline import RUNNING
+from rag_opt.study.running_baseline import RUNNING, evaluate_running
 from rag_opt.study.search import Search
 from rag_opt.study.trials import Trial
 
@@ -148,8 +148,9 @@ def _evaluate_running(search: Search, held_out: Sequence[Question]) -> _Compared
     if search.running is None:
         return None
     questions = tuple(held_out) or search.questions
-    evaluation = search.running.evaluate(search, questions, finalist=True)
-    pooled = search.running.evaluate(search, (*search.questions, *held_out)) if held_out else evaluation
+    evaluation = evaluate_running(search, search.running, questions, finalist=True)
+    everything = (*search.questions, *held_out)
+    pooled = evaluate_running(search, search.running, everything) if held_out else evaluation
     trial = Trial(RUNNING, "COMPLETE", {}, "running")
     return _Compared(trial, evaluation, pooled, evaluation.metrics, {**evaluation.metrics, **pooled.metrics})
 

@@ -13,6 +13,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
 from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.prediction_powered import Labels
+from rag_opt.evaluation.running_systems import RunningSystem
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict, spec_digest
 from rag_opt.study.cost.forecaster import CostForecaster
@@ -20,7 +21,6 @@ from rag_opt.study.evaluation import OBJECTIVE_COLUMN, ObjectiveSet
 from rag_opt.study.folder import StudyFolder
 from rag_opt.study.racing import Skipped
 from rag_opt.study.references import reference_pipelines
-from rag_opt.study.running_baseline import RunningBaseline
 from rag_opt.study.samplers.interfaces import Sampler
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial, TrialLog, find_baseline_metrics
@@ -63,7 +63,7 @@ class Search:
     share_for_trials: Callable[[Sequence[Trial]], float] = lambda trials: 1.0
     enqueued: tuple[PipelineSpec, ...] = ()
     dense_reference: bool = True
-    running: RunningBaseline | None = None
+    running: RunningSystem | None = None
 
     @functools.cached_property
     def references(self) -> dict[str, PipelineSpec]:
