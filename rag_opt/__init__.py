@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from rag_opt.core.ranked_lists import RankedLists
     from rag_opt.core.registry import register
     from rag_opt.pipeline.spec import PipelineSpec
-    from rag_opt.production.bundle import Bundle, Reply
+    from rag_opt.production.bundle import Bundle
     from rag_opt.production.bundle_reading import load_bundle as load
+    from rag_opt.production.passages import Reply
     from rag_opt.report.study import Study
     from rag_opt.study.trials import Trial
 
@@ -31,7 +32,7 @@ _HOMES = {
     "Trial": "study.trials",
     "load": "production.bundle_reading:load_bundle",
     "Bundle": "production.bundle",
-    "Reply": "production.bundle",
+    "Reply": "production.passages",
     "register": "core.registry",
     "PipelineSpec": "pipeline.spec",
     "Document": "core.documents",

@@ -20,7 +20,8 @@ from rag_opt.core.faults import explain_fault
 from rag_opt.core.secrets import is_secret
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.question_lines import describe_origins
-from rag_opt.pipeline.spec import SpecDict
+from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.spec_yaml import WINNER, to_yaml
 from rag_opt.report.live_display import LiveDisplay
 from rag_opt.report.writing import ReportWriter, text_of
 from rag_opt.setup.prepare import Prepared, prepare
@@ -218,7 +219,10 @@ def _compare_finalists(
         started=stop.before(started),
     )
     if result is not None:
-        prepared.search.folder.save_result(result.to_dict())
+        folder = prepared.search.folder
+        folder.save_result(result.to_dict())
+        about = f"The winner of {folder.name}: trial {result.winner}, {result.why}."
+        (folder.path / WINNER).write_text(to_yaml(PipelineSpec.from_dict(result.spec), about=about), "utf-8")
         for number in result.held_out_means.keys() - {RUNNING}:
             outbox.held_out(number)
     return result

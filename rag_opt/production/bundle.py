@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rag_opt.core.documents import Answer, Span
 from rag_opt.core.errors import BadInput, Problem, ServerFailed, suggest_names
 from rag_opt.core.filters import fit, is_scalar, read_conditions
 from rag_opt.core.questions import Question
-from rag_opt.core.strict import PlainMapping
+from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.pipeline.ask import Pipeline, Responses, Retrieved
 from rag_opt.production.manifest import Manifest, find_missing_filters
+from rag_opt.production.passages import Passage, Reply
 from rag_opt.production.sentence_vectors import ShippedValues
 from rag_opt.production.stored_questions import StoredQuestion
 from rag_opt.production.vector_stores.collection_index import CollectionIndex
 from rag_opt.store.values import MemoryValues
 
-
-@dataclass(frozen=True)
-class Passage:
-    """A returned span with its text, and the retriever's score (higher is better).
-
-    `page` (from 1; None without pages) and `headings` (highest first) say where in the document it stands. `header`:
-    that of the table that it is a piece of, where it was read with it.
-    """
-
-    document: str
-    start: int
-    end: int
-    text: str
-    score: float
-    page: int | None = None
-    headings: tuple[str, ...] = ()
-    header: str = ""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The answer to one question, empty when it `refused`, with the `hits` of its context, best first.
-
-    `latency_ms`: milliseconds by stage; of what was remembered, those of the first time.
-    """
-
-    question: str
-    answer: str
-    refused: bool
-    hits: tuple[Passage, ...]
-    cited: tuple[Span, ...]
-    context_tokens: int
-    latency_ms: Mapping[str, float] = field(default_factory=dict)
+if TYPE_CHECKING:
+    from rag_opt.production.adapters import haystack_component, langchain_retriever, llama_index_retriever
 
 
 class Bundle:
@@ -107,6 +78,39 @@ class Bundle:
         """Return replies with an empty answer, and for each question why a model did not answer; as `try_questions`."""
         found = self.pipeline.retrieve(asked)
         return self._replies(asked, found), list(found.usage.failed)
+
+    async def aask(self, question: str, *, filters: PlainMapping | None = None) -> Reply:
+        """Return the answer to one question, as `ask`, without holding up the event loop that awaits it."""
+        return await asyncio.to_thread(self.ask, question, filters=filters)
+
+    async def aask_many(self, questions: Sequence[str], *, filters: PlainMapping | None = None) -> list[Reply]:
+        """Return the answers to several questions, as `ask_many`, without holding up the event loop."""
+        return await asyncio.to_thread(self.ask_many, questions, filters=filters)
+
+    def describe_passage(self, passage: Passage) -> PlainDict:
+        """Return the metadata of a passage for other frameworks: its document's, then where it stands and its score."""
+        metadata = self.pipeline.corpus.metadata[self.pipeline.corpus.position[passage.document]]
+        place = {"document": passage.document, "start": passage.start, "end": passage.end, "score": passage.score}
+        where = {"page": passage.page, "headings": " > ".join(passage.headings), "header": passage.header}
+        return {**metadata, **place, **{name: value for name, value in where.items() if value not in (None, "")}}
+
+    def as_langchain_retriever(self, *, filters: PlainMapping | None = None) -> langchain_retriever.BundleRetriever:
+        """Return a retriever for LangChain (`pip install "rag-opt-search[langchain]"`)."""
+        from rag_opt.production.adapters.langchain_retriever import BundleRetriever
+
+        return BundleRetriever(bundle=self, filters=dict(filters or {}))
+
+    def as_llama_index_retriever(self, *, filters: PlainMapping | None = None) -> llama_index_retriever.BundleRetriever:
+        """Return a retriever for LlamaIndex (`pip install "rag-opt-search[llama-index]"`)."""
+        from rag_opt.production.adapters.llama_index_retriever import BundleRetriever
+
+        return BundleRetriever(self, filters or {})
+
+    def as_haystack_component(self, *, filters: PlainMapping | None = None) -> haystack_component.BundleComponent:
+        """Return a component for Haystack's pipelines (`pip install "rag-opt-search[haystack]"`)."""
+        from rag_opt.production.adapters.haystack_component import BundleComponent
+
+        return BundleComponent(self, dict(filters or {}))
 
     @functools.cached_property
     def filter_names(self) -> frozenset[str]:

@@ -46,6 +46,7 @@ from rag_opt.parts.interfaces import ExtractiveGenerator, LLMGenerator, PairRera
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.chunk_vectors import PROJECTION
 from rag_opt.pipeline.spec import PipelineSpec
+from rag_opt.pipeline.spec_yaml import WINNER, to_yaml
 from rag_opt.production.bundle_layout import (
     BUDGET_TOKENIZER,
     CARD,
@@ -147,10 +148,15 @@ def write_bundle(
         made_from=facts.made_from,
         files={},
     )
+    (folder / WINNER).write_text(to_yaml(spec, about=_WINNER_IS.format(study=facts.study or "no study")), "utf-8")
     write_model_card(folder, spec, manifest)
     write_manifest(folder, strict.dump(manifest))
     finish(folder)
     write_manifest(folder, strict.dump(manifest))
+
+
+_WINNER_IS = """The pipeline of this bundle ({study}), every setting by its name.
+A search takes it back as its baseline: python -m rag_opt.search baseline=winner.yaml"""
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from rag_opt.core.errors import BadInput, ServerFailed
 from rag_opt.core.questions import Question
-from rag_opt.production.bundle import Bundle, Passage, Reply
+from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_reading import load_bundle
+from rag_opt.production.passages import Passage, Reply
 from rag_opt.production.service.wire import AskedQuestion
 
 BUNDLE = "bundle"  # name of the artifact

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rag_opt.core.questions import Question
-from rag_opt.production.bundle import Bundle, Reply
+from rag_opt.production.bundle import Bundle
+from rag_opt.production.passages import Reply
 from rag_opt.production.stored_questions import Seen, StoredQuestion, select_evenly
 
 SCORE_TOLERANCE = 1e-4

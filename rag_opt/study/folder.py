@@ -57,6 +57,7 @@ class StudyFolder:
     passages.json.gz      texts of what finalists returned on the held-out questions, for evaluation runs
     report.html           the report; views.json: addresses of MLflow's views
     result.json           winner, baseline, gain with its interval
+    winner.yaml           the winner, every setting by its name: another search takes it back as its baseline
     running_baseline.jsonl  what a log or a service that is the baseline replied
     outbox/               trials that tracking has not delivered yet
 

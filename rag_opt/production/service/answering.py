@@ -14,7 +14,8 @@ from fastapi import Request
 
 from rag_opt.core.errors import BadInput, ServerFailed
 from rag_opt.core.questions import Question
-from rag_opt.production.bundle import Bundle, Reply
+from rag_opt.production.bundle import Bundle
+from rag_opt.production.passages import Reply
 from rag_opt.production.service import wire
 from rag_opt.production.service.feedback import FeedbackLog
 from rag_opt.production.service.limits import CALLER, RateLimit

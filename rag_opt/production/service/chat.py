@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.llm.prompts import number_passages
 from rag_opt.models.llm.settings import Request
-from rag_opt.production.bundle import Bundle, Reply
+from rag_opt.production.bundle import Bundle
+from rag_opt.production.passages import Reply
 from rag_opt.production.service.wire import Filters
 
 REFUSAL = "The documents do not answer this question."

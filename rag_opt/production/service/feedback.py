@@ -13,7 +13,7 @@ import orjson
 from rag_opt.core import strict
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.log_lines import LogLine
-from rag_opt.production.bundle import Reply
+from rag_opt.production.passages import Reply
 from rag_opt.production.service.wire import Feedback
 
 _BESIDE = 400  # bytes of a remembered reply beside its text

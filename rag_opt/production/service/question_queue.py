@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rag_opt.core.questions import Question
-from rag_opt.production.bundle import Bundle, Reply
+from rag_opt.production.bundle import Bundle
+from rag_opt.production.passages import Reply
 
 T = TypeVar("T")
 

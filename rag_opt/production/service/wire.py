@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic takes that of Python 3.11 no further
 
-from rag_opt.production.bundle import Passage, Reply
+from rag_opt.production.passages import Passage, Reply
 
 _ALLOWED_CONTROLS = "\n\r\t"
 _LARGEST = 2**63 - 1
