@@ -123,10 +123,12 @@ class HttpClient:
         body: object,
         *,
         each: Callable[[], AbstractAsyncContextManager[Observe]] | None = None,
+        hear: Callable[[bytes], None] = lambda _: None,
     ) -> Json:
         """Return the reply to a request; called in the event loop.
 
-        `each` gives a context that surrounds every single try; it yields a function that is shown the reply. Raises
+        `each` gives a context that surrounds every single try; it yields a function that is shown the reply. `hear` is
+        told each part of a good reply as it comes. Raises
         TooMuch for a request that should be sent in another form, ServerDown where the server cannot be used by
         anybody, ServerFailed where this request is not answered.
         """
@@ -138,7 +140,7 @@ class HttpClient:
                 async with session.free:
                     await session.breaker.wait_until_allowed()
                     started = time.monotonic()
-                    return await self._send(session, method, path, body, each or _observe_nothing)
+                    return await self._send(session, method, path, body, each or _observe_nothing, hear)
             except _Unanswered as failure:
                 tried_s += time.monotonic() - started  # waiting for its turn is nobody's failure
                 # random, so that many requests do not come back at once
@@ -162,6 +164,7 @@ class HttpClient:
         path: str,
         body: object,
         each: Callable[[], AbstractAsyncContextManager[Observe]],
+        hear: Callable[[bytes], None],
     ) -> Json:
         """Send a request once. Raises _Unanswered where it may be sent again."""
         import httpx
@@ -174,7 +177,7 @@ class HttpClient:
         async def send() -> Reply:
             async with asyncio.timeout(self._timeout_s + 1):  # however slowly it drips
                 async with session.client.stream(method, url, json=body, headers=headers) as streamed:
-                    return await read_reply(streamed, self._most_bytes)
+                    return await read_reply(streamed, self._most_bytes, hear)
 
         try:
             async with each() as observe:

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +78,18 @@ class Reply:
         return min(max(seconds, 0.0), _LONGEST_PAUSE_S) if math.isfinite(seconds) else 0.0
 
 
-async def read_reply(streamed: httpx.Response, most_bytes: int = MOST_BYTES) -> Reply:
-    """Read a reply. Raises TooLarge, and what httpx raises for a body that is not what its headers say."""
+async def read_reply(
+    streamed: httpx.Response, most_bytes: int = MOST_BYTES, hear: Callable[[bytes], None] = lambda _: None
+) -> Reply:
+    """Read a reply; `hear` is told each part of a good one as it comes.
+
+    Raises TooLarge, and what httpx raises for a body that is not what its headers say.
+    """
     parts, size = list[bytes](), 0
     async for part in streamed.aiter_bytes():
         size += len(part)
+        if streamed.status_code == 200:
+            hear(part)
         if size > most_bytes:
             raise TooLarge(f"answered more than {most_bytes / 1e6:.0f} MB")
         parts.append(part)
@@ -121,6 +128,17 @@ def find_error(body: Json) -> str:
         if inside:
             return str(inside.get("message", inside) if isinstance(inside, dict) else inside)[:_LONGEST_MESSAGE]
     return ""
+
+
+def read_delta(line: bytes) -> str:
+    """Return the text that one line of a stream adds; empty where it adds none."""
+    content = line.partition(b"data:")[2].strip() if line.startswith(b"data:") else b""
+    try:
+        choices = read_json(content)["choices"] if content not in (b"", b"[DONE]") else []
+        piece = choices[0]["delta"]["content"] if choices else ""
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return piece if isinstance(piece, str) else ""
 
 
 def _join_stream(body: bytes) -> Json:

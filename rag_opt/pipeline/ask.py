@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +22,15 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_resources import PairScorer
-from rag_opt.parts.interfaces import Generator, Index, OpenIndex, OpenVectorIndex, PairReranker, PassagesOnly
+from rag_opt.parts.interfaces import (
+    Generator,
+    Index,
+    LLMGenerator,
+    OpenIndex,
+    OpenVectorIndex,
+    PairReranker,
+    PassagesOnly,
+)
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.generation import Contexts, Generation
 from rag_opt.pipeline.model_usage import ModelUsage
@@ -173,6 +181,16 @@ class Pipeline:
             usage=usage,
             answered=not isinstance(part, PassagesOnly),
         )
+
+    def stream(self, question: Question) -> Iterator[str]:
+        """Yield the answer of a language model in pieces as it says them; `ask` then finds it stored.
+
+        Nothing is yielded by a pipeline that asks none, or whose retrieval failed. Raises ServerFailed.
+        """
+        part = self.spec.generator
+        found = self.retrieve([question])
+        if isinstance(part, LLMGenerator) and self.llm_client is not None and not found.usage.failed[0]:
+            yield from self.llm_client.stream(self._generation.request(part, question, found.contexts[0]))
 
     def answer(
         self, questions: Sequence[Question], contexts: Contexts, *, generator: Generator | None = None

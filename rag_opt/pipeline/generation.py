@@ -17,6 +17,7 @@ from rag_opt.core.source_digest import source_digest
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt
+from rag_opt.models.llm.settings import Request
 from rag_opt.parts.interfaces import ExtractiveGenerator, Generator, LLMGenerator, PassagesOnly
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.model_usage import ModelUsage
@@ -51,6 +52,11 @@ class Generation:
         if isinstance(part, PassagesOnly):
             return [Answer("", refused=False)] * len(questions), np.zeros(len(questions))
         return self._by_extraction(part, questions, vectors, contexts)
+
+    def request(self, part: LLMGenerator, question: Question, context: Sequence[Span]) -> Request:
+        """Return what the language model is asked for one question with its context."""
+        texts = [self._texts.passage(span) for span in part.arrange(context)]
+        return part.request(question.text, texts, self._prompt(part.prompt))
 
     def _by_llm(
         self, part: LLMGenerator, questions: Sequence[Question], contexts: Contexts, usage: ModelUsage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rag_opt.core.documents import Answer, Span
@@ -86,6 +86,28 @@ class Bundle:
     async def aask_many(self, questions: Sequence[str], *, filters: PlainMapping | None = None) -> list[Reply]:
         """Return the answers to several questions, as `ask_many`, without holding up the event loop."""
         return await asyncio.to_thread(self.ask_many, questions, filters=filters)
+
+    def stream(self, question: str, *, filters: PlainMapping | None = None) -> Iterator[str | Reply]:
+        """Yield the answer to one question in pieces as a language model says them, then the whole reply.
+
+        The pieces are what the model writes; whether that is a refusal, and what it cites, the reply says. A pipeline
+        without a language model yields its answer in one piece. Raises as `ask`.
+        """
+        self.check_filters(filters or {})
+        asked, said = Question(id="", text=question, filters=filters or {}), False
+        for piece in self.pipeline.stream(asked):
+            said = True
+            yield piece
+        (reply,) = self.ask_questions([asked])
+        if reply.answer and not said:
+            yield reply.answer
+        yield reply
+
+    async def astream(self, question: str, *, filters: PlainMapping | None = None) -> AsyncIterator[str | Reply]:
+        """Yield as `stream`, without holding up the event loop."""
+        pieces = self.stream(question, filters=filters)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
 
     def describe_passage(self, passage: Passage) -> PlainDict:
         """Return the metadata of a passage for other frameworks: its document's, then where it stands and its score."""

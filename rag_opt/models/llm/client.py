@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import queue
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeGuard
 
 import orjson
@@ -16,13 +17,14 @@ from rag_opt.core.digests import item_key
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
 from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict
-from rag_opt.models.event_loop import PerLoop, wait_for
+from rag_opt.models.event_loop import PerLoop, event_loop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.messages import read_message, strip_thinking, written_characters
 from rag_opt.models.llm.refused_fields import RefusedFields
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
+from rag_opt.models.llm.streamed_text import StreamedText
 from rag_opt.store.values import Values
 
 _TABLE = "replies"
@@ -110,6 +112,35 @@ class LLMClient:
         """
         return wait_for(self._all(requests))
 
+    def stream(self, request: Request) -> Iterator[str]:
+        """Yield the answer to one request in pieces as they come; it is stored as any other. Raises as `complete`.
+
+        An answer that is stored comes whole. A server that cannot stream gives it whole, too.
+        """
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        (key,) = self.keys([request])
+
+        async def work() -> Completion:
+            try:
+                stored = self._values.get(_TABLE, [key]).get(key)
+                if stored is not None:
+                    return self._reuse(Completion(*orjson.loads(stored)))
+                return await self._ask_once(key, request, StreamedText(pieces.put))
+            finally:
+                pieces.put(None)
+
+        self.allow_again()
+        future, said = asyncio.run_coroutine_threadsafe(work(), event_loop()), ""
+        try:
+            while (piece := pieces.get()) is not None:
+                said += piece
+                yield piece
+            text = future.result().text
+        finally:
+            future.cancel()
+        if text.startswith(said) and text != said:
+            yield text[len(said) :]
+
     async def _all(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
         self.allow_again()
         keys = self.keys(requests)
@@ -137,14 +168,14 @@ class LLMClient:
         self._unanswered = 0
         return completion._replace(text=strip_thinking(completion.text))  # as it was stored before that was known
 
-    async def _ask_once(self, key: bytes, request: Request) -> Completion:
-        """Send a request once, however many wait for it."""
+    async def _ask_once(self, key: bytes, request: Request, streamed: StreamedText | None = None) -> Completion:
+        """Send a request once, however many wait for it. `streamed`: hears the answer as it comes."""
         asking = self._asking.get()
         if key in asking:
             return await asyncio.shield(asking[key])
         future = asking[key] = asyncio.get_running_loop().create_future()
         try:
-            completion = await self._send(request)
+            completion = await self._send(request, streamed)
             self._values.put(_TABLE, {key: orjson.dumps(list(completion))})
             self._values.count_computed(_TABLE, 1)
             future.set_result(completion)
@@ -180,10 +211,10 @@ class LLMClient:
         body |= {_FORM: settings.structured} if request.schema is not None else {}
         return body | settings.extra_body
 
-    async def _send(self, request: Request) -> Completion:
+    async def _send(self, request: Request, streamed: StreamedText | None = None) -> Completion:
         why, reply, took_s = "", None, list[float]()
         for _ in range(_TRIES):
-            body, reply = await self._post(request, took_s)
+            body, reply = await self._post(request, took_s, streamed)
             text, why = read_message(reply)
             if text:
                 self._unanswered = 0
@@ -195,20 +226,25 @@ class LLMClient:
         kind = ServerFailed if find_error(reply) else NoMessage
         raise self._count_unanswered(kind(f"{self._http_client.url}/chat/completions {why}"))
 
-    async def _post(self, request: Request, took_s: list[float]) -> tuple[PlainDict, Json]:
+    async def _post(
+        self, request: Request, took_s: list[float], streamed: StreamedText | None
+    ) -> tuple[PlainDict, Json]:
         """Return what was sent and the reply; a field that the server refuses is left out from then on."""
         url = f"{self._http_client.url}/chat/completions"
         while True:
-            body = self._body(request)
+            body = self._body(request) | ({"stream": True} if streamed is not None else {})
+            each = functools.partial(self._book, body, took_s, streamed)
             try:
-                reply = await self._http_client.ask(
-                    "POST", "/chat/completions", body, each=functools.partial(self._book, body, took_s)
-                )
+                hear = streamed.hear if streamed is not None else lambda _: None
+                reply = await self._http_client.ask("POST", "/chat/completions", body, each=each, hear=hear)
             except (ModelUnusable, BudgetSpent):
                 raise
             except ServerDown as error:
                 raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
             except TooMuch as error:
+                if streamed is not None:  # it may be that it cannot stream
+                    streamed = None
+                    continue
                 auto, ours = self.settings.structured == "auto", self.settings.extra_body
                 if self._refused.learn(body, error.message, own=ours, may_change_form=auto):
                     continue
@@ -263,10 +299,14 @@ class LLMClient:
         return error
 
     @contextlib.asynccontextmanager
-    async def _book(self, body: PlainDict, times_s: list[float]) -> AsyncIterator[Observe]:
+    async def _book(
+        self, body: PlainDict, times_s: list[float], streamed: StreamedText | None
+    ) -> AsyncIterator[Observe]:
         """Book one try with the budget, and add to `times_s` how long it took: without waiting for its turn."""
         import httpx
 
+        if streamed is not None:
+            streamed.begin()
         if self._given_up is not None:
             raise self._given_up
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens

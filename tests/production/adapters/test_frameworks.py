@@ -75,6 +75,15 @@ def test_it_is_awaited_without_holding_up_the_loop(bundle: Bundle) -> None:
     ]
 
 
+def test_an_answer_without_a_language_model_is_streamed_in_one_piece(bundle: Bundle) -> None:
+    async def pieces() -> list[object]:
+        return [piece async for piece in bundle.astream("What makes dough rise?")]
+
+    reply = bundle.ask("What makes dough rise?")
+    for piece, whole in (asyncio.run(pieces()), list(bundle.stream("What makes dough rise?"))):
+        assert piece == reply.answer == whole.answer and whole.hits == reply.hits  # type: ignore[attr-defined]  # a Reply
+
+
 def test_documents_of_frameworks_become_documents() -> None:
     given = [
         langchain_core.documents.Document(page_content="One.", metadata={"source": "a.pdf", "page": 1, "list": [1]}),

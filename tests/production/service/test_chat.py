@@ -79,6 +79,12 @@ def test_earlier_turns_are_condensed_by_the_model_where_there_is_one(dataset: Da
         spec = PipelineSpec.from_dict({**BASE, "generator": {"chat": {}}})
         write_bundle(tmp_path / "bundle", builder, spec, BundleFacts())
         builder.close()
+        bundle, whole = rag_opt.load(tmp_path / "bundle"), "Salt slows the yeast down."
+        *pieces, reply = bundle.stream("What slows the yeast down?")
+        asked = bundle.ask("What slows the yeast down?")
+        assert "".join(map(str, pieces)).startswith(whole) and isinstance(reply, rag_opt.Reply)
+        assert (reply.answer, reply.hits, reply.cited) == (asked.answer, asked.hits, asked.cited)
+        assert len(server.seen) == 1, "what was streamed is not asked again"
         with serve(rag_opt.load(tmp_path / "bundle"), name="mine") as client:
             reply = client.post("/v1/chat/completions", json={"messages": TALK}).json()
             assert reply["rag_opt"]["notes"] == [NO_SYSTEM, "asked: What slows the yeast down?"]
