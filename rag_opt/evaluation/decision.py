@@ -105,7 +105,8 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
     gains = _find_gains(evidence, others, baseline)
     expected = _estimate_gain(evidence, others, winner, baseline)
     eligible = [finalist.number for finalist in finalists if finalist.keeps_guards and finalist.number != baseline]
-    verdict = _judge(evidence, eligible, winner, baseline, gains, choice.margin)
+    beside = baseline is not None and baseline not in numbers
+    verdict = _judge(evidence, eligible, winner, baseline, gains, choice.margin, beside=beside)
     return Decision(
         winner=winner,
         best=numbers[choice.best],
@@ -120,7 +121,7 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
             evidence,
             winner,
             without={finalist.number for finalist in finalists if not finalist.keeps_guards}
-            | ({baseline} if baseline is not None and baseline not in numbers else set()),
+            | ({baseline} if baseline is not None and beside else set()),
         ),
         questions_to_tell=(
             _count_questions_to_tell(evidence, eligible, winner, baseline, gains, max(expected, choice.margin))
@@ -169,14 +170,19 @@ def _judge(
     baseline: int | None,
     gains: Mapping[int, Interval],
     margin: float,
+    *,
+    beside: bool,
 ) -> Verdict:
-    """Return the verdict: clear only with held-out questions that show the gain, whatever scores are missing."""
+    """Return the verdict: clear only with held-out questions that show the gain, whatever scores are missing.
+
+    `beside`: the baseline is none of the finalists, and stands where the winner is surely worse.
+    """
     if baseline is None:
         return "no baseline"
     if winner == baseline:
         promising = _find_promising(evidence, others, baseline)
         return "undecided" if promising is not None and gains[promising].high > margin else "baseline stands"
-    if gains[winner].high < 0 and gains[winner].clusters >= MIN_CLUSTERS:  # of one that stands beside, and cannot win
+    if beside and gains[winner].high < 0 and gains[winner].clusters >= MIN_CLUSTERS:
         return "baseline stands"
     if not evidence.held_out or not gains[winner].is_above_zero:
         return "undecided"

@@ -232,13 +232,13 @@ def test_bundles_are_compared_on_what_neither_search_saw(write_scored: WriteScor
     halves = [HELD_OUT] * 5 + [SEARCH] * 5
     flattered = write_scored("flattered", [0.4, 0.45] * 2 + [0.4] + [1.0] * 5, parts=halves)
     champion = write_scored("champion", [0.7] * 10, parts=halves)
-    result = compare_bundles(flattered, champion)
+    result = compare_bundles(flattered, champion).comparison
     assert result.verdict is Verdict.WORSE and (result.questions, result.asked) == (
         5,
         "held out from both searches",
     )
     some = write_scored("some", [0.7] * 10, parts=[HELD_OUT] * 4 + [SEARCH] * 6)
-    result = compare_bundles(some, champion)
+    result = compare_bundles(some, champion).comparison
     assert result.is_not_worse and result.questions == 10
     assert "also those that a search chose by" in result.describe() and "4 in 4 clusters" in result.describe()
 
@@ -252,7 +252,7 @@ def test_bundles_that_cannot_be_compared_are_refused(write_scored: WriteScored) 
     with pytest.raises(BadBundle, match="does not say which objective"):
         compare_bundles(write_scored("unsaid", [0.7] * 10, objective=None), champion)
     lower = [write_scored(f"lower {value}", [value] * 10, direction="minimize") for value in (0.3, 0.6)]
-    assert compare_bundles(*lower).gain.mean == pytest.approx(0.3), "of what is minimised, less is better"
+    assert compare_bundles(*lower).comparison.gain.mean == pytest.approx(0.3), "of what is minimised, less is better"
 
 
 def test_the_same_question_is_found_by_its_quote_whatever_its_id_and_offsets(
@@ -270,7 +270,7 @@ def test_the_same_question_is_found_by_its_quote_whatever_its_id_and_offsets(
         (moved / name).write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in content))
     manifest = orjson.loads((moved / "manifest.json").read_bytes())
     write_manifest(moved, manifest)
-    assert compare_bundles(moved, champion).questions == 9
+    assert compare_bundles(moved, champion).comparison.questions == 9
 
 
 SERVE_S = 120

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict  # pydantic takes that of Python 3.11 no further
 
 from rag_opt.production.passages import Passage, Reply
@@ -34,42 +34,26 @@ Text = Annotated[str, AfterValidator(_validate_text), Field(json_schema_extra={"
 Plain = Annotated[str, AfterValidator(_validate_plain)]
 Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | Annotated[float, Field(allow_inf_nan=False)]
 FilterValue = Plain | Number | bool
-_SHUT = ConfigDict(extra="forbid", strict=True)
 
-# the conditions of core/filters.py, each as a dictionary of its own, so that the description says what goes together
-OneOf = TypedDict("OneOf", {"in": Annotated[list[FilterValue], Field(min_length=1, max_length=1000)]})
-OneOf.__pydantic_config__ = _SHUT  # type: ignore[attr-defined]  # `in` is no name for a class with a decorator
+Bound = Plain | Number
 
-
-@with_config(ConfigDict(**_SHUT, json_schema_extra={"minProperties": 1}))
-class NumberRange(TypedDict, total=False):
-    """A range of numbers."""
-
-    gt: Number
-    gte: Number
-    lt: Number
-    lte: Number
-
-
-@with_config(ConfigDict(**_SHUT, json_schema_extra={"minProperties": 1}))
-class TextRange(TypedDict, total=False):
-    """A range of texts, by code point."""
-
-    gt: Plain
-    gte: Plain
-    lt: Plain
-    lte: Plain
-
-
-@with_config(_SHUT)
-class Absent(TypedDict):
-    """Only documents without it."""
-
-    absent: Literal[True]
-
+# a condition of core/filters.py, which says what goes together
+Condition = TypedDict(
+    "Condition",
+    {
+        "in": Annotated[list[FilterValue], Field(min_length=1, max_length=1000)],
+        "gt": Bound,
+        "gte": Bound,
+        "lt": Bound,
+        "lte": Bound,
+        "absent": Literal[True],
+    },
+    total=False,
+)
+Condition.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]  # `in` names no field of a class
 
 Filters = Annotated[
-    dict[Plain, FilterValue | OneOf | NumberRange | TextRange | Absent],
+    dict[Plain, FilterValue | Condition],
     Field(
         max_length=32,
         description="Only documents whose metadata fit are answered from: a value that equals, or a condition.",
