@@ -37,8 +37,8 @@ def conclude(
     look = f"python -m mlflow ui --backend-store-uri {short}" if is_local(uri) else mask(uri)
     places = {"report": str(page)} if page is not None else {}
     places["look"] = look if settings.tracking.enabled else "tracking is off"
-    if result.removed:
-        places["keep"] = f"what you have: the space leaves out {', '.join(result.removed)}, so nothing is exported"
+    if result.keep:
+        places["keep"] = f"{result.keep}, so nothing is exported"
     else:
         places["export"] = f"python -m rag_opt.export {folder.path} --out bundle/"
     display.console.print()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +14,7 @@ import typer
 
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core import strict
-from rag_opt.core.errors import BadInput, Problem
+from rag_opt.core.errors import BadInput, Problem, RagOptError
 
 if TYPE_CHECKING:
     from rag_opt.evaluation.run import ScoringResources
@@ -42,35 +45,50 @@ def gate_command(
     from rag_opt.setup.builtins import load_built_in
 
     load_built_in(["objectives", *(plugins or ())])
-    allowed = {"plugins": tuple(plugins or ()), "allow_code": tuple(allow_code or ())}
-    if drift:
-        from rag_opt.production.gate.drift import find_drift, write_questions
+    with _leaving_with_2():
+        if drift:
+            from rag_opt.production.gate.drift import find_drift, write_questions
 
-        found = find_drift(Path(new), Path(against), **allowed)
-        print(found.describe())
-        if label is not None:
-            write_questions(label, found)
-        return
-    from rag_opt.production.gate.gate import run_gate
-    from rag_opt.production.gate.reports import to_annotation, write_reports
+            found = find_drift(
+                Path(new), Path(against), plugins=tuple(plugins or ()), allow_code=tuple(allow_code or ())
+            )
+            print(found.describe())
+            if label is not None:
+                write_questions(label, found)
+            return
+        from rag_opt.production.gate.gate import run_gate
+        from rag_opt.production.gate.reports import to_annotation, to_line, write_reports
 
-    result = run_gate(
-        new,
-        against,
-        _gather_resources(judge, judge_calls),
-        questions=questions,
-        documents=documents,
-        margin=margin / 100,
-        asks=ask,
-        **allowed,
-    )
-    print(result.describe())
-    for note in result.compared.notes:
-        print(f"  {note}")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        print(to_annotation(result))
-    write_reports(result, summary=summary, junit=junit)
-    sys.exit(int(result.judgement.verdict))
+        result = run_gate(
+            new,
+            against,
+            _gather_resources(judge, judge_calls),
+            questions=questions,
+            documents=documents,
+            margin=margin / 100,
+            asks=ask,
+            plugins=tuple(plugins or ()),
+            allow_code=tuple(allow_code or ()),
+        )
+        print(to_line(result.describe()))
+        for note in result.compared.notes:
+            print(f"  {to_line(note)}")
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            print(to_annotation(result))
+        write_reports(result, summary=summary, junit=junit)
+        sys.exit(int(result.judgement.verdict))
+
+
+@contextlib.contextmanager
+def _leaving_with_2() -> Iterator[None]:
+    """Leave with 2 for a fault of the program: Python's own 1 would say that the new side is worse."""
+    try:
+        yield
+    except RagOptError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        sys.exit(2)
 
 
 def _gather_resources(judge: Path | None, calls: int) -> ScoringResources:

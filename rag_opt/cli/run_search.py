@@ -40,9 +40,11 @@ def run_search(
     """
     folders = [Path(folder) for folder in config_dirs]
     composed = compose(overrides, folders)
-    given = _keep_given(Path(str(composed["outputs"])), documents, questions)
-    if given:
-        composed = compose([*overrides, *given], folders)
+    if documents is not None or questions is not None:
+        composed = compose(
+            [*overrides, "dataset=folder", "dataset.documents=given", "dataset.questions=given"], folders
+        )
+        composed["dataset"] |= _keep_given(Path(str(composed["outputs"])), documents, questions)
     console = Console(highlight=False, quiet=quiet)
     conf_folders = [conf_folder(), *folders]
 
@@ -57,19 +59,26 @@ def run_search(
 
 def _keep_given(
     outputs: Path, documents: Iterable[object] | None, questions: Iterable[PlainMapping] | None
-) -> list[str]:
-    """Write what was given into files, and return the overrides that name them. Raises BadInput for half of it."""
-    if documents is None and questions is None:
-        return []
+) -> dict[str, str]:
+    """Write what was given into files, and return the settings that name them. Raises BadInput for half of it."""
     if documents is None or questions is None:
         missing = "documents" if documents is None else "questions"
         raise BadInput([Problem(missing, "is missing: documents and questions are given together")])
-    lines = b"".join(orjson.dumps(dict(line), option=orjson.OPT_APPEND_NEWLINE) for line in questions)
-    overrides = ["dataset=folder"]
-    for name, content in (("documents", to_json_lines(documents)), ("questions", lines)):
+    kept = {}
+    for name, content in (("documents", to_json_lines(documents)), ("questions", _to_lines(questions))):
         path = outputs / ".given" / f"{name}-{digest(content.decode())[:16]}.jsonl"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
-        overrides.append(f"dataset.{name}={path}")
-    return overrides
+        kept[name] = str(path)
+    return kept
+
+
+def _to_lines(questions: Iterable[PlainMapping]) -> bytes:
+    lines = []
+    for number, line in enumerate(questions):
+        try:
+            lines.append(orjson.dumps(dict(line), option=orjson.OPT_APPEND_NEWLINE))
+        except (TypeError, ValueError) as error:
+            raise BadInput([Problem(f"questions[{number}]", f"cannot be written as JSON: {error}")]) from None
+    return b"".join(lines)

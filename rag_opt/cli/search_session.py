@@ -147,7 +147,7 @@ def _run(prepared: Prepared, changes: list[str] | None, *, console: Console, sto
                 search.folder.forget(word)  # of an earlier run
             search.builder.progress = stop.before(display.show_embedding)
             report = ReportWriter(search.folder.path, text_of(search.builder.readings), display.note)
-            for line in describe_running(search):
+            for line in describe_running(search, prepared.held_out):
                 display.note(line)
             run_ask_tell_loop(search, log, _Watchers(stop, display, outbox, report))
             result = _compare_finalists(prepared, log, display, outbox, stop)

@@ -97,7 +97,8 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
     numbers = [finalist.number for finalist in finalists]
     position = numbers.index(baseline) if baseline in numbers else None
     floor = position if position is not None and finalists[position].keeps_guards else None
-    choice = choose(finalists, evidence.clusters, baseline=floor)
+    beside = evidence.pooled(baseline) if baseline is not None and baseline not in numbers else None
+    choice = choose(finalists, evidence.clusters, baseline=floor, beside=beside)
     if choice is None:
         return None
     winner, means = numbers[choice.winner], dict(zip(numbers, choice.means, strict=True))
@@ -105,8 +106,7 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
     gains = _find_gains(evidence, others, baseline)
     expected = _estimate_gain(evidence, others, winner, baseline)
     eligible = [finalist.number for finalist in finalists if finalist.keeps_guards and finalist.number != baseline]
-    beside = baseline is not None and baseline not in numbers
-    verdict = _judge(evidence, eligible, winner, baseline, gains, choice.margin, beside=beside)
+    verdict = _judge(evidence, eligible, winner, baseline, gains, choice.margin, beside=beside is not None)
     return Decision(
         winner=winner,
         best=numbers[choice.best],
@@ -121,7 +121,7 @@ def decide(evidence: Evidence, finalists: Sequence[Finalist], *, baseline: int |
             evidence,
             winner,
             without={finalist.number for finalist in finalists if not finalist.keeps_guards}
-            | ({baseline} if baseline is not None and beside else set()),
+            | ({baseline} if baseline is not None and beside is not None else set()),
         ),
         questions_to_tell=(
             _count_questions_to_tell(evidence, eligible, winner, baseline, gains, max(expected, choice.margin))

@@ -55,6 +55,10 @@ class Run:
         """Hash of each question and of everything that was returned for it but the times."""
         return [self._row_digest(row) for row in range(len(self.questions))]
 
+    def _name(self, document: int) -> str | int:
+        """Return the id of a document; of one that is not in the corpus, its number."""
+        return self.corpus.ids[document] if document < len(self.corpus.ids) else document
+
     def _row_digest(self, row: int) -> str:
         r, answer = self.responses, self.responses.answers[row]
         returned = r.hits.document[row] >= 0
@@ -62,7 +66,7 @@ class Run:
         return digest(
             [
                 question_digest(self.questions[row]),
-                [[self.corpus.ids[document], start, end] for document, start, end in zip(*columns, strict=True)],
+                [[self._name(document), start, end] for document, start, end in zip(*columns, strict=True)],
                 r.scores[row][returned].astype(float).tolist(),
                 [span.to_list() for span in r.contexts[row]],
                 int(r.context_tokens[row]),

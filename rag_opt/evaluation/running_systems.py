@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -22,6 +22,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.documents import Answer, Corpus, Span
 from rag_opt.core.errors import BadInput, Problem, ServerDown, ServerFailed
 from rag_opt.core.questions import PageOfDocument, Question, WholeDocument
+from rag_opt.core.secrets import mask
 from rag_opt.core.strict import PlainDict
 from rag_opt.data.log_lines import LogLine, read_log
 from rag_opt.data.question_lines import resolve_evidence
@@ -37,19 +38,23 @@ from rag_opt.pipeline.model_usage import ModelUsage
 from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 
 _AT_ONCE = 8  # questions of one request to a service
+_REASONS = 3  # that are told why questions have no reply
+_TEXTS = ("document", "text")
 KEY_VARIABLE = "RAG_OPT_SERVICE_KEY"
 NOT_LOGGED = "the log has no line with this question"
+NO_PASSAGES = "the log has no passages for this question"
+UNKNOWN = (NOT_LOGGED, NO_PASSAGES)  # reasons that say nothing of the system
 
 
 @dataclass(frozen=True)
 class SystemReply:
     """What a system returned for one question.
 
-    `passages`: texts, or `{"document"}` with or without `start` and `end`, best first. `answer`: None where it gives
-    none; empty: it refused. `failed`: why there is no reply; empty where there is one.
+    `passages`: best first, each with `text`, or `document` with or without `start`, `end` and `text`. `answer`: None
+    where it gives none; empty: it refused. `failed`: why there is no reply; empty where there is one.
     """
 
-    passages: tuple[object, ...] = ()
+    passages: tuple[PlainDict, ...] = ()
     answer: str | None = None
     failed: str = ""
 
@@ -95,7 +100,13 @@ class LoggedSystem:
         if not path.is_file():
             raise BadInput([Problem(where, f"there is no file {path}")])
         problems = Problems()
-        lines = [line for _, line in read_log(path, problems)]
+        located = read_log(path, problems)
+        for place, line in located:
+            for number, passage in enumerate(line.passages or ()):
+                if _as_passage(passage) is None:
+                    what = f"is {passage!r}; should be a text, or an object with `text` or `document`"
+                    problems.add(f"{place} passages[{number}]", what)
+        lines = [line for _, line in located]
         if not lines and not problems.collected:
             problems.add(str(path), "the log has no lines")
         problems.raise_if_any()
@@ -119,7 +130,29 @@ class LoggedSystem:
         line = self._by_text.get(_as_asked(question.text, question.filters))
         if line is None:
             return SystemReply(failed=NOT_LOGGED)
-        return SystemReply(tuple(line.passages or ()), line.answer)
+        if line.passages is None:
+            return SystemReply(answer=line.answer, failed=NO_PASSAGES)
+        return SystemReply(_allowed([_as_passage(one) for one in line.passages], question), line.answer)
+
+
+def _as_passage(given: object) -> PlainDict | None:
+    """Return a passage as `text`, or `document` with or without `start`, `end` and `text`; None for what is none."""
+    if isinstance(given, str):
+        return {"text": given}
+    if not isinstance(given, dict):
+        return None
+    known = {name: given[name] for name in ("document", "start", "end", "text", "page") if given.get(name) is not None}
+    offsets = [known.get(name) for name in ("start", "end")]
+    if any(offset is not None and (not isinstance(offset, int) or isinstance(offset, bool)) for offset in offsets):
+        return None
+    if (offsets[0] is None) != (offsets[1] is None) or not all(isinstance(known.get(n, ""), str) for n in _TEXTS):
+        return None
+    return known if "text" in known or "document" in known else None
+
+
+def _allowed(passages: Sequence[PlainDict | None], question: Question) -> tuple[PlainDict, ...]:
+    """Return the passages that are not of a document that the question excludes."""
+    return tuple(one for one in passages if one is not None and one.get("document") not in question.exclude)
 
 
 def _as_asked(text: str, filters: Mapping[str, object]) -> str:
@@ -140,13 +173,13 @@ class Service:
 
     @property
     def name(self) -> str:
-        """Its address."""
-        return self._url
+        """Its address, without a password."""
+        return mask(self._url)
 
     @property
     def identity(self) -> str:
         """Its address: what answers there may change, and nobody is told."""
-        return f"service {self._url}"
+        return f"service {self.name}"
 
     def ask(self, questions: Sequence[Question]) -> list[SystemReply]:
         """Return the reply to each question. Raises ServerDown where nobody answers there."""
@@ -165,13 +198,12 @@ class Service:
                 return [SystemReply(failed=str(error))]
             return [reply for question in batch for reply in self._ask_batch([question])]
         except (KeyError, TypeError, ValueError):
-            raise ServerFailed(f"{self._url}/ask/batch does not answer as a service of rag_opt does") from None
+            raise ServerFailed(f"{self.name}/ask/batch does not answer as a service of rag_opt does") from None
 
 
 def _to_reply(found: PlainDict, question: Question) -> SystemReply:
     passages = [{name: one[name] for name in ("document", "start", "end", "text")} for one in found["passages"]]
-    kept = [one for one in passages if one["document"] not in question.exclude]
-    return SystemReply(tuple(kept), as_said(str(found["answer"]), refused=bool(found["refused"])))
+    return SystemReply(_allowed(passages, question), as_said(str(found["answer"]), refused=bool(found["refused"])))
 
 
 def as_said(answer: str, *, refused: bool) -> str | None:
@@ -192,8 +224,9 @@ class Located:
 def build_run(replies: Sequence[SystemReply], questions: Sequence[Question], texts: CorpusText) -> Located:
     """Return the replies of a system as a run over the documents of `texts`.
 
-    A passage that stands in no document keeps its rank and covers nothing; one that stands at several places counts at
-    the first, as covering any twin of the evidence counts. Contexts are counted in the tokens of the texts as shown.
+    A passage that stands in no document keeps its rank and covers nothing: it counts as of a document that is not
+    there. One that stands at several places counts at the first, as covering any twin of the evidence counts. Contexts
+    are counted in the tokens of the texts as shown.
     """
     finder = _PassageFinder(texts.corpus)
     width = max((len(reply.passages) for reply in replies), default=0)
@@ -206,24 +239,23 @@ def build_run(replies: Sequence[SystemReply], questions: Sequence[Question], tex
         usage.failed[row] = reply.failed
         found = [finder.find(passage) for passage in reply.passages]
         for rank, span in enumerate(found):
-            hits.document[row, rank] = texts.corpus.position[span.document_id] if span is not None else 0
+            nowhere = len(texts.corpus.ids) + 1 + rank  # of no evidence, not even of what a reader lost
+            hits.document[row, rank] = texts.corpus.position[span.document_id] if span is not None else nowhere
             hits.start[row, rank], hits.end[row, rank] = (span.start, span.end) if span is not None else (0, 0)
             scores[row, rank] = -rank
         contexts.append(tuple(span for span in found if span is not None))
         shown = [_text_of(passage, span, texts) for passage, span in zip(reply.passages, found, strict=True)]
         tokens[row] = sum(len(count.starts(text)) for text in shown)
     answered = any(reply.answer is not None for reply in replies)
-    answers = [Answer(reply.answer or "", refused=not reply.answer) for reply in replies]
+    answers = [Answer(reply.answer or "", refused=reply.answer == "") for reply in replies]
     responses = Responses(hits, hits, scores, contexts, tokens, answers, {}, usage, answered)
     nothing = np.zeros(0, np.int64)
     chunks = ChunkTable(nothing.astype(np.int32), nothing, nothing, nothing, {})
     return Located(Run(tuple(questions), responses, texts, chunks), finder.asked, finder.not_found, answered)
 
 
-def _text_of(passage: object, span: Span | None, texts: CorpusText) -> str:
-    if isinstance(passage, str):
-        return passage
-    return texts.of(span) if span is not None else str(cast(PlainDict, passage).get("text", ""))
+def _text_of(passage: PlainDict, span: Span | None, texts: CorpusText) -> str:
+    return str(passage["text"]) if "text" in passage else texts.of(span) if span is not None else ""
 
 
 class _PassageFinder:
@@ -234,7 +266,7 @@ class _PassageFinder:
         self._known: dict[bytes, Span | None] = {}
         self.asked = self.not_found = 0
 
-    def find(self, passage: object) -> Span | None:
+    def find(self, passage: PlainDict) -> Span | None:
         """Return where a passage stands; None where it stands nowhere."""
         key = orjson.dumps(passage, option=orjson.OPT_SORT_KEYS)
         if key not in self._known:
@@ -243,12 +275,9 @@ class _PassageFinder:
         self.not_found += self._known[key] is None
         return self._known[key]
 
-    def _look(self, passage: object) -> Span | None:
-        given = {"quote": passage} if isinstance(passage, str) else passage
-        if isinstance(given, dict) and {"document", "start", "end"} <= given.keys():
-            given = self._as_placed(given)
+    def _look(self, passage: PlainDict) -> Span | None:
         try:
-            needs = resolve_evidence([given], self._resolver, "passage")
+            needs = resolve_evidence([self._as_evidence(passage)], self._resolver, "passage")
         except BadInput:
             return None
         place = next((place for need in needs or () for place in need), None)
@@ -258,24 +287,26 @@ class _PassageFinder:
             return Span(place.document_id, place.start, place.end)
         return place if isinstance(place, Span) else None
 
-    def _as_placed(self, given: PlainDict) -> PlainDict:
+    def _as_evidence(self, passage: PlainDict) -> PlainDict:
         """Return a place by its offsets where its text stands there, or is not given; else by its text."""
-        document, start, end, text = (given.get(name) for name in ("document", "start", "end", "text"))
-        known = self._corpus.position.get(str(document))
-        there = known is not None and self._corpus.documents[known].text[start:end] == text
-        if text is None or there:
+        document, start, end, text = (passage.get(name) for name in ("document", "start", "end", "text"))
+        row = self._corpus.position.get(str(document))
+        if start is not None and (text is None or (row is not None and self._text(row)[start:end] == text)):
             return {"document": document, "start": start, "end": end}
-        return {"quote": text, **({"document": document} if known is not None else {})}
+        if text is not None:
+            return {"quote": text, **({"document": document} if row is not None else {})}
+        return {name: passage[name] for name in ("document", "page") if name in passage}
+
+    def _text(self, row: int) -> str:
+        return self._corpus.documents[row].text
 
 
 def describe_missing(located: Located, asked: int) -> list[str]:
     """Return what a person should know of a system's replies, in sentences; none where all were had and found."""
-    failed = Counter(reason for reason in located.run.responses.usage.failed if reason)
-    said = [f"{failed.total()} of {asked} questions have no reply ({reason})" for reason, _ in failed.most_common(1)]
+    failed = Counter(" ".join(reason.split()) for reason in located.run.responses.usage.failed if reason)
+    reasons = "; ".join(f"{count}: {reason[:200]}" for reason, count in failed.most_common(_REASONS))
+    said = [f"{failed.total()} of {asked} questions have no reply that counts ({reasons})"] if failed else []
     if located.not_found:
         share = f"{located.not_found} of {located.passages} passages stand in no document"
         said.append(f"{share}: they keep their rank, and cover nothing")
     return said
-
-
-Ask = Callable[[Sequence[Question]], list[SystemReply]]

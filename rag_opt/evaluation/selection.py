@@ -51,13 +51,20 @@ class Choice:
     offered: int | None
 
 
-def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: int | None) -> Choice | None:
+def choose(
+    finalists: Sequence[Finalist],
+    clusters: Sequence[str],
+    *,
+    baseline: int | None,
+    beside: FloatArray | None = None,
+) -> Choice | None:
     """Return the finalist of the best mean, or a cheaper one whose shortfall is within min(one standard error, margin).
 
     `clusters`: the cluster of each question. `baseline`: position of the baseline, if it is there. Who is below its
-    mean cannot win, who breaks a guard neither. None where nobody may win. Finalists that are
-    statistically indistinguishable from the best are not chosen from: taking the cheapest of them would lose 2 to 3
-    points with 40 to 120 questions.
+    mean cannot win, who breaks a guard neither. `beside`: scores of a baseline that is none of the finalists, NaN where
+    it has none: a cheaper one may be below the best only where it is not below that one, on the questions of both.
+    None where nobody may win. Finalists that are statistically indistinguishable from the best are not chosen from:
+    taking the cheapest of them would lose 2 to 3 points with 40 to 120 questions.
     """
     scores = fill_missing([finalist.scores for finalist in finalists])
     means = [float(np.nanmean(column)) if not np.isnan(column).all() else -np.inf for column in scores]
@@ -70,10 +77,15 @@ def choose(finalists: Sequence[Finalist], clusters: Sequence[str], *, baseline: 
     close = [i for i in within_guards if _is_close(scores, means, best, i, margin, clusters)]
     costs = [finalist.cost for finalist in finalists]
     full_costs = [finalist.full_cost or finalist.cost for finalist in finalists]
-    winner = _cheapest([i for i in close if i in may_win], costs, finalists, means)
+    able = [i for i in close if i in may_win and (i == best or _is_above(finalists[i].scores, beside))]
+    winner = _cheapest(able, costs, finalists, means)
     cheapest = _cheapest(close, full_costs, finalists, means)
     offered = cheapest if is_cheaper(full_costs[cheapest], full_costs[winner]) else None
     return Choice(winner, best, tuple(means), margin, offered)
+
+
+def _is_above(scores: FloatArray, beside: FloatArray | None) -> bool:
+    return beside is None or not float(np.nanmean(scores - beside)) < 0
 
 
 def fill_missing(columns: Sequence[FloatArray]) -> list[FloatArray]:

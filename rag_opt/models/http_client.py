@@ -232,6 +232,11 @@ class HttpClient:
             headers[header] = f"Bearer {value}" if header == "Authorization" else value
         return headers
 
+    @property
+    def longest_secret(self) -> int:
+        """Length of the longest value that is sent as a secret."""
+        return max((len(os.environ.get(name, "")) for name in self._variables.values()), default=0)
+
     def without_secrets(self, text: str) -> str:
         """Return the text without the keys that were sent: a server may repeat them."""
         return mask_variables(text, self._variables.values())

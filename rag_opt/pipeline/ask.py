@@ -168,29 +168,38 @@ class Pipeline:
         found = self.retrieve(questions)
         part, usage = self.spec.generator, found.usage
         answers, answer_ms = self._generation(part, questions, found.vectors, found.contexts, usage)
-        latency = {**found.latency_ms, "answer": answer_ms}
-        tokens = found.context_tokens
+        return self._respond(found, answers, answer_ms)
+
+    def _respond(self, found: Retrieved, answers: list[Answer], answer_ms: FloatArray) -> Responses:
+        """Return what was retrieved with its answers."""
         return Responses(
             hits=found.hits,
             ranked=found.ranked,
             scores=found.scores,
             contexts=found.contexts,
-            context_tokens=tokens,
+            context_tokens=found.context_tokens,
             answers=answers,
-            latency_ms=latency,
-            usage=usage,
-            answered=not isinstance(part, PassagesOnly),
+            latency_ms={**found.latency_ms, "answer": answer_ms},
+            usage=found.usage,
+            answered=not isinstance(self.spec.generator, PassagesOnly),
         )
 
-    def stream(self, question: Question) -> Iterator[str]:
-        """Yield the answer of a language model in pieces as it says them; `ask` then finds it stored.
+    def stream(self, question: Question) -> Iterator[str | Responses]:
+        """Yield the answer of a language model in pieces as it says them, then everything that `ask` returns.
 
-        Nothing is yielded by a pipeline that asks none, or whose retrieval failed. Raises ServerFailed.
+        No piece is yielded by a pipeline that asks none, or whose retrieval failed. Raises ServerFailed.
         """
         part = self.spec.generator
+        if not isinstance(part, LLMGenerator) or self.llm_client is None:
+            yield self.ask([question])
+            return
         found = self.retrieve([question])
-        if isinstance(part, LLMGenerator) and self.llm_client is not None and not found.usage.failed[0]:
-            yield from self.llm_client.stream(self._generation.request(part, question, found.contexts[0]))
+        if found.usage.failed[0]:
+            yield self.ask([question])
+            return
+        request, read = self._generation.prepare(part, question, found.contexts[0])
+        completion = yield from self.llm_client.stream(request)
+        yield self._respond(found, [read(completion.text)], np.array([completion.took_ms]))
 
     def answer(
         self, questions: Sequence[Question], contexts: Contexts, *, generator: Generator | None = None

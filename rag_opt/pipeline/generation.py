@@ -53,10 +53,13 @@ class Generation:
             return [Answer("", refused=False)] * len(questions), np.zeros(len(questions))
         return self._by_extraction(part, questions, vectors, contexts)
 
-    def request(self, part: LLMGenerator, question: Question, context: Sequence[Span]) -> Request:
-        """Return what the language model is asked for one question with its context."""
-        texts = [self._texts.passage(span) for span in part.arrange(context)]
-        return part.request(question.text, texts, self._prompt(part.prompt))
+    def prepare(
+        self, part: LLMGenerator, question: Question, context: Sequence[Span]
+    ) -> tuple[Request, Callable[[str], Answer]]:
+        """Return what the language model is asked for one question with its context, and what reads its answer."""
+        prompt, arranged = self._prompt(part.prompt), part.arrange(context)
+        texts = [self._texts.passage(span) for span in arranged]
+        return part.request(question.text, texts, prompt), lambda text: part.read_answer(text, arranged, prompt)
 
     def _by_llm(
         self, part: LLMGenerator, questions: Sequence[Question], contexts: Contexts, usage: ModelUsage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Iterator
 
@@ -40,5 +41,7 @@ def _lines(spec: PipelineSpec) -> Iterator[str]:
 
 def _plain(value: object) -> str:
     """Return a value in one line of YAML."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)  # YAML reads it as JSON does
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
     return text.removesuffix("...\n").strip()

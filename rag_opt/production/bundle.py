@@ -96,12 +96,16 @@ class Bundle:
         self.check_filters(filters or {})
         asked, said = Question(id="", text=question, filters=filters or {}), False
         for piece in self.pipeline.stream(asked):
-            said = True
-            yield piece
-        (reply,) = self.ask_questions([asked])
-        if reply.answer and not said:
-            yield reply.answer
-        yield reply
+            if isinstance(piece, str):
+                said = True
+                yield piece
+                continue
+            for reason in filter(None, piece.usage.failed):
+                raise ServerFailed(reason)
+            (reply,) = self._replies([asked], piece)
+            if reply.answer and not said:
+                yield reply.answer
+            yield reply
 
     async def astream(self, question: str, *, filters: PlainMapping | None = None) -> AsyncIterator[str | Reply]:
         """Yield as `stream`, without holding up the event loop."""

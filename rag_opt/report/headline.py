@@ -77,8 +77,8 @@ def write_headline(contents: Contents) -> Headline:
     where = f"{result.questions} {'held-out' if result.on_held_out else 'search'} questions"
     baseline = contents.by_number.get(result.baseline) if result.baseline is not None else None
     export = f"python -m rag_opt.export {study.path} --out bundle/"
-    if result.removed:
-        export = f"keep what you have: the space leaves out {', '.join(result.removed)}"
+    if result.keep:
+        export = f"keep {result.keep}"
     return Headline(
         title=study.name,
         status="",

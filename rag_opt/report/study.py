@@ -12,6 +12,7 @@ from rag_opt.core.registry import load_parts
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.study.descriptions import describe
 from rag_opt.study.folder import StudyFolder
+from rag_opt.study.result import Result
 from rag_opt.study.trials import Trial, load_trials
 
 
@@ -90,7 +91,7 @@ class Study:
             interval = "" if None in ends else f", 95 % interval [{ends[0] * 100:+.1f}, {ends[1] * 100:+.1f}]"
             expected = (self.result["expected_gain"] or 0.0) * 100
             lines.append(f"gain      {expected:+.1f} points expected, {gain['mean'] * 100:+.1f} measured{interval}")
-        if self.result.get("removed"):
-            removed = ", ".join(self.result["removed"])
-            return "\n".join([*lines, f"keep      what you have: the space leaves out {removed}"])
+        keep = Result.from_dict(self.result).keep
+        if keep:
+            return "\n".join([*lines, f"keep      {keep}"])
         return "\n".join([*lines, f"export    python -m rag_opt.export {self.path} --out bundle/"])

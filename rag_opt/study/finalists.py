@@ -71,8 +71,8 @@ def choose_winner(
     best = [trial for trial in ordered if trial.number in chosen]
     if not best and baseline is None:
         return None
+    beside = _evaluate_running(search, held_out)  # first: without it no gain is known
     compared, unfinished = _evaluate_all(search, _order_finalists(best, baseline), held_out, started)
-    beside = _evaluate_running(search, held_out)
     evidence = _gather_evidence(search, columns, compared, split, beside, has_held_out=bool(held_out))
     outside = _find_outside(search, compared, baseline)
     # whatever it breaks, the baseline stays where nobody keeps the guards; not where it could hardly be scored
@@ -198,8 +198,12 @@ def _build_result(
     winner, baseline = by_number[decision.winner], decision.baseline
     reference = by_number[baseline] if baseline is not None else None
 
-    def mean(scores: FloatArray) -> float:
-        return float(sign * np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
+    beside = baseline == RUNNING
+
+    def mean(scores: Callable[[int], FloatArray], number: int) -> float:
+        """Return a mean; beside what stands there, over the questions that it has a score for."""
+        column = np.where(np.isnan(scores(RUNNING)), np.nan, scores(number)) if beside else scores(number)
+        return float(sign * np.nanmean(column)) if not np.isnan(column).all() else float("nan")
 
     return Result(
         winner=decision.winner,
@@ -211,16 +215,17 @@ def _build_result(
         gain=decision.gain,
         expected_gain=decision.expected_gain,
         questions_to_tell=decision.questions_to_tell,
-        pooled_means={
-            **{number: sign * mean for number, mean in decision.means.items()},
-            **({RUNNING: mean(evidence.pooled(RUNNING))} if baseline == RUNNING else {}),
-        },
-        held_out_means={number: mean(evidence.judged(number)) for number in by_number},
-        searched_means={number: mean(evidence.search[number]) for number in by_number},
+        pooled_means=(
+            {number: mean(evidence.pooled, number) for number in by_number}
+            if beside
+            else {number: sign * value for number, value in decision.means.items()}
+        ),
+        held_out_means={number: mean(evidence.judged, number) for number in by_number},
+        searched_means={number: mean(evidence.search.__getitem__, number) for number in by_number},
         indistinguishable=decision.indistinguishable,
         offer=_build_offer(decision, by_number),
         outside=outside,
-        questions=len(evidence.judged_clusters),
+        questions=int((~np.isnan(evidence.judged(RUNNING))).sum()) if beside else len(evidence.judged_clusters),
         finalists=len([number for number in by_number if number != baseline]),
         tried=len(evidence.search.keys() - {RUNNING}),
         running=search.running.name if search.running is not None else "",

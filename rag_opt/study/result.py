@@ -95,6 +95,13 @@ class Result:
         """Trial of the baseline; None where it could not be evaluated, or stands beside the trials."""
         return None if self.running else self.baseline
 
+    @property
+    def keep(self) -> str:
+        """Why nothing is exported, in words; empty where the winner is."""
+        if self.removed:
+            return f"what you have: the space leaves out {', '.join(self.removed)}"
+        return "what runs today" if self.running and self.verdict == "baseline stands" else ""
+
     def to_dict(self) -> PlainDict:
         """Return plain data for JSON; numbers that are not finite are null."""
         return {name: _to_plain(value) for name, value in asdict(self).items()}

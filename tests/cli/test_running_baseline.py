@@ -90,8 +90,9 @@ def test_a_running_service_is_asked_once_and_the_search_resumes(
     assert first.returncode == 0 and f"baseline {url}" in first.stdout, first.stdout + first.stderr
     once = len(paths)
     assert once >= 2 and set(paths) == {"/ask/batch"}
-    replies = (workplace / "outputs" / "over_service" / "running_baseline.jsonl").read_bytes().splitlines()
-    assert len(replies) == 10
+    replies = workplace / "outputs" / "over_service" / "running_baseline.jsonl"
+    assert len(replies.read_bytes().splitlines()) == 10
+    replies.write_bytes(replies.read_bytes() + b'{"question": "half a line that a kill le')
     second = command("search", *asked, "study.trials=4")
     assert second.returncode == 0 and len(paths) == once, "nothing is asked twice"
     assert result_of(workplace, "over_service")["running"] == url
@@ -100,7 +101,7 @@ def test_a_running_service_is_asked_once_and_the_search_resumes(
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([{"question": "Something else?", "answer": "Yes."}], "has no reply to any of the search questions"),
+        ([{"question": "Something else?", "answer": "Yes."}], "has no reply that counts to any of"),
         ([{"question": "What makes dough rise?", "passages": ["Yeast makes dough rise by giving off carbon dioxide."]},
           {"question": "How many eggs can a queen bee lay in a day?"}, {"question": "Why do meanders form?"},
           {"question": "May a player castle while in check?"}], "gives passages and no answers"),

@@ -20,6 +20,7 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.vector_stores.addresses import open_store, read_address
+from rag_opt.production.vector_stores.interfaces import CollectionShape
 from rag_opt.production.vector_stores.pushing import push_bundle
 from rag_opt.store.artifacts import Store
 from tests.production.bundles import write_asked
@@ -28,10 +29,10 @@ from tests.production.stores import KINDS, store
 
 # metadata of every type, of several types under one name, none at all, and names that have to be quoted
 METADATA: list[dict[str, object]] = [
-    {"year": 2020, "share": 0.5, "draft": True, "lang": "de", "a name": "it's", "several": 1},
+    {"year": 2020, "share": 0.5, "draft": True, "lang": "de", "a name": "it's", "several": 1, "a-b.c": "x", "größe": 2},
     {"year": 2021, "share": 1.0, "draft": False, "lang": "en", "a name": 'say "so"', "several": "1"},
-    {"year": 2022, "lang": "en-GB", "several": True, "tags": ["a", "b"], "note": None},
-    {},
+    {"year": 2022, "lang": "en-GB", "several": True, "tags": ["a", "b"], "note": None, "odd$name": 1},
+    {"rag_opt_start": 1},
 ]
 FILTERS: list[dict[str, object]] = [
     {"year": 2021},
@@ -59,17 +60,30 @@ FILTERS: list[dict[str, object]] = [
     {"tags": {"absent": True}},
     {"year": {"gte": 2021}, "lang": "en"},
     {"year": 1900},
+    {"year": 2020.5},
+    {"year": {"in": [2019.9, 2021.5]}},
+    {"year": {"gte": 2020.5}},
+    {"year": {"lt": 2020.5}},
+    {"share": {"lte": 0.75}},
+    {"größe": {"gt": -1.5}},
+    {"a-b.c": "x"},
+    {"lang": "d\0e"},
+    {"year": 2**53 + 1},
+    {"odd$name": 1},
+    {"rag_opt_start": 1},
 ]
 # what a store says of itself that it cannot compare; all else means the same everywhere
 REFUSED = {
-    "chroma": ["ranges of numbers, not of texts", "a list or an object"],
-    "qdrant": ["ranges of numbers, not of texts", "a list or an object"],
-    "pgvector": ["a list or an object"],
-    "milvus": ["a list or an object"],
-    "lancedb": ["of several types", "a list or an object"],
+    "chroma": ["ranges of numbers, not of texts"],
+    "qdrant": ["ranges of numbers, not of texts"],
+    "pgvector": [],
+    "milvus": [],
+    "lancedb": ["of several types", "cannot name it"],
 }
+EVERYWHERE = ["a list or an object", "is a name, or a value"]
 PUSH = """
 import os, sys
+from rag_opt.production.vector_stores.interfaces import CollectionShape
 from rag_opt.production.vector_stores.pushing import push_bundle
 push_bundle(sys.argv[1], sys.argv[2], at_once=16, progress=lambda done, count: os.kill(os.getpid(), 9))
 """
@@ -89,6 +103,7 @@ def pushed_folder(
     retriever = {"rrf": {"top_k": 5, "depth": 12}}
     spec = PipelineSpec.from_dict({**default_pipeline, "retriever": retriever})
     questions = [Question(f"q{i}", text) for i, text in enumerate(["Which pumps are safe?", "Which runs at 70 bar?"])]
+    questions.append(Question("q2", "Which runs at 7 bar?", filters={"tags": {"absent": True}}))  # no store can ask it
     write_asked(folder / "bundle", builder, spec, questions)
     builder.close()
     yield folder / "bundle"
@@ -114,6 +129,8 @@ def test_a_killed_push_goes_on_and_filters_mean_the_same(pushed_folder: Path, ad
     assert killed.returncode == -9, killed.stderr.decode()[-2000:]
     with pytest.raises(BadBundle, match="there is no such collection"):
         rag_opt.load(pushed_folder, collection=f"{address}#other")
+    with pytest.raises(BadBundle, match="holds 16 of 60 chunks"):
+        rag_opt.load(pushed_folder, collection=address)
     first = push_bundle(pushed_folder, address, at_once=16, every=True)
     assert (first.written, first.chunks) == (44, 60) and first.same == first.asked == 2
     assert (first.recall is None) == (kind_of(address) != "chroma")
@@ -128,8 +145,9 @@ def test_a_killed_push_goes_on_and_filters_mean_the_same(pushed_folder: Path, ad
             refused.add(error.problems[0].what)
             continue
         assert found == passages(own, filters), filters
-    assert len(refused) == len(REFUSED[kind_of(address)])
-    assert all(any(said in what for what in refused) for said in REFUSED[kind_of(address)])
+    expected = [*REFUSED[kind_of(address)], *EVERYWHERE]
+    assert len(refused) == len(expected), refused
+    assert all(any(said in what for what in refused) for said in expected)
     theirs.collection.close()  # type: ignore[union-attr]  # it has one
 
 
@@ -166,6 +184,26 @@ def test_another_bundle_stands_beside_the_first(
     still.collection.close()
 
 
+def test_what_is_not_ours_is_left_alone(pushed_folder: Path, address: str) -> None:
+    """A push takes no name that somebody uses, and removes no collection that only looks like an older one."""
+    theirs = push_bundle(pushed_folder, f"{address}#theirs").collection  # stands for what somebody else may have
+    opened = open_store(read_address(address, where=""))
+    opened.switch("mine", theirs)
+    opened.create("theirs__users", CollectionShape(3, {}))
+    opened.close()
+    with pytest.raises(BadInput, match="was not made by a push"):
+        push_bundle(pushed_folder, f"{address}#mine")
+    opened = open_store(read_address(address, where=""))
+    opened.create("handbook", CollectionShape(3, {}))
+    opened.close()
+    with pytest.raises(BadInput, match="was not made by a push"):
+        push_bundle(pushed_folder, f"{address}#handbook")
+    again = push_bundle(pushed_folder, f"{address}#theirs", drop_older=True)
+    opened = open_store(read_address(address, where=""))
+    assert "theirs__users" in opened.names() and again.older == ()
+    opened.close()
+
+
 def test_a_service_answers_from_a_collection_and_says_when_its_store_is_gone(
     pushed_folder: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +227,9 @@ def test_a_service_answers_from_a_collection_and_says_when_its_store_is_gone(
         ("http://x", "Each has one of these forms"),
         ("qdrant=", "Each has one of these forms"),
         ("lancedb=x#A-b", "cannot name a collection"),
+        ("lancedb=x#a__b", "cannot name a collection"),
+        ("pgvector=host=h password=hunter2", "begins with postgresql://"),
+        ("qdrant=http://[bad", "the address of qdrant cannot be read"),
     ],
 )
 def test_an_address_that_is_none_is_refused(given: str, said: str, pushed_folder: Path) -> None:
@@ -197,5 +238,6 @@ def test_an_address_that_is_none_is_refused(given: str, said: str, pushed_folder
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(pushed_folder: Path) -> None:
-    with pytest.raises(ServerFailed, match=r"pgvector=postgresql://me:…@127\.0\.0\.1:1/x"):
-        push_bundle(pushed_folder, "pgvector=postgresql://me:secret@127.0.0.1:1/x")
+    with pytest.raises(ServerFailed, match=r"pgvector=postgresql://127\.0\.0\.1:1/x#rag_opt: ") as raised:
+        push_bundle(pushed_folder, "pgvector=postgresql://me:hunter2/secret@127.0.0.1:1/x?password=hunter3secret")
+    assert "hunter" not in str(raised.value) and raised.value.__cause__ is None

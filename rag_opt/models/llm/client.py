@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import queue
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import TypeGuard
 
 import orjson
@@ -17,14 +16,14 @@ from rag_opt.core.digests import item_key
 from rag_opt.core.errors import BudgetSpent, ModelUnusable, ServerDown, ServerFailed
 from rag_opt.core.faults import find_fault
 from rag_opt.core.strict import PlainDict
-from rag_opt.models.event_loop import PerLoop, event_loop, wait_for
+from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.messages import read_message, strip_thinking, written_characters
 from rag_opt.models.llm.refused_fields import RefusedFields
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
-from rag_opt.models.llm.streamed_text import StreamedText
+from rag_opt.models.llm.streaming import StreamedText, yield_pieces
 from rag_opt.store.values import Values
 
 _TABLE = "replies"
@@ -112,34 +111,14 @@ class LLMClient:
         """
         return wait_for(self._all(requests))
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """Yield the answer to one request in pieces as they come; it is stored as any other. Raises as `complete`.
+    def stream(self, request: Request) -> Generator[str, None, Completion]:
+        """Yield the answer to one request in pieces as they come, and return it; it is stored as any other.
 
+        Raises as `complete`.
         An answer that is stored comes whole. A server that cannot stream gives it whole, too.
         """
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        (key,) = self.keys([request])
-
-        async def work() -> Completion:
-            try:
-                stored = self._values.get(_TABLE, [key]).get(key)
-                if stored is not None:
-                    return self._reuse(Completion(*orjson.loads(stored)))
-                return await self._ask_once(key, request, StreamedText(pieces.put))
-            finally:
-                pieces.put(None)
-
         self.allow_again()
-        future, said = asyncio.run_coroutine_threadsafe(work(), event_loop()), ""
-        try:
-            while (piece := pieces.get()) is not None:
-                said += piece
-                yield piece
-            text = future.result().text
-        finally:
-            future.cancel()
-        if text.startswith(said) and text != said:
-            yield text[len(said) :]
+        return yield_pieces(lambda streamed: self.ask(request, streamed))
 
     async def _all(self, requests: Sequence[Request]) -> list[Completion | ServerFailed]:
         self.allow_again()
@@ -157,11 +136,16 @@ class LLMClient:
     async def _look_up_or_ask(self, key: bytes, request: Request, known: dict[bytes, Completion]) -> Completion:
         return self._reuse(known[key]) if key in known else await self._ask_once(key, request)
 
-    async def ask(self, request: Request) -> Completion:
-        """Return the answer to one request; called in the event loop. Raises as `complete`."""
+    async def ask(self, request: Request, streamed: StreamedText | None = None) -> Completion:
+        """Return the answer to one request; called in the event loop. `streamed` hears it as it comes.
+
+        Raises as `complete`.
+        """
         (key,) = self.keys([request])
         stored = self._values.get(_TABLE, [key]).get(key)
-        return await self._ask_once(key, request) if stored is None else self._reuse(Completion(*orjson.loads(stored)))
+        if stored is None:
+            return await self._ask_once(key, request, streamed)
+        return self._reuse(Completion(*orjson.loads(stored)))
 
     def _reuse(self, completion: Completion) -> Completion:
         self._values.count_reused(_TABLE, 1)
@@ -242,7 +226,7 @@ class LLMClient:
             except ServerDown as error:
                 raise self._give_up(f"{error}. {_remedy(self.who, str(error))}. {_KEPT}") from None
             except TooMuch as error:
-                if streamed is not None:  # it may be that it cannot stream
+                if streamed is not None and "stream" in error.message.lower():  # it cannot
                     streamed = None
                     continue
                 auto, ours = self.settings.structured == "auto", self.settings.extra_body
@@ -306,6 +290,7 @@ class LLMClient:
         import httpx
 
         if streamed is not None:
+            streamed.clean, streamed.hold = self._http_client.without_secrets, self._http_client.longest_secret
             streamed.begin()
         if self._given_up is not None:
             raise self._given_up

@@ -10,6 +10,7 @@ from rag_opt.models.http_replies import Json, find_error
 _NAMES = r"(?:think|thinking|thought|reasoning|seed:think)"
 _OPENING = re.compile(rf"\s*(?:<{_NAMES}>|◁think▷|\[THINK\])", re.IGNORECASE)
 _CLOSING = re.compile(rf"</{_NAMES}>|◁/think▷|\[/THINK\]", re.IGNORECASE)
+_OPENINGS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "<seed:think>", "◁think▷", "[think]", "<|channel|>")
 _FINAL = "<|channel|>final<|message|>"  # of a model whose server leaves its channels in the text
 _THINKING = "reasoning_content"
 
@@ -36,6 +37,14 @@ def written_characters(reply: Json) -> int:
         return len(_to_text(message["content"])) + len(str(message.get(_THINKING) or ""))
     except (KeyError, IndexError, TypeError):
         return 0
+
+
+def may_be_thinking(text: str) -> bool:
+    """Return whether a text that has begun may turn out to be thinking: so far it is blank, or may open it."""
+    begun = text.strip().lower()
+    if any(opening.startswith(begun) for opening in _OPENINGS):  # an empty text, too
+        return True
+    return begun.startswith("<|channel|>") and _FINAL not in text
 
 
 def strip_thinking(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import orjson
 
 from rag_opt.core.documents import Document
@@ -32,7 +34,14 @@ def to_lines(documents: Iterable[object]) -> list[PlainDict]:
             continue
         metadata = _first(document, _METADATA)
         kept = {str(name): value for name, value in metadata.items()} if isinstance(metadata, Mapping) else {}
-        lines.append({"id": _name(document, kept, number), "text": text, "metadata": _comparable(kept)})
+        title = document.title if isinstance(document, Document) else ""
+        line = {"id": _name(document, kept, number), "text": text, "title": title, "metadata": _comparable(kept)}
+        try:
+            orjson.dumps(line)
+        except TypeError as error:  # half a character, as of a broken encoding
+            problems.append(Problem(f"documents[{number}]", f"cannot be written as JSON: {error}"))
+            continue
+        lines.append(line)
     if problems:
         raise BadInput(problems)
     return _with_own_names(lines)
@@ -51,17 +60,28 @@ def _name(document: object, metadata: Mapping[str, object], number: int) -> str:
 
 
 def _comparable(metadata: Mapping[str, object]) -> PlainDict:
-    return {name: value for name, value in metadata.items() if is_scalar(value)}
+    """Return what filters can compare; numbers of NumPy as Python's, numbers that JSON has no room for left out."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in metadata.items()}
+    return {name: value for name, value in plain.items() if is_scalar(value) and _fits_in_json(value)}
+
+
+def _fits_in_json(value: object) -> bool:
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
 
 
 def _with_own_names(lines: list[PlainDict]) -> list[PlainDict]:
-    counted: dict[str, int] = {}
-    names = [line["id"] for line in lines]
+    """Return lines whose names differ: of several with one name each gets a number."""
+    times, taken = Counter(line["id"] for line in lines), {line["id"] for line in lines}
+    counted: Counter[str] = Counter()
     for line in lines:
         name = line["id"]
-        if names.count(name) > 1:
-            counted[name] = counted.get(name, 0) + 1
-            line["id"] = f"{name}#{counted[name]}"
+        if times[name] == 1:
+            continue
+        counted[name] += 1
+        while (numbered := f"{name}#{counted[name]}") in taken:
+            counted[name] += 1
+        line["id"] = numbered
+        taken.add(numbered)
     return lines
 
 

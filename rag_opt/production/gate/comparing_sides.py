@@ -16,14 +16,14 @@ from rag_opt.core.questions import Question
 from rag_opt.core.registry import lookup
 from rag_opt.data.question_lines import QuestionLine, read_questions
 from rag_opt.data.quotes import QuoteResolver
-from rag_opt.data.reading import Problems
+from rag_opt.data.reading import Problems, check_questions
 from rag_opt.data.splits import split
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import MIN_CLUSTERS
 from rag_opt.evaluation.non_inferiority import NonInferiority, compare_scores
 from rag_opt.evaluation.requirements import can_feed
 from rag_opt.evaluation.run import ScoringResources
-from rag_opt.evaluation.running_systems import NOT_LOGGED, Located, build_run, describe_missing
+from rag_opt.evaluation.running_systems import UNKNOWN, Located, build_run, describe_missing
 from rag_opt.evaluation.scoring import keep_fed, score_all
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.production.comparing import MIN_SHARED, ComparedMetric, ComparedQuestion, compare_metric
@@ -83,10 +83,10 @@ def _read_file(path: Path, corpus: Corpus) -> Asked:
     if not path.is_file():
         raise BadInput([Problem("--questions", f"there is no file {path}")])
     problems = Problems()
-    found = [question for _, question in read_questions(path, QuoteResolver(corpus), problems)]
-    if not found and not problems.collected:
-        problems.add("--questions", f"{path} has no questions")
+    located = read_questions(path, QuoteResolver(corpus), problems)
+    check_questions(located, corpus, problems)
     problems.raise_if_any()
+    found = [question for _, question in located]
     units = split(found, search_share=0.5).units
     lines = [_as_line(question, corpus) for question in found]
     return Asked(lines, dict(zip((one.id for one in found), units, strict=True)), f"questions of {path}")
@@ -123,6 +123,7 @@ def compare_sides(
     sign = -1.0 if objective.direction == "minimize" else 1.0
     ours, theirs = (sign * columns[name] for columns in scored)
     ours = _with_failures(ours, theirs, runs[0])
+    scored[0][name] = sign * ours
     units = [asked.units.get(one, one) for one in shared]
     comparison = compare_scores(ours, theirs, units, margin=margin, asked=asked.said)
     if not comparison.questions:
@@ -214,6 +215,6 @@ def _score(
 
 def _with_failures(ours: FloatArray, theirs: FloatArray, located: Located) -> FloatArray:
     """Return the scores of who is new; one for a question that it could not answer is the worst there is."""
-    failed = [bool(reason) and reason != NOT_LOGGED for reason in located.run.responses.usage.failed]
+    failed = [bool(reason) and reason not in UNKNOWN for reason in located.run.responses.usage.failed]
     known = np.concatenate([ours[~np.isnan(ours)], theirs[~np.isnan(theirs)], [0.0]])
     return np.where(np.array(failed, bool) & ~np.isnan(theirs), known.min(), ours)

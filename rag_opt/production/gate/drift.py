@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rag_opt.data.log_lines import LogLine
 from rag_opt.evaluation.running_systems import LoggedSystem
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_reading import load_bundle
+from rag_opt.production.gate.reports import to_line
 
 _FAR_PERCENTILE = 10  # of the similarities of the test set's questions to one another
 _MOST_QUESTIONS = 20_000  # of a log; the last ones
@@ -27,15 +29,15 @@ _SHOWN, _EXAMPLES = 10, 3
 class LoggedQuestion:
     """A question of the log. `nearest`: the most similar question of the test set, with its similarity (cosine).
 
-    `score`: of the nearest passage that the bundle finds for it (cosine; of BM25 without vectors). `refused`: whether
-    the system that was logged refused.
+    `score`: of the nearest passage that the bundle finds for it (cosine; of BM25 without vectors). `times`: how
+    often it was asked, `refused`: how often the system refused.
     """
 
     text: str
     nearest: str
     similarity: float
     score: float
-    refused: bool
+    refused: int
     times: int
 
 
@@ -53,7 +55,7 @@ class Topic:
     @property
     def refused(self) -> float:
         """Share of the times that the system refused."""
-        return sum(one.times for one in self.questions if one.refused) / self.asked
+        return sum(one.refused for one in self.questions) / self.asked
 
     @property
     def score(self) -> float:
@@ -94,7 +96,7 @@ class Drift:
         for number, topic in enumerate(self.topics[:_SHOWN], start=1):
             counted = f"asked {topic.asked} times, {topic.refused:.0%} refused, nearest passage {topic.score:.3f}"
             lines.append(f"{number:>3}. {counted}")
-            lines += [f"     {one.text[:110]}" for one in topic.questions[:_EXAMPLES]]
+            lines += [f"     {to_line(one.text)[:110]}" for one in topic.questions[:_EXAMPLES]]
         if len(self.topics) > _SHOWN:
             lines.append(f"and {len(self.topics) - _SHOWN} more")
         return "\n".join(lines)
@@ -134,7 +136,7 @@ def find_drift(log: Path, bundle: Path, *, plugins: Sequence[str] = (), allow_co
         test_score=float(np.median(test_scores)),
         log_score=float(np.median(scores)),
         low_scores=float((scores < low).mean()),
-        refused=float(sum(one.times for one in questions if one.refused) / times.sum()),
+        refused=float(sum(one.refused for one in questions) / times.sum()),
     )
 
 
@@ -160,11 +162,11 @@ def _describe_questions(
     bundle: Bundle, lines: Sequence[LogLine], texts: Sequence[str], similar: Vectors, tested: Sequence[str]
 ) -> list[LoggedQuestion]:
     """Return the distinct questions of a log, with what the test set has that is nearest and what the bundle finds."""
-    last = {" ".join(line.question.split()): line for line in lines}
-    times: dict[str, int] = {}
+    times, refused = Counter[str](), Counter[str]()
     for line in lines:
         text = " ".join(line.question.split())
-        times[text] = times.get(text, 0) + 1
+        times[text] += 1
+        refused[text] += line.answer == ""
     scores = _best_scores(bundle, [Question("", text) for text in texts])
     nearest = similar.argmax(axis=1)
     return [
@@ -173,7 +175,7 @@ def _describe_questions(
             nearest=tested[int(nearest[row])],
             similarity=float(similar[row].max()),
             score=score,
-            refused=last[text].answer == "",
+            refused=refused[text],
             times=times[text],
         )
         for row, (text, score) in enumerate(zip(texts, scores, strict=True))

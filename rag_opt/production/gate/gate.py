@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rag_opt.core.errors import BadBundle, BadInput, Problem
+from rag_opt.core.secrets import mask
 from rag_opt.evaluation.run import ScoringResources
 from rag_opt.production.comparing import compare_bundles
 from rag_opt.production.gate.comparing_sides import Compared, choose_questions, compare_sides
@@ -63,7 +64,7 @@ def run_gate(
         corpus = read_documents(documents) if documents is not None else None
         asked = choose_questions(ours, theirs, questions, corpus)
         compared = compare_sides(ours, theirs, asked, resources, MemoryValues(), margin=margin, documents=corpus)
-    return GateResult(new, against, compared, judge(compared.comparison))
+    return GateResult(mask(new), mask(against), compared, judge(compared.comparison))
 
 
 def _compare_stored(ours: BundleSide, theirs: BundleSide, margin: float) -> Compared | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from rag_opt.production.comparing import ComparedQuestion
 from rag_opt.production.gate.gate import GateResult
 from rag_opt.production.gate.verdict import GateVerdict
 
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHOWN = 10  # questions that lost most
 _TOLD = {GateVerdict.PASSES: "notice", GateVerdict.WORSE: "error", GateVerdict.UNDECIDED: "warning"}
 _HEADINGS = {
@@ -52,17 +54,23 @@ def find_worst(questions: Sequence[ComparedQuestion]) -> list[ComparedQuestion]:
 
 def _escape(text: str) -> str:
     """Return a text that stays one cell of a table, and no markup, whatever stands in it."""
-    plain = " ".join(text.split())
-    for mark in "\\`*_[]<>|#!":
+    plain = " ".join(_without_controls(text).split())
+    for mark in "\\`*_[]<>|#!@&~$:":
         plain = plain.replace(mark, f"\\{mark}")
     return plain
+
+
+def to_line(text: str) -> str:
+    """Return a text as one line of a terminal, in which no runner of a CI system finds a command of its own (`::`)."""
+    return " ".join(_without_controls(text).split()).replace("::", ": :")
 
 
 def to_junit(result: GateResult) -> bytes:
     """Return JUnit XML: one case for the verdict, and one that always passes for each metric, with its numbers."""
     suite = ElementTree.Element("testsuite", name="rag_opt gate", tests=str(1 + len(result.compared.metrics)))
     verdict, said = result.judgement.verdict, result.judgement.describe()
-    case = ElementTree.SubElement(suite, "testcase", classname="gate", name=f"{result.new} against {result.against}")
+    name = _without_controls(f"{result.new} against {result.against}")
+    case = ElementTree.SubElement(suite, "testcase", classname="gate", name=name)
     if verdict is GateVerdict.WORSE:
         ElementTree.SubElement(case, "failure", message=said)
     elif verdict is GateVerdict.UNDECIDED:
@@ -71,14 +79,15 @@ def to_junit(result: GateResult) -> bytes:
     suite.set("errors", str(int(verdict is GateVerdict.UNDECIDED)))
     ElementTree.SubElement(case, "system-out").text = _without_controls("\n".join([said, *result.compared.notes]))
     for one in result.compared.metrics:
-        metric = ElementTree.SubElement(suite, "testcase", classname="gate.metrics", name=one.name)
+        metric = ElementTree.SubElement(suite, "testcase", classname="gate.metrics", name=_without_controls(one.name))
         numbers = f"new {one.new:.4f}, against {one.against:.4f}, {one.difference.in_points} points"
         ElementTree.SubElement(metric, "system-out").text = numbers
     return bytes(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
 def _without_controls(text: str) -> str:
-    return "".join(character for character in text if character in "\n\t" or ord(character) >= 32)
+    """Return the text without characters that XML 1.0 does not have, halves of surrogates among them."""
+    return _NOT_IN_XML.sub("", text)
 
 
 def to_annotation(result: GateResult) -> str:

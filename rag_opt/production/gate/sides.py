@@ -57,7 +57,7 @@ class BundleSide:
 
     @property
     def identity(self) -> str:
-        """Hash of all its files."""
+        """Its folder."""
         return f"bundle {self.folder.resolve()}"
 
     @functools.cached_property

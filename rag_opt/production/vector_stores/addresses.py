@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rag_opt.core.errors import BadInput, Problem, RagOptError, ServerFailed, suggest_names
+from rag_opt.core.secrets import mask
 from rag_opt.production.vector_stores.interfaces import VectorStore
 
 _HERE = "rag_opt.production.vector_stores"
@@ -33,10 +34,19 @@ class CollectionAddress:
     name: str = ""
 
     def __str__(self) -> str:
-        """Return it without the password that the address may have."""
-        parts = urlsplit(self.address)
-        shown = self.address.replace(f":{parts.password}@", ":…@") if parts.password else self.address
-        return f"{self.kind}={shown}" + (f"#{self.name}" if self.name else "")
+        """Return it as it may be printed: without user, password and parameters."""
+        scheme, mark, rest = self.address.partition("://")
+        place = f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if mark else self.address
+        return f"{self.kind}={place}" + (f"#{self.name}" if self.name else "")
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the store's library without what the address holds beside its place."""
+        parts, user = urlsplit(self.address), self.address.partition("://")[2].rpartition("@")[0]
+        password = user.partition(":")[2]
+        hidden = [user, password, unquote(password), parts.query]
+        for secret in filter(None, [self.address, *hidden]):
+            text = text.replace(secret, "…")
+        return mask(text)
 
 
 def read_address(given: str, *, where: str) -> CollectionAddress:
@@ -49,16 +59,34 @@ def read_address(given: str, *, where: str) -> CollectionAddress:
         raise BadInput(
             [Problem(where, f"{kind!r} {what} Each has one of these forms, and may end in #name: {examples}")]
         )
-    address, _, name = rest.partition("#")
-    if name and not _NAME.fullmatch(name):
-        what = f"{name!r} cannot name a collection: 3 to 40 of a-z, 0-9 and _, a letter first"
+    address, _, name = rest.rpartition("#") if "#" in rest else (rest, "", "")
+    if "#" in rest and not is_name(name):
+        what = "what follows # cannot name a collection: 3 to 40 of a-z, 0-9 and single _, a letter first"
         raise BadInput([Problem(where, what)])
+    _refuse_address(kind, address, where)
     return CollectionAddress(kind, address, name)
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can name a collection; `__` is kept for what follows the name."""
+    return _NAME.fullmatch(text) is not None and "__" not in text
+
+
+def _refuse_address(kind: str, address: str, where: str) -> None:
+    """Raise BadInput for an address that cannot be one, without repeating it: it may hold a password."""
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError:
+        raise BadInput([Problem(where, f"the address of {kind} cannot be read")]) from None
+    wanted = {"chroma": ("http", "https"), "pgvector": ("postgresql", "postgres")}.get(kind)
+    if wanted is not None and scheme not in wanted:
+        raise BadInput([Problem(where, f"the address of {kind} begins with {wanted[0]}://, as {_KINDS[kind][2]}")])
 
 
 def name_of(study: str) -> str:
     """Return the name for a study's collections: its own, of the characters that every store takes."""
     plain = re.sub(r"[^a-z0-9]+", "_", study.lower()).strip("_")
+    plain = re.sub(r"_+", "_", plain)
     name = plain if plain[:1].isalpha() else f"study_{plain}"
     return name[:40].rstrip("_") if plain and len(name) > 2 else "rag_opt"
 
@@ -84,5 +112,5 @@ def blaming(address: CollectionAddress) -> Iterator[None]:
     except (RagOptError, ModuleNotFoundError):
         raise
     except Exception as error:  # each library has exceptions of its own
-        said = " ".join(str(error).split())[:300]
-        raise ServerFailed(f"{address}: {type(error).__name__}: {said}") from error
+        said = " ".join(address.without_secrets(str(error)).split())[:300]
+        raise ServerFailed(f"{address}: {type(error).__name__}: {said}") from None

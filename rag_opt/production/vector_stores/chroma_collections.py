@@ -13,7 +13,7 @@ from chromadb.config import Settings
 from chromadb.errors import NotFoundError
 
 from rag_opt.core.arrays import IntArray, Vectors
-from rag_opt.core.filters import Absent, Condition, OneOf
+from rag_opt.core.filters import Absent, Condition, OneOf, Scalar
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.production.vector_stores.interfaces import CollectionShape, MetadataType, Records
 
@@ -29,12 +29,13 @@ def open_store(address: str) -> ChromaCollections:
 
 
 class ChromaCollections:
-    """Records with the content as document, the metadata, and `rag_opt_document`, `_start` and `_end`.
+    """Records with the content as document, the metadata (numbers as floats), `rag_opt_document`, `_start` and `_end`.
 
     A server of Chroma searches its graph (HNSW) whatever it is asked, so its lists are approximate.
     """
 
     exact: ClassVar[bool] = False
+    most_asked: ClassVar[int] = 1_000_000
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
@@ -46,7 +47,6 @@ class ChromaCollections:
             headers={"x-chroma-token": token} if token else None,
             settings=Settings(anonymized_telemetry=False),
         )
-        self._known: dict[str, set[str]] = {}  # names that the documents of a collection have
 
     def _collection(self, name: str) -> Any:
         return self._client.get_collection(name, embedding_function=None)
@@ -75,7 +75,7 @@ class ChromaCollections:
         names = (kept.metadata or {}).get("rag_opt_metadata", "").split("\n")
         metadata = [
             {
-                **known,
+                **{name: _as_stored(value) for name, value in known.items()},
                 **{f"{_ABSENT}{name}": True for name in names if name and name not in known},
                 "rag_opt_document": place.document_id,
                 "rag_opt_start": place.start,
@@ -135,12 +135,17 @@ class ChromaCollections:
         """Nothing is held open."""
 
 
+def _as_stored(value: Scalar) -> Scalar:
+    """Return a number as a float: Chroma cuts what it compares with a whole number (1.5 would equal 1)."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _where(condition: Condition) -> Mapping[str, object]:
     if isinstance(condition, Absent):
         return {f"{_ABSENT}{condition.name}": True}
     if isinstance(condition, OneOf):
-        tests: list[Mapping[str, object]] = [{condition.name: value} for value in condition.values]
+        tests: list[Mapping[str, object]] = [{condition.name: _as_stored(value)} for value in condition.values]
     else:
-        tests = [{condition.name: {f"${operator}": value}} for operator, value in condition.bounds]
+        tests = [{condition.name: {f"${operator}": _as_stored(value)}} for operator, value in condition.bounds]
     joined = "$or" if isinstance(condition, OneOf) else "$and"
     return tests[0] if len(tests) == 1 else {joined: tests}

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from rag_opt.core.arrays import Vectors
 from rag_opt.core.documents import Corpus
-from rag_opt.core.filters import Absent, Condition, read_conditions
+from rag_opt.core.filters import Absent, Condition, OneOf, Scalar, read_conditions
 from rag_opt.core.nearest import score
 from rag_opt.core.ranked_lists import ChunkColumns, RankedLists
 from rag_opt.production.vector_stores.addresses import CollectionAddress, blaming
 from rag_opt.production.vector_stores.interfaces import VectorStore
-from rag_opt.production.vector_stores.records import find_not_pushed, metadata_types
+from rag_opt.production.vector_stores.records import find_not_pushed, is_storable, metadata_types
 
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _SPARE = 8  # more than the list holds, so that equal scores at its end are seen
@@ -36,6 +36,7 @@ class CollectionIndex:
     ) -> None:
         self._store, self._address, self.collection = store, address, collection
         self._documents, self._position = chunks.document, corpus.position
+        self._most = min(len(chunks.document), store.most_asked)
         self._types = metadata_types(corpus)
         self._not_pushed = find_not_pushed(corpus)
 
@@ -65,7 +66,7 @@ class CollectionIndex:
         conditions = [c for c in read_conditions(filters) if not isinstance(c, Absent) or c.name in self._types]
         rows = [self._position[name] for name in exclude if name in self._position]
         without = np.flatnonzero(np.isin(self._documents, rows)) if rows else np.empty(0, np.int64)
-        asked = min(depth + len(without) + _SPARE, len(self._documents))
+        asked = min(depth + len(without) + _SPARE, self._most)
         with blaming(self._address):
             found = self._store.search(self.collection, queries, asked, conditions)
             ranked = [
@@ -89,10 +90,10 @@ class CollectionIndex:
             known = chunks >= 0
             kept = known & ~np.isin(chunks, without)
             best, their_scores = chunks[kept], scores[kept]
-            whole = not known.all() or asked >= len(self._documents)
+            whole = not known.all() or asked >= self._most
             if whole or (len(best) > depth and their_scores[depth - 1] - their_scores[-1] > _ROUNDING):
                 return self._order(query, best, their_scores, depth)
-            more = min(asked * _TIMES_MORE, len(self._documents))
+            more = min(asked * _TIMES_MORE, self._most)
             again = self._store.search(self.collection, query[None], more, conditions)
             chunks, scores = again.chunks[0], again.scores[0]
 
@@ -122,8 +123,14 @@ class CollectionIndex:
         return {name: reason for name, reason in said.items() if reason}
 
     def _refusal(self, condition: Condition) -> str:
-        if isinstance(condition, Absent) and condition.name in self._not_pushed:
-            return "some documents have a list or an object there, which is not in the collection"
+        if isinstance(condition, Absent):
+            values: tuple[Scalar, ...] = ()
+            if condition.name in self._not_pushed:
+                return "some documents have a list or an object there, which is not in the collection"
+        else:
+            values = condition.values if isinstance(condition, OneOf) else tuple(v for _, v in condition.bounds)
+        if not all(is_storable(condition.name, value) for value in (*values, True)):
+            return "is a name, or a value (NUL, a number beyond 2^53), that is not in a collection"
         return self._store.refusal(condition, self._types.get(condition.name, "text"))
 
     def close(self) -> None:

@@ -36,16 +36,17 @@ class CollectionShape:
 
 
 class VectorStore(Protocol):
-    """Collections of vectors at one address.
+    """Collections of vectors at one address. `exact`: all are compared; `most_asked`: the longest list that it gives.
 
     A record's id is its chunk's number. Vectors have length 1, and a score is their product. An alias is a name that
     stands for a collection and is moved to another in one step. Every method may raise what the client's library does.
     """
 
     exact: bool
+    most_asked: int
 
     def names(self) -> set[str]:
-        """Return the names of all collections."""
+        """Return the names of all collections, and of whatever else has a name that a collection could have."""
         ...
 
     def create(self, collection: str, shape: CollectionShape) -> None:
@@ -61,7 +62,7 @@ class VectorStore(Protocol):
         ...
 
     def target(self, alias: str) -> str | None:
-        """Return the collection that an alias stands for; None where there is no such alias."""
+        """Return what an alias stands for; None where the name is no alias."""
         ...
 
     def switch(self, alias: str, collection: str) -> None:

@@ -15,6 +15,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.production.vector_stores.interfaces import CollectionShape, MetadataType, Records
 
 _TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+_TARGET = "rag_opt_collection"
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -30,6 +31,7 @@ class LancedbTables:
     """
 
     exact: ClassVar[bool] = True
+    most_asked: ClassVar[int] = 1_000_000
 
     def __init__(self, address: str) -> None:
         self._database = lancedb.connect(address)
@@ -91,11 +93,14 @@ class LancedbTables:
         """Return the table that an alias stands for."""
         if alias not in self.names():
             return None
-        return str(self._database.open_table(alias).to_arrow()["collection"][0].as_py())
+        table = self._database.open_table(alias)
+        if table.schema.names != [_TARGET]:  # somebody's own table
+            return None
+        return str(table.to_arrow()[_TARGET][0].as_py())
 
     def switch(self, alias: str, collection: str) -> None:
         """Let an alias stand for another table."""
-        self._database.create_table(alias, data=[{"collection": collection}], mode="overwrite")
+        self._database.create_table(alias, data=[{_TARGET: collection}], mode="overwrite")
 
     def drop(self, collection: str) -> None:
         """Remove a table."""

@@ -33,6 +33,7 @@ class MilvusCollections:
     """
 
     exact: ClassVar[bool] = True
+    most_asked: ClassVar[int] = 16_384
 
     def __init__(self, address: str) -> None:
         self._client = MilvusClient(address, token=os.environ.get("MILVUS_TOKEN", ""))

@@ -30,16 +30,18 @@ def name_collection(bundle: Bundle, address: CollectionAddress) -> tuple[Collect
 def open_collection(bundle: Bundle, address: CollectionAddress) -> CollectionIndex:
     """Return the collection of a bundle, to be searched instead of its own vectors.
 
-    Raises BadBundle where the alias stands for nothing, or for what was filled from another bundle.
+    It need not be the one that its alias stands for now: a service goes on with its own. Raises BadBundle where there
+    is none that was filled from this bundle, or where it is not whole.
     """
     named, collection = name_collection(bundle, address)
     store = open_store(named)
     with blaming(named):
-        target = store.target(named.name)
-        there = target == collection or collection in store.names()
-    if not there:
+        target, there = store.target(named.name), collection in store.names()
+        held = len(store.stored(collection)) if there else 0
+    count = len(bundle.pipeline.chunks)
+    if held != count:
         store.close()
-        push = f"python -m rag_opt.export BUNDLE --push '{named}' fills it"
-        what = "there is no such collection" if target is None else f"{target} was filled from another bundle"
-        raise BadBundle(f"{named}: {what}; {push}")
+        what = f"{target} was filled from another bundle" if target is not None else "there is no such collection"
+        what = f"{collection} holds {held} of {count} chunks" if there else what
+        raise BadBundle(f"{named}: {what}; python -m rag_opt.export BUNDLE --push '{named}' fills it")
     return CollectionIndex(store, named, collection, bundle.pipeline.chunks, bundle.pipeline.corpus)

@@ -31,6 +31,7 @@ class PgvectorTables:
     """A table a collection, without an index of vectors: every one is compared. A view stands for the one in use."""
 
     exact: ClassVar[bool] = True
+    most_asked: ClassVar[int] = 1_000_000
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -59,8 +60,8 @@ class PgvectorTables:
         self._with_connection(lambda connection: connection.execute(query))
 
     def names(self) -> set[str]:
-        """Return the names of all tables that can be seen without naming a schema."""
-        found = self._rows(sql.SQL("SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"))
+        """Return the names of all tables and views that can be seen without naming a schema."""
+        found = self._rows(sql.SQL("SELECT relname FROM pg_class WHERE pg_table_is_visible(oid)"))
         return {str(name) for (name,) in found}
 
     def create(self, collection: str, shape: CollectionShape) -> None:
@@ -151,7 +152,7 @@ class PgvectorTables:
 
 
 def _json(metadata: object) -> Jsonb:
-    return Jsonb(metadata, dumps=lambda value: orjson.dumps(value).replace(b"\\u0000", b"").decode())
+    return Jsonb(metadata, dumps=lambda value: orjson.dumps(value).decode())
 
 
 def _condition(condition: Condition) -> tuple[sql.Composable, Sequence[object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_opt.core.errors import BadBundle, ServerFailed
+from rag_opt.core.errors import BadBundle, BadInput, Problem, ServerFailed
+from rag_opt.core.filters import read_conditions
 from rag_opt.core.graph_recall import measure_share_found
 from rag_opt.parts.interfaces import OpenVectorIndex
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_reading import load_bundle
 from rag_opt.production.parity import find_differences_of_passages, select_checked
+from rag_opt.production.stored_questions import StoredQuestion
 from rag_opt.production.vector_stores.addresses import CollectionAddress, blaming, open_store, read_address
 from rag_opt.production.vector_stores.collection_index import CollectionIndex
 from rag_opt.production.vector_stores.interfaces import CollectionShape, VectorStore
@@ -57,7 +60,8 @@ class Pushed:
         ]
         if self.older:
             lines.append(f"older, not removed (--drop-older): {', '.join(self.older)}")
-        return "\n  ".join([*lines, f"python -m rag_opt.serve {source} --collection '{self.address}'"])
+        command = f"python -m rag_opt.serve {source} --collection '{self.address}'"
+        return "\n  ".join([*lines, f"{command} (with the user and password of the address, if it has any)"])
 
     @property
     def _moved(self) -> bool:
@@ -77,10 +81,11 @@ def push_bundle(
 ) -> Pushed:
     """Fill a collection beside the one in use, hold it against the bundle, and let the alias stand for it.
 
-    `given`: the address; `every`: all stored questions are asked, not 50; `drop_older`: collections that were filled
-    under this alias before are removed, but for the one that was in use; `at_once`: most chunks of a batch. Raises
-    BadBundle where the collection does not return what the search saw (of a store that compares all vectors), or finds
-    too few of the nearest (of another): the alias then stands where it stood.
+    `given`: the address; `every`: all stored questions are asked, not 50; `drop_older`: where the alias moves, other
+    collections that were filled under it are removed, but for the one that was in use; `at_once`: most chunks of a
+    batch. Stored questions whose filters the store cannot ask for are not asked. Raises BadBundle where the collection
+    does not return what the search saw (of a store that compares all vectors), or finds too few of the nearest (of
+    another), BadInput where the alias would take the place of something else: it then stands where it stood.
     """
     bundle = load_bundle(folder, plugins=plugins, allow_code=allow_code)
     address, collection = name_collection(bundle, read_address(given, where="--push"))
@@ -88,6 +93,7 @@ def push_bundle(
     try:
         with blaming(address):
             before = store.target(address.name)
+            _refuse_taken(store, address, before)
         written = _fill(bundle, store, address, collection, at_once, progress)
         recall = None if store.exact else _measure_recall(bundle, store, address, collection)
 
@@ -95,20 +101,46 @@ def push_bundle(
             return CollectionIndex(store, address, collection, of.pipeline.chunks, of.pipeline.corpus)
 
         opened = load_bundle(folder, check=False, plugins=plugins, allow_code=allow_code, collection=open_pushed)
-        asked = select_checked(opened, every=every)
+        asked = [one for one in select_checked(opened, every=every) if not _refused(opened, one)]
         different = find_differences_of_passages(opened, asked)
-        _refuse_others(address, recall, different, len(asked))
+        try:
+            _refuse_others(address, recall, different, len(asked))
+        except BadBundle:
+            if written and collection != before:  # of no use to anybody; what was there and in use stays
+                with blaming(address):
+                    store.drop(collection)
+            raise
         with blaming(address):
             store.switch(address.name, collection)
-            older = sorted(n for n in store.names() if n.startswith(f"{address.name}__") and n != collection)
-            for name in older if drop_older else ():
-                if name != before:
-                    store.drop(name)
+            older = sorted(name for name in store.names() if _is_ours(name, address) and name != collection)
+            moved = before is not None and before != collection
+            dropped = [name for name in older if drop_older and moved and name != before]
+            for name in dropped:
+                store.drop(name)
     finally:
         store.close()
-    left = tuple(name for name in older if name == before or not drop_older)
+    left = tuple(name for name in older if name not in dropped)
     count, same = len(bundle.pipeline.chunks), len(asked) - len(different)
     return Pushed(address, collection, before, written, count, recall, same, len(asked), left)
+
+
+def _is_ours(name: str, address: CollectionAddress) -> bool:
+    """Return whether a collection was filled under an alias: by its name."""
+    return re.fullmatch(rf"{re.escape(address.name)}__[0-9a-f]{{12}}", name) is not None
+
+
+def _refuse_taken(store: VectorStore, address: CollectionAddress, before: str | None) -> None:
+    """Raise BadInput where the alias would take the place of something that is not ours."""
+    taken = address.name in store.names() if before is None else not _is_ours(before, address)
+    if taken:
+        what = f"{address.name} is there already and was not made by a push; another name: {address.kind}=…#name"
+        raise BadInput([Problem(str(address), what)])
+
+
+def _refused(bundle: Bundle, one: StoredQuestion) -> bool:
+    """Return whether the store cannot ask for a stored question's filters."""
+    assert bundle.collection is not None
+    return bool(bundle.collection.refusals(read_conditions(one.question.filters)))
 
 
 def _fill(

@@ -27,6 +27,7 @@ class QdrantCollections:
     """Points with the payload `text`, `document`, `start`, `end` and `metadata`; every vector is compared."""
 
     exact: ClassVar[bool] = True
+    most_asked: ClassVar[int] = 1_000_000
 
     def __init__(self, address: str) -> None:
         self._parameters = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -83,6 +84,29 @@ def test_thinking_is_not_shown(model: tuple[Model, LLMClient]) -> None:
     said, client = model
     said.pieces = ["<think>", "Let me see.", "</think>", "\n\nThree ", "months."]
     assert list(client.stream(asked())) == ["Three ", "months."]
+    said.pieces = ["\n", "<", "think", ">", "Let me see.", "</think>", "Three ", "months."]
+    assert list(client.stream(asked("again"))) == ["Three ", "months."]
+    said.pieces = ["Let me see.", "</think>", "Three."]  # it began in the prompt
+    assert list(client.stream(asked("once more"))) == ["Let me see.", "\n\nThree."], "the answer comes all the same"
+
+
+def test_who_leaves_a_stream_takes_the_answer_from_nobody(model: tuple[Model, LLMClient]) -> None:
+    said, client = model
+    left = client.stream(asked())
+    assert next(left) == ANSWER[0]
+    left.close()
+    assert client.complete([asked()])[0].text == "".join(ANSWER) and said.asked == [True]
+
+
+def test_a_key_that_the_model_repeats_is_not_streamed(
+    model: tuple[Model, LLMClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, client = model
+    monkeypatch.setenv("MYK", "supersecretkey123")
+    own = client.with_settings(dataclasses.replace(client.settings, key_variable="MYK"))
+    said.pieces = ["Your key is super", "secret", "key123, keep it."]
+    pieces = list(own.stream(asked()))
+    assert "".join(pieces) == "Your key is $MYK, keep it." and len(pieces) > 1
 
 
 def test_a_reply_that_breaks_off_is_asked_for_again_and_nothing_is_said_twice(model: tuple[Model, LLMClient]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import haystack
 import langchain_core.documents
 import llama_index.core.schema
+import numpy as np
 import pytest
 from langchain_core.runnables import RunnableLambda
 
@@ -97,6 +98,14 @@ def test_documents_of_frameworks_become_documents() -> None:
     assert [line["id"] for line in lines] == ["a.pdf#1", "a.pdf#2", "third", "fourth", "fifth", "document-5"]
     assert [line["text"] for line in lines] == ["One.", "Two.", "Three.", "Four.", "Five.", "Six."]
     assert lines[0]["metadata"] == {"source": "a.pdf", "page": 1} and lines[3]["metadata"]["draft"] is True
+    loader = langchain_core.documents.Document(
+        page_content="Seven.", metadata={"source": "f", "score": np.float64(0.5), "n": np.int64(3), "huge": 2**70}
+    )
+    lines = to_lines([loader, loader, "x", rag_opt.Document("f#1", "Eight.", title="Eight")])
+    assert [line["id"] for line in lines] == ["f#2", "f#3", "document-2", "f#1"] and lines[3]["title"] == "Eight"
+    assert lines[0]["metadata"] == {"source": "f", "score": 0.5, "n": 3}
+    with pytest.raises(BadInput, match=r"documents\[0\]: cannot be written"):
+        to_lines(["half a \ud800"])
     with pytest.raises(BadInput, match=r"documents\[1\]: is int"):
         to_lines(["x", 3])
 

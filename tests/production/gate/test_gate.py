@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,16 +14,19 @@ import orjson
 import pytest
 
 import rag_opt
-from rag_opt.core.errors import BadInput
-from rag_opt.core.questions import Dataset
+from rag_opt.core.errors import BadBundle, BadInput
+from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.strict import PlainDict
 from rag_opt.evaluation.non_inferiority import compare_scores
 from rag_opt.evaluation.run import ScoringResources
+from rag_opt.evaluation.running_systems import SystemReply, build_run
+from rag_opt.metrics.evidence import build_document_gold, score_documents
 from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle_writing import BundleFacts
 from rag_opt.production.gate.gate import GateResult, run_gate
-from rag_opt.production.gate.reports import to_annotation, to_junit, to_markdown
+from rag_opt.production.gate.reports import to_annotation, to_junit, to_line, to_markdown
 from rag_opt.production.gate.verdict import GateVerdict, judge
 from rag_opt.production.service.running import build_server
 from rag_opt.production.service.settings import ServiceSettings
@@ -103,6 +107,53 @@ def test_a_worse_log_is_worse_and_what_it_lacks_is_said(
     summary, junit = to_markdown(found), ElementTree.fromstring(to_junit(found))
     assert "Questions that lost most" in summary and junit.get("failures") == "1"
     assert junit.find("testcase/failure") is not None and to_annotation(found).startswith("::error ")
+
+
+def test_answers_without_passages_are_not_called_worse(good: Path, resources: ScoringResources, tmp_path: Path) -> None:
+    bundle = rag_opt.load(good)
+    lines: list[PlainDict] = [{"question": one.line.question, "answer": "Yes."} for one in bundle.questions]
+    with pytest.raises(BadBundle, match="no question has a score"):
+        ask_gate(write_log(tmp_path / "log.jsonl", lines), good, resources)
+
+
+def test_a_log_of_odd_lines_is_refused_with_their_places_and_never_leaves_with_1(good: Path, tmp_path: Path) -> None:
+    lines: list[PlainDict] = [
+        {"question": "a", "passages": [5]},
+        {"question": "b", "passages": [{"document": "bees.md", "start": "1", "end": "2", "text": "x"}]},
+        {"question": "c", "passages": [{"score": 1.0}]},
+    ]
+    log = write_log(tmp_path / "log.jsonl", lines)
+    command = [sys.executable, "-m", "rag_opt.gate", str(log), "--against", str(good)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "log.jsonl:1 passages[0]" in done.stderr and "log.jsonl:3" in done.stderr
+    twice = write_log(tmp_path / "questions.jsonl", [{"id": "x", "question": text} for text in ("One?", "Two?")])
+    done = subprocess.run(
+        [*command[:3], str(good), "--against", str(good), "--questions", str(twice)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "'x'" in done.stderr, "two questions of one id"
+
+
+def test_a_passage_that_stands_nowhere_is_of_no_document(dataset: Dataset) -> None:
+    asked = Question("q", "What?", evidence=((WholeDocument(dataset.corpus.ids[0]),),))
+    replies = [SystemReply(({"text": "This stands nowhere."}, {"text": TEXTS["bees.md"][10:60]}))]
+    run = build_run(replies, [asked], CorpusText(dataset.corpus)).run
+    scores = score_documents(run.responses.hits, build_document_gold([asked], dataset.corpus), k=10)
+    assert dataset.corpus.ids[0] == "bees.md" and scores.reciprocal_rank[0] == 0.5, "it keeps its rank"
+    assert run.row_digests
+
+
+def test_what_is_said_is_one_line_and_good_xml(good: Path, resources: ScoringResources, tmp_path: Path) -> None:
+    found = ask_gate(log_of(good, tmp_path / "log.jsonl"), good, resources)
+    evil = "a\n::error file=a.py::pwned \ufffe\x00 @team <b> https://x"
+    found = dataclasses.replace(
+        found, new=f"{evil}", compared=dataclasses.replace(found.compared, notes=[evil], objective="x")
+    )
+    assert "pwned" in ElementTree.fromstring(to_junit(found)).findtext("testcase/system-out", "")
+    assert "::" not in to_line(evil) and "\n" not in to_line(evil)
+    assert (
+        to_annotation(found).count("\n") == 0 and "\\@team" in to_markdown(found) and "https\\://" in to_markdown(found)
+    )
 
 
 def test_a_running_service_is_asked_and_a_key_is_sent(
