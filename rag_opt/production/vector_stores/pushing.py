@@ -102,8 +102,8 @@ def push_bundle(
 
         opened = load_bundle(folder, check=False, plugins=plugins, allow_code=allow_code, collection=open_pushed)
         asked = [one for one in select_checked(opened, every=every) if not _refused(opened, one)]
-        different = find_differences_of_passages(opened, asked)
         try:
+            different = find_differences_of_passages(opened, asked)
             _refuse_others(address, recall, different, len(asked))
         except BadBundle:
             if written and collection != before:  # of no use to anybody; what was there and in use stays
@@ -111,17 +111,24 @@ def push_bundle(
                     store.drop(collection)
             raise
         with blaming(address):
-            store.switch(address.name, collection)
-            older = sorted(name for name in store.names() if _is_ours(name, address) and name != collection)
-            moved = before is not None and before != collection
-            dropped = [name for name in older if drop_older and moved and name != before]
-            for name in dropped:
-                store.drop(name)
+            older = _move_alias(store, address, collection, before, drop_older=drop_older)
     finally:
         store.close()
-    left = tuple(name for name in older if name not in dropped)
     count, same = len(bundle.pipeline.chunks), len(asked) - len(different)
-    return Pushed(address, collection, before, written, count, recall, same, len(asked), left)
+    return Pushed(address, collection, before, written, count, recall, same, len(asked), older)
+
+
+def _move_alias(
+    store: VectorStore, address: CollectionAddress, collection: str, before: str | None, *, drop_older: bool
+) -> tuple[str, ...]:
+    """Let the alias stand for a collection, and return the older ones that are left."""
+    store.switch(address.name, collection)
+    older = sorted(name for name in store.names() if _is_ours(name, address) and name != collection)
+    moved = before is not None and before != collection
+    dropped = [name for name in older if drop_older and moved and name != before]
+    for name in dropped:
+        store.drop(name)
+    return tuple(name for name in older if name not in dropped)
 
 
 def _is_ours(name: str, address: CollectionAddress) -> bool:

@@ -34,6 +34,8 @@ from rag_opt.production.stored_questions import question_line
 from tests.conftest import TEXTS
 from tests.production.bundles import write_asked
 from tests.production.service.conftest import running
+from tests.scripted_judge import judged
+from tests.servers import ChatModel, serving
 
 RECALL = {"objective": "evidence_recall", "direction": "maximize", "objective_settings": {"price_per_1000_tokens": 0.0}}
 
@@ -182,6 +184,25 @@ def test_questions_of_a_file_are_asked_of_both(
         ask_gate(log, log, resources, questions=path)
     with pytest.raises(BadInput, match="--questions: is missing"):
         ask_gate(log, log, resources, documents=str(documents))
+
+
+def test_a_judge_is_asked_only_where_one_is_named_and_within_its_cap(
+    builder: PipelineBuilder, dataset: Dataset, spec: PipelineSpec, tmp_path: Path
+) -> None:
+    scores = {"objective": "faithfulness", "direction": "maximize", "objective_settings": {}}
+    write_asked(tmp_path / "bundle", builder, spec, dataset.questions, BundleFacts(scores=scores))
+    log, judge_file = log_of(tmp_path / "bundle", tmp_path / "log.jsonl"), tmp_path / "judge.yaml"
+    command = [sys.executable, "-m", "rag_opt.gate", str(log), "--against", str(tmp_path / "bundle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "faithfulness needs a judge (--judge): evidence_recall is compared" in done.stdout
+    with serving(ChatModel(judged)) as server:
+        judge_file.write_text(f"kind: openai_compatible\nmodel: scripted\nbase_url: {server.url}/v1\n")
+        command += ["--judge", str(judge_file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "faithfulness: passes" in done.stdout, done.stdout + done.stderr
+        asked = len(server.seen)
+        done = subprocess.run([*command, "--judge-calls", "3"], capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and len(server.seen) - asked == 3, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("given", ["nothing/here", "README.md", "missing.jsonl"])
