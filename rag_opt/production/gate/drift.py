@@ -94,7 +94,8 @@ class Drift:
         if self.topics:
             lines.append("topics that the test set lacks; label these next:")
         for number, topic in enumerate(self.topics[:_SHOWN], start=1):
-            counted = f"asked {topic.asked} times, {topic.refused:.0%} refused, nearest passage {topic.score:.3f}"
+            times = "once" if topic.asked == 1 else f"{topic.asked} times"
+            counted = f"asked {times}, {topic.refused:.0%} refused, nearest passage {topic.score:.3f}"
             lines.append(f"{number:>3}. {counted}")
             lines += [f"     {to_line(one.text)[:110]}" for one in topic.questions[:_EXAMPLES]]
         if len(self.topics) > _SHOWN:
