@@ -14,7 +14,8 @@ import typer
 
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core import strict
-from rag_opt.core.errors import BadInput, Problem, RagOptError
+from rag_opt.core.errors import RagOptError
+from rag_opt.core.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from rag_opt.evaluation.run import ScoringResources
@@ -86,7 +87,7 @@ def _leaving_with_2() -> Iterator[None]:
         yield
     except RagOptError:
         raise
-    except Exception:
+    except Exception:  # whatever it is
         traceback.print_exc()
         sys.exit(2)
 
@@ -112,15 +113,6 @@ def _gather_resources(judge: Path | None, calls: int) -> ScoringResources:
 
     if judge is None:
         return ScoringResources(encoder)
-    settings = strict.load(Judge, _read_yaml(judge), path=str(judge))
+    settings = strict.load(Judge, read_yaml(judge), path=str(judge))
     tracker = BudgetTracker(Budget(calls=calls))
     return ScoringResources(encoder, LLMClient(settings, values, who="judge", budget_tracker=tracker))
-
-
-def _read_yaml(path: Path) -> object:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInput([Problem("--judge", f"{path} cannot be read: {error}")]) from None

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeGuard
 
 from rag_opt.core.errors import BadInput, Problem, suggest_names
 
 Scalar = str | int | float | bool
-_FORMS = ("in", "gt", "gte", "lt", "lte", "absent")
+SYMBOLS = MappingProxyType({"gt": ">", "gte": ">=", "lt": "<", "lte": "<="})  # of the operators, as SQL writes them
+_FORMS = ("in", *SYMBOLS, "absent")
 _EXAMPLES = "{'in': [values]}, {'gte': 1, 'lt': 5}, {'absent': true}"
 
 

@@ -19,7 +19,7 @@ import orjson
 from rag_opt.core import strict
 from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
-from rag_opt.core.documents import Answer, Corpus, Span
+from rag_opt.core.documents import Answer, Span
 from rag_opt.core.errors import BadInput, Problem, ServerDown, ServerFailed
 from rag_opt.core.questions import PageOfDocument, Question, WholeDocument
 from rag_opt.core.secrets import mask
@@ -221,14 +221,16 @@ class Located:
     answered: bool
 
 
-def build_run(replies: Sequence[SystemReply], questions: Sequence[Question], texts: CorpusText) -> Located:
-    """Return the replies of a system as a run over the documents of `texts`.
+def build_run(
+    replies: Sequence[SystemReply], questions: Sequence[Question], texts: CorpusText, resolver: QuoteResolver
+) -> Located:
+    """Return the replies of a system as a run over the documents of `texts`, in which `resolver` finds quotes.
 
     A passage that stands in no document keeps its rank and covers nothing: it counts as of a document that is not
     there. One that stands at several places counts at the first, as covering any twin of the evidence counts. Contexts
     are counted in the tokens of the texts as shown.
     """
-    finder = _PassageFinder(texts.corpus)
+    finder = _PassageFinder(resolver)
     width = max((len(reply.passages) for reply in replies), default=0)
     hits = RetrievedSpans.empty(len(questions), width)
     scores = np.full((len(questions), width), -np.inf, np.float32)
@@ -261,8 +263,8 @@ def _text_of(passage: PlainDict, span: Span | None, texts: CorpusText) -> str:
 class _PassageFinder:
     """Finds passages in documents, each text once."""
 
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus, self._resolver = corpus, QuoteResolver(corpus)
+    def __init__(self, resolver: QuoteResolver) -> None:
+        self._corpus, self._resolver = resolver.corpus, resolver
         self._known: dict[bytes, Span | None] = {}
         self.asked = self.not_found = 0
 

@@ -7,17 +7,13 @@ Parts are frozen dataclasses: hashable, comparable, and valid once they exist.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self, runtime_checkable
-
-import numpy as np
-from annotated_doc import Doc
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from rag_opt.core.arrays import FloatArray, IntArray, Vectors
 from rag_opt.core.registry import declare_slot
+from rag_opt.parts.open_indexes import ChunkIds, OpenTextIndex, OpenVectorIndex
 
 if TYPE_CHECKING:
     from rag_opt.core.documents import Answer, Chunk, Document, Span
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from rag_opt.parts.packers.ranked import Packed
     from rag_opt.text.tokens import Tokenizer
 
-ChunkIds = NDArray[np.int32]
 EmbedTexts = Callable[[Sequence[str]], Vectors]
 ChunkVectors = Callable[[ChunkIds], Vectors]
 
@@ -91,50 +86,6 @@ class VectorChunker(SizedChunker, Protocol):
 
 
 Chunker = TextChunker | VectorChunker
-
-
-class ChunkerDefaults:
-    """The answers that most chunkers give."""
-
-    libraries: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def expected_overlap(self) -> float:
-        """Share of a chunk that about the next one repeats: none."""
-        return 0.0
-
-    @property
-    def repeats_headers(self) -> bool:
-        """Whether a piece of a cut table has its header before it: no."""
-        return False
-
-
-TableSetting = Annotated[
-    Literal["plain", "header"], Doc("`header` puts a table's header before further pieces of it, within `size`.")
-]
-
-
-class TableDefaults(ChunkerDefaults):
-    """The answers of a chunker with a setting `tables`: it finds tables in texts that no reader looked at."""
-
-    libraries: ClassVar[tuple[str, ...]] = ("markdown-it-py",)
-    tables: TableSetting
-
-    @property
-    def repeats_headers(self) -> bool:
-        """Whether a piece of a cut table has its header before it, where it is embedded and where it is read."""
-        return self.tables == "header"
-
-
-class OverlapDefaults(ChunkerDefaults):
-    """The answers of a chunker with a setting `overlap`."""
-
-    overlap: float
-
-    @property
-    def expected_overlap(self) -> float:
-        """Share of a chunk that the next one repeats."""
-        return self.overlap
 
 
 # embedders
@@ -252,57 +203,6 @@ class RewordingQuery(Query, Protocol):
 # indexes and retrievers
 
 
-class IndexDefaults:
-    """What most indexes do."""
-
-    def write_for_serving(self, stored: Path, folder: Path) -> None:
-        """Write what an exported pipeline opens into a new folder: the same files as in `stored`."""
-        shutil.copytree(stored, folder)
-
-
-class OpenTextIndex(Protocol):
-    """An open index that is searched by words."""
-
-    def search(
-        self, queries: Sequence[str], depth: int, *, allowed: ChunkIds | None = None, settings: Mapping[str, int] = ...
-    ) -> RankedLists:
-        """Return the best chunks of each query. `allowed`: only these chunks."""
-        ...
-
-    def close(self) -> object:
-        """Release what it holds."""
-        ...
-
-
-class OpenVectorIndex(Protocol):
-    """An open index that is searched by vectors."""
-
-    def search(
-        self, queries: Vectors, depth: int, *, allowed: ChunkIds | None = None, settings: Mapping[str, int] = ...
-    ) -> RankedLists:
-        """Return the best chunks of each query [queries, dimensions]. `allowed`: only these chunks."""
-        ...
-
-    def vectors(self, chunks: ChunkIds) -> Vectors:
-        """Return the stored vectors of some chunks, a row each, in the order asked."""
-        ...
-
-    def close(self) -> object:
-        """Release what it holds."""
-        ...
-
-
-@runtime_checkable
-class FilteringVectorIndex(OpenVectorIndex, Protocol):
-    """An open index that knows the metadata of the documents itself, and is asked by filters, not by chunks."""
-
-    def search_fitting(
-        self, queries: Vectors, depth: int, *, filters: Mapping[str, object], exclude: Sequence[str]
-    ) -> RankedLists:
-        """Return the best chunks of each query, of documents that fit the filters and are not in `exclude`."""
-        ...
-
-
 @runtime_checkable
 class TextIndex(Part, Protocol):
     """An index of texts. `libraries`: those whose versions determine it."""
@@ -354,7 +254,6 @@ class VectorIndex(Part, Protocol):
 
 
 Index = TextIndex | VectorIndex
-OpenIndex = OpenTextIndex | OpenVectorIndex
 
 
 @runtime_checkable

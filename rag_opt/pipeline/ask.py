@@ -22,15 +22,8 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_resources import PairScorer
-from rag_opt.parts.interfaces import (
-    Generator,
-    Index,
-    LLMGenerator,
-    OpenIndex,
-    OpenVectorIndex,
-    PairReranker,
-    PassagesOnly,
-)
+from rag_opt.parts.interfaces import Generator, Index, LLMGenerator, PairReranker, PassagesOnly
+from rag_opt.parts.open_indexes import OpenIndex, StoredVectors
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.generation import Contexts, Generation
 from rag_opt.pipeline.model_usage import ModelUsage
@@ -139,8 +132,8 @@ class Pipeline:
             texts=texts, encoder=encoder, values=values, llm_client=llm_client, prompt=prompt, stage_timer=stage_timer
         )
 
-    def _dense(self) -> OpenVectorIndex:
-        return cast(OpenVectorIndex, self.open_index("dense"))
+    def _dense(self) -> StoredVectors:
+        return cast(StoredVectors, self.open_index("dense"))
 
     @functools.cached_property
     def returned(self) -> tuple[IntArray, IntArray]:

@@ -31,13 +31,13 @@ from rag_opt.parts.interfaces import (
     DistillingEmbedder,
     EmbedderPart,
     Index,
-    OpenIndex,
     PairReranker,
     ProjectingEmbedder,
     TextIndex,
     VectorIndex,
     WithoutVectors,
 )
+from rag_opt.parts.open_indexes import OpenIndex
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.candidates import CandidateChecks
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable, cut_corpus

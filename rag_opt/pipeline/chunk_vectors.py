@@ -15,16 +15,8 @@ from rag_opt.core.documents import Corpus
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.token_vectors import TokenVectors, token_vectors
-from rag_opt.parts.interfaces import (
-    EmbedderPart,
-    FilteringVectorIndex,
-    Index,
-    LateChunkingEmbedder,
-    OpenIndex,
-    OpenVectorIndex,
-    ProjectingEmbedder,
-    VectorIndex,
-)
+from rag_opt.parts.interfaces import EmbedderPart, Index, LateChunkingEmbedder, ProjectingEmbedder, VectorIndex
+from rag_opt.parts.open_indexes import FilteringVectorIndex, OpenIndex, OpenVectorIndex, StoredVectors
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable
 from rag_opt.text.tokens import TokenMap
 
@@ -129,16 +121,25 @@ def project(vectors: Vectors, by: dict[str, FloatArray]) -> Vectors:
     return unit
 
 
-class ProjectedIndex:
-    """An open index whose vectors were projected; queries are projected before they are searched for.
+class _Projected:
+    """Vectors of an index that was built of projected ones; queries are projected before they are searched for."""
 
-    `inner` is searched by vectors that are projected already.
-    """
-
-    def __init__(self, index: OpenVectorIndex, by: dict[str, FloatArray]) -> None:
-        self.inner, self._by = index, by
+    def __init__(self, index: StoredVectors, by: dict[str, FloatArray]) -> None:
+        self._by = by
         self.close = index.close
         self.vectors = index.vectors
+
+    def projected(self, queries: Vectors) -> Vectors:
+        """Return the queries as they are searched for."""
+        return project(queries, self._by)
+
+
+class ProjectedIndex(_Projected):
+    """An open index whose vectors were projected. `inner` is searched by vectors that are projected already."""
+
+    def __init__(self, index: OpenVectorIndex, by: dict[str, FloatArray]) -> None:
+        super().__init__(index, by)
+        self.inner = index
 
     def search(
         self,
@@ -151,15 +152,13 @@ class ProjectedIndex:
         """Return the nearest chunks of each query [queries, dimensions]."""
         return self.inner.search(self.projected(queries), depth, allowed=allowed, settings=settings)
 
-    def projected(self, queries: Vectors) -> Vectors:
-        """Return the queries as they are searched for."""
-        return project(queries, self._by)
 
-
-class ProjectedFilteringIndex(ProjectedIndex):
+class ProjectedFilteringIndex(_Projected):
     """The same of an index that is asked by filters."""
 
-    inner: FilteringVectorIndex
+    def __init__(self, index: FilteringVectorIndex, by: dict[str, FloatArray]) -> None:
+        super().__init__(index, by)
+        self.inner = index
 
     def search_fitting(
         self, queries: Vectors, depth: int, *, filters: Mapping[str, object], exclude: Sequence[str]
@@ -168,12 +167,17 @@ class ProjectedFilteringIndex(ProjectedIndex):
         return self.inner.search_fitting(self.projected(queries), depth, filters=filters, exclude=exclude)
 
 
+Projected = ProjectedIndex | ProjectedFilteringIndex
+
+
 def open_index(part: Index, folder: Path) -> OpenIndex:
     """Return an index, with the projection that it was built by."""
     return with_projection(part.open(folder), folder) if isinstance(part, VectorIndex) else part.open(folder)
 
 
-def with_projection(index: OpenVectorIndex, folder: Path) -> OpenVectorIndex:
+def with_projection(
+    index: OpenVectorIndex | FilteringVectorIndex, folder: Path
+) -> OpenVectorIndex | FilteringVectorIndex:
     """Return an index whose queries are projected, where the index of the folder was built of projected vectors."""
     if not (folder / PROJECTION).exists():
         return index

@@ -18,7 +18,7 @@ from rag_opt.text.tokenizer_names import DEFAULT_TOKENIZER, find_tokenizer
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 
-_DOCUMENTS_KEPT = 1024
+_DOCUMENTS_KEPT, _CHARACTERS_KEPT = 1024, 50_000_000
 _BREAKS = "\n.?!;:。！？।؟"
 
 
@@ -41,7 +41,7 @@ class CorpusText:
         self.corpus, self._repeats_headers = corpus, repeats_headers
         self._budget, self._maps = tokenizer, maps
         # caches of this object alone, so that they end with it; where looking again is cheap, of what was asked last
-        keep = functools.cache if maps is None else functools.lru_cache(maxsize=_DOCUMENTS_KEPT)
+        keep = functools.cache if maps is None else functools.lru_cache(maxsize=_documents_kept(corpus))
         self.token_map = keep(self._read_tokens)
         self.sentence_bounds = keep(self._read_sentences)
         self.digest = keep(self._read_digest)
@@ -114,3 +114,9 @@ class CorpusText:
         cut = [piece for span in split_sentences(text) for piece in tokens.windows(*span, size=most, step=most)]
         found = np.array([trim(text, *piece) or piece for piece in cut], np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]
+
+
+def _documents_kept(corpus: Corpus) -> int:
+    """Return of how many documents something is kept: however long they are, of no more than so many characters."""
+    longest = max((len(document.text) for document in corpus.documents), default=1)
+    return max(1, min(_DOCUMENTS_KEPT, _CHARACTERS_KEPT // max(longest, 1)))

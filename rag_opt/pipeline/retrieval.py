@@ -17,16 +17,9 @@ from rag_opt.core.rank_fusion import reciprocal_ranks, sum_gains
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.source_digest import source_digest
 from rag_opt.parts.index_queries import IndexQuery
-from rag_opt.parts.interfaces import (
-    FeedbackQuery,
-    FilteringVectorIndex,
-    Index,
-    OpenIndex,
-    OpenVectorIndex,
-    Query,
-    VectorIndex,
-)
-from rag_opt.pipeline.chunk_vectors import ProjectedIndex
+from rag_opt.parts.interfaces import FeedbackQuery, Index, Query, VectorIndex
+from rag_opt.parts.open_indexes import FilteringVectorIndex, OpenIndex, OpenVectorIndex
+from rag_opt.pipeline.chunk_vectors import Projected
 from rag_opt.pipeline.stage_timer import StageTimer
 from rag_opt.store.values import Values
 
@@ -90,13 +83,13 @@ class Retrieval:
             first, first_ms = self.search(name, query, some, vectors[positions])
             index: Any = self._open(name)
             # what was refined is projected already
-            inner: OpenVectorIndex = index.inner if isinstance(index, ProjectedIndex) else index
+            inner: OpenVectorIndex | FilteringVectorIndex = index.inner if isinstance(index, Projected) else index
             lists: list[tuple[RankedLists, float]] = []
             for row, question in enumerate(some):
                 started = time.perf_counter()
                 chunks = first.chunks[row][first.chunks[row] >= 0][: part.feedback]
                 vector = vectors[positions[row]]
-                searched = index.projected(vector[None])[0] if isinstance(index, ProjectedIndex) else vector
+                searched = index.projected(vector[None])[0] if isinstance(index, Projected) else vector
                 refined = part.refine_by_chunks(searched, index.vectors(chunks))
                 refined_ms = (time.perf_counter() - started) * 1000 + float(first_ms[row])
                 found, search_ms = self._timed(inner, query, question, refined[None])

@@ -26,7 +26,8 @@ from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer
 from rag_opt.models.runtimes import Machine
-from rag_opt.parts.interfaces import EmbedderPart, OpenIndex, PairReranker, WithoutVectors
+from rag_opt.parts.interfaces import EmbedderPart, PairReranker, WithoutVectors
+from rag_opt.parts.open_indexes import OpenIndex
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.chunk_table import ChunkTable
 from rag_opt.pipeline.chunk_vectors import open_index, with_projection

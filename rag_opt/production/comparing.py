@@ -24,9 +24,19 @@ MIN_SHARED = 5  # questions; what fewer say is chance
 Pair = tuple[StoredQuestion, StoredQuestion]  # the same question as the challenger and as the champion store it
 
 
-class _Stored(NamedTuple):
+class Scored(NamedTuple):
+    """Manifest of a bundle, and its questions with their scores; of one that stands in it twice, the first."""
+
     manifest: Manifest
     questions: Mapping[bytes, StoredQuestion]
+
+    @staticmethod
+    def of(manifest: Manifest, stored: Sequence[StoredQuestion]) -> Scored:
+        """Return the questions by what makes them the same in two bundles."""
+        by_key: dict[bytes, StoredQuestion] = {}
+        for one in stored:
+            by_key.setdefault(_find_key(one.line), one)
+        return Scored(manifest, by_key)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,11 @@ def compare_bundles(challenger: Path, champion: Path, *, margin: float = MARGIN)
     count that were held out for both: each flatters itself on those that it was chosen by. Raises BadBundle where the
     two cannot be compared: other objectives, or too few questions in common.
     """
-    ours, theirs = _read(challenger), _read(champion)
+    return compare_stored(read_scored(challenger), read_scored(champion), margin=margin)
+
+
+def compare_stored(ours: Scored, theirs: Scored, *, margin: float = MARGIN) -> StoredComparison:
+    """Return how two bundles that were read compare, as `compare_bundles`."""
     kind, direction = _find_objective(ours.manifest, theirs.manifest)
     pairs = [(ours.questions[key], theirs.questions[key]) for key in ours.questions if key in theirs.questions]
     if len(pairs) < MIN_SHARED:
@@ -110,17 +124,14 @@ def _compare_metrics(pairs: Sequence[Pair], clusters: Sequence[str]) -> list[Com
     return found
 
 
-def _read(folder: Path) -> _Stored:
-    """Return manifest and questions of a bundle; of one that stands in it twice, the first."""
+def read_scored(folder: Path) -> Scored:
+    """Return what a bundle says of itself, its files held against the manifest. Raises BadBundle."""
     manifest = read_manifest(folder, check=True)
     try:
         stored = load_questions(folder)
     except (OSError, ValueError, BadInput) as error:
         raise BadBundle(f"{folder}: its questions cannot be read: {error}") from error
-    by_key: dict[bytes, StoredQuestion] = {}
-    for one in stored:
-        by_key.setdefault(_find_key(one.line), one)
-    return _Stored(manifest, by_key)
+    return Scored.of(manifest, stored)
 
 
 def _find_objective(ours: Manifest, theirs: Manifest) -> tuple[str, str]:

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict, PlainMapping
+from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import Interval, mean_interval
+from rag_opt.production.manifest import Manifest
 from rag_opt.production.stored_questions import StoredQuestion
+
+_LOGGED = ("evidence", "refusals")
 
 
 def measure_scores(questions: Sequence[StoredQuestion]) -> PlainDict:
@@ -44,3 +49,14 @@ def pick_gain(result: PlainMapping | None, trial: int) -> PlainDict | None:
     gain = result.get("gain") or {}
     kept = {name: gain.get(name) for name in ("mean", "low", "high")}
     return {**kept, "baseline": result.get("baseline"), "verdict": result.get("verdict"), "claim": result.get("claim")}
+
+
+def read_objective(manifest: Manifest) -> Objective | None:
+    """Return the objective that a bundle was optimised for, with its settings; None where it does not say."""
+    kind, settings = manifest.scores.get("objective"), manifest.scores.get("objective_settings") or {}
+    return None if kind is None else lookup("objective", str(kind))(**settings)
+
+
+def read_logged_objectives() -> tuple[Objective, ...]:
+    """Return what is measured beside it."""
+    return tuple(lookup("objective", name)() for name in _LOGGED)

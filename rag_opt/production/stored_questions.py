@@ -117,12 +117,11 @@ def _seen(row: PlainMapping, part: str, unit: str) -> Seen:
     )  # fmt: skip
 
 
-def find_again(lines: Sequence[QuestionLine], corpus: Corpus) -> tuple[list[Question], list[tuple[str, str]]]:
+def find_again(lines: Sequence[QuestionLine], resolver: QuoteResolver) -> tuple[list[Question], list[tuple[str, str]]]:
     """Return questions with their evidence found in other documents by its quotes; and (id, why) of the lost ones."""
     found, lost = list[Question](), list[tuple[str, str]]()
-    resolver = QuoteResolver(corpus)
     for number, line in enumerate(lines, start=1):
-        needs: list[object] = [[_without_place(place, corpus) for place in need] for need in _needs(line)]
+        needs: list[object] = [[_without_place(place, resolver.corpus) for place in need] for need in _needs(line)]
         try:
             again = dataclasses.replace(line, evidence=needs or None)
             found.append(build_question(again, resolver, f"question:{number}"))

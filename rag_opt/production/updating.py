@@ -18,22 +18,29 @@ from rag_opt.core.errors import BadBundle
 from rag_opt.core.questions import Dataset, Question
 from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict
-from rag_opt.data.datasets.files import DocumentFiles
+from rag_opt.data.datasets.files import read_documents_alone
 from rag_opt.data.file_readers import FileReader
+from rag_opt.data.quotes import QuoteResolver
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import paired_gain
 from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.models.encoder import VECTORS, Encoder
 from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.runtimes import Machine
-from rag_opt.parts.interfaces import LateChunkingEmbedder, OpenVectorIndex, ProjectingEmbedder
+from rag_opt.parts.interfaces import LateChunkingEmbedder, ProjectingEmbedder
+from rag_opt.parts.open_indexes import OpenVectorIndex
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_layout import CARDS, PROMPT
 from rag_opt.production.bundle_reading import read_card, read_language_model, read_rerankers
 from rag_opt.production.bundle_writing import BundleFacts
-from rag_opt.production.measured_scores import measure_scores, plain_interval
+from rag_opt.production.measured_scores import (
+    measure_scores,
+    plain_interval,
+    read_logged_objectives,
+    read_objective,
+)
 from rag_opt.production.sentence_vectors import ShippedValues
 from rag_opt.production.stored_questions import OBJECTIVE, SEARCH, StoredQuestion, build_stored_questions, find_again
 from rag_opt.store.artifacts import Store
@@ -41,19 +48,6 @@ from rag_opt.study.evaluation import ObjectiveSet, evaluate
 from rag_opt.study.folder import StudyFolder
 
 _AT_ONCE = 8192
-_LOGGED = ("evidence", "refusals")  # measured beside the objective of the study
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Documents(DocumentFiles):
-    """The documents of a folder or a file, without questions beside them."""
-
-    documents: str
-
-    @property
-    def sources(self) -> tuple[str | None, str]:
-        """Folder or file of the documents; there is no file of questions."""
-        return self.documents, str(Path(self.documents) / "no questions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +73,13 @@ def prepare_update(
     if old.manifest.carries_model:
         raise BadBundle(f"{folder}: its embedding model was made for it; search, or export, on the new documents")
     spec = old.spec
-    corpus, notes = _Documents(documents=str(documents), on_error="skip").read_documents(FileReader(spec.reader))
+    corpus, notes = read_documents_alone(documents, FileReader(spec.reader))
     corpus = Corpus(corpus.documents, old.manifest.language)
     builder = _new_builder(folder, old, corpus, scratch, allow_code)
     try:
         builder.pipeline(spec)  # a pipeline that cannot exist over these is said before anything is embedded
         reused = _keep_vectors(old, builder.encoder(spec.embedder), builder.store)
-        questions, lost = find_again([one.line for one in old.questions], corpus)
+        questions, lost = find_again([one.line for one in old.questions], QuoteResolver(corpus))
         stored, compared = _ask(old, builder, spec, questions, scratch)
         facts, said = _describe(old, builder, spec, stored, compared, lost)
         yield Update(builder=builder, spec=spec, facts=facts, said=[*notes, *said, *([] if reused else [_NOT_KEPT])])
@@ -157,14 +151,13 @@ def _ask(
 
 def _objectives(old: Bundle) -> tuple[ObjectiveSet, str]:
     """Return what both are scored by: the study's objective, or evidence recall where that needs a judge."""
-    kind, settings = old.manifest.scores.get("objective"), old.manifest.scores.get("objective_settings") or {}
-    why = "" if kind else "the bundle does not say what it was optimised for: evidence recall is compared"
-    optimised: Objective = lookup("objective", str(kind or "evidence_recall"))(**settings)
-    if "judge" in optimised.requires:
-        why = f"{kind} needs a judge: evidence recall is compared"
-        optimised = lookup("objective", "evidence_recall")()
-    logged = tuple(lookup("objective", name)() for name in _LOGGED)
-    return ObjectiveSet(optimised, (), logged, ()), why
+    optimised, why = read_objective(old.manifest), ""
+    if optimised is None:
+        why = "the bundle does not say what it was optimised for: evidence recall is compared"
+    elif "judge" in optimised.requires:
+        why = f"{optimised.kind} needs a judge: evidence recall is compared"
+    compared: Objective = lookup("objective", "evidence_recall")() if why or optimised is None else optimised
+    return ObjectiveSet(compared, (), read_logged_objectives(), ()), why
 
 
 def _compare(before: Sequence[StoredQuestion], after: Sequence[StoredQuestion]) -> PlainDict:

@@ -16,6 +16,8 @@ import orjson
 from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.questions import Question, question_digest
+from rag_opt.evaluation.interfaces import Objective
+from rag_opt.evaluation.run import Run
 from rag_opt.evaluation.running_systems import (
     UNKNOWN,
     Located,
@@ -77,15 +79,20 @@ def evaluate_running(
     objectives, run = search.objective_set.objectives(finalist=finalist), _locate(search, system, questions).run
     found = score_run(search.builder, run, search.objective_set, objectives)
     replied = [row for row, reason in enumerate(run.responses.usage.failed) if not reason]
-    metrics = score_run(search.builder, run.select(replied), search.objective_set, objectives).metrics
+    whole = len(replied) == len(questions)
+    metrics = found.metrics if whole else _score_metrics(search, run.select(replied), objectives)
     known = {name: value for name, value in metrics.items() if not name.startswith(_NOT_KNOWN)}
     return dataclasses.replace(found, metrics=known)
+
+
+def _score_metrics(search: Search, run: Run, objectives: Sequence[Objective]) -> dict[str, float]:
+    return score_run(search.builder, run, search.objective_set, objectives).metrics
 
 
 def _locate(search: Search, system: RunningSystem, questions: Sequence[Question]) -> Located:
     spec = search.baseline
     asked = search.builder.readings.localise(spec.reader, questions)
-    return build_run(_ask(search, system, asked), asked, search.builder.texts(spec))
+    return build_run(_ask(search, system, asked), asked, search.builder.texts(spec), search.quote_resolver)
 
 
 def _ask(search: Search, system: RunningSystem, questions: Sequence[Question]) -> list[SystemReply]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.questions import Question
+from rag_opt.data.quotes import QuoteResolver
 from rag_opt.evaluation.guards import Guards
 from rag_opt.evaluation.prediction_powered import Labels
 from rag_opt.evaluation.running_systems import RunningSystem
@@ -69,6 +70,11 @@ class Search:
     def references(self) -> dict[str, PipelineSpec]:
         """Reference pipelines by the origin of their trials, in the order of these."""
         return reference_pipelines(self.baseline, dense=self.dense_reference)
+
+    @functools.cached_property
+    def quote_resolver(self) -> QuoteResolver:
+        """Finds quotes in the documents as the baseline reads them."""
+        return QuoteResolver(self.builder.texts(self.baseline).corpus)
 
     @property
     def places(self) -> list[Path]:

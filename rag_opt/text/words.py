@@ -33,6 +33,8 @@ _ELISION = re.compile(
 )  # l'eau, dog's: a letter that means nothing alone
 _PARTS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+|[^\W\d_A-Za-z]+")
 
+_LONGEST_REMEMBERED = 64  # characters: a stranger's words are of any length
+
 
 def split_words(text: str) -> list[str]:
     """Return the words of a text as lexical search compares them (NFKC, full case folding), one after another.
@@ -51,9 +53,17 @@ def split_words(text: str) -> list[str]:
     return [form for word in _WORD.findall(text) for form in _forms(word)]
 
 
-@functools.lru_cache(maxsize=2**16)  # a corpus has few words, each of them often
 def _forms(word: str) -> tuple[str, ...]:
     """Return a word as it is compared, and what else it is found by."""
+    return _remembered(word) if len(word) <= _LONGEST_REMEMBERED else _find_forms(word)
+
+
+@functools.lru_cache(maxsize=2**16)  # a corpus has few words, each of them often
+def _remembered(word: str) -> tuple[str, ...]:
+    return _find_forms(word)
+
+
+def _find_forms(word: str) -> tuple[str, ...]:
     if _IS_UNSPACED.match(word):
         alone = [character for character in word if len(word) == 1 or _IS_HAN.match(character)]
         return *(a + b for a, b in pairwise(word)), *alone

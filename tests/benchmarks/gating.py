@@ -17,6 +17,7 @@ import orjson
 import yaml
 
 from rag_opt.cli.composing import conf_folder
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.strict import PlainDict
 from rag_opt.data.datasets.python_reference import PythonReference
 from rag_opt.evaluation.non_inferiority import compare_scores
@@ -139,7 +140,7 @@ def _simulate() -> Row:
     """Draw equal pipelines: of each question both find all or nothing, four times in five the same; 150 questions."""
     generator = np.random.default_rng(0)
 
-    def draw(questions: int) -> tuple[np.ndarray, np.ndarray, list[str]]:  # type: ignore[type-arg]  # floats
+    def draw(questions: int) -> tuple[FloatArray, FloatArray, list[str]]:
         easy = (generator.random(questions) < 0.6).astype(float)
         both = [np.where(generator.random(questions) < 0.1, 1 - easy, easy) for _ in range(2)]
         return both[0], both[1], [str(number // 3) for number in range(questions)]

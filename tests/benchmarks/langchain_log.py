@@ -21,7 +21,7 @@ class MiniLM(Embeddings):
         self._model = SentenceTransformer(folder, device="cpu")
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._model.encode(texts, normalize_embeddings=True).tolist()  # type: ignore[no-any-return]
+        return self._model.encode(texts, normalize_embeddings=True).tolist()  # type: ignore[no-any-return]  # of an untyped library
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]

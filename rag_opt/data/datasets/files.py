@@ -153,6 +153,24 @@ class DocumentFiles:
         return Document(name, reading.text, title, metadata, reading.blocks, reading.pages)
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class _DocumentsAlone(DocumentFiles):
+    documents: str
+
+    @property
+    def sources(self) -> tuple[str | None, str]:
+        """Folder or file of the documents; there is no file of questions."""
+        return self.documents, str(Path(self.documents) / "no questions")
+
+
+def read_documents_alone(place: str | Path, files: FileReader) -> tuple[Corpus, list[str]]:
+    """Return the documents of a folder, or of a `.jsonl` file, without questions beside them; and notes.
+
+    A file that cannot be read is left out, and noted. Raises BadInput where there are no documents.
+    """
+    return _DocumentsAlone(documents=str(place), on_error="skip").read_documents(files)
+
+
 def _all_below(folder: Path, refused: Callable[[Path, str], None]) -> list[Path]:
     """Return every file and every link below a folder, in order. `refused`: told of folders that cannot be opened."""
 

@@ -14,7 +14,8 @@ from rag_opt.core.arrays import IntArray
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
+from rag_opt.parts.defaults import ChunkerDefaults
+from rag_opt.parts.interfaces import EmbedTexts
 from rag_opt.text.cutting import Piece, cut, to_chunks
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim

@@ -17,7 +17,7 @@ from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.errors import BadInput, Problem
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults
+from rag_opt.parts.defaults import ChunkerDefaults
 from rag_opt.text.cutting import Piece, cut, pack_pieces, split_at, to_chunks
 from rag_opt.text.tokens import Tokenizer, TokenMap
 

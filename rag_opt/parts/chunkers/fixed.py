@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import OverlapDefaults
+from rag_opt.parts.defaults import OverlapDefaults
 from rag_opt.text.tokens import Tokenizer, TokenMap
 from rag_opt.text.trimming import trim
 

@@ -13,7 +13,7 @@ from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.core.structure import heading_title
-from rag_opt.parts.interfaces import TableDefaults, TableSetting
+from rag_opt.parts.defaults import TableDefaults, TableSetting
 from rag_opt.text.cutting import Piece, cut
 from rag_opt.text.markdown_blocks import blocks_of
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers

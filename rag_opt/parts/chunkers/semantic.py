@@ -14,7 +14,8 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import ChunkerDefaults, EmbedTexts
+from rag_opt.parts.defaults import ChunkerDefaults
+from rag_opt.parts.interfaces import EmbedTexts
 from rag_opt.text.cutting import Piece, join_pieces, to_chunks
 from rag_opt.text.lines import sentences_and_lines
 from rag_opt.text.tokens import Tokenizer, TokenMap

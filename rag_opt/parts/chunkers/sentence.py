@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.documents import Chunk, Document
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import TableDefaults, TableSetting
+from rag_opt.parts.defaults import TableDefaults, TableSetting
 from rag_opt.text.lines import sentences_and_lines
 from rag_opt.text.table_headers import map_tokens, to_chunks_with_headers
 from rag_opt.text.tokens import Tokenizer

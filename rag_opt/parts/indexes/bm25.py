@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
+from rag_opt.parts.defaults import IndexDefaults
 from rag_opt.parts.index_queries import BM25Parameters
-from rag_opt.parts.interfaces import IndexDefaults
 from rag_opt.text.words import split_words
 
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})

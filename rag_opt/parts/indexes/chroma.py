@@ -31,8 +31,8 @@ from rag_opt.core.processes import is_alive
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT, PlainDict
+from rag_opt.parts.defaults import IndexDefaults
 from rag_opt.parts.index_queries import DEFAULT_EF_SEARCH
-from rag_opt.parts.interfaces import IndexDefaults
 
 _COLLECTION, _FIRSTS = "chunks", "vector_of_chunk.npy"
 _PREFIX = "rag_opt_chroma_"

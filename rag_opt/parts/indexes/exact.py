@@ -16,7 +16,7 @@ from rag_opt.core.nearest import VectorsInMemory, score
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.parts.interfaces import IndexDefaults
+from rag_opt.parts.defaults import IndexDefaults
 
 _ROWS_AT_ONCE = 65_536
 _DEFAULT_SEARCH: Mapping[str, int] = MappingProxyType({})

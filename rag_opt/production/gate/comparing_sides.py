@@ -28,10 +28,10 @@ from rag_opt.evaluation.scoring import keep_fed, score_all
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.production.comparing import MIN_SHARED, ComparedMetric, ComparedQuestion, compare_metric
 from rag_opt.production.gate.sides import BundleSide, Side
+from rag_opt.production.measured_scores import read_logged_objectives, read_objective
 from rag_opt.production.stored_questions import HELD_OUT, find_again, question_line
 from rag_opt.store.values import Values
 
-_LOGGED = ("evidence", "refusals")  # shown beside the objective
 _WITHOUT_JUDGE = ("evidence_recall", "ndcg")  # what is compared instead, the first that the questions can feed
 
 
@@ -55,18 +55,15 @@ class Compared:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def choose_questions(new: Side, against: Side, questions: Path | None, documents: Corpus | None) -> Asked:
+def choose_questions(new: Side, against: Side, questions: Path | None, corpus: Corpus) -> Asked:
     """Return what both sides are asked: the file's questions, else those that a bundle stores, the champion's first.
 
     Of stored ones only those count that were held out wherever they are stored, if they are in enough clusters: a
     search flatters itself on the questions it chose by. Raises BadInput where there are none.
     """
-    bundles = [side for side in (against, new) if isinstance(side, BundleSide)]
     if questions is not None:
-        corpus = bundles[0].texts.corpus if bundles else documents
-        if corpus is None:
-            raise BadInput([Problem("--documents", "is missing: neither side is a bundle, which has documents")])
         return _read_file(questions, corpus)
+    bundles = [side for side in (against, new) if isinstance(side, BundleSide)]
     owner = next((side for side in bundles if side.stored), None)
     if owner is None:
         raise BadInput([Problem("--questions", "is missing: neither side is a bundle that stores questions")])
@@ -104,20 +101,21 @@ def compare_sides(
     values: Values,
     *,
     margin: float,
-    documents: Corpus | None = None,
+    documents: CorpusText,
 ) -> Compared:
     """Ask both sides, score them, and return how they compare. `margin`: in units of the objective.
 
+    `documents`: what the passages of a side that brings none stand in.
+
     Raises BadBundle where they cannot be compared: nothing in common, or nothing that an objective can score.
     """
-    known = _read_known_documents(new, against, documents)
-    sides = [_AskedSide.of(side, known, asked) for side in (new, against)]
+    sides = [_AskedSide.of(side, documents, asked) for side in (new, against)]
     shared = [name for name in sides[0].position if name in sides[1].position]
     if len(shared) < MIN_SHARED:
         raise BadBundle(f"{len(shared)} questions have a place in the documents of both sides; at least {MIN_SHARED}")
     runs = [side.select(shared) for side in sides]
     objective, why = _choose_objective(new, against, runs, resources)
-    objectives = [objective, *(lookup("objective", name)() for name in _LOGGED)]
+    objectives = [objective, *read_logged_objectives()]
     scored = [_score(objectives, located, resources, values) for located in runs]
     name = next(iter(scored[0]))
     sign = -1.0 if objective.direction == "minimize" else 1.0
@@ -139,16 +137,6 @@ def compare_sides(
     return Compared(objective.kind, comparison, [m for m in metrics if m is not None], questions, notes)
 
 
-def _read_known_documents(new: Side, against: Side, documents: Corpus | None) -> CorpusText:
-    """Return the documents of a side that brings none: those that were given, else those of the bundle beside it."""
-    if documents is not None:
-        return CorpusText(documents)
-    for side in (against, new):
-        if isinstance(side, BundleSide):
-            return side.texts
-    raise BadInput([Problem("--documents", "is missing: neither side is a bundle, which has documents")])
-
-
 @dataclass(frozen=True)
 class _AskedSide:
     side: Side
@@ -159,8 +147,9 @@ class _AskedSide:
     @staticmethod
     def of(side: Side, known: CorpusText, asked: Asked) -> _AskedSide:
         texts = side.texts if isinstance(side, BundleSide) else known
-        questions, lost = find_again(asked.lines, texts.corpus)
-        located = build_run(side.ask(questions), questions, texts)
+        resolver = QuoteResolver(texts.corpus)
+        questions, lost = find_again(asked.lines, resolver)
+        located = build_run(side.ask(questions), questions, texts, resolver)
         return _AskedSide(side, located, {one.id: row for row, one in enumerate(questions)}, len(lost))
 
     def select(self, shared: Sequence[str]) -> Located:
@@ -169,14 +158,12 @@ class _AskedSide:
         return Located(one.run.select(rows), one.passages, one.not_found, one.answered)
 
     def said(self) -> list[str]:
-        lost = f"the evidence of {self.lost} questions stands in none of its documents: they are left out"
-        asked = f"{self.side.asked} questions were asked now" if isinstance(self.side, BundleSide) else ""
         found = describe_missing(self.located, len(self.position))
-        return [*found, *([lost] if self.lost else []), *([asked] if asked and self.side_asked else [])]
-
-    @property
-    def side_asked(self) -> int:
-        return self.side.asked if isinstance(self.side, BundleSide) else 0
+        if self.lost:
+            found.append(f"the evidence of {self.lost} questions stands in none of its documents: they are left out")
+        if isinstance(self.side, BundleSide) and self.side.asked:
+            found.append(f"{self.side.asked} questions were asked now")
+        return found
 
 
 def _choose_objective(
@@ -184,15 +171,13 @@ def _choose_objective(
 ) -> tuple[Objective, str]:
     """Return what is compared: the study's objective of a bundle, else the first that the questions can feed."""
     owner = next((side for side in (against, new) if isinstance(side, BundleSide)), None)
-    scores = owner.manifest.scores if owner is not None else {}
-    kind, why = scores.get("objective"), ""
-    if kind:
-        objective: Objective = lookup("objective", str(kind))(**(scores.get("objective_settings") or {}))
+    objective, why = read_objective(owner.manifest) if owner is not None else None, ""
+    if objective is not None:
         silent = next((side.name for side, run in zip((new, against), runs, strict=True) if not run.answered), None)
         if "judge" in objective.requires and resources.judge is None:
-            why = f"{kind} needs a judge (--judge)"
+            why = f"{objective.kind} needs a judge (--judge)"
         elif objective.reads_answers and silent is not None:
-            why = f"{kind} reads answers, and {silent} has none"
+            why = f"{objective.kind} reads answers, and {silent} has none"
         else:
             return objective, ""
     for name in _WITHOUT_JUDGE:

@@ -21,6 +21,7 @@ from rag_opt.production.gate.reports import to_line
 
 _FAR_PERCENTILE = 10  # of the similarities of the test set's questions to one another
 _MOST_QUESTIONS = 20_000  # of a log; the last ones
+_MOST_GROUPED = 3_000  # of the questions that are like none of the test set, those that are asked most
 _AT_ONCE = 32
 _SHOWN, _EXAMPLES = 10, 3
 
@@ -123,7 +124,8 @@ def find_drift(log: Path, bundle: Path, *, plugins: Sequence[str] = (), allow_co
     similar = asked @ of_test.T
     questions = _describe_questions(opened, lines, texts, similar, [question.text for question in tested])
     far = np.flatnonzero(similar.max(axis=1) < least)
-    topics = [Topic([questions[row] for row in rows]) for rows in _find_topics(asked, far, least)]
+    often = sorted(far.tolist(), key=lambda row: -questions[row].times)[:_MOST_GROUPED]
+    topics = [Topic([questions[row] for row in rows]) for rows in _find_topics(asked, np.array(often, int), least)]
     test_scores = np.array(_best_scores(opened, tested))
     times = np.array([one.times for one in questions])
     scores = np.repeat([one.score for one in questions], times)

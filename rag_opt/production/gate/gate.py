@@ -11,9 +11,9 @@ import numpy as np
 from rag_opt.core.errors import BadBundle, BadInput, Problem
 from rag_opt.core.secrets import mask
 from rag_opt.evaluation.run import ScoringResources
-from rag_opt.production.comparing import compare_bundles
+from rag_opt.production.comparing import Scored, compare_stored
 from rag_opt.production.gate.comparing_sides import Compared, choose_questions, compare_sides
-from rag_opt.production.gate.sides import BundleSide, open_side, read_documents
+from rag_opt.production.gate.sides import BundleSide, find_documents, open_side
 from rag_opt.production.gate.verdict import Judgement, judge
 from rag_opt.store.values import MemoryValues
 
@@ -61,16 +61,17 @@ def run_gate(
     if isinstance(ours, BundleSide) and isinstance(theirs, BundleSide) and questions is None and not asks:
         compared = _compare_stored(ours, theirs, margin)
     if compared is None:
-        corpus = read_documents(documents) if documents is not None else None
-        asked = choose_questions(ours, theirs, questions, corpus)
-        compared = compare_sides(ours, theirs, asked, resources, MemoryValues(), margin=margin, documents=corpus)
+        texts = find_documents((theirs, ours), documents)
+        asked = choose_questions(ours, theirs, questions, texts.corpus)
+        compared = compare_sides(ours, theirs, asked, resources, MemoryValues(), margin=margin, documents=texts)
     return GateResult(mask(new), mask(against), compared, judge(compared.comparison))
 
 
 def _compare_stored(ours: BundleSide, theirs: BundleSide, margin: float) -> Compared | None:
     """Return how two bundles compare by the scores that both store; None where they store none that compare."""
     try:
-        found = compare_bundles(ours.folder, theirs.folder, margin=margin)
+        scored = (Scored.of(side.manifest, side.stored) for side in (ours, theirs))
+        found = compare_stored(*scored, margin=margin)
     except BadBundle:  # other objectives, other questions: what they return is scored by one objective
         return None
     note = f"the scores that both store are compared ({found.comparison.asked}); --ask asks them anew"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from rag_opt.core.documents import Corpus
 from rag_opt.core.errors import BadInput, Problem, ServerFailed
 from rag_opt.core.questions import Question
-from rag_opt.data.datasets.files import DocumentFiles
+from rag_opt.data.datasets.files import read_documents_alone
 from rag_opt.data.file_readers import FileReader
 from rag_opt.evaluation.running_systems import RunningSystem, SystemReply, as_said, is_running_system, open_system
 from rag_opt.pipeline.corpus_text import CorpusText
@@ -21,18 +19,6 @@ from rag_opt.production.bundle_reading import load_bundle
 from rag_opt.production.manifest import Manifest, read_manifest
 from rag_opt.production.stored_questions import StoredQuestion, load_questions
 from rag_opt.store.artifacts import MANIFEST
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateDocuments(DocumentFiles):
-    """The documents of a folder or a file, for sides that bring none."""
-
-    documents: str
-
-    @property
-    def sources(self) -> tuple[str | None, str]:
-        """Folder or file of the documents; there is no file of questions."""
-        return self.documents, str(Path(self.documents) / "no questions")
 
 
 class BundleSide:
@@ -122,7 +108,14 @@ def open_side(
     return BundleSide(folder, asks=asks, plugins=plugins, allow_code=allow_code)
 
 
-def read_documents(folder: str) -> Corpus:
-    """Return the documents of a folder, or of a JSON-lines file. Raises BadInput."""
-    corpus, _ = GateDocuments(documents=folder, on_error="skip").read_documents(FileReader())
-    return corpus
+def find_documents(sides: Sequence[Side], given: str | None) -> CorpusText:
+    """Return the documents for sides that bring none: those that are named, else those of the first bundle.
+
+    Raises BadInput where there are none.
+    """
+    if given is not None:
+        return CorpusText(read_documents_alone(given, FileReader())[0])
+    for side in sides:
+        if isinstance(side, BundleSide):
+            return side.texts
+    raise BadInput([Problem("--documents", "is missing: neither side is a bundle, which has documents")])

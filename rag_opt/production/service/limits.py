@@ -74,10 +74,8 @@ class Guard:
 
         try:
             await self._answer(scope, receive, watched)
-        except Exception:
-            if (
-                not status
-            ):  # else it was answered and printed: raised again, it would end a connection that others share
+        except Exception:  # once answered it was printed too: raised again, it would end a connection that others share
+            if not status:
                 raise
         finally:
             self._observe(scope["path"], status, time.perf_counter() - started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from rag_opt.production.vector_stores.addresses import CollectionAddress, blamin
 from rag_opt.production.vector_stores.interfaces import VectorStore
 from rag_opt.production.vector_stores.records import find_not_pushed, is_storable, metadata_types
 
-_NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _SPARE = 8  # more than the list holds, so that equal scores at its end are seen
 _ROUNDING = 1e-5  # more than two programs' products of the same vectors can differ by
 _TIMES_MORE = 4
@@ -44,19 +42,6 @@ class CollectionIndex:
     def exact(self) -> bool:
         """Whether every vector is compared with a query."""
         return self._store.exact
-
-    def search(
-        self,
-        queries: Vectors,
-        depth: int,
-        *,
-        allowed: NDArray[np.int32] | None = None,
-        settings: Mapping[str, int] = _NO_SETTINGS,
-    ) -> RankedLists:
-        """Return the nearest chunks of each query. `allowed` is not known to a store: see `search_fitting`."""
-        if allowed is not None:
-            raise NotImplementedError("a collection is asked by filters")
-        return self.search_fitting(queries, depth, filters={}, exclude=())
 
     def search_fitting(
         self, queries: Vectors, depth: int, *, filters: Mapping[str, object], exclude: Sequence[str]

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from rag_opt.core.arrays import IntArray, Vectors
-from rag_opt.core.filters import Absent, Condition, OneOf, Scalar
+from rag_opt.core.filters import SYMBOLS, Absent, Condition, OneOf, Scalar
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.production.vector_stores.interfaces import CollectionShape, MetadataType, Records
 
 _TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 _TARGET = "rag_opt_collection"
-_OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def open_store(address: str) -> LancedbTables:
@@ -162,7 +161,7 @@ def _test(condition: Condition, types: Mapping[str, str]) -> str:
     if kind != ("text" if condition.of_texts else "number"):
         return "false"
     left = _as_compared(field, [value for _, value in condition.bounds])
-    return " AND ".join(f"{left} {_OPERATORS[operator]} {_literal(value)}" for operator, value in condition.bounds)
+    return " AND ".join(f"{left} {SYMBOLS[operator]} {_literal(value)}" for operator, value in condition.bounds)
 
 
 def _as_compared(field: str, values: Sequence[Scalar]) -> str:

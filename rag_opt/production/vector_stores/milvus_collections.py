@@ -11,13 +11,12 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 
 from rag_opt.core.arrays import IntArray, Vectors
-from rag_opt.core.filters import Absent, Condition, OneOf
+from rag_opt.core.filters import SYMBOLS, Absent, Condition, OneOf
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.production.vector_stores.interfaces import CollectionShape, MetadataType, Records
 
 _LONGEST_TEXT = 65_000  # bytes that a field of Milvus takes, rounded down
 _PAGE = 10_000
-_OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def open_store(address: str) -> MilvusCollections:
@@ -150,7 +149,7 @@ def _test(condition: Condition) -> str:
         kinds = [("booleans" if isinstance(value, bool) else "metadata", value) for value in condition.values]
         return " or ".join(f"{fields[kind]} == {_literal(value)}" for kind, value in kinds)
     field = fields["metadata"]
-    return " and ".join(f"{field} {_OPERATORS[operator]} {_literal(value)}" for operator, value in condition.bounds)
+    return " and ".join(f"{field} {SYMBOLS[operator]} {_literal(value)}" for operator, value in condition.bounds)
 
 
 def _literal(value: object) -> str:

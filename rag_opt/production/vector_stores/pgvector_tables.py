@@ -13,11 +13,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from rag_opt.core.arrays import IntArray, Vectors
-from rag_opt.core.filters import Absent, Condition, OneOf
+from rag_opt.core.filters import SYMBOLS, Absent, Condition, OneOf
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.production.vector_stores.interfaces import CollectionShape, MetadataType, Records
 
-_OPERATORS = {"gt": sql.SQL(">"), "gte": sql.SQL(">="), "lt": sql.SQL("<"), "lte": sql.SQL("<=")}
+_OPERATORS = {name: sql.SQL(symbol) for name, symbol in SYMBOLS.items()}
 _COLUMNS = sql.SQL("chunk, embedding, document, start_character, end_character, text, metadata")
 Result = TypeVar("Result")
 

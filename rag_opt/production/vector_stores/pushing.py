@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rag_opt.core.errors import BadBundle, BadInput, Problem, ServerFailed
 from rag_opt.core.filters import read_conditions
 from rag_opt.core.graph_recall import measure_share_found
-from rag_opt.parts.interfaces import OpenVectorIndex
+from rag_opt.parts.open_indexes import OpenVectorIndex
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_reading import load_bundle
 from rag_opt.production.parity import find_differences_of_passages, select_checked

@@ -26,7 +26,7 @@ def of_rag_opt(bundle: Bundle, question: str, filters: dict[str, object]) -> Fou
 
 
 def as_found(text: str, metadata: dict[str, object]) -> tuple[str, str, int, int, float]:
-    return text, *(metadata[name] for name in ("document", "start", "end", "score"))  # type: ignore[return-value]
+    return text, *(metadata[name] for name in ("document", "start", "end", "score"))  # type: ignore[return-value]  # metadata are objects
 
 
 @pytest.mark.parametrize("filters", [{}, {"name": "bees.md"}])
@@ -44,7 +44,7 @@ def test_the_same_passages_in_the_same_order_with_metadata_and_scores(
         assert [as_found(d.page_content, d.metadata) for d in documents] == expected
         assert all(d.metadata["name"] == d.metadata["document"] for d in documents), "the document's own metadata"
         nodes = llama_index.retrieve(question)
-        assert [as_found(n.node.text, n.node.metadata) for n in nodes] == expected  # type: ignore[attr-defined]
+        assert [as_found(n.node.text, n.node.metadata) for n in nodes] == expected  # type: ignore[attr-defined]  # text nodes
         assert [n.score for n in nodes] == [score for *_, score in expected]
         found = pipeline.run({"retriever": {"query": question}})["retriever"]["documents"]
         assert [as_found(d.content, d.meta) for d in found] == expected

@@ -14,9 +14,11 @@ import orjson
 import pytest
 
 import rag_opt
+from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadBundle, BadInput
 from rag_opt.core.questions import Dataset, Question, WholeDocument
 from rag_opt.core.strict import PlainDict
+from rag_opt.data.quotes import QuoteResolver
 from rag_opt.evaluation.non_inferiority import compare_scores
 from rag_opt.evaluation.run import ScoringResources
 from rag_opt.evaluation.running_systems import SystemReply, build_run
@@ -55,7 +57,7 @@ def good(
 
 
 def ask_gate(new: object, against: object, resources: ScoringResources, **options: object) -> GateResult:
-    return run_gate(str(new), str(against), resources, **{"margin": 0.03, **options})  # type: ignore[arg-type]
+    return run_gate(str(new), str(against), resources, **{"margin": 0.03, **options})  # type: ignore[arg-type]  # options of any kind
 
 
 def write_log(path: Path, lines: list[PlainDict]) -> Path:
@@ -139,7 +141,7 @@ def test_a_log_of_odd_lines_is_refused_with_their_places_and_never_leaves_with_1
 def test_a_passage_that_stands_nowhere_is_of_no_document(dataset: Dataset) -> None:
     asked = Question("q", "What?", evidence=((WholeDocument(dataset.corpus.ids[0]),),))
     replies = [SystemReply(({"text": "This stands nowhere."}, {"text": TEXTS["bees.md"][10:60]}))]
-    run = build_run(replies, [asked], CorpusText(dataset.corpus)).run
+    run = build_run(replies, [asked], CorpusText(dataset.corpus), QuoteResolver(dataset.corpus)).run
     scores = score_documents(run.responses.hits, build_document_gold([asked], dataset.corpus), k=10)
     assert dataset.corpus.ids[0] == "bees.md" and scores.reciprocal_rank[0] == 0.5, "it keeps its rank"
     assert run.row_digests
@@ -224,7 +226,7 @@ def test_the_command_leaves_with_the_verdict_and_writes_for_ci(good: Path, tmp_p
     assert done.returncode == 2 and "--margin" in done.stderr
 
 
-def _draw(generator: np.random.Generator, questions: int) -> tuple[np.ndarray, np.ndarray, list[str]]:  # type: ignore[type-arg]
+def _draw(generator: np.random.Generator, questions: int) -> tuple[FloatArray, FloatArray, list[str]]:
     """Two equal pipelines: of each question they find most, or now and then nothing; three questions a cluster."""
     hard = generator.random(questions)
     scores = [(hard + 0.2 * generator.standard_normal(questions) > 0.3).astype(float) for _ in range(2)]
