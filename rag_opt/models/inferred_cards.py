@@ -20,6 +20,7 @@ _POOLING = {
 }
 _MODES = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _HEADER_BYTES = 8
+READS_ANYTHING = 1_000_000  # tokens, of a static model
 
 
 def infer_facts(name: str) -> PlainDict:
@@ -37,7 +38,8 @@ def infer_facts(name: str) -> PlainDict:
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     dimensions = pooling_config.get("word_embedding_dimension") or pooling_config.get("embedding_dimension")
     dimensions = _projected_dimensions(folder, modules) or dimensions or config.get("hidden_size")
-    dimensions = dimensions or _static_dimensions(folder, modules)
+    table = _static_dimensions(folder, modules)
+    dimensions = dimensions or table
     if not dimensions:
         raise BadInput(
             [Problem(where, f"neither config.json nor the modules in {folder} say how many dimensions it has")]
@@ -45,7 +47,7 @@ def infer_facts(name: str) -> PlainDict:
     facts: PlainDict = {
         **identity,
         "dimensions": int(dimensions),
-        "reads_tokens": find_reads_tokens(folder),
+        "reads_tokens": find_reads_tokens(folder) if table is None else READS_ANYTHING,
         "pooling": _pooling(pooling_config),
         "normalises": any("Normalize" in module["type"] for module in modules) if modules else None,
         "query_prompt": prompts.get("query") or "",

@@ -175,20 +175,76 @@ def test_the_first_design_varies_query_time_settings_on_one_cheap_index(space: S
     assert {next(iter(spec["retriever"])) for spec in known} == {"dense", "weighted"}
 
 
-def test_a_small_good_model_is_tried_first_and_another_family_after_it(space: Space) -> None:
-    priors = {"minilm": Prior("large", 7000, 60.0), "minilm_128": Prior("small", 20, 40.0)}
-    cost_forecast = CostForecast(priors=priors)
-    known: list[SpecDict] = []
-    for number in range(9):
-        tried = {spec_digest(spec) for spec in known}
+def of_models(priors: dict[str, Prior]) -> Space:
+    """A space of several models beside what `space` has, each of an embedder that may be cut."""
+    tree = {
+        "chunker": {"recursive": {"size": [64, 128], "overlap": 0.0}},
+        "embedder": {"model": {"name": list(priors), "dimensions": [None, 64]}},
+        "retriever": {"dense": {"top_k": "1..12", "depth": 50}, "weighted": {"weight": "0.0..1.0:0.1"}},
+        "generator": {"extractive": {"sentences": [1, 2, 3]}},
+    }
+    return Space.from_dict(tree, rest={"reranker": {"none": {}}, "packer": {"ranked": {}}}, only={})
+
+
+def tried_in_turn(space: Space, priors: dict[str, Prior], *, trials: int, fails: str = "") -> list[SpecDict]:
+    """What a search of so many trials proposes; every trial of the model `fails` crashes."""
+    study, known = optuna.create_study(direction="maximize"), list[SpecDict]()
+
+    def work(spec: SpecDict) -> Iterator[tuple[str, float]]:
+        yield "embed", priors[spec["embedder"]["model"]["name"]].parameters_millions or 1.0
+
+    for number in range(trials):
         found = CostAware(design=4).propose(
-            space, told(space, known), seed=number, tried_digests=tried, cost_forecast=cost_forecast
+            space,
+            study,
+            seed=number,
+            tried_digests={spec_digest(spec) for spec in known},
+            cost_forecast=CostForecast(work, spent=number / trials, priors=priors),
         )
-        assert found is not None
+        assert found is not None and found.trial is not None
         known.append(found.spec)
+        if found.spec["embedder"]["model"]["name"] == fails:
+            study.tell(found.trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(found.trial, value_of(found.spec))
+    return known
+
+
+def value_of(spec: SpecDict) -> float:
+    retriever, generator = (next(iter(spec[slot].values())) for slot in ("retriever", "generator"))
+    return float(retriever.get("weight", 0.4) + generator["sentences"] / 10)
+
+
+PRIORS = {
+    "small": Prior("small", 20, 40.0),
+    "unknown": Prior("unknown", 5, None),
+    "middle": Prior("middle", 110, 44.0),
+    "large": Prior("large", 7000, 60.0),
+}
+
+
+def test_every_family_enters_in_the_first_half_the_cheap_ones_first_at_the_best_settings_so_far() -> None:
+    known = tried_in_turn(of_models(PRIORS), PRIORS, trials=40)
     names = [spec["embedder"]["model"]["name"] for spec in known]
-    # four of the design, and as many more where four hardly varied a slot, before the other family
-    assert set(names[:4]) == {"minilm_128"} and 4 <= names.index("minilm") <= 8
+    first = {name: names.index(name) for name in PRIORS}
+    assert first["middle"] == 0, "the best small one by its published quality; a large one waits"
+    assert 0 < first["unknown"] < first["small"] < first["large"] <= 22, "the others by what they cost"
+    for name in ("unknown", "small", "large"):
+        before, entry = known[: first[name]], known[first[name]]
+        best = max(before, key=value_of)
+        assert value_of(entry) == value_of(best) and entry["chunker"] == best["chunker"]
+        assert entry["embedder"]["model"]["dimensions"] == best["embedder"]["model"]["dimensions"], "at like settings"
+
+
+def test_an_unknown_quality_is_not_the_worst() -> None:
+    priors = {"poor": Prior("poor", 100, 30.0), "unknown": Prior("unknown", 100, None), "usual": Prior("u", 100, 40.0)}
+    assert tried_in_turn(of_models(priors), priors, trials=1)[0]["embedder"]["model"]["name"] != "poor"
+
+
+def test_a_model_that_never_answers_is_left_alone_after_two_trials() -> None:
+    known = tried_in_turn(of_models(PRIORS), PRIORS, trials=40, fails="large")
+    names = [spec["embedder"]["model"]["name"] for spec in known]
+    assert names.count("large") == 2
 
 
 def test_an_impossible_pipeline_is_never_proposed(space: Space) -> None:

@@ -17,9 +17,8 @@ from rag_opt.core.errors import ImpossiblePipeline, ModelRefused
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.inferred_cards import READS_ANYTHING
 from rag_opt.models.remote_code import refuse_unsafe
-
-_READS_ANYTHING = 1_000_000
 
 
 @register("embedder", "static")
@@ -45,7 +44,7 @@ class Static:
             card,
             id=f"{card.id} distilled to {self.dimensions}",
             dimensions=min(self.dimensions, card.dimensions),
-            reads_tokens=_READS_ANYTHING,
+            reads_tokens=READS_ANYTHING,
             tokenizer=str(card.tokenizer_file.parent),
             query_prompt="",
             document_prompt="",

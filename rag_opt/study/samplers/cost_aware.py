@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -17,9 +18,9 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.pipeline.spec import SpecDict
-from rag_opt.study.cost.forecaster import model_names
-from rag_opt.study.cost.model import CostForecast, Prior
+from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.feasibility import GuardModel
+from rag_opt.study.samplers.first_design import INDEX_SLOTS, FirstDesign, model_name
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
@@ -27,18 +28,11 @@ from rag_opt.study.samplers.tpe import Tpe
 from rag_opt.study.space.domains import Domain, Scalar, draw_below
 from rag_opt.study.space.space import Space
 
-INDEX_SLOTS = (
-    "reader",
-    "chunker",
-    "embedder",
-)  # what must be built anew when it changes; all else rearranges what is stored
-_DESIGN_DRAWS = 64
 _RANDOM_CANDIDATES, _CANDIDATES_PER_NEIGHBOUR, _CANDIDATES_PER_INDEX = 400, 60, 12
 _BEST_TRIALS, _LAST_INDEXES = 5, 40
-_LARGE_MILLIONS = 500.0  # parameters from which a model waits until smaller ones were tried
 _MIN_TRIALS_TO_FIT = 6
+_MOST_BROKEN = 2  # failed trials of a model that never answered, after which it is left alone
 _CAUTION = 2.0  # how much more the chance to keep the guards weighs than in expected constrained improvement
-_LEVELS = 3  # settings of a slot that must be tried before the model is trusted with it
 
 
 @register("sampler", "cost_aware")
@@ -48,8 +42,9 @@ class CostAware:
 
     Seconds are work times a table of unit costs, not a clock's: the same seed tries the same on a busy machine.
 
-    Begins with `design` varied query-time settings on one index, then one pipeline of a second model family. TPE
-    proposes where its model cannot be fitted, where there is but one index, and for several objectives.
+    Begins with `design` varied query-time settings on one index; every other family of embedding models enters in the
+    first half of the budget, the cheap ones first, at the best settings so far. TPE proposes where its model cannot be
+    fitted, where there is but one index, and for several objectives.
     """
 
     eta: Annotated[float, Ge(0), Le(5), Doc("Weight of the log of the predicted seconds; 0: cost does not matter.")] = (
@@ -114,6 +109,7 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         self._random = np.random.default_rng(seed)
         self._independent = optuna.samplers.RandomSampler(seed=seed)
         self._chosen: dict[str, tuple[Scalar, Domain]] = {}
+        self._left_alone: set[str] = set()  # embedding models that have yet to enter, or never answered
         self.expected_improvement: float | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -137,16 +133,24 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
     def _choose(self, study: optuna.Study) -> SpecDict | None:
         sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
         specs, scores, excesses = list[SpecDict](), list[float](), list[dict[str, float]]()
+        unscored = Counter[str]()
         for trial in study.get_trials(deepcopy=False):
             spec, score = self._space.spec_from_parameters(trial.params), _score(trial)
+            if spec is not None and score is None and trial.state.is_finished():
+                unscored[model_name(spec)] += 1
             if spec is not None and score is not None:
                 specs.append(spec)
                 scores.append(sign * score)
                 excesses.append(trial.constraints)
+        answering = {model_name(spec) for spec in specs}
+        self._left_alone = {name for name, count in unscored.items() if name not in answering and count >= _MOST_BROKEN}
         ranked = _rank_last(np.array(scores), excesses)
-        from_design = self._choose_by_design(specs, ranked)
+        design = FirstDesign(self._space, self._cost_forecast, self._random, self._design, self._filter_new)
+        asked = answering | unscored.keys()
+        from_design = design.choose(specs, ranked, asked)
         if from_design is not None:
             return from_design
+        self._left_alone |= design.waiting(specs, asked)
         if len(specs) < _MIN_TRIALS_TO_FIT:
             raise CannotModel
         return self._choose_by_model(specs, np.array(scores), ranked, excesses)
@@ -206,75 +210,10 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         return [spec for spec in possible if self._is_new(spec)]
 
     def _is_new(self, spec: SpecDict) -> bool:
-        return is_new(self._space, spec, self._tried_digests)
-
-    def _choose_by_design(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
-        """Return a pipeline of the first design; None when that is done.
-
-        Varied query-time settings on one good index, all slots of it; then the best of them on a second family.
-        """
-        anchor, hedge = self._first_families()
-        draws = [self._space.draw(self._random) for _ in range(_DESIGN_DRAWS)]
-        if len(specs) < self._design:
-            return self._most_different(self._move_to_one_index(self._filter_new(draws), specs, scores, anchor), specs)
-        slots = [slot for slot in self._space.tree if slot not in INDEX_SLOTS and self._hardly_varied(slot, specs)]
-        if slots and len(specs) < 2 * self._design:
-            base: SpecDict = specs[int(scores.argmax())]
-            varied = [
-                self._complete({**base, **{slot: spec[slot] for slot in slots}}) for spec in self._filter_new(draws)
-            ]
-            return self._most_different([spec for spec in varied if self._is_new(spec)], specs)
-        if hedge and specs and not any(_model_name(spec) in hedge for spec in specs):
-            of_hedge = [spec for spec in self._filter_new(draws) if _model_name(spec) in hedge]
-            # the best that reads vectors: one of words alone would lose its embedder again
-            ranked = [specs[row] for row in np.argsort(-scores, kind="stable") if _model_name(specs[row])]
-            new = self._filter_new([{**(ranked or of_hedge)[0], "embedder": spec["embedder"]} for spec in of_hedge])
-            return new[int(self._cost_forecast.seconds(new).argmin())] if new else None
-        return None
-
-    def _hardly_varied(self, slot: str, specs: Sequence[SpecDict]) -> bool:
-        """Return whether fewer settings of a slot were tried than the model needs: a sweep varies one slot alone."""
-        size = self._space.slot_size(slot)
-        return len({repr(spec[slot]) for spec in specs}) < (_LEVELS if size is None else min(size, _LEVELS))
-
-    def _move_to_one_index(
-        self, draws: Sequence[SpecDict], specs: Sequence[SpecDict], scores: FloatArray, anchor: set[str]
-    ) -> list[SpecDict]:
-        """Return the drawn query-time settings on the best index of the anchor's models, or else on the cheapest."""
-        tried = [row for row in np.argsort(-scores) if _model_name(specs[row]) in anchor]
-        of_anchor = [spec for spec in draws if _model_name(spec) in anchor]
-        if not of_anchor:
-            return []
-        index = specs[tried[0]] if tried else of_anchor[int(self._cost_forecast.seconds(of_anchor).argmin())]
-        on_index = [self._complete({**spec, **{slot: index[slot] for slot in INDEX_SLOTS}}) for spec in draws]
-        return self._filter_new(on_index)
+        return model_name(spec) not in self._left_alone and is_new(self._space, spec, self._tried_digests)
 
     def _complete(self, spec: SpecDict) -> SpecDict:
         return self._space.complete(spec, self._random)
-
-    def _most_different(self, specs: Sequence[SpecDict], tried: Sequence[SpecDict]) -> SpecDict | None:
-        """Return the pipeline that shares fewest parameters with any that was tried."""
-        if not specs:
-            return None
-        features = Features(self._space)
-        rows, others = features.rows(specs), features.rows(tried)
-        if not len(others):
-            return specs[0]
-        shared = ((rows[:, None] == others[None]) | (np.isnan(rows)[:, None] & np.isnan(others)[None])).mean(axis=2)
-        return specs[int(shared.max(axis=1).argmin())]
-
-    def _first_families(self) -> tuple[set[str], set[str]]:
-        """Return the names of the models of the first family and of the second: small before large, then by quality."""
-        names = model_names(self._space)
-        if not names:  # words alone: a pipeline without a model has the name ""
-            return {""}, set()
-        ranked = sorted(names, key=lambda name: _rank(self._cost_forecast.priors.get(name)))
-        by_family: dict[str, set[str]] = {}
-        for name in ranked:
-            prior = self._cost_forecast.priors.get(name)
-            by_family.setdefault(prior.family if prior else name, set()).add(name)
-        families = list(by_family.values())
-        return families[0], families[1] if len(families) > 1 else set()
 
     def _candidates(self, specs: Sequence[SpecDict], scores: FloatArray) -> Iterator[SpecDict]:
         """Yield random pipelines, neighbours of the best, and other query-time settings on every built index."""
@@ -319,16 +258,3 @@ def _score(trial: FrozenTrial) -> float | None:
     if trial.state == TrialState.PRUNED and trial.intermediate_values:
         return trial.intermediate_values[max(trial.intermediate_values)]
     return None
-
-
-def _model_name(spec: SpecDict) -> str:
-    ((_, settings),) = spec["embedder"].items()
-    return str(settings.get("name", ""))
-
-
-def _rank(prior: Prior | None) -> tuple[bool, float]:
-    """Return the sort key of a model: small ones first, then by quality."""
-    if prior is None:
-        return False, 0.0
-    large = (prior.parameters_millions or 0.0) > _LARGE_MILLIONS
-    return large, -(prior.quality or 0.0)
