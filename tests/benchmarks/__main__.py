@@ -39,6 +39,7 @@ from tests.benchmarks import (
     stores,
     storing,
     sweeping,
+    three_models,
     updating,
     winners,
 )
@@ -58,6 +59,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "asking": asking.measure,
     "estimate": estimating.measure,
     "families": families.measure,
+    "three_models": three_models.measure,
     "large": large.measure,
     "serving": serving.measure,
     "update": updating.measure,

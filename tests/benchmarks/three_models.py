@@ -1,0 +1,196 @@
+"""Three real models (`make models`) on three corpora: what a search over them finds, and what it costs.
+
+`python -m tests.benchmarks three_models`; RAG_OPT_BENCH_DATA: some of default,chunking_evaluation,scifact. The outputs
+are kept in RAG_OPT_BENCH_OUTPUTS where it is set: a second run then measures nothing anew but the comparisons.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.estimating import CSV, SHARED, _run, _seconds
+
+SCIFACT = ["dataset=beir", f"dataset.folder={SHARED}/scifact", "dataset.split=train"]
+CORPORA: dict[str, list[str]] = {
+    "default": [],
+    "chunking_evaluation": CSV,
+    # abstracts of about 250 tokens, with documents as evidence: fewer ways to cut, fewer trials
+    "scifact": [*SCIFACT, "study.trials=24", "space.chunker.recursive.size=[160,224]", "only.chunker=recursive"],
+}
+MODELS = {"minilm": "MiniLM", "all_mpnet_base_v2": "mpnet", ".models/wordllama-l2-supercat-256": "wordllama"}
+_CONTEXT_TOKENS = 1000
+Row = tuple[str, str, str]
+
+
+def measure() -> list[Row]:
+    """Search, then compare the models on what the search has embedded."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = Path(os.environ.get("RAG_OPT_BENCH_OUTPUTS", scratch))
+        for name in os.environ.get("RAG_OPT_BENCH_DATA", ",".join(CORPORA)).split(","):
+            overrides = ["experiment=three_models", f"study.name={name}", f"outputs={kept / name}", *CORPORA[name]]
+            for row in [*_search(name, overrides), *_compare(name, overrides)]:
+                print("|", " | ".join(row), "|", file=sys.stderr, flush=True)
+                rows.append(row)
+    return rows
+
+
+def _search(name: str, overrides: Sequence[str]) -> list[Row]:
+    guessed = _seconds(_run("estimate", *overrides))
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "rag_opt.search", *overrides, "tracking=none"]
+    subprocess.run(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True, stdout=subprocess.DEVNULL)
+    spent = time.perf_counter() - started
+    return [(f"{name}: the search", f"{spent:.0f} s, estimated {guessed:.0f} s ({guessed / spent - 1:+.0%})", "")]
+
+
+def _compare(name: str, overrides: Sequence[str]) -> list[Row]:
+    from rag_opt.cli.composing import compose, conf_folder
+    from rag_opt.report.study import Study
+    from rag_opt.setup.prepare import prepare
+
+    prepared = prepare(compose([*overrides, "tracking=none"]), conf_folders=[conf_folder()])
+    study = Study(prepared.search.folder.path)
+    rows = [*_winner(name, study), *_work(name, prepared, study)]
+    rows += _at_default_settings(name, prepared, study)
+    return rows + _at_equal_context(name, prepared, study)
+
+
+def _model(spec: Any) -> str:
+    ((_, settings),) = spec["embedder"].items()
+    return MODELS.get(str(settings.get("name", "")), "none")
+
+
+def _winner(name: str, study: Any) -> list[Row]:
+    result, best = study.result, study.best
+    gain = result["gain"]
+    interval = f"[{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]"
+    said = f"{_model(best.spec)}, trial {best.number}: {result['verdict']}, {gain['mean'] * 100:+.1f} {interval}"
+    tried: dict[str, list[float]] = defaultdict(list)
+    for trial in study.trials:
+        if trial.value is not None:
+            tried[_model(trial.spec)].append(trial.value)
+    best_of = ", ".join(f"{model} {max(values):.4f} of {len(values)}" for model, values in tried.items())
+    return [(f"{name}: winner over the baseline, held out", said, ""), (f"{name}: best value in trials", best_of, "")]
+
+
+def _work(name: str, prepared: Any, study: Any) -> list[Row]:
+    """Tokens embedded by model, as a share of all chunkings by all models; and weighed by the size of the models."""
+    from rag_opt.core.errors import RagOptError
+    from rag_opt.pipeline.plan import Planner
+    from rag_opt.pipeline.spec import PipelineSpec
+
+    search, done, seconds = prepared.search, defaultdict(float), defaultdict(float)
+    by_id = {search.builder.encoder(model).card.id: label for model, label in MODELS.items()}
+    millions = {label: search.builder.encoder(model).card.parameters_millions or 1.0 for model, label in MODELS.items()}
+    for trial in study.trials:
+        for stage, (work, took) in trial.made.items():
+            family, _, model = stage.partition(" ")
+            if family in ("embed", "load") and model in by_id:
+                seconds[f"{family} {by_id[model]}"] += took
+                done[by_id[model]] += work if family == "embed" else 0.0
+    planner, every = Planner(search.builder, search.questions), defaultdict(float)
+    for kind, parameters in search.space.tree["chunker"].items():
+        for size in parameters["size"].values:
+            for overlap in parameters["overlap"].values if "overlap" in parameters else (None,):
+                cut = {"size": size} | ({} if overlap is None else {"overlap": overlap})
+                for model, label in MODELS.items():
+                    spec = {**search.baseline.to_dict(), "chunker": {kind: cut}, "embedder": {"model": {"name": model}}}
+                    spec["retriever"] = {"dense": {"top_k": 5}}
+                    try:
+                        stages = planner.outline(PipelineSpec.from_dict(spec)).stages
+                    except RagOptError:  # a chunk longer than the model reads
+                        continue
+                    every[label] += sum(stage.work for stage in stages if stage.name.startswith("embed "))
+    tokens = sum(done.values()) / sum(every.values())
+    weighed = sum(done[m] * millions[m] for m in done) / sum(every[m] * millions[m] for m in every)
+    shares = ", ".join(f"{model} {done[model]:,.0f} of {every[model]:,.0f}" for model in every)
+    took = ", ".join(f"{stage} {took:.0f} s" for stage, took in sorted(seconds.items()))
+    return [
+        (f"{name}: tokens embedded, of all chunkings by all models", f"{tokens:.0%} ({shares})", "at most half"),
+        (f"{name}: the same, times the models' parameters", f"{weighed:.0%}", "at most half"),
+        (f"{name}: seconds of the trials", took, ""),
+    ]
+
+
+def _at_default_settings(name: str, prepared: Any, study: Any) -> list[Row]:
+    """The default pipeline with each model, and the winner, on the held-out questions."""
+    from rag_opt.pipeline.spec import PipelineSpec
+    from rag_opt.study.evaluation import evaluate
+
+    search, values = prepared.search, dict[str, float]()
+    for model, label in MODELS.items():
+        spec = PipelineSpec.from_dict({**search.baseline.to_dict(), "embedder": {"model": {"name": model}}})
+        found = evaluate(search.builder, spec, prepared.held_out, search.objective_set)
+        values[label] = float(np.nanmean(found.optimised))
+    winner = evaluate(search.builder, PipelineSpec.from_dict(study.best.spec), prepared.held_out, search.objective_set)
+    ours, best = float(np.nanmean(winner.optimised)), max(values, key=lambda label: values[label])
+    each = ", ".join(f"{label} {value:.4f}" for label, value in values.items())
+    what = f"{name}: held out, winner against the default pipeline with each model"
+    return [(what, f"{ours:.4f} against {each}", f"at least {values[best]:.4f} ({best})")]
+
+
+def _at_equal_context(name: str, prepared: Any, study: Any) -> list[Row]:
+    """Vectors alone, packed to the same tokens of context (documents: the first 10): each model's best chunking.
+
+    The chunking is chosen on the search questions, of those that the search embedded with the model; then all are
+    compared on the held-out ones, by pairs with MiniLM.
+    """
+    from rag_opt.core.registry import lookup
+    from rag_opt.evaluation.intervals import mean_interval, paired_gain
+    from rag_opt.pipeline.spec import PipelineSpec
+    from rag_opt.study.evaluation import ObjectiveSet, evaluate
+
+    search = prepared.search
+    documents = name == "scifact"
+    metric = lookup("objective", "ndcg" if documents else "evidence_recall")()
+    objectives = ObjectiveSet(metric, (), (), ())
+    packer = {"ranked": {"context_tokens": 1_000_000 if documents else _CONTEXT_TOKENS}}
+    units = prepared.split.held_out_units
+    built: dict[str, dict[str, Any]] = defaultdict(dict)
+    for trial in study.trials:
+        if trial.value is not None and "lexical" not in trial.spec["retriever"]:
+            built[_model(trial.spec)][repr(trial.spec["chunker"])] = trial.spec
+    columns, chosen = dict[str, Any](), dict[str, str]()
+    for label, specs in built.items():
+        if label == "none":
+            continue
+        retrieve = {"retriever": {"dense": {"top_k": 50, "depth": 100}}, "reranker": {"none": {}}, "packer": packer}
+        made = {
+            cut: PipelineSpec.from_dict({**spec, **retrieve, "generator": {"extractive": {}}})
+            for cut, spec in specs.items()
+        }
+        means = {
+            cut: float(np.nanmean(evaluate(search.builder, spec, search.questions, objectives).optimised))
+            for cut, spec in made.items()
+        }
+        cut = max(means, key=lambda one: means[one])
+        columns[label] = evaluate(search.builder, made[cut], prepared.held_out, objectives).optimised
+        chosen[label] = f"{cut} of {len(made)}"
+    rows = []
+    budget = "the first 10 documents" if documents else f"{_CONTEXT_TOKENS:,} tokens of context"
+    for label, column in columns.items():
+        mean = mean_interval(column, units)
+        gain = paired_gain(column, columns["MiniLM"], units)
+        against = "" if label == "MiniLM" else f"; over MiniLM {_points(gain)}"
+        said = f"{mean.mean * 100:.1f} [{_end(mean.low)}, {_end(mean.high)}]{against}; {chosen[label]}"
+        rows.append((f"{name}: {metric.kind} of vectors alone, {budget}: {label}", said, ""))
+    return rows
+
+
+def _points(interval: Any) -> str:
+    return f"{interval.mean * 100:+.1f} [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"
+
+
+def _end(value: float) -> str:
+    return f"{value * 100:.1f}"
