@@ -22,7 +22,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr,stores,frameworks]"
+	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr,stores,frameworks,litellm]"
 	touch $@
 
 search: $(VENV)/.runtime
@@ -46,7 +46,7 @@ test: style
 
 # what takes minutes or wants more than this machine may have; what is missing is said at the end
 integration: $(VENV)/.dev
-	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr,stores,frameworks,browser]"
+	$(BIN)/python install.py -e ".[dev,openvino,documents,code,static,markitdown,kreuzberg,pdfplumber,pypdf,ocr,stores,frameworks,litellm,browser]"
 	$(BIN)/python -m pytest -m integration -rs $(ARGS)
 
 # the same with what it covers, a fifth slower

@@ -42,6 +42,7 @@ OWNERS = {
     "psycopg": ("rag_opt/production/vector_stores/pgvector_tables.py",),
     "pymilvus": ("rag_opt/production/vector_stores/milvus_collections.py",),
     "lancedb": ("rag_opt/production/vector_stores/lancedb_tables.py",),
+    "litellm": ("rag_opt/models/litellm_transport.py",),
     "ragas": ("objectives/",),
     "openvino": ("rag_opt/models/openvino_model.py",),
     "torch": ("rag_opt/parts/", "rag_opt/models/"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Architecture = Literal["bert", "xlm_roberta", "qwen2", "mistral"]
+Architecture = Literal["bert", "mpnet", "modernbert", "xlm_roberta", "qwen2", "qwen3", "gemma3_text", "mistral"]
 Pooling = Literal["mean", "cls", "last"]
 
 DIMENSIONS, READS_TOKENS = 32, 64
@@ -89,25 +89,37 @@ def _byte_pairs() -> Any:
 
 
 def _transformer(architecture: Architecture) -> tuple[Any, Any]:
+    """A model with random weights, and its tokenizer."""
     import torch
     import transformers as t
 
     torch.manual_seed(7)
-    if architecture == "bert":
-        return t.BertModel(
-            t.BertConfig(vocab_size=30522, max_position_embeddings=READS_TOKENS, **_SHAPE)
-        ), _word_pieces()
-    if architecture == "qwen2":
-        words = _byte_pairs()
-        shape = {"vocab_size": len(words), "num_key_value_heads": 2, "pad_token_id": 0, "eos_token_id": 0, **_SHAPE}
-        return t.Qwen2Model(t.Qwen2Config(**shape)), words
-    words = _unigrams()
-    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-    shape = {"vocab_size": len(words), **ids, **_SHAPE}
-    if architecture == "mistral":
-        return t.MistralModel(t.MistralConfig(num_key_value_heads=2, sliding_window=None, **shape)), words
-    shape |= {"max_position_embeddings": READS_TOKENS + 2, "type_vocab_size": 1}
-    return t.XLMRobertaModel(t.XLMRobertaConfig(**shape)), words
+    pieces, pairs, unigrams = (_word_pieces, _byte_pairs, _unigrams)
+    words = {"qwen2": pairs, "qwen3": pairs}.get(
+        architecture, pieces if architecture in ("bert", "mpnet", "modernbert") else unigrams
+    )()
+    of_words = {"vocab_size": 30527 if words.vocab_size > 30_000 else len(words), **_SHAPE}
+    ends = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    decoder = {"num_key_value_heads": 2}
+    longest = {"max_position_embeddings": READS_TOKENS}
+    offset = {"max_position_embeddings": READS_TOKENS + 2}  # positions begin after the padding id
+    marks = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "bos_token_id": 101, "eos_token_id": 102}
+    made: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+        "bert": (t.BertModel, t.BertConfig, longest),
+        "mpnet": (t.MPNetModel, t.MPNetConfig, offset),
+        "modernbert": (t.ModernBertModel, t.ModernBertConfig, longest | marks),
+        "xlm_roberta": (t.XLMRobertaModel, t.XLMRobertaConfig, ends | offset | {"type_vocab_size": 1}),
+        "mistral": (t.MistralModel, t.MistralConfig, ends | decoder | {"sliding_window": None}),
+        "qwen2": (t.Qwen2Model, t.Qwen2Config, decoder | {"pad_token_id": 0, "eos_token_id": 0}),
+        "qwen3": (t.Qwen3Model, t.Qwen3Config, decoder | {"pad_token_id": 0, "eos_token_id": 0, "head_dim": 8}),
+        "gemma3_text": (
+            t.Gemma3TextModel,
+            t.Gemma3TextConfig,
+            ends | decoder | {"head_dim": 8, "use_bidirectional_attention": True},
+        ),
+    }
+    model, config, own = made[architecture]
+    return model(config(**of_words, **own)), words
 
 
 def build(
@@ -184,4 +196,34 @@ def reference_logits(folder: Path, pairs: Sequence[tuple[str, str]]) -> np.ndarr
         read = words(question, text, truncation=True, max_length=READS_TOKENS, return_tensors="pt")
         with torch.inference_mode():
             found.append(float(model(**read).logits[0, 0]))
+    return np.array(found, np.float32)
+
+
+def build_causal(folder: Path) -> Path:
+    """A language model as Qwen3-Reranker is one: its verdict is the logits of two tokens after a prompt."""
+    import torch
+    import transformers as t
+
+    torch.manual_seed(13)
+    words = _byte_pairs()
+    words.add_tokens(["yes", "no"])
+    shape = {"vocab_size": len(words), "num_key_value_heads": 2, "pad_token_id": 0, "eos_token_id": 0, **_SHAPE}
+    t.Qwen3ForCausalLM(t.Qwen3Config(head_dim=8, **shape)).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def reference_log_odds(folder: Path, texts: Sequence[str]) -> np.ndarray:
+    """[texts]: the logit of yes less that of no after each whole text, one at a time, nothing padded."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, words = AutoModelForCausalLM.from_pretrained(str(folder)).eval(), AutoTokenizer.from_pretrained(str(folder))
+    yes, no = (words.convert_tokens_to_ids(answer) for answer in ("yes", "no"))
+    found = []
+    for text in texts:
+        ids = torch.tensor([words(text, add_special_tokens=False)["input_ids"]])
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0, -1]
+        found.append(float(logits[yes] - logits[no]))
     return np.array(found, np.float32)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rag_opt.core.secrets import mask
 from rag_opt.core.strict import PlainDict
 from rag_opt.data.question_lines import describe_origins
+from rag_opt.models.cards import common_benchmark
 from rag_opt.report.live_display import LiveDisplay
 from rag_opt.report.summary import build_summary
 from rag_opt.setup.prepare import Prepared
@@ -79,6 +80,7 @@ def facts_for_the_report(prepared: Prepared) -> PlainDict:
     domains = [kinds["name"] for kinds in embedders.values() if "name" in kinds]
     names = sorted({str(value) for domain in domains if isinstance(domain, Choice) for value in domain})
     cards = {name: search.builder.cards.read(name) for name in names}
+    benchmark = common_benchmark(cards.values(), dataset.corpus.language)
     return {
         "documents": len(dataset.corpus.documents),
         "characters": dataset.corpus.characters,
@@ -92,13 +94,14 @@ def facts_for_the_report(prepared: Prepared) -> PlainDict:
         "against": [one.kind for one in search.objective_set.against],
         "trials": search.trials,
         "prompts": _prompts(prepared),
+        "benchmark": benchmark,
         "models": {
             name: {
                 "id": card.id,
                 "languages": list(card.languages),
                 "reads_tokens": card.reads_tokens,
                 "parameters_millions": card.parameters_millions,
-                "published": card.prior_quality,
+                "published": card.published_score(benchmark),
             }
             for name, card in cards.items()
         },

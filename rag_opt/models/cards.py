@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import orjson
 from annotated_doc import Doc
-from annotated_types import Ge
+from annotated_types import Ge, Le
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core import strict
@@ -29,6 +31,17 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PublishedScore:
+    """A score that others measured: a prior, nothing more. Only scores of one benchmark can be compared."""
+
+    benchmark: Annotated[str, Doc("Benchmark with its version, as in `MTEB(eng, v2) retrieval`.")]
+    score: Annotated[float, Ge(0), Le(100), Doc("In points, higher is better.")]
+    metric: Annotated[str, Doc("What the score is a mean of.")] = "nDCG@10"
+    language: Annotated[str, Doc("ISO 639-1 code of its texts, or `multilingual`.")] = "en"
+    source: Annotated[str, Doc("Where it was found.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelCard:
     """Settings of every card."""
 
@@ -41,13 +54,22 @@ class ModelCard:
     url: Annotated[str | None, Doc("Address of the server that runs it; null: it runs here.")] = None
     key_variable: Annotated[str | None, Doc("Environment variable that holds the key of the server.")] = None
     served_as: Annotated[str | None, Doc("Name of the model on the server; null: id.")] = None
-    tokenizer: Annotated[str | None, Doc("Path or id on the hub of its tokenizer; null: the model's own.")] = None
+    tokenizer: Annotated[
+        str | None, Doc("Path or id on the hub of its tokenizer, `qwen` or `wordpiece`; null: the model's own.")
+    ] = None
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         Doc("Type of its weights in memory; but for float32, queries are encoded one by one."),
     ] = "float32"
+    fp16: Annotated[bool, Doc("Whether its values stay in the range of float16; false: float32 or bfloat16 alone.")] = (
+        True
+    )
     parameters_millions: Annotated[
         Annotated[float, Ge(0)] | None, Doc("Number of its parameters in millions; null: not known.")
+    ] = None
+    table_millions: Annotated[
+        Annotated[float, Ge(0)] | None,
+        Doc("Of these, in the table of tokens: memory, but no computing. null: not known."),
     ] = None
     languages: Annotated[list[str], Doc("ISO 639-1 codes of its languages, or `multilingual`; empty: not known.")] = (
         field(default_factory=list)
@@ -55,10 +77,16 @@ class ModelCard:
     licence: Annotated[str, Doc("Licence of its weights.")] = ""
     commercial_use: Annotated[bool, Doc("Whether the licence allows commercial use.")] = True
     custom_code: Annotated[bool, Doc("Whether it runs only with code of its own.")] = False
-    scores: Annotated[dict[str, float], Doc("Published scores by benchmark.")] = field(default_factory=dict)
+    published: Annotated[list[PublishedScore], Doc("Scores that others measured.")] = field(default_factory=list)
     source: Annotated[str, Doc("Where the facts of the card come from.")] = ""
     note: Annotated[str, Doc("Remark for whoever chooses it.")] = ""
     verified: Annotated[bool, Doc("Whether somebody read the card; false: inferred from the model's files.")] = True
+
+    @model_validator(mode="after")
+    def _refuse_float16_out_of_range(self) -> Self:
+        if self.dtype == "float16" and not self.fp16:
+            raise ValueError(f"{self.id} leaves the range of float16; dtype: bfloat16 or float32")
+        return self
 
     @property
     def where(self) -> str:
@@ -71,11 +99,20 @@ class ModelCard:
         return self.url is not None
 
     @property
+    def computing_millions(self) -> float | None:
+        """Number of the parameters that a token is multiplied with, in millions; None where it is not known."""
+        return None if self.parameters_millions is None else self.parameters_millions - (self.table_millions or 0.0)
+
+    @property
     def memory_gb(self) -> float | None:
         """Size of its weights; None where the card does not say how many parameters it has."""
         if self.parameters_millions is None:
             return None
         return self.parameters_millions * _BYTES[self.dtype] / 1000
+
+    def published_score(self, benchmark: str) -> float | None:
+        """Return its score on a benchmark; None where nobody published one that is known here."""
+        return next((one.score for one in self.published if one.benchmark == benchmark), None)
 
     def speaks(self, language: str) -> bool:
         """Return whether it was made for a language; a card that names none is given the benefit of the doubt."""
@@ -188,6 +225,20 @@ def find_reads_tokens(folder: Path) -> int:
     positions = config.get("max_position_embeddings") or _USUAL_TOKENS
     offset = config.get("pad_token_id", 1) + 1 if "roberta" in str(config.get("model_type", "")) else 0
     return max(int(positions) - int(offset), 8)
+
+
+def common_benchmark(cards: Iterable[ModelCard], language: str) -> str:
+    """Return the benchmark by which most of the models can be compared, by its name; empty where there is none.
+
+    `language` of the documents (ISO 639-1, or empty): a benchmark of another one is taken only where none fits.
+    """
+    fitting, others = Counter[str](), Counter[str]()
+    for card in cards:
+        for one in card.published:
+            fits = not language or one.language in (language, "multilingual")
+            (fitting if fits else others)[one.benchmark] += 1
+    counted = (fitting or others).most_common()
+    return max((name for name, count in counted if count == counted[0][1]), default="")
 
 
 Kind = TypeVar("Kind")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_doc import Doc
-from annotated_types import Ge, Le
+from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.errors import ImpossiblePipeline
@@ -26,7 +26,8 @@ class EmbedderCard(ModelCard):
 
     dimensions: Annotated[int, Ge(1), Doc("Dimensions of its vectors.")]
     backend: Annotated[
-        Literal["sentence_transformers", "tei", "openai"], Doc("What runs the model; tei and openai need its url.")
+        Literal["sentence_transformers", "tei", "openai", "litellm"],
+        Doc("What runs the model; tei and openai need its url."),
     ] = "sentence_transformers"
     trained_tokens: Annotated[
         Annotated[int, Ge(8)] | None, Doc("Longest text in tokens that it was trained on; null: not known.")
@@ -46,9 +47,16 @@ class EmbedderCard(ModelCard):
     truncate_dimensions: Annotated[
         Annotated[int, Ge(2)] | None, Doc("Dimensions that vectors are cut to; null: all.")
     ] = None
-    prior_quality: Annotated[
-        Annotated[float, Ge(0), Le(100)] | None,
-        Doc("nDCG@10 of MTEB retrieval in points: which models a search tries first."),
+    matryoshka: Annotated[
+        list[int], Doc("Dimensions that its vectors were trained to be cut to, from the least; empty: not known.")
+    ] = field(default_factory=list)
+    query_input_type: Annotated[str | None, Doc("Name by which its service knows queries; null: not sent.")] = None
+    document_input_type: Annotated[str | None, Doc("Name by which its service knows documents; null: not sent.")] = None
+    most_texts: Annotated[
+        Annotated[int, Ge(1)] | None, Doc("Most texts of a request to its service; null: the usual number.")
+    ] = None
+    usd_per_million_tokens: Annotated[
+        Annotated[float, Ge(0)] | None, Doc("Price of its service; null: not known, counted as 0 and said.")
     ] = None
     golden: Annotated[
         dict[str, str], Doc("Vectors that it must give for a fixed text, as query and as document (golden_vectors.py).")
@@ -63,6 +71,11 @@ class EmbedderCard(ModelCard):
     def served(self) -> bool:
         """True where a server runs it."""
         return self.backend != "sentence_transformers"
+
+    @property
+    def lacks_address(self) -> bool:
+        """True where its server is not named; the services of LiteLLM are known by their maker's name."""
+        return self.backend in ("tei", "openai") and self.url is None
 
     @property
     def vector_dimensions(self) -> int:

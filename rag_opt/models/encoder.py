@@ -22,11 +22,13 @@ from rag_opt.core.forking import ThreadLock
 from rag_opt.models import golden_vectors as golden
 from rag_opt.models.embedder_cards import TASK, EmbedderCard
 from rag_opt.models.encoder_backend import EncoderBackend
+from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.local_encoder import LocalEncoder
 from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.models.runtimes import Machine, Runtime, decide
 from rag_opt.models.served_encoder import SERVED
 from rag_opt.store.values import Values
+from rag_opt.text.tokenizer_names import TOKENIZERS, find_tokenizer
 from rag_opt.text.tokens import FileTokenizer, Tokenizer
 
 _BATCHES_PER_COMMIT = 8
@@ -42,7 +44,8 @@ class Encoder:
     when they are read, so that variants share them.
 
     `folder` and `identity` are for a model that is made here: `folder` makes its files when they are wanted, `identity`
-    is known before. `lock` keeps other processes from encoding the same texts.
+    is known before. `lock` keeps other processes from encoding the same texts. `budget_tracker`: where requests to a
+    service with a price are booked.
 
     Threads may share an encoder: one at a time encodes with a model that runs here, and the counter and the backend are
     under a lock. So may a forked process, which counts on for itself.
@@ -57,6 +60,7 @@ class Encoder:
         machine: Machine = Machine(),
         folder: Callable[[], Path] | None = None,
         identity: str | None = None,
+        budget_tracker: BudgetTracker | None = None,
     ) -> None:
         self.card = card
         self.progress: Callable[[int, int], None] = lambda done, total: None
@@ -65,6 +69,7 @@ class Encoder:
         self.values = values
         self._lock = lock
         self._machine = machine
+        self._budget_tracker = budget_tracker or BudgetTracker()
         self._made, self._made_identity = folder, identity
         self._backend: EncoderBackend | None = None
         self._validated: set[Purpose] = set()  # purposes whose golden vector was right
@@ -93,7 +98,9 @@ class Encoder:
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         """Tokenizer that texts are counted with."""
-        return FileTokenizer(self.card.tokenizer_file)
+        card = self.card
+        named = card.tokenizer in TOKENIZERS
+        return find_tokenizer(str(card.tokenizer), where=card.where) if named else FileTokenizer(card.tokenizer_file)
 
     @property
     def backend(self) -> EncoderBackend:
@@ -106,7 +113,7 @@ class Encoder:
     def _new_backend(self) -> EncoderBackend:
         card = self.card
         if card.served:
-            return SERVED[card.backend](card, self.tokenizer)
+            return SERVED[card.backend](card, self.tokenizer, self._budget_tracker)
         return LocalEncoder(card, self._made or (lambda: card.folder), values=self.values, machine=self._machine)
 
     @property

@@ -60,7 +60,8 @@ class HttpClient:
 
     A request that finds the server busy (408, 424, 429, 5xx) or the connection broken is sent again after the pause
     that Retry-After asks for, or a growing one, for `patience_s` seconds of trying. A server that answers nothing for
-    `give_up_s` seconds is down (`CircuitBreaker`). A reply of more than `most_bytes` is not read.
+    `give_up_s` seconds is down (`CircuitBreaker`). A reply of more than `most_bytes` is not read. `transport` makes
+    what stands where the network would.
 
     Any thread may use it. Connections, queue and counters are touched only in the event loop; a forked process has
     another loop, and there opens connections of its own.
@@ -79,6 +80,7 @@ class HttpClient:
         give_up_s: float = 100.0,
         most_in_flight: int = MOST_IN_FLIGHT,
         most_bytes: int = MOST_BYTES,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.most_in_flight = most_in_flight
@@ -94,6 +96,7 @@ class HttpClient:
             timeout_s=timeout_s,
             give_up_s=max(give_up_s, timeout_s),
             most_in_flight=most_in_flight,
+            transport=transport,
         )
         self._sessions = PerLoop(new_session)
 
@@ -101,12 +104,14 @@ class HttpClient:
         """Return the reply to a GET request. Raises ServerFailed."""
         return wait_for(self.ask("GET", path, None))
 
-    def post(self, path: str, body: object) -> Json:
-        """Return the reply to a POST request.
+    def post(
+        self, path: str, body: object, *, each: Callable[[], AbstractAsyncContextManager[Observe]] | None = None
+    ) -> Json:
+        """Return the reply to a POST request; `each` as in `ask`.
 
         Raises TooMuch for a request that should be sent in another form, ServerFailed for everything else.
         """
-        return wait_for(self.ask("POST", path, body))
+        return wait_for(self.ask("POST", path, body, each=each))
 
     def map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield `do` of every item, in their order; as many run at once as may be in flight."""
@@ -254,6 +259,7 @@ class _Session:
         timeout_s: float,
         give_up_s: float,
         most_in_flight: int,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None,
     ) -> None:
         import ssl
 
@@ -265,6 +271,7 @@ class _Session:
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=most_in_flight),
             headers=headers,
+            transport=None if transport is None else transport(),
             verify=True if ca_bundle is None else ssl.create_default_context(cafile=ca_bundle),
         )
         weakref.finalize(self, _close, self.client, asyncio.get_running_loop(), os.getpid())

@@ -20,6 +20,8 @@ _POOLING = {
 }
 _MODES = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _HEADER_BYTES = 8
+# how the tables of tokens are called: by BERT and its kin, by decoders, by ModernBERT, by static models
+_TABLES = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight", "embedding.weight")
 READS_ANYTHING = 1_000_000  # tokens, of a static model
 
 
@@ -53,7 +55,8 @@ def infer_facts(name: str) -> PlainDict:
         "query_prompt": prompts.get("query") or "",
         "document_prompt": prompts.get("document") or prompts.get("passage") or "",
         "custom_code": "auto_map" in config,
-        "parameters_millions": _parameters_millions(folder),
+        "parameters_millions": _millions(folder),
+        "table_millions": _millions(folder, only=_TABLES),
         **_front_matter(folder),
         "source": "its own files",
     }
@@ -78,7 +81,7 @@ def _projected_dimensions(folder: Path, modules: list[PlainDict]) -> int | None:
 def _static_dimensions(folder: Path, modules: list[PlainDict]) -> int | None:
     """Return the dimensions of a table of static vectors, by the head of its file."""
     tables = [folder / module["path"] for module in modules if "StaticEmbedding" in module["type"]]
-    shapes = [shape for table in tables for shape in _shapes(table) if len(shape) == 2]
+    shapes = [shape for table in tables for _, shape in _tensors(table) if len(shape) == 2]
     return shapes[0][1] if shapes else None
 
 
@@ -101,16 +104,16 @@ def _front_matter(folder: Path) -> PlainDict:
     return facts | ({"licence": licence} if isinstance(licence, str) else {})
 
 
-def _parameters_millions(folder: Path) -> float | None:
-    """Count the parameters by the heads of the safetensors files; no weight is read."""
-    count = sum(math.prod(shape) for shape in _shapes(folder))
+def _millions(folder: Path, *, only: tuple[str, ...] = ("",)) -> float | None:
+    """Count the parameters, or those of some tensors, by the heads of the safetensors files; no weight is read."""
+    count = sum(math.prod(shape) for name, shape in _tensors(folder) if name.endswith(only))
     return round(count / 1e6, 3) if count else None
 
 
-def _shapes(folder: Path) -> Iterator[list[int]]:
-    """Yield the shapes of all tensors in the safetensors files of a folder."""
+def _tensors(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Yield name and shape of all tensors in the safetensors files of a folder."""
     for path in sorted(folder.rglob("*.safetensors")):
         with path.open("rb") as file:
             size = int.from_bytes(file.read(_HEADER_BYTES), "little")
             header = orjson.loads(file.read(size))
-        yield from (tensor["shape"] for name, tensor in header.items() if name != "__metadata__")
+        yield from ((name, tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

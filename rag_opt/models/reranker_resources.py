@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rag_opt.models.cards import CardLibrary
+    from rag_opt.models.llm.budget import BudgetTracker
     from rag_opt.models.purposes import Purpose
     from rag_opt.models.reranker_cards import RerankerCard
     from rag_opt.models.runtimes import Machine
@@ -23,7 +24,8 @@ class RerankerResources:
     """Cards, values and machine that a reranker with a model is given.
 
     `tokens`: gives (offsets, vectors) of the tokens of each text by the card's name of an embedding model, for a
-    purpose; `tokens_key`: gives the hash of everything that determines them.
+    purpose; `tokens_key`: gives the hash of everything that determines them. `budget_tracker`: where requests to a
+    service with a price are booked.
     """
 
     rerankers: CardLibrary[RerankerCard]
@@ -31,6 +33,7 @@ class RerankerResources:
     machine: Machine
     tokens: Callable[[str, Sequence[str], Purpose], Sequence[TokenVectors]]
     tokens_key: Callable[[str], str]
+    budget_tracker: BudgetTracker
 
 
 class PairScorer(Protocol):

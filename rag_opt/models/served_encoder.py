@@ -1,4 +1,4 @@
-"""Embedding models behind a server: text-embeddings-inference, or anything that speaks OpenAI's /v1/embeddings."""
+"""Embedding models behind a server: text-embeddings-inference, OpenAI's /v1/embeddings, whatever LiteLLM knows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from rag_opt.core.forking import ThreadLock
 from rag_opt.core.strict import PlainDict
 from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.http_client import MOST_IN_FLIGHT, HttpClient, TooMuch
-from rag_opt.models.http_replies import Json, find_error
+from rag_opt.models.http_replies import Json, Reply, find_error
+from rag_opt.models.litellm_address import ADDRESS, open_transport
+from rag_opt.models.llm.booking import book_call
+from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.text.tokens import Tokenizer
 
@@ -39,14 +42,19 @@ class ServedEncoder:
 
     in_flight = MOST_IN_FLIGHT
 
-    def __init__(self, card: EmbedderCard, tokenizer: Tokenizer) -> None:
+    def __init__(self, card: EmbedderCard, tokenizer: Tokenizer, budget_tracker: BudgetTracker) -> None:
         self.card, self._tokenizer = card, tokenizer
         self.cut = 0
         self._lock = ThreadLock()
+        self._budget_tracker = budget_tracker
+        self.http_client = self._new_http_client()
+
+    def _new_http_client(self) -> HttpClient:
+        card = self.card
         if card.url is None:
             problem = f"backend {card.backend} needs the address of its server: +embedder.cards.<name>.url=…"
             raise BadInput([Problem(card.where, problem)])
-        self.http_client = HttpClient(card.url, key_variable=card.key_variable, most_bytes=_MOST_BYTES)
+        return HttpClient(card.url, key_variable=card.key_variable, most_bytes=_MOST_BYTES)
 
     @property
     def batch(self) -> tuple[int, int]:
@@ -69,8 +77,13 @@ class ServedEncoder:
         raise NotImplementedError
 
     def facts(self, purpose: Purpose) -> str:
-        """Return what determines a vector beside its exact input: the same for every purpose."""
-        return self.files_digest
+        """Return what determines a vector beside its exact input: the same for every purpose that has one type."""
+        input_type = self._input_type(purpose)
+        return self.files_digest if input_type is None else digest([self.files_digest, input_type])
+
+    def _input_type(self, purpose: Purpose) -> str | None:
+        """Return the name by which the service knows a purpose; None where it is not told."""
+        return self.card.query_input_type if purpose == "query" else self.card.document_input_type
 
     def prepare(self, purpose: Purpose) -> None:
         """Do nothing: the server has loaded its model."""
@@ -85,7 +98,7 @@ class ServedEncoder:
 
     def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         """Return [texts, dimensions] of exact inputs, prompts included; in halves where they are too many at once."""
-        return self._embed_in_halves([self._shorten(text) for text in texts])
+        return self._embed_in_halves([self._shorten(text) for text in texts], purpose)
 
     def _shorten(self, text: str) -> str:
         most = self.most_tokens
@@ -98,18 +111,19 @@ class ServedEncoder:
         with self._lock:
             self.cut += 1
 
-    def _embed_in_halves(self, texts: list[str]) -> Vectors:
+    def _embed_in_halves(self, texts: list[str], purpose: Purpose) -> Vectors:
         try:
-            return self._validate(self._request(texts), len(texts))
+            return self._validate(self._request(texts, purpose), len(texts))
         except TooMuch as error:
             if len(texts) == 1:
-                return self._embed_one(texts[0], error)
+                return self._embed_one(texts[0], purpose, error)
             if not _TOO_LONG.search(error.message):
                 raise ServerFailed(f"{self.http_client.url} refuses the request: {error}") from None
         middle = len(texts) // 2
-        return np.concatenate([self._embed_in_halves(texts[:middle]), self._embed_in_halves(texts[middle:])])
+        halves = texts[:middle], texts[middle:]
+        return np.concatenate([self._embed_in_halves(half, purpose) for half in halves])
 
-    def _embed_one(self, text: str, error: TooMuch) -> Vectors:
+    def _embed_one(self, text: str, purpose: Purpose, error: TooMuch) -> Vectors:
         """Shorten a text until it fits, where it is longer to the server than to our tokenizer."""
         if not _TOO_LONG.search(error.message) or not text:
             raise ServerFailed(f"{self.http_client.url} refuses a text of {len(text)} characters: {error}") from None
@@ -117,7 +131,7 @@ class ServedEncoder:
         while text:
             text = text[: math.floor(len(text) * _SHORTER)]
             try:
-                return self._validate(self._request([text]), 1)
+                return self._validate(self._request([text], purpose), 1)
             except TooMuch:
                 continue
         raise ServerFailed(f"{self.http_client.url} refuses every beginning of a text: {error}")
@@ -135,9 +149,28 @@ class ServedEncoder:
             raise ServerFailed(f"{self.http_client.url} gave a vector of zeros, which is near to nothing")
         return vectors
 
-    def _request(self, texts: list[str]) -> Json:
+    def _request(self, texts: list[str], purpose: Purpose) -> Json:
         """Ask for the vectors of a batch. Raises TooMuch where it is too large."""
         raise NotImplementedError
+
+    def _post(self, path: str, body: PlainDict, texts: list[str]) -> Json:
+        """Return the reply to a request for the vectors of some texts, booked where its card names a price."""
+        price = self.card.usd_per_million_tokens
+        if price is None:
+            return self.http_client.post(path, body)
+
+        def cost(reply: Reply, took_s: float) -> Usage:
+            if reply.status != 200:
+                return Usage()
+            counted = _count_tokens(reply)  # a text is a token at least: fewer are none that it counted
+            tokens = counted if counted >= len(texts) else int(self._tokenizer.lengths(texts).sum())
+            return Usage(0, tokens, 0, tokens * price / 1e6)
+
+        most_usd = sum(len(text.encode()) for text in texts) * price / 1e6  # a token is a byte at least
+        book = functools.partial(
+            book_call, self._budget_tracker, "embedder", self.card.id, most_usd=most_usd, cost=cost
+        )
+        return self.http_client.post(path, body, each=book)
 
 
 class Tei(ServedEncoder):
@@ -188,8 +221,8 @@ class Tei(ServedEncoder):
         """Most tokens of a text that the card and the server allow."""
         return min(self.card.reads_tokens, int(self.info.get("max_input_length") or self.card.reads_tokens))
 
-    def _request(self, texts: list[str]) -> Json:
-        rows = self.http_client.post("/embed", {"inputs": texts, "truncate": False, "normalize": True})
+    def _request(self, texts: list[str], purpose: Purpose) -> Json:
+        rows = self._post("/embed", {"inputs": texts, "truncate": False, "normalize": True}, texts)
         if find_error(rows):  # inside a 200
             raise ServerFailed(f"{self.http_client.url}/embed answered: {find_error(rows)}")
         return rows
@@ -203,7 +236,7 @@ class OpenAI(ServedEncoder):
     @property
     def batch(self) -> tuple[int, int]:
         """Most tokens and most texts of a batch."""
-        return _OPENAI_TOKENS, _OPENAI_TEXTS
+        return _OPENAI_TOKENS, self.card.most_texts or _OPENAI_TEXTS
 
     @property
     def server_facts(self) -> PlainDict:
@@ -211,8 +244,8 @@ class OpenAI(ServedEncoder):
         model = self.card.served_as or self.card.id
         return {"backend": "openai", "url": self.http_client.url, "model": model, "tokens": self.most_tokens}
 
-    def _request(self, texts: list[str]) -> Json:
-        reply = self._post(texts)
+    def _request(self, texts: list[str], purpose: Purpose) -> Json:
+        reply = self._post_named(texts, self._input_type(purpose))
         rows = reply.get("data") if isinstance(reply, dict) else None
         try:
             return _in_order(rows, len(texts))
@@ -220,16 +253,39 @@ class OpenAI(ServedEncoder):
             said = find_error(reply) or f"no vector for each of {len(texts)} texts"
             raise ServerFailed(f"{self.http_client.url}/embeddings answered: {said}") from None
 
-    def _post(self, texts: list[str]) -> Json:
+    def _post_named(self, texts: list[str], input_type: str | None) -> Json:
         body: PlainDict = {"model": self.card.served_as or self.card.id, "input": texts}
+        body |= {} if input_type is None else {"input_type": input_type}
         if self._names_encoding:
             try:
-                return self.http_client.post("/embeddings", {**body, "encoding_format": "float"})
+                return self._post("/embeddings", {**body, "encoding_format": "float"}, texts)
             except TooMuch as error:
                 if "encoding_format" not in error.message:
                     raise
                 self._names_encoding = False  # some servers refuse what they do not know
-        return self.http_client.post("/embeddings", body)
+        return self._post("/embeddings", body, texts)
+
+
+class LiteLLM(OpenAI):
+    """A service that LiteLLM knows; `served_as` names its maker and the model, as in `cohere/embed-v4.0`."""
+
+    _names_encoding = False
+
+    def _new_http_client(self) -> HttpClient:
+        transport = functools.partial(open_transport, self.card.url)
+        return HttpClient(ADDRESS, key_variable=self.card.key_variable, most_bytes=_MOST_BYTES, transport=transport)
+
+    @property
+    def server_facts(self) -> PlainDict:
+        """Name of the model at its maker: the address of a deployment of one's own changes no vector."""
+        return {"backend": "litellm", "model": self.card.served_as or self.card.id, "tokens": self.most_tokens}
+
+
+def _count_tokens(reply: Reply) -> int:
+    """Return how many tokens a service says it has read; 0 where it says nothing that is a number."""
+    usage = reply.json.get("usage") if reply.is_json and isinstance(reply.json, dict) else None
+    counted = usage.get("total_tokens") or usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return counted if isinstance(counted, int) and not isinstance(counted, bool) and counted > 0 else 0
 
 
 def _in_order(rows: Json, count: int) -> list[Json]:
@@ -251,4 +307,8 @@ def _decoded(vector: Json) -> Json:
     return np.frombuffer(base64.b64decode(vector, validate=True), "<f4") if isinstance(vector, str) else vector
 
 
-SERVED: dict[str, type[ServedEncoder]] = {"tei": Tei, "openai": OpenAI}  # by the backend that a card names
+SERVED: dict[str, type[ServedEncoder]] = {
+    "tei": Tei,
+    "openai": OpenAI,
+    "litellm": LiteLLM,
+}  # by the backend that a card names

@@ -25,7 +25,7 @@ from rag_opt.models.llm.prompts import Prompt, prompt_library
 from rag_opt.models.llm.settings import Judge, LanguageModel, resolve_judge
 from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
-from rag_opt.models.reranker_resources import PairScorer
+from rag_opt.models.reranker_resources import PairScorer, RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import (
     DistillingEmbedder,
@@ -137,7 +137,7 @@ class PipelineBuilder:
             identity, folder = self._distillation(part)
             encoder = Encoder(card, values=values, lock=lock, machine=self.machine, identity=identity, folder=folder)
         else:
-            encoder = Encoder(card, values=values, lock=lock, machine=self.machine)
+            encoder = Encoder(card, values=values, lock=lock, machine=self.machine, budget_tracker=self.budget_tracker)
         encoder.progress = self._report_progress
         encoder.spend = self.stage_timer.add
         return encoder
@@ -160,9 +160,12 @@ class PipelineBuilder:
         """Return the model behind a reranker, the same object every time."""
         with self._lock:
             if reranker not in self._scorers:
-                resources = build_reranker_resources(self.encoder, self.rerankers, self.store.values, self.machine)
+                resources = self._reranker_resources(self.encoder, self.store.values)
                 self._scorers[reranker] = reranker.scorer(resources)
             return self._scorers[reranker]
+
+    def _reranker_resources(self, encoder: Callable[[str], Encoder], values: Values) -> RerankerResources:
+        return build_reranker_resources(encoder, self.rerankers, values, self.machine, self.budget_tracker)
 
     def take_remarks(self) -> list[str]:
         """Return what was found out of the servers of language models since this was asked last, in words."""
@@ -202,9 +205,7 @@ class PipelineBuilder:
         self.check(spec)
         values = MemoryValues()
         encoder = self.encoder(spec.embedder).with_values(values)
-        resources = build_reranker_resources(
-            lambda name: self.encoder(name).with_values(values), self.rerankers, values, self.machine
-        )
+        resources = self._reranker_resources(lambda name: self.encoder(name).with_values(values), values)
         scorers: dict[PairReranker, PairScorer] = {}
 
         def scorer(reranker: PairReranker) -> PairScorer:

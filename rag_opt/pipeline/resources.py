@@ -8,6 +8,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
@@ -19,7 +20,11 @@ from rag_opt.store.values import Values
 
 
 def build_reranker_resources(
-    encoder: Callable[[str], Encoder], rerankers: CardLibrary[RerankerCard], values: Values, machine: Machine
+    encoder: Callable[[str], Encoder],
+    rerankers: CardLibrary[RerankerCard],
+    values: Values,
+    machine: Machine,
+    budget_tracker: BudgetTracker,
 ) -> RerankerResources:
     """Return what rerankers are handed; `encoder` gives that of an embedding model's card by its name."""
     return RerankerResources(
@@ -28,6 +33,7 @@ def build_reranker_resources(
         machine=machine,
         tokens=lambda name, texts, purpose: token_vectors(encoder(name), texts, purpose),
         tokens_key=lambda name: digest([encoder(name).vectors_key, encoder(name).identity("sentence")]),
+        budget_tracker=budget_tracker,
     )
 
 

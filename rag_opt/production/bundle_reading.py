@@ -19,6 +19,7 @@ from rag_opt.data.document_file import collect_documents
 from rag_opt.models.cards import CardLibrary, ModelCard
 from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
 from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.llm.settings import LanguageModel
@@ -233,7 +234,7 @@ def _scorers(
         card = embedders.read(name)
         return encoder if encoder.card == card else Encoder(card, values=values, machine=machine)
 
-    resources = build_reranker_resources(encoder_of, rerankers, values, machine)
+    resources = build_reranker_resources(encoder_of, rerankers, values, machine, BudgetTracker())
     scorers: dict[PairReranker, PairScorer] = {}
 
     def scorer(part: PairReranker) -> PairScorer:

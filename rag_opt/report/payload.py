@@ -45,6 +45,7 @@ def build_payload(
         "stages": [list(row) for row in spent_by_stage(contents.study.trials)],
         "growth": contents.grown,
         "models": _models(contents),
+        "benchmark": contents.facts.get("benchmark", ""),
         "heat": _heat(contents),
         "outcomes": list(OUTCOMES),
         "meanings": {name: MEANINGS[name] for name in OUTCOMES},

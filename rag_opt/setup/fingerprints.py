@@ -19,8 +19,9 @@ from rag_opt.study.space.domains import Choice
 from rag_opt.study.space.space import Space
 
 # settings of a card that do not determine what its model gives
-_FACTS = {"url", "key_variable", "parameters_millions", "languages", "licence", "commercial_use", "scores", "source"}
-_FACTS |= {"note", "verified", "trained_tokens", "normalises", "prior_quality", "golden", "custom_code"}
+_FACTS = {"url", "key_variable", "parameters_millions", "table_millions", "languages", "licence", "commercial_use"}
+_FACTS |= {"published", "source", "note", "verified", "trained_tokens", "normalises", "golden", "custom_code", "fp16"}
+_FACTS |= {"matryoshka", "most_texts", "usd_per_million_tokens"}
 
 
 def input_digests(

@@ -12,6 +12,7 @@ from rag_opt.core.questions import Dataset
 from rag_opt.core.registry import lookup
 from rag_opt.models.cards import CardLibrary, ModelCard
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
+from rag_opt.models.litellm_address import LITELLM_EXTRA, has_litellm
 from rag_opt.models.llm.budget import Budget
 from rag_opt.models.llm.settings import (
     Judge,
@@ -69,12 +70,14 @@ def _cannot_run(name: str, card: EmbedderCard, builder: PipelineBuilder) -> list
     wrong = list(find_address_problems(card.url, f"{where}.url")) if card.url is not None else []
     if wrong:
         return wrong
-    if card.served and card.url is None:
+    if card.lacks_address:
         what = f"backend {card.backend} needs the address of its server: +{where}.url=http://… (docs/models.md)"
         return [Problem(f"{where}.url", f"{what}; or name only others in space.embedder")]
     if card.url is not None and not card.served:
         what = f"is {card.url}, but by its backend it runs here: +{where}.backend=tei (or openai)"
         return [Problem(f"{where}.url", what)]
+    if card.backend == "litellm" and not has_litellm():
+        return [Problem(where, f"its service is asked by LiteLLM, which is not installed: {LITELLM_EXTRA}")]
     return [] if card.served else _code_not_allowed(card, where, builder)
 
 
@@ -110,6 +113,8 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
     for where, part in models.rerankers:
         try:
             card = part.find_card(builder.rerankers, builder.cards)
+            if isinstance(card, RerankerCard) and card.hosted and not has_litellm():
+                yield Problem(where, f"{part.name} is asked by LiteLLM, which is not installed: {LITELLM_EXTRA}")
             if not card.served:
                 yield from _code_not_allowed(card, where, builder)
                 if not card.custom_code:
@@ -252,7 +257,7 @@ def describe_cut_questions(dataset: Dataset, models: SpaceModels, builder: Pipel
     notes, problems = list[str](), list[Problem]()
     for name in models.embedders:
         encoder = builder.encoder(name)
-        if encoder.card.served and encoder.card.url is None:  # reported already
+        if encoder.card.lacks_address:  # reported already
             continue
         try:
             cut = int(encoder.longer_than_read([question.text for question in dataset.questions], "query").sum())

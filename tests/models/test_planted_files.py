@@ -15,15 +15,16 @@ from rag_opt.core.errors import BadInput, ModelRefused, RagOptError
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, infer
 from rag_opt.models.encoder import Encoder
+from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_cards import infer as infer_reranker
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.embedders.static import Static
-from rag_opt.parts.rerankers.cross_encoder import CrossEncoder
+from rag_opt.parts.rerankers.cross_encoder import CrossEncoder, CrossEncoderScorer
 from rag_opt.parts.rerankers.late_interaction import ColBert
 from rag_opt.store.values import MemoryValues
-from tests.tiny_models import READS_TOKENS, build, build_cross_encoder, reference
+from tests.tiny_models import READS_TOKENS, build, build_causal, build_cross_encoder, reference
 
 PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
 
@@ -67,9 +68,16 @@ def as_cross_encoder(folder: Path) -> None:
     CrossEncoder(name=str(folder)).scorer(resources()).scores([("who dances?", "Bees dance.")])
 
 
+def as_language_model(folder: Path) -> None:
+    given = resources()
+    prompted = {"architecture": "language_model", "prompt": "{query} {document}"}
+    card = RerankerCard(id="tiny", path=str(folder), reads_tokens=READS_TOKENS, **prompted)  # type: ignore[arg-type]
+    CrossEncoderScorer(card, given).scores([("who dances?", "Bees dance.")])
+
+
 def resources() -> RerankerResources:
     shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer_reranker)
-    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
+    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
 
 
 def distil(folder: Path) -> None:
@@ -170,7 +178,7 @@ OF_MODULES = (plant_in_a_module, plant_a_module_class, plant_a_way_out)
 
 
 @pytest.mark.parametrize(("plant", "said"), PLANTS, ids=[plant.__name__ for plant, _ in PLANTS])
-@pytest.mark.parametrize("use", [embed, as_colbert, as_cross_encoder, distil])
+@pytest.mark.parametrize("use", [embed, as_colbert, as_cross_encoder, as_language_model, distil])
 def test_what_was_planted_does_not_run(
     plant: Callable[[Path, Path], None],
     said: str,
@@ -180,10 +188,10 @@ def test_what_was_planted_does_not_run(
     mark: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if use is as_cross_encoder:
+    if use in (as_cross_encoder, as_language_model):
         if plant in OF_MODULES:
-            pytest.skip("a cross-encoder here has no modules")
-        folder = build_cross_encoder(tmp_path / "pairs")
+            pytest.skip("what scores pairs here has no modules")
+        folder = (build_causal if use is as_language_model else build_cross_encoder)(tmp_path / "pairs")
     plant(folder, mark)
     monkeypatch.chdir(folder)  # as where a person unpacked it: what lies here can be imported
     monkeypatch.syspath_prepend(str(folder))

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rag_opt.cli.composing import conf_folder
 from rag_opt.core.documents import Corpus, Document
-from rag_opt.core.errors import ImpossiblePipeline, ModelRefused, ServerFailed
+from rag_opt.core.errors import BadInput, ImpossiblePipeline, ModelRefused, ServerFailed
 from rag_opt.core.registry import kinds
+from rag_opt.core.strict import load
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.encoder import Encoder
-from rag_opt.models.reranker_cards import RerankerCard, infer
+from rag_opt.models.llm.budget import BudgetTracker
+from rag_opt.models.reranker_cards import RerankerCard, infer, reranker_card_library
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.models.token_vectors import token_vectors
@@ -29,7 +32,14 @@ from rag_opt.pipeline.chunk_table import cut_corpus
 from rag_opt.pipeline.chunk_vectors import chunk_vectors, project, projection, windows_of
 from rag_opt.store.values import MemoryValues
 from tests.servers import Tei, serving
-from tests.tiny_models import READS_TOKENS, build, build_cross_encoder, reference_logits
+from tests.tiny_models import (
+    READS_TOKENS,
+    build,
+    build_causal,
+    build_cross_encoder,
+    reference_log_odds,
+    reference_logits,
+)
 
 PAIRS = [("who dances?", "Bees dance."), ("who dances?", "Rivers flow."), ("what?", "long text " * 60), ("", "x")]
 PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
@@ -45,7 +55,7 @@ CORPUS = Corpus(
 def tools(**cards: RerankerCard) -> RerankerResources:
     shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer)
     shelf._cards.update(cards)
-    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
+    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
 
 
 def card(folder: Path, **changes: Any) -> RerankerCard:
@@ -61,10 +71,61 @@ def test_a_cross_encoder_gives_the_logits_of_plain_transformers(tmp_path: Path) 
     assert CrossEncoder(name=str(folder)).scorer(tools()).scores(PAIRS[:1]).shape == (1,), "a folder needs no card"
 
 
-def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> None:
+def test_of_several_labels_the_card_says_which_one_speaks_for_the_text(tmp_path: Path) -> None:
     folder = build_cross_encoder(tmp_path, labels=3)
-    with pytest.raises(ModelRefused, match="gives 3 numbers for a pair"):
+    with pytest.raises(ModelRefused, match="gives 3 numbers for a pair, not one; relevant_label in its card says"):
         CrossEncoder(name="tiny").scorer(tools(tiny=card(folder))).scores(PAIRS[:1])
+    with pytest.raises(ModelRefused, match="relevant_label is 3, but it gives 3 numbers"):
+        CrossEncoder(name="tiny").scorer(tools(tiny=card(folder, relevant_label=3))).scores(PAIRS[:1])
+    each = [CrossEncoder(name="tiny").scorer(tools(tiny=card(folder, relevant_label=n))) for n in range(3)]
+    chances = 1 / (1 + np.exp(-np.array([scorer.scores(PAIRS) for scorer in each])))
+    np.testing.assert_allclose(chances.sum(axis=0), 1, rtol=1e-5, err_msg="log-odds of each label over the others")
+    assert len({scorer.key for scorer in each}) == 3
+
+
+PROMPTED = {"architecture": "language_model", "prefix": "<|im_start|>judge\n", "suffix": "<|im_end|>\nverdict: "}
+PROMPTED |= {"prompt": "<I>: {instruction}\n<Q>: {query}\n<D>: {document}", "instruction": "find"}
+
+
+def test_a_language_model_scores_pairs_by_the_logits_of_two_answers(tmp_path: Path) -> None:
+    folder = build_causal(tmp_path)
+    made = card(folder, reads_tokens=4096, **PROMPTED)
+    whole = [f"<|im_start|>judge\n<I>: find\n<Q>: {q}\n<D>: {d}<|im_end|>\nverdict: " for q, d in PAIRS]
+    scorer = CrossEncoder(name="tiny").scorer(tools(tiny=made))
+    np.testing.assert_allclose(scorer.scores(PAIRS), reference_log_odds(folder, whole), atol=1e-4)
+    other = CrossEncoder(name="tiny").scorer(tools(tiny=card(folder, reads_tokens=4096, **PROMPTED | {"suffix": "?"})))
+    assert scorer.key != other.key
+
+
+def test_of_a_pair_that_is_too_long_the_question_for_the_verdict_is_still_read(tmp_path: Path) -> None:
+    folder = build_causal(tmp_path)
+    made = tools(tiny=card(folder, **PROMPTED))
+    long, longer = ("q", "text " * 90), ("q", "text " * 200)
+    scores = CrossEncoder(name="tiny").scorer(made).scores([long, longer])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5), "the rest is cut off, not the suffix"
+    marks = ("{query} {document}", "a {document} in it")
+    filled = CrossEncoder(name="tiny").scorer(tools(tiny=card(folder, **PROMPTED | {"reads_tokens": 4096})))
+    alike = reference_log_odds(
+        folder, [f"<|im_start|>judge\n<I>: find\n<Q>: {marks[0]}\n<D>: {marks[1]}<|im_end|>\nverdict: "]
+    )
+    np.testing.assert_allclose(filled.scores([marks]), alike, atol=1e-4, err_msg="marks in a text are text")
+    with pytest.raises(ModelRefused, match="prefix and suffix alone are longer"):
+        CrossEncoder(name="tiny").scorer(tools(tiny=card(folder, **PROMPTED | {"prefix": "a b " * 99}))).scores([long])
+    with pytest.raises(ModelRefused, match=r"'maybe so' is \d+ tokens to it; an answer is one"):
+        unsure = card(folder, **PROMPTED | {"relevant_token": "maybe so"})
+        CrossEncoder(name="tiny").scorer(tools(tiny=unsure)).scores([long])
+    with pytest.raises(BadInput, match=r"a language model needs a prompt with \{document\} in it"):
+        load(RerankerCard, {"id": "a", "reads_tokens": 64, "architecture": "language_model", "prompt": "{query}"})
+
+
+def test_every_card_of_a_reranker_reads_and_says_what_it_is() -> None:
+    shelf = reranker_card_library([conf_folder()])
+    found = {name: shelf.read(name) for name in shelf.names()}
+    assert {"qwen3_reranker_0_6b", "mxbai_rerank_base_v2", "mxbai_rerank_large_v2"} == {
+        name for name, one in found.items() if one.architecture == "language_model"
+    }
+    assert all(one.revision or one.hosted for one in found.values()), "pinned, but where its maker runs it"
+    assert all(one.source for name, one in found.items() if name != "bge_reranker_base")
 
 
 def test_each_reranker_wants_its_own_kind_of_card(cards: EmbedderCards, tmp_path: Path) -> None:
@@ -78,7 +139,12 @@ def test_each_reranker_wants_its_own_kind_of_card(cards: EmbedderCards, tmp_path
 def test_late_interaction_is_maxsim_of_tokens() -> None:
     said = {"q": np.array([[1.0, 0], [0, 2.0]]), "t": np.array([[3.0, 0], [1.0, 1.0]]), "none": np.zeros((0, 2))}
     given = RerankerResources(
-        tools().rerankers, MemoryValues(), PLAIN, lambda _, texts, __: [(None, said[t]) for t in texts], lambda _: "k"
+        tools().rerankers,
+        MemoryValues(),
+        PLAIN,
+        lambda _, texts, __: [(None, said[t]) for t in texts],
+        lambda _: "k",
+        BudgetTracker(),
     )
     scores = LateInteraction().scorer(given).scores([("q", "t"), ("q", "none"), ("none", "t")])
     np.testing.assert_allclose(scores, [(1 + 2**-0.5) / 2, -1.0, -1.0], rtol=1e-6)
@@ -94,7 +160,7 @@ def test_a_colbert_model_by_sentence_transformers(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         f"id: tiny\npath: {tmp_path / 'colbert'}\nreads_tokens: 64\narchitecture: colbert\n"
     )
-    given = RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "")
+    given = RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
     scores = LateInteraction(name="tiny").scorer(given).scores(PAIRS[:2])
     query, texts = model.encode_query(["who dances?"])[0], model.encode_document([PAIRS[0][1], PAIRS[1][1]])
 

@@ -326,7 +326,7 @@ def test_rounding_noise_is_removed_from_a_parameter(space: Space) -> None:
 
 
 def test_unit_costs_grow_with_the_model_and_with_who_answers() -> None:
-    costs = UnitCosts({"small": 22.7, "large": 227.0, "static": 0.0}, by_llm={"answer llm"})
+    costs = UnitCosts({"small": 11.0, "large": 110.0, "static": 0.0}, by_llm={"answer llm"})
     assert costs.seconds("embed large", 100) == pytest.approx(10 * costs.seconds("embed small", 100))
     assert costs.seconds("embed unknown", 100) == costs.seconds("embed small", 100)
     assert 0 < costs.seconds("embed static", 100) < costs.seconds("embed small", 100)

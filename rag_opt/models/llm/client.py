@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Sequence
 from typing import TypeGuard
@@ -19,6 +18,8 @@ from rag_opt.core.strict import PlainDict
 from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
+from rag_opt.models.litellm_address import ADDRESS, open_transport
+from rag_opt.models.llm.booking import book_call
 from rag_opt.models.llm.budget import BudgetTracker, Usage
 from rag_opt.models.llm.messages import read_message, strip_thinking, written_characters
 from rag_opt.models.llm.refused_fields import RefusedFields
@@ -68,8 +69,9 @@ class LLMClient:
         self._useless = self._unanswered = 0  # in a row
         self._given_up: ModelUnusable | None = None
         self._refused = RefusedFields()
+        by_litellm = settings.kind == "litellm"
         self._http_client = HttpClient(
-            str(settings.base_url),
+            ADDRESS if by_litellm else str(settings.base_url),
             key_variable=settings.key_variable,
             headers=settings.headers,
             header_variables=settings.header_variables,
@@ -77,6 +79,7 @@ class LLMClient:
             timeout_s=settings.timeout_s,
             give_up_s=settings.give_up_s,
             most_in_flight=settings.concurrency,
+            transport=functools.partial(open_transport, settings.base_url) if by_litellm else None,
         )
 
     @property
@@ -287,8 +290,6 @@ class LLMClient:
         self, body: PlainDict, times_s: list[float], streamed: StreamedText | None
     ) -> AsyncIterator[Observe]:
         """Book one try with the budget, and add to `times_s` how long it took: without waiting for its turn."""
-        import httpx
-
         if streamed is not None:
             streamed.clean, streamed.hold = self._http_client.without_secrets, self._http_client.longest_secret
             streamed.begin()
@@ -296,24 +297,16 @@ class LLMClient:
             raise self._given_up
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
         most_usd = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
-        async with self.budget_tracker.call(self.who, str(settings.model), most_usd=most_usd) as end:
-            started = time.perf_counter()
 
-            def observe(reply: Reply) -> None:
-                took_s = time.perf_counter() - started
-                times_s.append(took_s)
-                said = reply.json if reply.status == 200 and reply.is_json else None
-                tokens = _count_tokens(said, body) if reply.status == 200 else (0, 0)
-                end(str(reply.status), Usage(0, *tokens, settings.usd(*tokens, took_s)))
+        def cost(reply: Reply, took_s: float) -> Usage:
+            times_s.append(took_s)
+            said = reply.json if reply.status == 200 and reply.is_json else None
+            tokens = _count_tokens(said, body) if reply.status == 200 else (0, 0)
+            return Usage(0, *tokens, settings.usd(*tokens, took_s))
 
-            try:
-                yield observe
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                end("not sent", Usage())
-                raise
-            except BaseException:  # it may well be answered and billed, only not to us
-                end("unanswered", Usage(usd=most_usd))
-                raise
+        tracker, model = self.budget_tracker, str(settings.model)
+        async with book_call(tracker, self.who, model, most_usd=most_usd, cost=cost) as observe:
+            yield observe
 
 
 def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:

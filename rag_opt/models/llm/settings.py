@@ -35,14 +35,19 @@ _SECRET = re.compile(r"auth|api[-_]?key|secret|passw|credential|cookie|bearer|(?
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LanguageModel:
-    """Settings of a language model behind a server that speaks OpenAI's protocol.
+    """Settings of a language model behind a server that speaks OpenAI's protocol, or a service that LiteLLM knows.
 
     Its answers are stored by model and revision, wherever the server is.
     """
 
-    kind: Annotated[Literal["none", "openai_compatible"], Doc("none: there is no language model.")] = "none"
-    base_url: Annotated[str | None, Doc("Address of the server, as in `https://host/v1`.")] = None
-    model: Annotated[str | None, Doc("Name of the model on the server.")] = None
+    kind: Annotated[
+        Literal["none", "openai_compatible", "litellm"],
+        Doc("none: there is no language model; litellm: any service that LiteLLM knows."),
+    ] = "none"
+    base_url: Annotated[
+        str | None, Doc("Address of the server, as in `https://host/v1`; of litellm: where it is not the maker's.")
+    ] = None
+    model: Annotated[str | None, Doc("Name of the model on the server; of litellm with its maker before it.")] = None
     revision: Annotated[
         str | int | None, Doc("Sets apart models that a server calls by the same name; part of stored keys.")
     ] = None
@@ -80,7 +85,7 @@ class LanguageModel:
     @property
     def configured(self) -> bool:
         """True where there is a model to be asked."""
-        return self.kind == "openai_compatible"
+        return self.kind in ("openai_compatible", "litellm")
 
     @property
     def priced(self) -> bool:
@@ -98,7 +103,8 @@ class Judge(LanguageModel):
     """Settings of a language model that judges answers."""
 
     kind: Annotated[
-        Literal["none", "openai_compatible", "same"], Doc("same: the model that answers; none: there is no judge.")
+        Literal["none", "openai_compatible", "litellm", "same"],
+        Doc("same: the model that answers; none: there is no judge."),
     ] = "none"  # type: ignore[assignment]  # a judge has one kind more than a model that answers
     max_tokens: Annotated[
         Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Most tokens of a verdict; null: none is sent.")
@@ -133,7 +139,7 @@ def resolve_judge(judge: Judge, generator: LanguageModel) -> Judge:
     if judge.structured == "auto":  # nobody said it: as the model is asked for its answers
         own -= {"structured"}
     shared = {name: getattr(generator, name) for name in field_names(LanguageModel) if name not in own}
-    return replace(judge, kind="openai_compatible", **shared)
+    return replace(judge, kind=generator.kind, **shared)
 
 
 class Request(NamedTuple):
@@ -165,7 +171,7 @@ class Completion(NamedTuple):
 def find_misconfigurations(model: LanguageModel, where: str) -> Iterator[Problem]:
     """Yield the settings that are missing, and secrets that would be written down. No secret is repeated."""
     if model.configured:
-        for name in ("base_url", "model"):
+        for name in ("model",) if model.kind == "litellm" else ("base_url", "model"):
             if getattr(model, name) in (None, "", "???"):
                 yield Problem(f"{where}.{name}", f"must be given: {where}.{name}=…")
     yield from _secrets(model, where)

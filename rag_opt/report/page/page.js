@@ -233,7 +233,7 @@
     const known = data.models.filter((one) => one.published !== null && one.published !== undefined);
     if (!$("chart-models")) return;
     draw("chart-models", [{ x: known.map((one) => one.published), y: known.map((one) => one.value), text: known.map((one) => one.name), mode: "markers+text", textposition: "top center", marker: { color: colours.green, size: 11 }, hovertemplate: "%{text}: %{x} published, %{y:.4f} here<extra></extra>" }],
-      { xaxis: { title: { text: "published nDCG@10 of MTEB retrieval, in points" }, ...grid() }, yaxis: { title: { text: `best ${data.objective} here` }, ...grid() } });
+      { xaxis: { title: { text: `published: ${data.benchmark}, in points` }, ...grid() }, yaxis: { title: { text: `best ${data.objective} here` }, ...grid() } });
   };
   const costName = { "cost/context_tokens": "context tokens", "cost/latency_ms_p50": "latency, median, ms", "cost/usd": "dollars per question", "cost/batch_ms": "ms of a question in a batch" };
   const front = () => {

@@ -12,6 +12,7 @@ from rag_opt.core.arrays import FloatArray
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import kinds, lookup
+from rag_opt.models.cards import common_benchmark
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import Plan, Planner, Stage, expected_context_tokens
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict, part_from
@@ -72,11 +73,13 @@ class CostForecaster:
         self._lists: dict[str, str | None] = {}
         self._outlines: dict[str, Plan] = {}
         cards = {name: builder.encoder(name).card for name in model_names(space)}
+        benchmark = common_benchmark(cards.values(), builder.corpus.language)
         self.priors = {
-            name: Prior(card.id, card.parameters_millions, card.prior_quality) for name, card in cards.items()
+            name: Prior(card.id, card.parameters_millions, card.published_score(benchmark))
+            for name, card in cards.items()
         }
         by_llm = {f"{_ANSWER}{kind}" for kind in kinds("generator") if lookup("generator", kind).uses_llm}
-        self._unit_costs = UnitCosts({card.id: card.parameters_millions for card in cards.values()}, by_llm=by_llm)
+        self._unit_costs = UnitCosts({card.id: card.computing_millions for card in cards.values()}, by_llm=by_llm)
 
     def cost_forecast(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> CostForecast:
         """Return the forecast after some trials.

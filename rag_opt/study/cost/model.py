@@ -38,7 +38,7 @@ UNIT_SECONDS: Mapping[str, float] = MappingProxyType(
         "answer by a language model": 1e-3,  # the same
     }
 )
-UNIT_MILLIONS = 22.7
+UNIT_MILLIONS = 11.0  # of MiniLM's 22.7 million, without its table of tokens
 _BY_SIZE = ("embed", "compare", "distil", "rerank")  # their time grows with their model
 _LEAST_SIZE = 0.05  # a static model reads its tokens too
 
@@ -54,8 +54,8 @@ class Costs(Protocol):
 class UnitCosts:
     """Seconds by a table: kind and size of the model, times the amount of work. No clock decides what is tried.
 
-    `millions` of parameters by the name of a model, where they are known; `by_llm`: stages whose answers a language
-    model writes.
+    `millions` of parameters that compute, by the name of a model, where they are known; `by_llm`: stages whose answers
+    a language model writes.
     """
 
     def __init__(self, millions: Mapping[str, float | None], *, by_llm: Collection[str] = ()) -> None:
@@ -127,7 +127,7 @@ def _fit_line(points: Sequence[tuple[float, float]], prior_intercept: float) -> 
 class Prior:
     """Facts about an embedding model that are known before it is tried. Variants of one `family` share their vectors.
 
-    `quality`: as its card says, higher is better.
+    `quality`: its published score on the benchmark that most models of the space have one on; None where it has none.
     """
 
     family: str
