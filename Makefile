@@ -60,5 +60,9 @@ bench: $(VENV)/.dev
 models: $(VENV)/.runtime
 	$(BIN)/python -m tests.development_models
 
+# a language model of 135 million parameters answers, here, without a key; some minutes
+answering: $(VENV)/.dev models
+	$(BIN)/python -m tests.answering_demo $(OUTPUTS)
+
 clean:
 	rm -rf $(VENV) .models build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

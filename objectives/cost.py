@@ -38,20 +38,25 @@ class ModelUse(ObjectiveDefaults):
     """
 
     direction: ClassVar[Direction] = "minimize"
-    aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {"cost/answers_cut_off": ("sum",)}
+    aggregates: ClassVar[Mapping[str, tuple[Aggregate, ...]]] = {
+        "cost/answers_cut_off": ("sum",),
+        "cost/replies_unused": ("sum",),
+    }
     stored: ClassVar[bool] = False
     reads_answers: ClassVar[bool] = False
     prices_answers: ClassVar[bool] = True
 
     def score(self, run: Run, resources: ScoringResources) -> Scores:
-        """Return dollars first, then calls, tokens and whether the answer was cut off at the limit of tokens."""
+        """Return dollars first, then calls, tokens, answers cut off at the limit of tokens, replies of no use."""
         usage = run.responses.usage
         usd = usage.usd.astype(float)
         counts = {
             "cost/model_calls": usage.calls,
             "cost/model_input_tokens": usage.input_tokens,
             "cost/model_output_tokens": usage.output_tokens,
+            "cost/model_cached_tokens": usage.cached_tokens,
             "cost/answers_cut_off": usage.cut,
+            "cost/replies_unused": usage.unused,
         }
         if not usage.calls.any():
             return {"cost/usd": np.zeros(len(usd)), **{name: np.full(len(usd), np.nan) for name in counts}}

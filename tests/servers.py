@@ -195,3 +195,43 @@ class ChatModel(Server):
         message = {"role": "assistant", "content": self._says(body["messages"][-1]["content"])}
         usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         return 200, {"choices": [{"index": 0, "message": message}], "model": body["model"], "usage": usage}, {}
+
+
+def vectors_of_makers(texts: Sequence[str]) -> list[list[float]]:
+    return [[float(len(text)), 1.0, 2.0, 3.0] for text in texts]
+
+
+class Makers(Server):
+    """Cohere, Voyage, Gemini, Azure, Anthropic: each by the path and the form of its own API.
+
+    A reranker's score of a text is what `score` says.
+    """
+
+    def __init__(self, score: Callable[[str], float] = len) -> None:
+        super().__init__()
+        self._score = score
+
+    def answer(self, path: str, body: Any) -> Reply:
+        if "rerank" in path:
+            rows = [{"index": n, "relevance_score": self._score(text)} for n, text in enumerate(body["documents"])]
+            found = {"results": rows[::-1], "data": rows, "id": "r", "usage": {"total_tokens": 9}}
+            return 200, {**found, "meta": {"billed_units": {"search_units": 1}}}, {}
+        if path.endswith(":batchEmbedContents"):
+            texts = [one["content"]["parts"][0]["text"] for one in body["requests"]]
+            return 200, {"embeddings": [{"values": one} for one in vectors_of_makers(texts)]}, {}
+        if path.endswith("/messages"):
+            usage = {"input_tokens": 5, "output_tokens": 2}
+            said = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "forty-two"}]}
+            return 200, {"id": "m", "model": body["model"], "stop_reason": "end_turn", "usage": usage, **said}, {}
+        if "texts" in body:  # Cohere
+            billed = {"billed_units": {"input_tokens": 7}}
+            return 200, {"id": "e", "embeddings": {"float": vectors_of_makers(body["texts"])}, "meta": billed}, {}
+        rows = [
+            {"index": n, "embedding": one, "object": "embedding"}
+            for n, one in enumerate(vectors_of_makers(body["input"]))
+        ]
+        return (
+            200,
+            {"object": "list", "data": rows, "model": "m", "usage": {"total_tokens": 11, "prompt_tokens": 11}},
+            {},
+        )

@@ -72,30 +72,33 @@ def lines(prepared: Prepared, found: Estimate) -> list[tuple[str, str]]:
             "time",
             f"{_clock(found.seconds)}: " + ", ".join(f"{name} {took:.0f} s" for name, took in stages if took >= 1),
         ),
-        ("money", _money(prepared, calls)),
+        ("money", _money(prepared, calls, found.embedding_usd.high)),
         ("can show", describe_detectable(prepared)),
     ]
 
 
 def _asking(calls: ModelCalls) -> str:
     """Return how often language models would be asked, in words."""
-    if not calls.generator + calls.judge:
+    if not calls.generator + calls.judge + calls.contexts:
         return "0: answers and scores of this search need no language model"
     each = f"every second that one takes adds {_minutes(calls.seconds_each)} to the time below"
     asked = f"at most about {calls.generator:,.0f} to answer and {calls.judge:,.0f} to judge"
+    asked += f", {calls.contexts:,.0f} to situate chunks" if calls.contexts else ""
     return f"{asked}; no request is sent twice; {each}"
 
 
-def _money(prepared: Prepared, calls: ModelCalls) -> str:
-    if not calls.generator + calls.judge:
-        return "0: nothing here is paid for by the call"
+def _money(prepared: Prepared, calls: ModelCalls, embedding_usd: float) -> str:
+    embedding = f"at most about ${embedding_usd:,.2f} for vectors" if embedding_usd else ""
+    if not calls.generator + calls.judge + calls.contexts:
+        return embedding or "0: nothing here is paid for by the call"
     builder, cap = prepared.search.builder, prepared.settings.budget.usd
     priced = any(
         llm_client is not None and llm_client.settings.priced for llm_client in (builder.llm_client, builder.judge)
     )
     said = f"at most about ${calls.usd:,.2f}, by the tokens that such calls usually have" if priced else ""
     unpriced = "0 by the prices of llm and judge (llm.usd_per_million_input_tokens=… sets them)"
-    return f"{said or unpriced}{f'; budget.usd={cap:g} caps it' if cap else ''}"
+    answering = f"{said or unpriced}{f'; budget.usd={cap:g} caps it' if cap else ''}"
+    return f"{answering}; {embedding}" if embedding else answering
 
 
 def _downloads(prepared: Prepared) -> str:

@@ -6,6 +6,7 @@ its storing) is as for every other server.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import warnings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
+_NO_KEY = re.compile(r"api.?key|credentials", re.IGNORECASE)  # in what is raised where there is none
 _STATUS_UNKNOWN = 500
 
 
@@ -69,6 +71,7 @@ def _load() -> ModuleType:
 
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # else it prints addresses of its own at every error
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what fails is said by us, once
     library: ModuleType = litellm
     return library
 
@@ -78,7 +81,9 @@ def _refuse(error: Exception) -> httpx.Response:
     status = getattr(error, "status_code", None)
     message = mask_variables(str(error), [name for name in os.environ if _SECRETS.search(name)])
     if type(error).__name__ in ("APIConnectionError", "Timeout"):
-        raise httpx.ConnectError(message)
+        if not _NO_KEY.search(message):
+            raise httpx.ConnectError(message)
+        status = 401  # it was never sent
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     pause = {"Retry-After": headers["retry-after"]} if "retry-after" in headers else {}
     return _respond(int(status) if isinstance(status, int) else _STATUS_UNKNOWN, message, pause)

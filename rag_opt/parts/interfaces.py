@@ -88,6 +88,50 @@ class VectorChunker(SizedChunker, Protocol):
 Chunker = TextChunker | VectorChunker
 
 
+# contexts of chunks
+
+
+class ChunkContext(Part, Protocol):
+    """What stands before a chunk where it is embedded and indexed: nothing, unless the part follows one of those below.
+
+    Answers and evidence are of the chunk's own span.
+    """
+
+    uses_llm: ClassVar[bool]
+
+    @property
+    def most_tokens(self) -> int:
+        """About how many tokens it puts before a chunk at most."""
+        ...
+
+
+@runtime_checkable
+class PlainChunks(ChunkContext, Protocol):
+    """Nothing before a chunk."""
+
+
+@runtime_checkable
+class DescribedContext(ChunkContext, Protocol):
+    """A context that the document alone gives."""
+
+    def describe(self, document: Document) -> str:
+        """Return what stands before each chunk of a document; empty where there is nothing."""
+        ...
+
+
+@runtime_checkable
+class WrittenContext(ChunkContext, Protocol):
+    """A context that a language model writes for each chunk."""
+
+    def request(self, document: Document, start: int, end: int) -> Request:
+        """Return what the language model is asked about the chunk from `start` to `end` of a document."""
+        ...
+
+    def read_line(self, reply: str) -> str:
+        """Return what stands before the chunk; empty where the reply holds nothing of use."""
+        ...
+
+
 # embedders
 
 
@@ -197,6 +241,23 @@ class RewordingQuery(Query, Protocol):
 
     def read_rewordings(self, question: str, reply: str) -> list[str]:
         """Return the question and its rewordings, each once."""
+        ...
+
+    def is_answered_by(self, question: str, reply: str) -> bool:
+        """Return whether a reply is of use, be it that nothing should be reworded."""
+        ...
+
+
+@runtime_checkable
+class RoutingQuery(Query, Protocol):
+    """A query that searches only some of the lists, as a language model says for each question."""
+
+    def request(self, question: str) -> Request:
+        """Return what the language model is asked."""
+        ...
+
+    def read_route(self, reply: str) -> frozenset[str]:
+        """Return the names of the lists that are searched; empty where the reply names none."""
         ...
 
 
@@ -382,7 +443,7 @@ class LLMReranker(Part, Protocol):
         ...
 
     def read_ranking(self, reply: str, count: int) -> list[int]:
-        """Return the places of `count` texts, from 0, in their new order; every one once."""
+        """Return the places of `count` texts, from 0, in their new order, every one once; none where it names none."""
         ...
 
 
@@ -473,6 +534,9 @@ class PassagesOnly(Part, Protocol):
 Generator = ExtractiveGenerator | LLMGenerator | PassagesOnly
 
 declare_slot("chunker", "how documents are cut", TextChunker, VectorChunker)
+declare_slot(
+    "chunk_context", "what stands before a chunk where it is searched", DescribedContext, WrittenContext, PlainChunks
+)
 declare_slot("embedder", "what turns texts into vectors", Embedder, WithoutVectors)
 declare_slot("query", "what is searched for", Query)
 declare_slot("retriever", "which lists are fetched, and how they become one", Retriever)

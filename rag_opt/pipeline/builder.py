@@ -40,6 +40,7 @@ from rag_opt.parts.interfaces import (
 from rag_opt.parts.open_indexes import OpenIndex
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.candidates import CandidateChecks
+from rag_opt.pipeline.chunk_context import with_context
 from rag_opt.pipeline.chunk_table import AT_ONCE, ChunkTable, cut_corpus
 from rag_opt.pipeline.chunk_vectors import PROJECTION, chunk_vectors, open_index, project, projection
 from rag_opt.pipeline.corpus_text import CorpusText
@@ -89,6 +90,7 @@ class PipelineBuilder:
         self.llm_client = self._new_client(generator, "generator")
         self.judge = self._new_client(resolve_judge(judge or Judge(), generator), "judge")
         self.stage_timer = StageTimer()
+        self._remarks: list[str] = []
         self._lock = threading.RLock()
         self._texts: dict[tuple[str, str, bool], CorpusText] = {}
         self._encoders: dict[EmbedderPart, Encoder] = {}
@@ -169,9 +171,9 @@ class PipelineBuilder:
 
     def take_remarks(self) -> list[str]:
         """Return what was found out of the servers of language models since this was asked last, in words."""
-        return [
-            text for client in (self.llm_client, self.judge) if client is not None for text in client.take_remarks()
-        ]
+        remarks, self._remarks = self._remarks, []
+        clients = [client for client in (self.llm_client, self.judge) if client is not None]
+        return [*remarks, *(text for client in clients for text in client.take_remarks())]
 
     def encoded(self) -> int:
         """Return how many inputs all models have encoded so far."""
@@ -236,12 +238,20 @@ class PipelineBuilder:
 
     def keys(self, spec: PipelineSpec) -> Keys:
         """Return the keys under which the artifacts of a pipeline are stored, built or not."""
-        return pipeline_keys(spec, self.encoder(spec.embedder), self.readings.corpus(spec.reader))
+        return pipeline_keys(spec, self.encoder(spec.embedder), self.readings.corpus(spec.reader), self._writer)
+
+    @property
+    def _writer(self) -> list[object]:
+        """What identifies the language model that may write contexts of chunks."""
+        return [] if self.llm_client is None else self.llm_client.settings.identity
+
+    def _chunks_key(self, spec: PipelineSpec, encoder: Encoder) -> str:
+        return chunks_key(spec, encoder, self.readings.corpus(spec.reader), self._writer)
 
     def stored_chunks(self, spec: PipelineSpec) -> ChunkTable | None:
         """Return the chunk table of a pipeline if it is stored."""
         encoder = self.encoder(spec.embedder)
-        key = chunks_key(spec, encoder, self.readings.corpus(spec.reader))
+        key = self._chunks_key(spec, encoder)
         return self._chunks(spec, key, encoder) if self.store.has("chunks", key) else None
 
     def corpus_tokens(self, encoder: Encoder, corpus: Corpus | None = None) -> float:
@@ -262,13 +272,13 @@ class PipelineBuilder:
         if not searches_vectors(spec):
             return 0
         encoder = self.encoder(spec.embedder)
-        chunks = self._chunks(spec, chunks_key(spec, encoder, self.readings.corpus(spec.reader)), encoder)
+        chunks = self._chunks(spec, self._chunks_key(spec, encoder), encoder)
         return int((chunks.tokens - encoder.tokenizer.special_tokens > encoder.document_tokens).sum())
 
     def approximate_indexes(self, spec: PipelineSpec) -> int:
         """Return how many of its indexes do not compare every vector with a query."""
         encoder = self.encoder(spec.embedder)
-        count = len(self._chunks(spec, chunks_key(spec, encoder, self.readings.corpus(spec.reader)), encoder).tokens)
+        count = len(self._chunks(spec, self._chunks_key(spec, encoder), encoder).tokens)
         parts = [part for part, _ in self.keys(spec).indexes.values()]
         return sum(isinstance(part, VectorIndex) and not part.compares_all(count) for part in parts)
 
@@ -281,7 +291,7 @@ class PipelineBuilder:
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:
         """Return where the artifacts of a pipeline lie, built if need be: `chunks` and `index/<name>`."""
         pipeline, encoder = self.pipeline(spec), self.encoder(spec.embedder)
-        key = chunks_key(spec, encoder, self.readings.corpus(spec.reader))
+        key = self._chunks_key(spec, encoder)
         folders = {
             "chunks": self.store.get_or_build("chunks", key, lambda folder: self._cut_into(folder, key, spec, encoder))
         }
@@ -326,6 +336,10 @@ class PipelineBuilder:
         with self._timed(key, f"chunk {spec.chunker.kind}", corpus.characters):
             table = cut_corpus(
                 spec.chunker, corpus, encoder.tokenizer, vectors=lambda texts: encoder.vectors(texts, "document")
+            )
+            llm_client, remarks = self.llm_client, self._remarks
+            table = with_context(
+                spec.chunk_context, table, corpus, encoder.tokenizer, llm_client=llm_client, report=remarks.append
             )
             table.save(folder)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from rag_opt.core.arrays import IntArray
 from rag_opt.core.digests import digest
 from rag_opt.core.documents import Chunk, Corpus, Document
 from rag_opt.core.ranked_lists import ChunkColumns
@@ -78,8 +79,13 @@ def cut_corpus(chunker: Chunker, corpus: Corpus, tokenizer: Tokenizer, vectors: 
     columns = np.array(rows, np.int64).reshape(-1, 3).T
     nothing = np.zeros(len(rows) // 3, np.int64)
     table = ChunkTable(columns[0].astype(np.int32), columns[1], columns[2], nothing, embed_texts)
+    return dataclasses.replace(table, tokens=count_tokens(table, corpus, tokenizer))
+
+
+def count_tokens(table: ChunkTable, corpus: Corpus, tokenizer: Tokenizer) -> IntArray:
+    """Return how many tokens each chunk has as it is embedded, special tokens included, [chunks]."""
     lengths = [tokenizer.lengths(block) for block in table.blocks(corpus, AT_ONCE)]
-    return dataclasses.replace(table, tokens=np.concatenate(lengths) if lengths else nothing)
+    return np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
 
 
 def _split(chunker: TextChunker, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[list[Chunk]]:

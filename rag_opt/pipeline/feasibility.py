@@ -16,6 +16,7 @@ from rag_opt.parts.interfaces import (
     PairReranker,
     Part,
     Retriever,
+    RoutingQuery,
     VectorChunker,
     VectorReranker,
     WithoutVectors,
@@ -23,6 +24,8 @@ from rag_opt.parts.interfaces import (
 )
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.text.tokenizer_names import find_tokenizer
+
+_LISTS_OF_ROUTES = 2
 
 
 def check_pipeline(
@@ -43,15 +46,21 @@ def check_pipeline(
         if reading is not None:
             raise ImpossiblePipeline(f"{reading.slot} {reading.kind} reads vectors, but embedder none gives none")
     else:
-        readable = readable_tokens(spec, encoder)
-        if spec.chunker.size > readable and searches_vectors(spec):
+        readable, before = readable_tokens(spec, encoder), spec.chunk_context.most_tokens
+        if spec.chunker.size + before > readable and searches_vectors(spec):
             size, name = spec.chunker.size, spec.embedder.name
-            what = f"chunks of {size} tokens are longer than {name} reads ({readable} tokens of text)"
+            more = f" and {before} before them" if before else ""
+            what = f"chunks of {size} tokens{more} are longer than {name} reads ({readable} tokens of text)"
             raise ImpossiblePipeline(what)
+        if before and isinstance(spec.embedder, LateChunkingEmbedder):
+            what = f"chunk_context {spec.chunk_context.kind} changes none of its vectors"
+            raise ImpossiblePipeline(f"embedder {spec.embedder.kind} reads documents as they are: {what}")
     find_tokenizer(spec.packer.tokenizer, where="packer.tokenizer")
     if isinstance(spec.query, FeedbackQuery | WrittenQuery) and "dense" not in spec.retriever.index_queries():
         raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
-    for part in (spec.query, spec.reranker, spec.generator):
+    if isinstance(spec.query, RoutingQuery) and len(spec.retriever.index_queries()) < _LISTS_OF_ROUTES:
+        raise ImpossiblePipeline(f"query {spec.query.kind} chooses between lists, but {spec.retriever.kind} has one")
+    for part in (spec.chunk_context, spec.query, spec.reranker, spec.generator):
         if part.uses_llm and not has_llm:
             needs = "needs a language model; llm=openai_compatible names one"
             raise ImpossiblePipeline(f"{part.slot} {part.kind} {needs}")

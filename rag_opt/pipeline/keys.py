@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rag_opt.core import strict
@@ -10,6 +11,7 @@ from rag_opt.core.documents import Corpus
 from rag_opt.core.source_digest import source_digest
 from rag_opt.models.encoder import Encoder
 from rag_opt.parts.interfaces import (
+    DescribedContext,
     DistillingEmbedder,
     Index,
     LateChunkingEmbedder,
@@ -17,6 +19,7 @@ from rag_opt.parts.interfaces import (
     ProjectingEmbedder,
     VectorChunker,
     VectorIndex,
+    WrittenContext,
 )
 from rag_opt.pipeline.resources import index_parts
 from rag_opt.pipeline.spec import PipelineSpec
@@ -29,19 +32,21 @@ class Keys(NamedTuple):
     indexes: dict[str, tuple[Index, str]]
 
 
-def pipeline_keys(spec: PipelineSpec, encoder: Encoder, corpus: Corpus) -> Keys:
-    """Return the keys under which the artifacts of a pipeline are stored, built or not."""
-    chunks = chunks_key(spec, encoder, corpus)
+def pipeline_keys(spec: PipelineSpec, encoder: Encoder, corpus: Corpus, writer: Sequence[object] = ()) -> Keys:
+    """Return the keys under which the artifacts of a pipeline are stored, built or not; `writer` as in `chunks_key`."""
+    chunks = chunks_key(spec, encoder, corpus, writer)
     parts = index_parts(spec, corpus.language)
     return Keys(chunks, {name: (part, _index_key(part, chunks, spec, encoder)) for name, part in parts.items()})
 
 
-def chunks_key(spec: PipelineSpec, encoder: Encoder, corpus: Corpus) -> str:
-    """Return the key of the chunk table of a pipeline."""
+def chunks_key(spec: PipelineSpec, encoder: Encoder, corpus: Corpus, writer: Sequence[object] = ()) -> str:
+    """Return the key of the chunk table of a pipeline. `writer`: what identifies the language model, if any."""
     part = spec.chunker
     facts = [*_facts(part), encoder.tokenizer.identity, corpus.digest]
     if isinstance(part, VectorChunker):
         facts.append(encoder.vectors_key)
+    if isinstance(spec.chunk_context, DescribedContext | WrittenContext):
+        facts += [_facts(spec.chunk_context), writer if spec.chunk_context.uses_llm else None]
     return digest([*facts, versions("tokenizers", *part.libraries)])
 
 

@@ -18,6 +18,7 @@ from rag_opt.parts.interfaces import (
     PassagesOnly,
     Retriever,
     RewordingQuery,
+    RoutingQuery,
     TextIndex,
     VectorChunker,
     VectorIndex,
@@ -82,6 +83,8 @@ class Planner:
         builder, encoder = self._builder, self._builder.encoder(spec.embedder)
         keys = builder.keys(spec)
         stages = [self._once(("chunk", keys.chunks), partial(self._chunk, spec, keys.chunks))]
+        if spec.chunk_context.uses_llm:
+            stages.append(self._once(("context", keys.chunks), partial(self._context, spec, keys.chunks, encoder)))
         if encoder.made_here:
             stages.append(self._once(("distil", encoder.files_digest), partial(self._distil, encoder)))
         if isinstance(spec.chunker, VectorChunker):
@@ -95,7 +98,7 @@ class Planner:
             query = spec.retriever.index_queries().get(name)
             if query is not None:
                 # words are searched for as they were asked, unless the question is reworded
-                same = isinstance(part, TextIndex) and not isinstance(spec.query, RewordingQuery)
+                same = isinstance(part, TextIndex) and not isinstance(spec.query, RewordingQuery | RoutingQuery)
                 written = repr([query, None if same else spec.query])
                 stages.append(self._once(("search", key, written), partial(self._search, spec, part, key, query)))
         return Plan((*stages, *self._always(spec)))
@@ -107,6 +110,8 @@ class Planner:
         keys, (chunks, tokens) = builder.keys(spec), self._expected(spec, encoder)
         corpus = builder.readings.corpus(spec.reader)
         stages = [_expected(f"chunk {spec.chunker.kind}", keys.chunks, len(corpus.documents), corpus.characters)]
+        if spec.chunk_context.uses_llm:
+            stages.append(_expected(f"context {spec.chunk_context.kind}", keys.chunks, chunks, chunks))
         if encoder.made_here:
             stages.append(_expected(f"distil {encoder.card.id}", encoder.files_digest, 1, 1))
         if isinstance(spec.chunker, VectorChunker):
@@ -148,6 +153,16 @@ class Planner:
         corpus = self._builder.readings.corpus(spec.reader)
         count, work = len(corpus.documents), 0 if done else corpus.characters
         return Stage(f"chunk {spec.chunker.kind}", key, 0 if done else count, count, work)
+
+    def _context(self, spec: PipelineSpec, key: str, encoder: Encoder) -> Stage:
+        """Return the writing of a line for every chunk; what is stored of its calls is not looked up."""
+        name = f"context {spec.chunk_context.kind}"
+        count = self._expected(spec, encoder)[0]
+        return (
+            Stage(name, key, 0, count, 0)
+            if self._builder.store.has("chunks", key)
+            else _expected(name, key, count, count)
+        )
 
     def _distil(self, encoder: Encoder) -> Stage:
         done = self._builder.store.has("distilled", encoder.files_digest)
@@ -211,7 +226,7 @@ class Planner:
     def _search(self, spec: PipelineSpec, part: Index, key: str, query: IndexQuery) -> Stage:
         name = f"{key} {query!r} {spec.query!r}"
         on_vectors = isinstance(part, VectorIndex)
-        if isinstance(spec.query, RewordingQuery) or (spec.query.uses_llm and on_vectors):
+        if isinstance(spec.query, RewordingQuery | RoutingQuery) or (spec.query.uses_llm and on_vectors):
             # what it writes is not known before
             return _expected(f"search {part.kind}", name, len(self._questions), len(self._questions))
         refined = on_vectors and isinstance(spec.query, FeedbackQuery)
@@ -224,7 +239,7 @@ class Planner:
         size, overlap = spec.chunker.size, spec.chunker.expected_overlap
         tokens = self._builder.corpus_tokens(encoder, self._builder.readings.corpus(spec.reader)) / (1 - overlap)
         count = max(round(tokens / size), 1)
-        return count, tokens + count * encoder.tokenizer.special_tokens
+        return count, tokens + count * (encoder.tokenizer.special_tokens + spec.chunk_context.most_tokens)
 
 
 def expected_context_tokens(retriever: Retriever, chunker: Chunker, packer: Packer) -> float:

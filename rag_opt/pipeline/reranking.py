@@ -93,6 +93,10 @@ class Reranking:
         for row, reply in zip(several, replies, strict=True):
             if reply is not None:
                 order = part.read_ranking(reply.text, len(texts[row]))
+                if not order:
+                    usage.count_unused(
+                        row, f"{rerank_stage(part)}: the reply names no passage, so nothing is reordered"
+                    )
                 scores[row, order] = -np.arange(len(order), dtype=float)
                 elapsed_ms[row] = reply.took_ms
         return reorder(candidates, scores), elapsed_ms

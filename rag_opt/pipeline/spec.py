@@ -14,6 +14,7 @@ from rag_opt.core.registry import lookup
 from rag_opt.core.strict import PlainDict, PlainMapping
 from rag_opt.data.file_readers import Reader
 from rag_opt.parts.interfaces import (
+    ChunkContext,
     Chunker,
     Embedder,
     EmbedderPart,
@@ -27,9 +28,25 @@ from rag_opt.parts.interfaces import (
 )
 
 SpecDict = dict[str, dict[str, PlainDict]]  # slot -> kind -> setting -> value
-SLOTS = ("reader", "chunker", "embedder", "query", "retriever", "expander", "reranker", "packer", "generator")
+SLOTS = (
+    "reader",
+    "chunker",
+    "chunk_context",
+    "embedder",
+    "query",
+    "retriever",
+    "expander",
+    "reranker",
+    "packer",
+    "generator",
+)
 # what a pipeline has in slots that it does not name
-DEFAULT_PARTS: SpecDict = {"reader": {"builtin": {}}, "query": {"none": {}}, "expander": {"none": {}}}
+DEFAULT_PARTS: SpecDict = {
+    "reader": {"builtin": {}},
+    "chunk_context": {"none": {}},
+    "query": {"none": {}},
+    "expander": {"none": {}},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +58,7 @@ class PipelineSpec:
 
     reader: Reader
     chunker: Chunker
+    chunk_context: ChunkContext
     embedder: EmbedderPart
     query: Query
     retriever: Retriever
@@ -82,7 +100,7 @@ class PipelineSpec:
     @property
     def uses_llm(self) -> bool:
         """Whether one of its parts asks a language model."""
-        return self.query.uses_llm or self.reranker.uses_llm or self.generator.uses_llm
+        return self.chunk_context.uses_llm or self.query.uses_llm or self.reranker.uses_llm or self.generator.uses_llm
 
     @property
     def embedding_model(self) -> str | None:

@@ -135,7 +135,9 @@ class LiveDisplay:
             words.append(f"  searched approximately, by a graph{found}", style="yellow")
         if trial.failures:
             why, count = next(iter(trial.failures.items()))
-            words.append(f"  {sum(trial.failures.values())} not answered or judged; {count} x {why}", style="yellow")
+            words.append(
+                f"  {sum(trial.failures.values())} not answered, judged or used; {count} x {why}", style="yellow"
+            )
         if trial.outside:
             guards = ", ".join(f"{name} by {excess:.2g}" for name, excess in trial.outside.items())
             words.append(f"  cannot win: outside guard {guards}", style="yellow")

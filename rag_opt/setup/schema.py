@@ -61,6 +61,7 @@ class OnlySettings:
     query: Kinds = None
     retriever: Kinds = None
     expander: Kinds = None
+    chunk_context: Kinds = None
     reranker: Kinds = None
     packer: Kinds = None
     generator: Kinds = None

@@ -68,7 +68,11 @@ def short_name(trial: Trial) -> str:
             words.append(str(settings.get("name", kind)) if kind != "none" else "")
         elif slot == "retriever":
             words += [kind, f"k{settings['top_k']}" if "top_k" in settings else ""]
-        elif slot in ("reader", "query", "expander", "reranker") and part != DEFAULT_PARTS.get(slot) and kind != "none":
+        elif (
+            slot in ("reader", "chunk_context", "query", "expander", "reranker")
+            and part != DEFAULT_PARTS.get(slot)
+            and kind != "none"
+        ):
             words.append(kind)
     value = f"{trial.value:.3f}" if trial.value is not None else trial.state.lower()
     return f"{' '.join(filter(None, words))} · {value}"

@@ -44,7 +44,7 @@ class TrialUsage:
         judge = self._builder.judge
         usd = judge.settings.usd(input_tokens, output_tokens) if judge is not None else 0.0
         used = {"calls": float(usage.calls.sum()) + calls, "usd": float(usage.usd.sum()) + usd}
-        failures = Counter(reason[:_REASON_CHARACTERS] for reason in usage.failed if reason)
+        failures = Counter(reason[:_REASON_CHARACTERS] for reason in usage.failed if reason) + usage.reasons
         if judge is not None:
             for reason, count in (judge.failures - self._failures).items():
                 failures[reason[:_REASON_CHARACTERS]] += count

@@ -41,6 +41,7 @@ from tests.benchmarks import (
     sweeping,
     three_models,
     updating,
+    weak_model,
     winners,
 )
 
@@ -60,6 +61,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "estimate": estimating.measure,
     "families": families.measure,
     "three_models": three_models.measure,
+    "weak_model": weak_model.measure,
     "large": large.measure,
     "serving": serving.measure,
     "update": updating.measure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,40 +21,10 @@ from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.rerankers.hosted import HostedReranker
 from rag_opt.store.values import MemoryValues
-from tests.servers import Server, serving
+from tests.servers import Makers, serving, vectors_of_makers
 
 pytest.importorskip("litellm")
 KEY = "s3cret-key-of-a-maker"
-
-
-def vectors(texts: Sequence[str]) -> list[list[float]]:
-    return [[float(len(text)), 1.0, 2.0, 3.0] for text in texts]
-
-
-class Makers(Server):
-    """Cohere, Voyage, Gemini, Azure, Anthropic: each by the path and the form of its own API."""
-
-    def answer(self, path: str, body: Any) -> tuple[int, Any, dict[str, str]]:
-        if "rerank" in path:
-            rows = [{"index": n, "relevance_score": len(text)} for n, text in enumerate(body["documents"])]
-            found = {"results": rows[::-1], "data": rows, "id": "r", "usage": {"total_tokens": 9}}
-            return 200, {**found, "meta": {"billed_units": {"search_units": 1}}}, {}
-        if path.endswith(":batchEmbedContents"):
-            texts = [one["content"]["parts"][0]["text"] for one in body["requests"]]
-            return 200, {"embeddings": [{"values": one} for one in vectors(texts)]}, {}
-        if path.endswith("/messages"):
-            usage = {"input_tokens": 5, "output_tokens": 2}
-            said = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "forty-two"}]}
-            return 200, {"id": "m", "model": body["model"], "stop_reason": "end_turn", "usage": usage, **said}, {}
-        if "texts" in body:  # Cohere
-            billed = {"billed_units": {"input_tokens": 7}}
-            return 200, {"id": "e", "embeddings": {"float": vectors(body["texts"])}, "meta": billed}, {}
-        rows = [{"index": n, "embedding": one, "object": "embedding"} for n, one in enumerate(vectors(body["input"]))]
-        return (
-            200,
-            {"object": "list", "data": rows, "model": "m", "usage": {"total_tokens": 11, "prompt_tokens": 11}},
-            {},
-        )
 
 
 @pytest.fixture
@@ -84,7 +54,7 @@ def test_a_service_is_asked_in_its_own_form_and_told_what_a_text_is(
     encoder = Encoder(card, values=MemoryValues())
     for purpose in ("query", "document"):
         found = encoder.vectors(["bees", "a longer text"], purpose)  # type: ignore[arg-type]
-        expected = np.array(vectors(["a longer text", "bees"][::-1]))
+        expected = np.array(vectors_of_makers(["a longer text", "bees"][::-1]))
         np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-6)
     for (_, body), headers, place in zip(makers.seen, makers.headers, (1, 2), strict=True):
         assert body["model"] == model and sorted(body[texts[0]]) == ["a longer text", "bees"]
@@ -130,6 +100,17 @@ def test_a_busy_service_is_asked_again_and_a_refusal_never_shows_the_key(cards: 
     with pytest.raises(ServerDown, match="401") as refused:
         encoder.vectors(["wasps"], "document")
     assert KEY not in str(refused.value)
+
+
+def test_a_missing_key_is_said_at_once(makers: Makers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOYAGE_API_KEY", raising=False)
+    shelf = CardLibrary(RerankerCard, "reranker.name", ())
+    shelf._cards["voyage"] = RerankerCard(
+        id="v", served_as="voyage/rerank-2.5", hosted=True, url=makers.url, reads_tokens=4096
+    )
+    resources = RerankerResources(shelf, MemoryValues(), Machine(), lambda *_: [], lambda _: "", BudgetTracker())
+    with pytest.raises(ServerDown, match=r"answered 401: .*VOYAGE_API_KEY"):
+        HostedReranker(name="voyage").scorer(resources).scores([("q", "a")])
 
 
 def test_a_hosted_reranker_orders_and_is_booked(makers: Makers) -> None:

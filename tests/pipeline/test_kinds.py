@@ -26,7 +26,7 @@ from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
 from tests.production.bundles import write_asked
-from tests.servers import ChatModel, Tei, serving
+from tests.servers import ChatModel, Makers, Tei, serving
 from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
 
 BASE: dict[str, Any] = {
@@ -52,9 +52,14 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("reranker", "cross_encoder"): {"name": "tiny_cross", "depth": 6},
     ("reranker", "late_interaction"): {"depth": 6},
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
+    ("reranker", "hosted"): {"name": "tiny_hosted", "depth": 6},
 }
-WITHOUT_VECTORS = {"retriever": {"lexical": {"top_k": 3, "depth": 10}}, "generator": {"none": {}}}
-SLOTS = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
+# and of the other slots
+BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("embedder", "none"): {"retriever": {"lexical": {"top_k": 3, "depth": 10}}, "generator": {"none": {}}},
+    ("query", "route"): {"retriever": {"rrf": {"top_k": 3, "depth": 10}}},
+}
+SLOTS = ("chunker", "chunk_context", "embedder", "query", "retriever", "expander", "reranker", "generator")
 EVERY = [(slot, kind) for slot in SLOTS for kind in kinds(slot)]
 
 
@@ -66,6 +71,10 @@ def says(message: str) -> str:
     """A language model that answers what it was asked in the form it was asked for."""
     if "Ranking:" in message:
         return "[2] > [1]"
+    if "<piece>" in message:
+        return f"It begins with {message.partition('<piece>')[2].split()[0]}."
+    if "words, meaning or both" in message:
+        return ("Words.", "meaning", "Both of them")[len(message) % 3]
     if "<passage" in message:
         return "The documents do not say." if "Australia" in message else "It is in the first [1], and the last [9]."
     question = message.rpartition("Question:")[2].strip().partition("\n")[0]
@@ -76,13 +85,22 @@ def says(message: str) -> str:
 def builder(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Iterator[PipelineBuilder]:
     root = tmp_path_factory.mktemp("kinds")
     tei = Tei("tiny/served", scores_of, len, model_type={"reranker": {"id2label": {"0": "x"}}}, max_input_length=9999)
-    with serving(tei), serving(ChatModel(says)) as llm_client:
+    makers = Makers(lambda text: float(scores_of([text])[0]))
+    with pytest.MonkeyPatch.context() as patch, serving(tei), serving(makers), serving(ChatModel(says)) as llm_client:
+        patch.setenv("MAKERS_KEY", "a key")
         bert = build(root / "bert", "bert", "mean")
         cards = {
             "embedder/tiny": {"id": "tiny", "path": str(bert)},
             "embedder/tiny_instruct": {"id": "tiny", "path": str(bert), "query_prompt": "Instruct: {task}\nQuery: "},
             "reranker/tiny_cross": {"id": "cross", "path": str(build_cross_encoder(root / "cross"))},
             "reranker/tiny_served": {"id": "tiny/served", "url": tei.url},
+            "reranker/tiny_hosted": {
+                "id": "hosted",
+                "hosted": True,
+                "served_as": "voyage/rerank",
+                "url": makers.url,
+                "key_variable": "MAKERS_KEY",
+            },
         }
         for name, card in cards.items():
             (root / name).parent.mkdir(exist_ok=True)
@@ -108,8 +126,7 @@ def spec_with(slot: str, kind: str) -> PipelineSpec:
         settings = {"top_k": 3, "depth": 10, **settings}
     elif slot == "chunker":
         settings = {"size": 24, **settings}
-    rest = WITHOUT_VECTORS if (slot, kind) == ("embedder", "none") else {}
-    return PipelineSpec.from_dict({**BASE, **rest, slot: {kind: settings}})
+    return PipelineSpec.from_dict({**BASE, **BESIDE.get((slot, kind), {}), slot: {kind: settings}})
 
 
 @pytest.mark.parametrize(("slot", "kind"), EVERY)

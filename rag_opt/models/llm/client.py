@@ -33,6 +33,10 @@ _MOST_FAILURES = 20  # failures in a row, none between them that could be used
 _CHARACTERS_PER_TOKEN = 4  # where a server does not count
 _MOST_TOKENS = 100_000_000  # of one answer: a server that counts more does not count
 _FORM = "structured"  # in what is stored: how JSON is asked for, whatever the server was found to take
+_MARKS_CACHE = (
+    "anthropic",
+    "claude",
+)  # in the names of models whose services cache what is marked; others do by themselves
 _KEPT = "Everything that was answered is kept"
 
 
@@ -178,6 +182,8 @@ class LLMClient:
         """Return what is sent now: without what this server was found to refuse."""
         body = self._refused.leave_out(self._key_body(request))
         form = body.pop(_FORM, None)
+        if request.shared_beginning and _caches_when_told(self.settings):
+            body["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
         if form is not None and request.schema is not None and "response_format" not in body:
             form = self._refused.form if form == "auto" else form
             named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
@@ -208,7 +214,8 @@ class LLMClient:
                 input_tokens, output_tokens = _count_tokens(reply, body)
                 finish = str(reply["choices"][0].get("finish_reason") or "")
                 clean = self._http_client.without_secrets(text)
-                return Completion(clean, took_s[-1] * 1000, input_tokens, output_tokens, finish)
+                cached = count_cached_tokens(reply)
+                return Completion(clean, took_s[-1] * 1000, input_tokens, output_tokens, finish, cached)
         why = self._http_client.without_secrets(why)
         kind = ServerFailed if find_error(reply) else NoMessage
         raise self._count_unanswered(kind(f"{self._http_client.url}/chat/completions {why}"))
@@ -302,7 +309,7 @@ class LLMClient:
             times_s.append(took_s)
             said = reply.json if reply.status == 200 and reply.is_json else None
             tokens = _count_tokens(said, body) if reply.status == 200 else (0, 0)
-            return Usage(0, *tokens, settings.usd(*tokens, took_s))
+            return Usage(0, *tokens, settings.usd(*tokens, took_s, cached_tokens=count_cached_tokens(said)))
 
         tracker, model = self.budget_tracker, str(settings.model)
         async with book_call(tracker, self.who, model, most_usd=most_usd, cost=cost) as observe:
@@ -318,6 +325,19 @@ def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:
         return input_tokens, output_tokens
     sent = sum(len(message["content"]) for message in body["messages"])
     return -(-sent // _CHARACTERS_PER_TOKEN), -(-written_characters(reply) // _CHARACTERS_PER_TOKEN)
+
+
+def count_cached_tokens(reply: Json) -> int:
+    """Return how many input tokens a service says it had cached; 0 where it says nothing that is a number."""
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return cached if _is_count(cached) else 0
+
+
+def _caches_when_told(settings: LanguageModel) -> bool:
+    """Return whether a service caches the beginning of a request only where that is marked: Anthropic's models."""
+    return settings.kind == "litellm" and any(name in str(settings.model) for name in _MARKS_CACHE)
 
 
 def _is_count(tokens: Json) -> TypeGuard[int]:

@@ -72,6 +72,10 @@ class LanguageModel:
     ca_bundle: Annotated[str | None, Doc("File with certificates of authorities; null: the environment's.")] = None
     usd_per_million_input_tokens: Annotated[float, Ge(0), Doc("Price of a million input tokens in US dollars.")] = 0.0
     usd_per_million_output_tokens: Annotated[float, Ge(0), Doc("Price of a million output tokens in US dollars.")] = 0.0
+    usd_per_million_cached_tokens: Annotated[
+        Annotated[float, Ge(0)] | None,
+        Doc("Price of a million input tokens that the service had cached; null: as other input."),
+    ] = None
     usd_per_hour: Annotated[float, Ge(0), Doc("Price of an hour of the server in US dollars.")] = 0.0
     concurrency: Annotated[int, Ge(1), Le(1024), Doc("Most requests that are in flight at once.")] = 16
     timeout_s: Annotated[float, Gt(0), Doc("Seconds after which a request counts as not answered.")] = 100.0
@@ -92,9 +96,17 @@ class LanguageModel:
         """True where it costs anything."""
         return bool(self.usd_per_million_input_tokens or self.usd_per_million_output_tokens or self.usd_per_hour)
 
-    def usd(self, input_tokens: float, output_tokens: float, took_s: float = 0.0) -> float:
-        """Return the price of an answer in US dollars; by the hour, its share where `concurrency` are asked at once."""
+    def usd(
+        self, input_tokens: float, output_tokens: float, took_s: float = 0.0, *, cached_tokens: float = 0.0
+    ) -> float:
+        """Return the price of an answer in US dollars; by the hour, its share where `concurrency` are asked at once.
+
+        `cached_tokens`: of the input, what the service had read before.
+        """
         tokens = input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
+        if self.usd_per_million_cached_tokens is not None:
+            cached = min(cached_tokens, input_tokens)
+            tokens += cached * (self.usd_per_million_cached_tokens - self.usd_per_million_input_tokens)
         return tokens / 1e6 + took_s / 3600 * self.usd_per_hour / self.concurrency
 
 
@@ -146,19 +158,22 @@ class Request(NamedTuple):
     """A request to a language model.
 
     `attempt` sets repeated requests apart. `temperature`: where it is not that of the settings. `schema`: JSON schema
-    of the answer, where one is wanted.
+    of the answer, where one is wanted. `shared_beginning`: other requests begin with the same system message, so that
+    a service which caches only what it is told to is told.
     """
 
     messages: Messages
     attempt: int = 0
     temperature: float | None = None
     schema: PlainDict | None = None
+    shared_beginning: bool = False
 
 
 class Completion(NamedTuple):
     """An answer of a language model.
 
     `took_ms`: milliseconds when it was first given; `finish`: as the server says it, `length` where it was cut off.
+    `cached_tokens`: of the input, what the service had read before, and charges less for.
     """
 
     text: str
@@ -166,6 +181,7 @@ class Completion(NamedTuple):
     input_tokens: int
     output_tokens: int
     finish: str
+    cached_tokens: int = 0
 
 
 def find_misconfigurations(model: LanguageModel, where: str) -> Iterator[Problem]:

@@ -43,7 +43,7 @@ class ListwiseLLM:
         return Request([{"role": "user", "content": content}])
 
     def read_ranking(self, reply: str, count: int) -> list[int]:
-        """Return places from 0 in their new order, every one once."""
+        """Return places from 0 in their new order, every one once; none where the reply names none."""
         named = [int(number) - 1 for number in re.findall(r"\[(\d+)\]", reply)]
         found = list(dict.fromkeys(place for place in named if 0 <= place < count))
-        return [*found, *(place for place in range(count) if place not in found)]
+        return [*found, *(place for place in range(count) if place not in found)] if found else []

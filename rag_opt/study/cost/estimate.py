@@ -37,7 +37,7 @@ class Estimate:
     """Forecast of a whole search.
 
     `seconds` in all, and `by_stage` (medians); how many indexes, documents' chunks and tokens would be built and
-    embedded; `trials` that would be run.
+    embedded; `trials` that would be run; `embedding_usd`: dollars for the vectors of services with a price.
     """
 
     seconds: Quantiles
@@ -46,6 +46,7 @@ class Estimate:
     texts: Quantiles
     tokens: Quantiles
     trials: int
+    embedding_usd: Quantiles
 
 
 def estimate(
@@ -72,5 +73,6 @@ def estimate(
         indexes=Quantiles.from_values([outcome.indexes for outcome in outcomes]),
         texts=Quantiles.from_values([outcome.texts for outcome in outcomes]),
         tokens=Quantiles.from_values([outcome.tokens for outcome in outcomes]),
+        embedding_usd=Quantiles.from_values([outcome.embedding_usd for outcome in outcomes]),
         trials=round(float(np.median([outcome.trials for outcome in outcomes]))),
     )

@@ -27,6 +27,7 @@ _OTHER_SECONDS = 1e-3  # a question, of what has no line in the table
 UNIT_SECONDS: Mapping[str, float] = MappingProxyType(
     {
         "chunk": 1e-6,  # a character
+        "context": 0.2,  # a chunk, by a language model, several at once
         "distil": 20.0,  # a model
         "embed": 1e-4,  # a token
         "compare": 1e-4,  # a token of a question or an answer

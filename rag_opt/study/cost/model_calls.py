@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rag_opt.evaluation.interfaces import CallsJudge
-from rag_opt.parts.interfaces import RewordingQuery, WrittenQuery
+from rag_opt.parts.interfaces import RewordingQuery, WrittenContext, WrittenQuery
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.study.bounds import BOUNDS
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.search import Search
 
 _DRAWN_PIPELINES = 200
+_CHARACTERS_PER_TOKEN = 4
 _QUESTION_TOKENS, _ANSWER_TOKENS = 250, 100  # a prompt without its passages, and an answer
 VERDICT_TOKENS = (900, 250)  # about what ragas' prompts read and write a call, with three contexts
 
@@ -22,13 +24,15 @@ VERDICT_TOKENS = (900, 250)  # about what ragas' prompts read and write a call, 
 class ModelCalls:
     """Expected calls and dollars if nothing is stored and no two pipelines ask the same: about an upper bound.
 
-    `seconds_each`: how much longer the search takes for every second that a call takes.
+    `contexts`: calls that write a line for a chunk. `seconds_each`: how much longer the search takes for every second
+    that a call takes.
     """
 
     generator: float
     judge: float
     usd: float
     seconds_each: float
+    contexts: float = 0.0
 
 
 def forecast_model_calls(search: Search, *, held_out: int, finalists: int) -> ModelCalls:
@@ -47,19 +51,41 @@ def forecast_model_calls(search: Search, *, held_out: int, finalists: int) -> Mo
     )
     judged = repeats * (in_trials * of_trials + in_the_end * of_finalists)
     answers = calls_each * (in_trials + in_the_end)
+    contexts, context_tokens = _forecast_contexts(search, drawn)
     usd = seconds = 0.0
     for number, model, tokens in (
+        (contexts, llm_client, (context_tokens, _ANSWER_TOKENS)),
         (answers, llm_client, (_QUESTION_TOKENS + context, _ANSWER_TOKENS)),
         (judged, judge, VERDICT_TOKENS),
     ):
         if model is not None:
             usd += number * model.settings.usd(*tokens)
             seconds += number / model.settings.concurrency
-    return ModelCalls(answers, judged, usd, seconds)
+    return ModelCalls(answers, judged, usd, seconds, contexts)
+
+
+def _forecast_contexts(search: Search, drawn: Sequence[PipelineSpec]) -> tuple[float, float]:
+    """Return how many lines are written for chunks at most, and the tokens that are read for one.
+
+    Every way to cut that is tried with them has lines of its own.
+    """
+    written = [spec for spec in drawn if isinstance(spec.chunk_context, WrittenContext)]
+    if not written:
+        return 0.0, 0.0
+    corpus = search.builder.corpus
+    chunks = [search.builder.corpus_tokens(search.builder.encoder(one.embedder)) / one.chunker.size for one in written]
+    ways = len({repr((spec.chunker, spec.chunk_context)) for spec in written})
+    tried = min(search.trials * len(written) / len(drawn), ways)
+    shown = [
+        min(corpus.characters / max(len(corpus.documents), 1), getattr(spec.chunk_context, "document_characters", 0))
+        for spec in written
+    ]
+    return tried * float(np.mean(chunks)), float(np.mean(shown)) / _CHARACTERS_PER_TOKEN + _QUESTION_TOKENS
 
 
 def _calls_per_question(spec: PipelineSpec) -> int:
-    rewriting = len(spec.query.requests("?")) if isinstance(spec.query, RewordingQuery | WrittenQuery) else 0
+    query = spec.query
+    rewriting = len(query.requests("?")) if isinstance(query, RewordingQuery | WrittenQuery) else int(query.uses_llm)
     return rewriting + spec.reranker.uses_llm + spec.generator.uses_llm
 
 

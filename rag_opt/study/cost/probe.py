@@ -39,11 +39,17 @@ _MORE_PIPELINES = 6
 _TIMED_TEXTS, _SENTENCE_CHARACTERS = 16, 120
 _LEAST_SECONDS, _SHARE = 20.0, 0.1  # that an estimate may take, at least, and of what it estimates
 _RESERVED_SECONDS = 8.0  # for a simulation, and for what is being measured
-_KINDS_OF = ("chunker", "embedder", "query", "retriever", "expander", "reranker", "generator")
-_WITHOUT_LLM: SpecDict = {"query": {"none": {}}, "reranker": {"none": {}}, "generator": {"extractive": {}}}
+_KINDS_OF = ("chunker", "chunk_context", "embedder", "query", "retriever", "expander", "reranker", "generator")
+_WITHOUT_LLM: SpecDict = {
+    "chunk_context": {"none": {}},
+    "query": {"none": {}},
+    "reranker": {"none": {}},
+    "generator": {"extractive": {}},
+}
 # share of the answers that change when a slot does, about; measured on default searches (docs/history.md)
 _NEW_ANSWERS = {
     "chunker": 0.7,
+    "chunk_context": 0.5,
     "embedder": 0.7,
     "generator": 0.3,
     "query": 0.1,
@@ -133,8 +139,7 @@ def _temporary_folder(name: str) -> Iterator[Path]:
 def _without_llm(spec: SpecDict) -> PipelineSpec:
     """Return the pipeline with every part replaced that asks a language model."""
     full = PipelineSpec.from_dict(spec)
-    uses_llm = {"query": full.query.uses_llm, "reranker": full.reranker.uses_llm, "generator": full.generator.uses_llm}
-    replaced = {slot: part for slot, part in _WITHOUT_LLM.items() if uses_llm[slot]}
+    replaced = {slot: part for slot, part in _WITHOUT_LLM.items() if getattr(full, slot).uses_llm}
     if "generator" in replaced and isinstance(full.embedder, WithoutVectors):  # no sentence can be compared
         replaced["generator"] = {"none": {}}
     return PipelineSpec.from_dict({**full.to_dict(), **replaced})
@@ -204,7 +209,7 @@ def _time_models(search: Search, builder: PipelineBuilder, allowance: Allowance)
     least_s = 0.0
     for name in model_names(search.space):
         encoder, costs = builder.encoder(name), dict[str, tuple[float, float]]()
-        if name == own:
+        if name == own or encoder.card.usd_per_million_tokens is not None:  # nothing is paid for an estimate
             continue
         purposes: tuple[tuple[Purpose, list[str]], ...] = (
             ("document", texts),

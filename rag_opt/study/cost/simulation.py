@@ -18,7 +18,7 @@ from rag_opt.models.encoder import Encoder
 from rag_opt.parts.interfaces import ExtractiveGenerator
 from rag_opt.pipeline.plan import Plan, Planner, Stage
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
-from rag_opt.study.cost.forecaster import CostForecaster
+from rag_opt.study.cost.forecaster import CostForecaster, model_names
 from rag_opt.study.cost.model import CostForecast, CostModel
 from rag_opt.study.cost.probe import ProbeResult, share_of_new_answers
 from rag_opt.study.samplers.interfaces import Proposal, ReadsCosts
@@ -49,6 +49,7 @@ class SimulatedSearch:
     indexes: int = 0
     texts: float = 0.0
     tokens: float = 0.0
+    embedding_usd: float = 0.0
     trials: int = 0
 
 
@@ -125,6 +126,8 @@ class _Simulator:
         self.costs = costs
         self._builder, self._planner = search.builder, Planner(search.builder, questions)
         self._questions, self._answer_tokens = len(questions), answer_tokens
+        cards = [search.builder.encoder(name).card for name in model_names(search.space)]
+        self._prices = {card.id: card.usd_per_million_tokens or 0.0 for card in cards}
         self._specs: list[SpecDict] = []
         self._plans: dict[str, Plan] = {}
         self._done: set[str] = set()
@@ -169,9 +172,10 @@ class _Simulator:
         return [stage for stage in self._plans[written].missing if stage.name + stage.key not in self._done]
 
     def _add_work(self, stage: str, work: float) -> None:
-        family = stage.partition(" ")[0]
+        family, _, model = stage.partition(" ")
         if family in ("embed", "compare"):
             self.outcome.tokens += work
+            self.outcome.embedding_usd += work * self._prices.get(model, 0.0) / 1e6
         self.spend(family, self.costs.seconds(stage, work))
 
     def _add_comparing(self, spec: PipelineSpec) -> None:

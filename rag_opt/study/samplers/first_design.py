@@ -16,7 +16,7 @@ from rag_opt.study.samplers.surrogate import Features
 from rag_opt.study.space.space import Space
 
 # what must be built anew when it changes; all else rearranges what is stored
-INDEX_SLOTS = ("reader", "chunker", "embedder")
+INDEX_SLOTS = ("reader", "chunker", "chunk_context", "embedder")
 _DRAWS = 64
 _LEVELS = 3  # settings of a slot that must be tried before the model is trusted with it
 _LARGE_MILLIONS = 500.0  # parameters from which a model is not the first
