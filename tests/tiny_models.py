@@ -227,3 +227,34 @@ def reference_log_odds(folder: Path, texts: Sequence[str]) -> np.ndarray:
             logits = model(input_ids=ids).logits[0, -1]
         found.append(float(logits[yes] - logits[no]))
     return np.array(found, np.float32)
+
+
+def build_sparse(folder: Path) -> Path:
+    """A sparse model as SPLADE is one: a masked language model, the largest weight of each word over the tokens."""
+    import torch
+    import transformers as t
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+
+    torch.manual_seed(17)
+    config = t.BertConfig(vocab_size=30522, max_position_embeddings=READS_TOKENS, **_SHAPE)
+    t.BertForMaskedLM(config).save_pretrained(folder / "bare")
+    _word_pieces().save_pretrained(folder / "bare")
+    modules = [MLMTransformer(str(folder / "bare")), SpladePooling(pooling_strategy="max")]
+    SparseEncoder(modules=modules, device="cpu").save_pretrained(str(folder / "model"))
+    return folder / "model"
+
+
+def reference_weights(folder: Path, texts: Sequence[str]) -> np.ndarray:
+    """[texts, words]: log(1 + relu) of the logits, the largest over the tokens of each text, one at a time."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model, words = AutoModelForMaskedLM.from_pretrained(str(folder)).eval(), AutoTokenizer.from_pretrained(str(folder))
+    rows = []
+    for text in texts:
+        read = words(text, truncation=True, max_length=READS_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**read).logits[0]
+        rows.append(torch.log1p(torch.relu(logits)).max(dim=0).values.numpy())
+    return np.array(rows, np.float32)

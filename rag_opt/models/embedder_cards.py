@@ -24,7 +24,10 @@ TASK = "{task}"
 class EmbedderCard(ModelCard):
     """Settings of an embedding model."""
 
-    dimensions: Annotated[int, Ge(1), Doc("Dimensions of its vectors.")]
+    dimensions: Annotated[int, Ge(1), Doc("Dimensions of its vectors; of sparse ones the words of its vocabulary.")]
+    vectors: Annotated[
+        Literal["dense", "sparse"], Doc("sparse: a weight for each word of a vocabulary, for the retriever sparse.")
+    ] = "dense"
     backend: Annotated[
         Literal["sentence_transformers", "tei", "openai", "litellm"],
         Doc("What runs the model; tei and openai need its url."),

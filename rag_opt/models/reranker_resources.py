@@ -1,4 +1,4 @@
-"""Resources of a reranker with a model: the cards it may name, the store of values, and the machine."""
+"""Resources of a reranker or an index with a model: the cards it may name, the store of values, and the machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rag_opt.models.cards import CardLibrary
+    from rag_opt.models.embedder_cards import EmbedderCard
     from rag_opt.models.llm.budget import BudgetTracker
     from rag_opt.models.purposes import Purpose
     from rag_opt.models.reranker_cards import RerankerCard
@@ -21,19 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RerankerResources:
-    """Cards, values and machine that a reranker with a model is given.
+    """Cards, values and machine that a reranker or an index with a model of its own is given.
 
     `tokens`: gives (offsets, vectors) of the tokens of each text by the card's name of an embedding model, for a
     purpose; `tokens_key`: gives the hash of everything that determines them. `budget_tracker`: where requests to a
-    service with a price are booked.
+    service with a price are booked. `spend` is told the stage, work and seconds of what was encoded.
     """
 
     rerankers: CardLibrary[RerankerCard]
+    embedders: CardLibrary[EmbedderCard]
     values: Values
     machine: Machine
     tokens: Callable[[str, Sequence[str], Purpose], Sequence[TokenVectors]]
     tokens_key: Callable[[str], str]
     budget_tracker: BudgetTracker
+    spend: Callable[[str, float, float], None] = lambda stage, work, seconds: None
 
 
 class PairScorer(Protocol):

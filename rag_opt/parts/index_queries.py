@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -43,6 +43,7 @@ STEMMERS: dict[str, Stemmer] = {
 }  # fmt: skip
 Depth = Annotated[int, Ge(1), Le(1000)]
 DEFAULT_EF_SEARCH = 100
+BM25 = "bm25"
 
 
 @plain_dataclass(frozen=True)
@@ -109,18 +110,23 @@ class HybridParameters(RetrievalLimits, BM25Parameters):
         DEFAULT_EF_SEARCH
     )
     lexical_depth: Annotated[Depth | None, Doc("Chunks of the lexical list; null: depth.")] = None
+    words: Annotated[str, Doc("How words are searched: bm25, or by the card of a sparse model.")] = BM25
 
     def index_queries(self) -> dict[str, IndexQuery]:
         """Return the queries of both lists."""
         search = {"ef_search": self.ef_search} if self.vectors == "chroma" else {}
         dense = IndexQuery(self.vectors, self.depth, {}, search)
-        return {"dense": dense, "lexical": self.bm25_query(self.lexical_depth or self.depth)}
+        depth = self.lexical_depth or self.depth
+        sparse = IndexQuery("sparse", depth, {"name": self.words})
+        return {"dense": dense, "lexical": self.bm25_query(depth) if self.words == BM25 else sparse}
 
     def simplified(self, *, language: str, compares_all: bool) -> Self:
         """Return the part that does the same over such documents."""
         same_depth = self.lexical_depth in (None, self.depth)
+        usual: dict[str, Any] = {} if self.words == BM25 else dataclasses.asdict(BM25Parameters())  # nothing reads them
         return dataclasses.replace(
             self.in_language(language),
+            **usual,
             ef_search=DEFAULT_EF_SEARCH if compares_all or self.vectors == "exact" else self.ef_search,
             lexical_depth=None if same_depth else self.lexical_depth,
         )

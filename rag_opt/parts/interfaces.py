@@ -318,6 +318,32 @@ Index = TextIndex | VectorIndex
 
 
 @runtime_checkable
+class ModelIndex(Part, Protocol):
+    """An index of texts that a model of its own encodes."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model's card, its id on the hub, or a folder."""
+        ...
+
+    def find_card(self, embedders: CardLibrary[EmbedderCard]) -> EmbedderCard:
+        """Return the card of its model. Raises BadInput for none, ImpossiblePipeline for one that is of no use here."""
+        ...
+
+    def bind(self, resources: RerankerResources) -> BoundIndex:
+        """Return the index that encodes by its model; none is loaded yet."""
+        ...
+
+
+@runtime_checkable
+class BoundIndex(TextIndex, Protocol):
+    """An index of texts with its model. `key`: hash of everything that determines what the model gives."""
+
+    key: str
+    card: EmbedderCard
+
+
+@runtime_checkable
 class Retriever(Part, Protocol):
     """Which ranked lists are asked for, and how they become one."""
 
@@ -544,4 +570,4 @@ declare_slot("expander", "what a hit returns: its chunk, or a wider span around 
 declare_slot("reranker", "what reorders the hits", ListReranker, VectorReranker, PairReranker, LLMReranker)
 declare_slot("packer", "what of the hits reaches the context", Packer)
 declare_slot("generator", "what answers from the context", ExtractiveGenerator, LLMGenerator, PassagesOnly)
-declare_slot("index", "what finds candidates; retrievers choose it", TextIndex, VectorIndex)
+declare_slot("index", "what finds candidates; retrievers choose it", TextIndex, VectorIndex, ModelIndex)

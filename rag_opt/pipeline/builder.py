@@ -28,9 +28,11 @@ from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer, RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import (
+    BoundIndex,
     DistillingEmbedder,
     EmbedderPart,
     Index,
+    ModelIndex,
     PairReranker,
     ProjectingEmbedder,
     TextIndex,
@@ -95,6 +97,7 @@ class PipelineBuilder:
         self._texts: dict[tuple[str, str, bool], CorpusText] = {}
         self._encoders: dict[EmbedderPart, Encoder] = {}
         self._scorers: dict[PairReranker, PairScorer] = {}
+        self._bound: dict[ModelIndex, BoundIndex] = {}
         self._tokens_per_character: dict[str, float] = {}
         self._tables: OrderedDict[str, ChunkTable] = OrderedDict()
         self._open: OrderedDict[str, OpenIndex] = OrderedDict()
@@ -167,7 +170,15 @@ class PipelineBuilder:
             return self._scorers[reranker]
 
     def _reranker_resources(self, encoder: Callable[[str], Encoder], values: Values) -> RerankerResources:
-        return build_reranker_resources(encoder, self.rerankers, values, self.machine, self.budget_tracker)
+        return build_reranker_resources(
+            encoder,
+            self.rerankers,
+            values,
+            self.machine,
+            self.budget_tracker,
+            embedders=self.cards,
+            spend=self.stage_timer.add,
+        )
 
     def take_remarks(self) -> list[str]:
         """Return what was found out of the servers of language models since this was asked last, in words."""
@@ -238,7 +249,15 @@ class PipelineBuilder:
 
     def keys(self, spec: PipelineSpec) -> Keys:
         """Return the keys under which the artifacts of a pipeline are stored, built or not."""
-        return pipeline_keys(spec, self.encoder(spec.embedder), self.readings.corpus(spec.reader), self._writer)
+        corpus = self.readings.corpus(spec.reader)
+        return pipeline_keys(spec, self.encoder(spec.embedder), corpus, writer=self._writer, bind=self._bind)
+
+    def _bind(self, part: ModelIndex) -> BoundIndex:
+        """Return an index with the model that it encodes by, the same object every time."""
+        with self._lock:
+            if part not in self._bound:
+                self._bound[part] = part.bind(self._reranker_resources(self.encoder, self.store.values))
+            return self._bound[part]
 
     @property
     def _writer(self) -> list[object]:

@@ -13,7 +13,7 @@ from rag_opt.data.file_readers import Reader
 from rag_opt.parts.interfaces import VectorIndex
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.normal_form import normal_form
-from rag_opt.pipeline.resources import index_parts
+from rag_opt.pipeline.resources import find_index_parts
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict
 
 _KEPT = 20_000  # answers, in a long study over continuous settings
@@ -67,7 +67,7 @@ class CandidateChecks:
         corpus = text.corpus
         # a token a character, where chunks are full; where sections and sentences end them, so many at most
         most_chunks = corpus.characters / chunker.size / (1 - chunker.expected_overlap) + text.breaks
-        parts = index_parts(pipeline, corpus.language).values()
+        parts = find_index_parts(pipeline).values()
         compares_all = all(part.compares_all(round(most_chunks)) for part in parts if isinstance(part, VectorIndex))
         return normal_form(pipeline, language=corpus.language, compares_all=compares_all).digest
 

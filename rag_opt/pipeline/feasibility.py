@@ -13,6 +13,7 @@ from rag_opt.parts.interfaces import (
     FeedbackQuery,
     LateChunkingEmbedder,
     LLMGenerator,
+    ModelIndex,
     PairReranker,
     Part,
     Retriever,
@@ -22,6 +23,7 @@ from rag_opt.parts.interfaces import (
     WithoutVectors,
     WrittenQuery,
 )
+from rag_opt.pipeline.resources import find_index_parts
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.text.tokenizer_names import find_tokenizer
 
@@ -41,20 +43,7 @@ def check_pipeline(
 
     Raises BadInput for a card, a tokenizer or a prompt that is not there.
     """
-    if isinstance(spec.embedder, WithoutVectors):
-        reading = next((part for slot, part in spec.parts() if slot != "embedder" and reads_vectors(part)), None)
-        if reading is not None:
-            raise ImpossiblePipeline(f"{reading.slot} {reading.kind} reads vectors, but embedder none gives none")
-    else:
-        readable, before = readable_tokens(spec, encoder), spec.chunk_context.most_tokens
-        if spec.chunker.size + before > readable and searches_vectors(spec):
-            size, name = spec.chunker.size, spec.embedder.name
-            more = f" and {before} before them" if before else ""
-            what = f"chunks of {size} tokens{more} are longer than {name} reads ({readable} tokens of text)"
-            raise ImpossiblePipeline(what)
-        if before and isinstance(spec.embedder, LateChunkingEmbedder):
-            what = f"chunk_context {spec.chunk_context.kind} changes none of its vectors"
-            raise ImpossiblePipeline(f"embedder {spec.embedder.kind} reads documents as they are: {what}")
+    _check_embedder(spec, encoder)
     find_tokenizer(spec.packer.tokenizer, where="packer.tokenizer")
     if isinstance(spec.query, FeedbackQuery | WrittenQuery) and "dense" not in spec.retriever.index_queries():
         raise ImpossiblePipeline(f"{spec.query.kind} refines vectors, but {spec.retriever.kind} searches none")
@@ -64,10 +53,33 @@ def check_pipeline(
         if part.uses_llm and not has_llm:
             needs = "needs a language model; llm=openai_compatible names one"
             raise ImpossiblePipeline(f"{part.slot} {part.kind} {needs}")
+    for index in find_index_parts(spec).values():
+        if isinstance(index, ModelIndex):
+            index.find_card(embedders)
     if isinstance(spec.reranker, PairReranker):
         spec.reranker.find_card(rerankers, embedders)
     if isinstance(spec.generator, LLMGenerator):
         spec.generator.check(prompts)
+
+
+def _check_embedder(spec: PipelineSpec, encoder: Encoder) -> None:
+    """Raise ImpossiblePipeline where the embedding model cannot do what the other parts ask."""
+    if isinstance(spec.embedder, WithoutVectors):
+        reading = next((part for slot, part in spec.parts() if slot != "embedder" and reads_vectors(part)), None)
+        if reading is not None:
+            raise ImpossiblePipeline(f"{reading.slot} {reading.kind} reads vectors, but embedder none gives none")
+    else:
+        if encoder.card.vectors != "dense":
+            raise ImpossiblePipeline(f"{spec.embedder.name} gives sparse vectors: the retriever for it is sparse")
+        readable, before = readable_tokens(spec, encoder), spec.chunk_context.most_tokens
+        if spec.chunker.size + before > readable and searches_vectors(spec):
+            size, name = spec.chunker.size, spec.embedder.name
+            more = f" and {before} before them" if before else ""
+            what = f"chunks of {size} tokens{more} are longer than {name} reads ({readable} tokens of text)"
+            raise ImpossiblePipeline(what)
+        if before and isinstance(spec.embedder, LateChunkingEmbedder):
+            what = f"chunk_context {spec.chunk_context.kind} changes none of its vectors"
+            raise ImpossiblePipeline(f"embedder {spec.embedder.kind} reads documents as they are: {what}")
 
 
 def searches_vectors(spec: PipelineSpec) -> bool:

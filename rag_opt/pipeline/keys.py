@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rag_opt.core import strict
@@ -11,10 +11,12 @@ from rag_opt.core.documents import Corpus
 from rag_opt.core.source_digest import source_digest
 from rag_opt.models.encoder import Encoder
 from rag_opt.parts.interfaces import (
+    BoundIndex,
     DescribedContext,
     DistillingEmbedder,
     Index,
     LateChunkingEmbedder,
+    ModelIndex,
     Part,
     ProjectingEmbedder,
     VectorChunker,
@@ -32,10 +34,20 @@ class Keys(NamedTuple):
     indexes: dict[str, tuple[Index, str]]
 
 
-def pipeline_keys(spec: PipelineSpec, encoder: Encoder, corpus: Corpus, writer: Sequence[object] = ()) -> Keys:
-    """Return the keys under which the artifacts of a pipeline are stored, built or not; `writer` as in `chunks_key`."""
+def pipeline_keys(
+    spec: PipelineSpec,
+    encoder: Encoder,
+    corpus: Corpus,
+    *,
+    writer: Sequence[object],
+    bind: Callable[[ModelIndex], BoundIndex],
+) -> Keys:
+    """Return the keys under which the artifacts of a pipeline are stored, built or not.
+
+    `writer` as in `chunks_key`, `bind` as in `index_parts`.
+    """
     chunks = chunks_key(spec, encoder, corpus, writer)
-    parts = index_parts(spec, corpus.language)
+    parts = index_parts(spec, corpus.language, bind)
     return Keys(chunks, {name: (part, _index_key(part, chunks, spec, encoder)) for name, part in parts.items()})
 
 
@@ -51,6 +63,8 @@ def chunks_key(spec: PipelineSpec, encoder: Encoder, corpus: Corpus, writer: Seq
 
 
 def _index_key(part: Index, chunks: str, spec: PipelineSpec, encoder: Encoder) -> str:
+    if isinstance(part, BoundIndex):
+        return digest([part.key, chunks, versions(*part.libraries)])
     reads: object = encoder.vectors_key if isinstance(part, VectorIndex) else "texts"
     if isinstance(part, VectorIndex) and shapes_vectors(spec):
         reads = [reads, spec.embedder.kind, strict.dump(spec.embedder), source_digest("rag_opt.pipeline.chunk_vectors")]

@@ -10,6 +10,7 @@ from rag_opt.core.questions import Question
 from rag_opt.models.encoder import Encoder
 from rag_opt.parts.index_queries import IndexQuery
 from rag_opt.parts.interfaces import (
+    BoundIndex,
     Chunker,
     FeedbackQuery,
     Index,
@@ -94,6 +95,8 @@ class Planner:
         for name, (part, key) in keys.indexes.items():
             if isinstance(part, VectorIndex):
                 stages.append(self._once(("embed", key), partial(self._embed, spec, key, encoder)))
+            if isinstance(part, BoundIndex):
+                stages.append(self._once(("weigh", key), partial(self._weigh, spec, part, key, encoder)))
             stages.append(self._once(("index", key), partial(self._index, spec, part, key)))
             query = spec.retriever.index_queries().get(name)
             if query is not None:
@@ -121,6 +124,8 @@ class Planner:
                 stages.append(
                     _expected(encoder.stage("document"), _vectors_of(keys.chunks, spec, encoder), chunks, tokens)
                 )
+            if isinstance(part, BoundIndex):
+                stages.append(_expected(f"embed {part.card.id}", f"{keys.chunks} {part.key}", chunks, tokens))
             stages.append(_expected(f"index {part.kind}", key, 1, chunks))
             query = spec.retriever.index_queries().get(name)
             if query is not None:
@@ -204,6 +209,14 @@ class Planner:
         missing = sizes.keys() - builder.store.values.find_known("vectors", list(sizes))
         read = sum(min(sizes[one], encoder.card.reads_tokens) for one in missing)
         return Stage(name, made, len(missing), len(sizes), read)
+
+    def _weigh(self, spec: PipelineSpec, part: BoundIndex, key: str, encoder: Encoder) -> Stage:
+        """Return the encoding of all chunks by an index's own model; what is stored of it is not looked up."""
+        count, tokens = self._expected(spec, encoder)
+        name, made = f"embed {part.card.id}", f"{self._builder.keys(spec).chunks} {part.key}"
+        if self._builder.store.has("indexes", key):
+            return Stage(name, made, 0, count, 0)
+        return _expected(name, made, count, tokens)
 
     def _sizes(self, table: ChunkTable, encoder: Encoder, spec: PipelineSpec) -> dict[bytes, int]:
         """Return tokens by the key of each chunk's vector, worked out once: it hashes every text."""

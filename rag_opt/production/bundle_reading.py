@@ -25,7 +25,7 @@ from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
-from rag_opt.models.reranker_resources import PairScorer
+from rag_opt.models.reranker_resources import PairScorer, RerankerResources
 from rag_opt.models.runtimes import Machine
 from rag_opt.parts.interfaces import EmbedderPart, PairReranker, WithoutVectors
 from rag_opt.parts.open_indexes import OpenIndex
@@ -47,7 +47,6 @@ from rag_opt.production.bundle_layout import (
     INDEX,
     LLM,
     MODEL,
-    RERANKER,
     SENTENCES,
     SPEC,
     TEXT_MAPS,
@@ -114,7 +113,9 @@ def load_bundle(
         place = f"model in {encoder.card.folder}" if spec.embedding_model is not None else "tokenizer"
         raise BadBundle(f"{folder}: the {place} is not the one that its index was made with")
     corpus = _read_corpus(folder, manifest.language)
-    parts, indexes = index_parts(spec, corpus.language), dict[str, OpenIndex]()
+    resources = _open_resources(folder, values, encoder, machine, manifest)
+    parts = index_parts(spec, corpus.language, lambda part: part.bind(resources))
+    indexes: dict[str, OpenIndex] = {}
 
     def open_once(name: str) -> OpenIndex:
         if name not in indexes:
@@ -133,7 +134,7 @@ def load_bundle(
         index_keys={name: f"bundle {name}" for name in parts},
         index_parts=parts,
         open_index=open_once,
-        scorer=_scorers(folder, values, encoder, machine, manifest),
+        scorer=_scorers(resources),
         llm_client=_open_client(folder, completions or values),
         prompt=prompt_library([folder]).read,
         stage_timer=StageTimer(),
@@ -221,10 +222,10 @@ def read_language_model(folder: Path) -> LanguageModel | None:
         return strict.load(LanguageModel, orjson.loads(path.read_bytes()), path=LLM)
 
 
-def _scorers(
+def _open_resources(
     folder: Path, values: Values, encoder: Encoder, machine: Machine, manifest: Manifest
-) -> Callable[[PairReranker], PairScorer]:
-    """Return what gives a reranker's model, of the cards that the bundle holds."""
+) -> RerankerResources:
+    """Return what rerankers and indexes with models of their own are handed: the cards that the bundle holds."""
     rerankers, embedders = read_rerankers(folder, manifest), embedder_card_library([folder / CARDS])
     if manifest.carries_weights:
         embedders = _inside(embedders, folder)
@@ -234,7 +235,11 @@ def _scorers(
         card = embedders.read(name)
         return encoder if encoder.card == card else Encoder(card, values=values, machine=machine)
 
-    resources = build_reranker_resources(encoder_of, rerankers, values, machine, BudgetTracker())
+    return build_reranker_resources(encoder_of, rerankers, values, machine, BudgetTracker(), embedders=embedders)
+
+
+def _scorers(resources: RerankerResources) -> Callable[[PairReranker], PairScorer]:
+    """Return what gives a reranker's model, of the cards that the bundle holds."""
     scorers: dict[PairReranker, PairScorer] = {}
 
     def scorer(part: PairReranker) -> PairScorer:
@@ -246,8 +251,9 @@ def _scorers(
 
 
 def _inside(library: CardLibrary[Card], folder: Path) -> CardLibrary[Card]:
-    """Return the cards of models whose copies a bundle holds, by their place in it."""
-    return library.with_changes({name: {"path": str(folder / RERANKER)} for name in library.names()})
+    """Return the cards of models whose copies a bundle holds, by their places in it."""
+    places = {name: library.read(name).path for name in library.names()}
+    return library.with_changes({name: {"path": str(folder / place)} for name, place in places.items() if place})
 
 
 def _open_client(folder: Path, values: Values) -> LLMClient | None:

@@ -42,9 +42,10 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.parts.interfaces import ExtractiveGenerator, LLMGenerator, PairReranker
+from rag_opt.parts.interfaces import ExtractiveGenerator, LLMGenerator, ModelIndex, PairReranker
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.chunk_vectors import PROJECTION
+from rag_opt.pipeline.resources import find_index_parts
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.spec_yaml import WINNER, to_yaml
 from rag_opt.production.bundle_layout import (
@@ -59,6 +60,7 @@ from rag_opt.production.bundle_layout import (
     PROMPT,
     RERANKER,
     SENTENCES,
+    SPARSE,
     SPEC,
     TEXT_MAPS,
     TOKENIZER,
@@ -194,7 +196,11 @@ def _write_models(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fa
         (folder / BUDGET_TOKENIZER).mkdir()
         shutil.copy(tokenizer.file, folder / BUDGET_TOKENIZER / "tokenizer.json")
     if isinstance(spec.reranker, PairReranker):
-        _write_reranker_card(folder, builder, spec.reranker, weights=facts.weights)
+        card_of_reranker = spec.reranker.find_card(builder.rerankers, builder.cards)
+        _write_card(folder, spec.reranker.name, card_of_reranker, RERANKER, weights=facts.weights)
+    for index in find_index_parts(spec).values():
+        if isinstance(index, ModelIndex):
+            _write_card(folder, index.name, index.find_card(builder.cards), SPARSE, weights=facts.weights)
     if builder.llm_client is not None and spec.uses_llm:
         _write_json(folder / LLM, strict.dump(builder.llm_client.settings))
     if isinstance(spec.generator, LLMGenerator):
@@ -221,14 +227,14 @@ def _with_whole_path(card: Card) -> Card:
     return dataclasses.replace(card, path=str(Path(card.path).resolve()))
 
 
-def _write_reranker_card(folder: Path, builder: PipelineBuilder, part: PairReranker, *, weights: bool) -> None:
-    """Write the card of the reranker's model, in a folder of cards."""
-    card = _with_whole_path(part.find_card(builder.rerankers, builder.cards))
+def _write_card(folder: Path, name: str, card: ModelCard, copy: str, *, weights: bool) -> None:
+    """Write the card of a reranker's or an index's model into a folder of cards, and the model as a copy if asked."""
+    card = _with_whole_path(card)
     if weights:
-        copy_model(card, folder / RERANKER)
-        card = dataclasses.replace(card, path=RERANKER, tokenizer=None)
+        copy_model(card, folder / copy)
+        card = dataclasses.replace(card, path=copy, tokenizer=None)
     group = "reranker" if isinstance(card, RerankerCard) else "embedder"
-    _write_yaml(folder / CARDS / group / f"{part.name.replace('/', '--')}.yaml", strict.dump(card))
+    _write_yaml(folder / CARDS / group / f"{name.replace('/', '--')}.yaml", strict.dump(card))
 
 
 def _write_prompt(folder: Path, name: str, prompt: Prompt) -> None:

@@ -10,19 +10,23 @@ from pathlib import Path
 from rag_opt.core.digests import file_digest
 from rag_opt.core.errors import BadBundle
 from rag_opt.models.cards import LEFT_OUT, ModelCard
-from rag_opt.parts.interfaces import PairReranker
+from rag_opt.parts.interfaces import ModelIndex, PairReranker
 from rag_opt.pipeline.builder import PipelineBuilder
+from rag_opt.pipeline.resources import find_index_parts
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.manifest import ModelIdentity
 
 
 def find_model_cards(builder: PipelineBuilder, spec: PipelineSpec) -> dict[str, ModelCard]:
-    """Return the cards of a pipeline's models by their role: `embedder`, `reranker`."""
+    """Return the cards of a pipeline's models by their role: `embedder`, `reranker`, `sparse model`."""
     cards: dict[str, ModelCard] = {}
     if spec.embedding_model is not None:
         cards["embedder"] = builder.encoder(spec.embedder).card
     if isinstance(spec.reranker, PairReranker):
         cards["reranker"] = spec.reranker.find_card(builder.rerankers, builder.cards)
+    for index in find_index_parts(spec).values():
+        if isinstance(index, ModelIndex):
+            cards["sparse model"] = index.find_card(builder.cards)
     return cards
 
 

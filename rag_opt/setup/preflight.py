@@ -46,6 +46,7 @@ def find_problems(
     `references`: the pipelines that are tried first, by their origin; `enqueued`: those of a person's own.
     """
     problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
+    problems += _sparse_problems(models, builder)
     if not problems:
         problems += [*_runtime_problems(models, builder), *_reference_problems(references, builder)]
     if builder.llm_client is None:
@@ -119,6 +120,19 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
                 yield from _code_not_allowed(card, where, builder)
                 if not card.custom_code:
                     card.folder  # noqa: B018  # it is fetched now, or refused
+        except (BadInput, ImpossiblePipeline) as error:
+            problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
+            yield from (Problem(where, problem.what) for problem in problems)
+
+
+def _sparse_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield what keeps a sparse model of the space from running."""
+    for where, index in models.sparse:
+        try:
+            card = index.find_card(builder.cards)
+            yield from _code_not_allowed(card, where, builder)
+            if not card.custom_code:
+                card.folder  # noqa: B018  # it is fetched now, or refused
         except (BadInput, ImpossiblePipeline) as error:
             problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
             yield from (Problem(where, problem.what) for problem in problems)

@@ -13,9 +13,9 @@ from rag_opt.evaluation.interfaces import ComparesAnswers
 from rag_opt.models.cards import CardLibrary, ModelCard
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.parts.interfaces import PairReranker
+from rag_opt.parts.interfaces import ModelIndex, PairReranker
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.study.cost.forecaster import model_names
+from rag_opt.study.cost.forecaster import find_model_indexes, model_names
 from rag_opt.study.evaluation import ObjectiveSet
 from rag_opt.study.space.domains import Choice, example_values
 from rag_opt.study.space.space import Space
@@ -26,13 +26,15 @@ class SpaceModels:
     """The models of one search by the names of their cards.
 
     `embedders` of the space; `rerankers`: a part for each model that a reranker of the space can name, with the path of
-    its setting; `compared`: models by which objectives compare answers, with the kind of the objective.
+    its setting; `compared`: models by which objectives compare answers, with the kind of the objective; `sparse`: an
+    index for each sparse model that a retriever can name, with the path of its setting.
     """
 
     embedders: tuple[str, ...]
     baseline_embedder: str | None
     rerankers: tuple[tuple[str, PairReranker], ...]
     compared: dict[str, str]
+    sparse: tuple[tuple[str, ModelIndex], ...] = ()
 
     @property
     def document_embedders(self) -> tuple[str, ...]:
@@ -45,7 +47,11 @@ class SpaceModels:
         objectives = objective_set.objectives(finalist=True)
         compared = {one.similarity_model: one.kind for one in objectives if isinstance(one, ComparesAnswers)}
         return SpaceModels(
-            tuple(model_names(space)), baseline.embedding_model, tuple(find_pair_rerankers(space)), compared
+            tuple(model_names(space)),
+            baseline.embedding_model,
+            tuple(find_pair_rerankers(space)),
+            compared,
+            tuple(find_model_indexes(space)),
         )
 
     def cards(self, embedders: EmbedderCards, rerankers: CardLibrary[RerankerCard]) -> Iterator[ModelCard]:
@@ -56,6 +62,9 @@ class SpaceModels:
         for _, part in self.rerankers:
             with contextlib.suppress(BadInput, ImpossiblePipeline):
                 yield part.find_card(rerankers, embedders)
+        for _, index in self.sparse:
+            with contextlib.suppress(BadInput, ImpossiblePipeline):
+                yield index.find_card(embedders)
 
 
 def find_pair_rerankers(space: Space) -> Iterator[tuple[str, PairReranker]]:

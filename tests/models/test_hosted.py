@@ -17,10 +17,9 @@ from rag_opt.models.llm.budget import Budget, BudgetTracker
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import LanguageModel, Request
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.models.reranker_resources import RerankerResources
-from rag_opt.models.runtimes import Machine
 from rag_opt.parts.rerankers.hosted import HostedReranker
 from rag_opt.store.values import MemoryValues
+from tests.model_resources import resources_of
 from tests.servers import Makers, serving, vectors_of_makers
 
 pytest.importorskip("litellm")
@@ -108,7 +107,7 @@ def test_a_missing_key_is_said_at_once(makers: Makers, monkeypatch: pytest.Monke
     shelf._cards["voyage"] = RerankerCard(
         id="v", served_as="voyage/rerank-2.5", hosted=True, url=makers.url, reads_tokens=4096
     )
-    resources = RerankerResources(shelf, MemoryValues(), Machine(), lambda *_: [], lambda _: "", BudgetTracker())
+    resources = resources_of(shelf)
     with pytest.raises(ServerDown, match=r"answered 401: .*VOYAGE_API_KEY"):
         HostedReranker(name="voyage").scorer(resources).scores([("q", "a")])
 
@@ -121,7 +120,7 @@ def test_a_hosted_reranker_orders_and_is_booked(makers: Makers) -> None:
         id="v", served_as="voyage/rerank-2.5", usd_per_million_tokens=50_000.0, **facts
     )
     shelf._cards["cohere"] = RerankerCard(id="c", served_as="cohere/rerank-v4.0-fast", **facts)
-    resources = RerankerResources(shelf, MemoryValues(), Machine(), lambda *_: [], lambda _: "", tracker)
+    resources = resources_of(shelf, budget_tracker=tracker)
     for name, model in (("voyage", "rerank-2.5"), ("cohere", "rerank-v4.0-fast")):
         scorer = HostedReranker(name=name).scorer(resources)
         assert scorer.scores([("q", "aa"), ("q", "b"), ("other", "ccc")]).tolist() == [2.0, 1.0, 3.0]

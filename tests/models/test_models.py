@@ -65,6 +65,8 @@ OWN_CODE = {
     "arctic_embed_m_v2", "codesage_small_v2", "jina_v3", "jina_v5_text_nano", "jina_v5_text_small",
     "nomic_embed_code", "nomic_embed_text_v1_5",
 }  # fmt: skip
+# weights of words, not vectors (tests/parts/test_sparse.py)
+SPARSE = {"opensearch_sparse_doc_v3_distill", "splade_v3"}
 # run by their makers, and asked by LiteLLM (tests/models/test_hosted.py)
 HOSTED = {
     "cohere_embed_v4", "gemini_embedding_2", "openai_3_large", "openai_3_small", "voyage_4", "voyage_4_large",
@@ -118,7 +120,7 @@ def expected(name: str, folder: Path, purpose: str) -> np.ndarray:
 
 
 def test_every_card_is_tested_and_the_eight_are_there(cards: EmbedderCards) -> None:
-    assert set(cards.names()) == {*SAID, *OWN_CODE, *HOSTED}
+    assert set(cards.names()) == {*SAID, *OWN_CODE, *HOSTED, *SPARSE}
     found = {card.id: card for card in map(cards.read, cards.names())}
     for model, dimensions in SEED.items():
         assert found[model].dimensions == dimensions and found[model].revision, model

@@ -15,7 +15,6 @@ from rag_opt.core.errors import BadInput, ModelRefused, RagOptError
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, infer
 from rag_opt.models.encoder import Encoder
-from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_cards import infer as infer_reranker
 from rag_opt.models.reranker_resources import RerankerResources
@@ -24,6 +23,7 @@ from rag_opt.parts.embedders.static import Static
 from rag_opt.parts.rerankers.cross_encoder import CrossEncoder, CrossEncoderScorer
 from rag_opt.parts.rerankers.late_interaction import ColBert
 from rag_opt.store.values import MemoryValues
+from tests.model_resources import resources_of
 from tests.tiny_models import READS_TOKENS, build, build_causal, build_cross_encoder, reference
 
 PLAIN = Machine(device="cpu", runtime="torch", document_precision="float32")
@@ -77,7 +77,7 @@ def as_language_model(folder: Path) -> None:
 
 def resources() -> RerankerResources:
     shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer_reranker)
-    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
+    return resources_of(shelf)
 
 
 def distil(folder: Path) -> None:

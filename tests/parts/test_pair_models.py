@@ -17,7 +17,6 @@ from rag_opt.core.strict import load
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.encoder import Encoder
-from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.reranker_cards import RerankerCard, infer, reranker_card_library
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
@@ -31,6 +30,7 @@ from rag_opt.parts.rerankers.tei import TeiReranker
 from rag_opt.pipeline.chunk_table import cut_corpus
 from rag_opt.pipeline.chunk_vectors import chunk_vectors, project, projection, windows_of
 from rag_opt.store.values import MemoryValues
+from tests.model_resources import resources_of
 from tests.servers import Tei, serving
 from tests.tiny_models import (
     READS_TOKENS,
@@ -55,7 +55,7 @@ CORPUS = Corpus(
 def tools(**cards: RerankerCard) -> RerankerResources:
     shelf = CardLibrary(RerankerCard, "reranker.name", (), infer=infer)
     shelf._cards.update(cards)
-    return RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
+    return resources_of(shelf)
 
 
 def card(folder: Path, **changes: Any) -> RerankerCard:
@@ -138,14 +138,7 @@ def test_each_reranker_wants_its_own_kind_of_card(cards: EmbedderCards, tmp_path
 
 def test_late_interaction_is_maxsim_of_tokens() -> None:
     said = {"q": np.array([[1.0, 0], [0, 2.0]]), "t": np.array([[3.0, 0], [1.0, 1.0]]), "none": np.zeros((0, 2))}
-    given = RerankerResources(
-        tools().rerankers,
-        MemoryValues(),
-        PLAIN,
-        lambda _, texts, __: [(None, said[t]) for t in texts],
-        lambda _: "k",
-        BudgetTracker(),
-    )
+    given = resources_of(tokens=lambda _, texts, __: [(None, said[t]) for t in texts], tokens_key=lambda _: "k")
     scores = LateInteraction().scorer(given).scores([("q", "t"), ("q", "none"), ("none", "t")])
     np.testing.assert_allclose(scores, [(1 + 2**-0.5) / 2, -1.0, -1.0], rtol=1e-6)
 
@@ -160,7 +153,7 @@ def test_a_colbert_model_by_sentence_transformers(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         f"id: tiny\npath: {tmp_path / 'colbert'}\nreads_tokens: 64\narchitecture: colbert\n"
     )
-    given = RerankerResources(shelf, MemoryValues(), PLAIN, lambda *_: [], lambda _: "", BudgetTracker())
+    given = resources_of(shelf)
     scores = LateInteraction(name="tiny").scorer(given).scores(PAIRS[:2])
     query, texts = model.encode_query(["who dances?"])[0], model.encode_document([PAIRS[0][1], PAIRS[1][1]])
 

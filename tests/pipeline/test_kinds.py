@@ -27,7 +27,7 @@ from rag_opt.production.parity import find_differences
 from rag_opt.store.artifacts import Store
 from tests.production.bundles import write_asked
 from tests.servers import ChatModel, Makers, Tei, serving
-from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder
+from tests.tiny_models import DIMENSIONS, READS_TOKENS, build, build_cross_encoder, build_sparse
 
 BASE: dict[str, Any] = {
     "chunker": {"recursive": {"size": 24}},
@@ -49,6 +49,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("embedder", "pca"): {"project_to": 6},
     ("embedder", "static"): {"name": "tiny", "dimensions": 16},
     ("expander", "parent"): {"size": 48},
+    ("retriever", "sparse"): {"name": "tiny_sparse"},
     ("reranker", "cross_encoder"): {"name": "tiny_cross", "depth": 6},
     ("reranker", "late_interaction"): {"depth": 6},
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},
@@ -92,6 +93,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Itera
         cards = {
             "embedder/tiny": {"id": "tiny", "path": str(bert)},
             "embedder/tiny_instruct": {"id": "tiny", "path": str(bert), "query_prompt": "Instruct: {task}\nQuery: "},
+            "embedder/tiny_sparse": {"id": "weights", "path": str(build_sparse(root / "weights")), "vectors": "sparse"},
             "reranker/tiny_cross": {"id": "cross", "path": str(build_cross_encoder(root / "cross"))},
             "reranker/tiny_served": {"id": "tiny/served", "url": tei.url},
             "reranker/tiny_hosted": {
@@ -105,6 +107,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Itera
         for name, card in cards.items():
             (root / name).parent.mkdir(exist_ok=True)
             more = {"dimensions": DIMENSIONS} if name.startswith("embedder") else {}
+            more |= {"dimensions": 30522} if name == "embedder/tiny_sparse" else {}
             (root / f"{name}.yaml").write_text(yaml.safe_dump({**card, **more, "reads_tokens": READS_TOKENS}))
         folders = [conf_folder(), root]
         builder = PipelineBuilder(
@@ -176,6 +179,9 @@ TOGETHER: dict[str, dict[str, Any]] = {
         "query": {"prf": {}},
         "retriever": {"rrf": {"top_k": 3, "depth": 10, "vectors": "exact"}},
         "expander": {"window": {}},
+    },
+    "vectors and learned weights of words": {
+        "retriever": {"weighted": {"top_k": 3, "depth": 10, "words": "tiny_sparse"}},
     },
     "rewordings of a hybrid, ranked by a language model": {
         "query": {"multi_query": {}},

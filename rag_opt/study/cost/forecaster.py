@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import kinds, lookup
 from rag_opt.models.cards import common_benchmark
+from rag_opt.parts.interfaces import ModelIndex
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import Plan, Planner, Stage, expected_context_tokens
 from rag_opt.pipeline.spec import PipelineSpec, SpecDict, part_from
 from rag_opt.study.cost.model import TRIAL, CostForecast, CostModel, Costs, Prior, StageCosts, UnitCosts
-from rag_opt.study.space.domains import Choice, Scalar
+from rag_opt.study.space.domains import Choice, Scalar, example_values
 from rag_opt.study.space.space import Space
 from rag_opt.study.trials import Trial
 
@@ -37,6 +38,20 @@ def model_names(space: Space) -> list[str]:
         domain = parameters.get("name")
         names += domain.values if isinstance(domain, Choice) else [lookup("embedder", kind)().name]
     return [str(name) for name in dict.fromkeys(names)]
+
+
+def find_model_indexes(space: Space) -> Iterator[tuple[str, ModelIndex]]:
+    """Yield an index for each model that a retriever of the space can search words by, with the path of the setting."""
+    for kind, parameters in space.tree["retriever"].items():
+        part: type[Any] = lookup("retriever", kind)
+        example = {name: example_values(domain)[0] for name, domain in parameters.items()}
+        for setting in ("name", "words"):
+            domain = parameters.get(setting)
+            for value in domain.values if isinstance(domain, Choice) else ():
+                queries = part(**{**example, setting: value}).index_queries().values()
+                for index in (lookup("index", query.index)(**query.build) for query in queries):
+                    if isinstance(index, ModelIndex):
+                        yield f"space.retriever.{kind}.{setting}", index
 
 
 def time_model(builder: PipelineBuilder, spec: PipelineSpec, name: str) -> StageCosts:
@@ -79,7 +94,9 @@ class CostForecaster:
             for name, card in cards.items()
         }
         by_llm = {f"{_ANSWER}{kind}" for kind in kinds("generator") if lookup("generator", kind).uses_llm}
-        self._unit_costs = UnitCosts({card.id: card.computing_millions for card in cards.values()}, by_llm=by_llm)
+        weighing = [index.find_card(builder.cards) for _, index in find_model_indexes(space)]
+        millions = {card.id: card.computing_millions for card in (*cards.values(), *weighing)}
+        self._unit_costs = UnitCosts(millions, by_llm=by_llm)
 
     def cost_forecast(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> CostForecast:
         """Return the forecast after some trials.
