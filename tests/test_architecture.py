@@ -41,7 +41,7 @@ OWNERS = {
     "qdrant_client": ("rag_opt/production/vector_stores/qdrant_collections.py",),
     "psycopg": ("rag_opt/production/vector_stores/pgvector_tables.py",),
     "pymilvus": ("rag_opt/production/vector_stores/milvus_collections.py",),
-    "lancedb": ("rag_opt/production/vector_stores/lancedb_tables.py",),
+    "lancedb": ("rag_opt/production/vector_stores/lancedb_tables.py", "rag_opt/parts/indexes/late_interaction.py"),
     "litellm": ("rag_opt/models/litellm_transport.py",),
     "ragas": ("objectives/",),
     "openvino": ("rag_opt/models/openvino_model.py",),

@@ -326,7 +326,9 @@ class ModelIndex(Part, Protocol):
         """Name of the model's card, its id on the hub, or a folder."""
         ...
 
-    def find_card(self, embedders: CardLibrary[EmbedderCard]) -> EmbedderCard:
+    def find_card(
+        self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]
+    ) -> RerankerCard | EmbedderCard:
         """Return the card of its model. Raises BadInput for none, ImpossiblePipeline for one that is of no use here."""
         ...
 
@@ -340,7 +342,11 @@ class BoundIndex(TextIndex, Protocol):
     """An index of texts with its model. `key`: hash of everything that determines what the model gives."""
 
     key: str
-    card: EmbedderCard
+    card: RerankerCard | EmbedderCard
+
+    def recall(self, folder: Path) -> float | None:
+        """Return the share of the right hits that the index in the folder finds; None where it compares all."""
+        ...
 
 
 @runtime_checkable

@@ -304,7 +304,7 @@ class PipelineBuilder:
     def index_recall(self, spec: PipelineSpec) -> float | None:
         """Return the share of the nearest vectors that its graph found when it was built; None where none is asked."""
         indexes, root = self.keys(spec).indexes.values(), self.store.root / "indexes"
-        found = [part.recall(root / key) for part, key in indexes if isinstance(part, VectorIndex)]
+        found = [part.recall(root / key) for part, key in indexes if isinstance(part, VectorIndex | BoundIndex)]
         return min((recall for recall in found if recall is not None), default=None)
 
     def folders(self, spec: PipelineSpec) -> dict[str, Path]:

@@ -55,7 +55,7 @@ def check_pipeline(
             raise ImpossiblePipeline(f"{part.slot} {part.kind} {needs}")
     for index in find_index_parts(spec).values():
         if isinstance(index, ModelIndex):
-            index.find_card(embedders)
+            index.find_card(rerankers, embedders)
     if isinstance(spec.reranker, PairReranker):
         spec.reranker.find_card(rerankers, embedders)
     if isinstance(spec.generator, LLMGenerator):

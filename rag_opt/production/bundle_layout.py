@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SPEC, DOCUMENTS, CHUNKS, INDEX = "spec.json", "documents.jsonl", "chunks", "index"
 CARD, MODEL, TOKENIZER, CARDS = "card.json", "model", "tokenizer", "cards"
-RERANKER, SPARSE = "reranker", "sparse_model"
+RERANKER, INDEX_MODEL = "reranker", "index_model"
 BUDGET_TOKENIZER, TEXT_MAPS, SENTENCES = "budget_tokenizer", "text_maps", "sentences"
 LLM, PROMPT = "llm.json", "prompt"
 MODEL_CARD, REQUIREMENTS = "README.md", "requirements.txt"

@@ -55,12 +55,12 @@ from rag_opt.production.bundle_layout import (
     CHUNKS,
     DOCUMENTS,
     INDEX,
+    INDEX_MODEL,
     LLM,
     MODEL,
     PROMPT,
     RERANKER,
     SENTENCES,
-    SPARSE,
     SPEC,
     TEXT_MAPS,
     TOKENIZER,
@@ -200,7 +200,13 @@ def _write_models(folder: Path, builder: PipelineBuilder, spec: PipelineSpec, fa
         _write_card(folder, spec.reranker.name, card_of_reranker, RERANKER, weights=facts.weights)
     for index in find_index_parts(spec).values():
         if isinstance(index, ModelIndex):
-            _write_card(folder, index.name, index.find_card(builder.cards), SPARSE, weights=facts.weights)
+            _write_card(
+                folder,
+                index.name,
+                index.find_card(builder.rerankers, builder.cards),
+                INDEX_MODEL,
+                weights=facts.weights,
+            )
     if builder.llm_client is not None and spec.uses_llm:
         _write_json(folder / LLM, strict.dump(builder.llm_client.settings))
     if isinstance(spec.generator, LLMGenerator):

@@ -18,7 +18,7 @@ from rag_opt.production.manifest import ModelIdentity
 
 
 def find_model_cards(builder: PipelineBuilder, spec: PipelineSpec) -> dict[str, ModelCard]:
-    """Return the cards of a pipeline's models by their role: `embedder`, `reranker`, `sparse model`."""
+    """Return the cards of a pipeline's models by their role: `embedder`, `reranker`, `index`."""
     cards: dict[str, ModelCard] = {}
     if spec.embedding_model is not None:
         cards["embedder"] = builder.encoder(spec.embedder).card
@@ -26,7 +26,7 @@ def find_model_cards(builder: PipelineBuilder, spec: PipelineSpec) -> dict[str, 
         cards["reranker"] = spec.reranker.find_card(builder.rerankers, builder.cards)
     for index in find_index_parts(spec).values():
         if isinstance(index, ModelIndex):
-            cards["sparse model"] = index.find_card(builder.cards)
+            cards["index"] = index.find_card(builder.rerankers, builder.cards)
     return cards
 
 

@@ -48,8 +48,8 @@ def models_digest(
         card = part.find_card(builder.rerankers, builder.cards)
         if isinstance(card, RerankerCard):  # an embedder's card is there already, or determines its own lists
             cards[f"reranker {part.name}"] = card
-    for _, index in models.sparse:
-        cards[f"sparse {index.name}"] = index.find_card(builder.cards)
+    for _, index in models.indexes:
+        cards[f"index {index.name}"] = index.find_card(builder.rerankers, builder.cards)
     plain = {name: {k: v for k, v in strict.dump(card).items() if k not in _FACTS} for name, card in cards.items()}
     answers = builder.llm_client.settings.identity if builder.llm_client is not None else None
     judged = any("judge" in one.requires for one in (objective_set.optimised, *objective_set.against))

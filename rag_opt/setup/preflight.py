@@ -46,7 +46,7 @@ def find_problems(
     `references`: the pipelines that are tried first, by their origin; `enqueued`: those of a person's own.
     """
     problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
-    problems += _sparse_problems(models, builder)
+    problems += _index_problems(models, builder)
     if not problems:
         problems += [*_runtime_problems(models, builder), *_reference_problems(references, builder)]
     if builder.llm_client is None:
@@ -125,11 +125,11 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
             yield from (Problem(where, problem.what) for problem in problems)
 
 
-def _sparse_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
-    """Yield what keeps a sparse model of the space from running."""
-    for where, index in models.sparse:
+def _index_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield what keeps the models of the space's indexes from running."""
+    for where, index in models.indexes:
         try:
-            card = index.find_card(builder.cards)
+            card = index.find_card(builder.rerankers, builder.cards)
             yield from _code_not_allowed(card, where, builder)
             if not card.custom_code:
                 card.folder  # noqa: B018  # it is fetched now, or refused

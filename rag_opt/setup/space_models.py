@@ -26,15 +26,15 @@ class SpaceModels:
     """The models of one search by the names of their cards.
 
     `embedders` of the space; `rerankers`: a part for each model that a reranker of the space can name, with the path of
-    its setting; `compared`: models by which objectives compare answers, with the kind of the objective; `sparse`: an
-    index for each sparse model that a retriever can name, with the path of its setting.
+    its setting; `compared`: models by which objectives compare answers, with the kind of the objective; `indexes`:
+    one for each model that an index of a retriever can name, with the path of its setting.
     """
 
     embedders: tuple[str, ...]
     baseline_embedder: str | None
     rerankers: tuple[tuple[str, PairReranker], ...]
     compared: dict[str, str]
-    sparse: tuple[tuple[str, ModelIndex], ...] = ()
+    indexes: tuple[tuple[str, ModelIndex], ...] = ()
 
     @property
     def document_embedders(self) -> tuple[str, ...]:
@@ -62,9 +62,9 @@ class SpaceModels:
         for _, part in self.rerankers:
             with contextlib.suppress(BadInput, ImpossiblePipeline):
                 yield part.find_card(rerankers, embedders)
-        for _, index in self.sparse:
+        for _, index in self.indexes:
             with contextlib.suppress(BadInput, ImpossiblePipeline):
-                yield index.find_card(embedders)
+                yield index.find_card(rerankers, embedders)
 
 
 def find_pair_rerankers(space: Space) -> Iterator[tuple[str, PairReranker]]:

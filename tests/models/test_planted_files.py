@@ -19,9 +19,9 @@ from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_cards import infer as infer_reranker
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.runtimes import Machine
+from rag_opt.models.token_models import ColBert
 from rag_opt.parts.embedders.static import Static
 from rag_opt.parts.rerankers.cross_encoder import CrossEncoder, CrossEncoderScorer
-from rag_opt.parts.rerankers.late_interaction import ColBert
 from rag_opt.store.values import MemoryValues
 from tests.model_resources import resources_of
 from tests.tiny_models import READS_TOKENS, build, build_causal, build_cross_encoder, reference
@@ -61,7 +61,7 @@ def embed(folder: Path) -> np.ndarray:
 
 def as_colbert(folder: Path) -> None:
     card = RerankerCard(id="tiny", path=str(folder), reads_tokens=READS_TOKENS, architecture="colbert")
-    ColBert(card, resources()).scores([("who dances?", "Bees dance.")])
+    ColBert(card, resources()).tokens(["Bees dance."], "document")
 
 
 def as_cross_encoder(folder: Path) -> None:

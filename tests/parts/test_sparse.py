@@ -81,7 +81,7 @@ def test_the_index_adds_up_products_and_keeps_to_what_is_allowed(resources: Rera
 
 def test_each_kind_of_model_has_its_place(resources: RerankerResources) -> None:
     with pytest.raises(ImpossiblePipeline, match="the slot for it is the embedder"):
-        Sparse(name="dense").find_card(resources.embedders)
+        Sparse(name="dense").find_card(resources.rerankers, resources.embedders)
     shelf = embedder_card_library([conf_folder()])
     assert {name for name in shelf.names() if shelf.read(name).vectors == "sparse"} == {
         "opensearch_sparse_doc_v3_distill",

@@ -50,6 +50,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("embedder", "static"): {"name": "tiny", "dimensions": 16},
     ("expander", "parent"): {"size": 48},
     ("retriever", "sparse"): {"name": "tiny_sparse"},
+    ("retriever", "late_interaction"): {"name": "tiny"},
     ("reranker", "cross_encoder"): {"name": "tiny_cross", "depth": 6},
     ("reranker", "late_interaction"): {"depth": 6},
     ("reranker", "tei"): {"name": "tiny_served", "depth": 6},

@@ -20,6 +20,7 @@ from rag_opt.core.source_digest import source_digest
 from rag_opt.core.strict import STRICT
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard
+from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.sparse_model import SparseModel
 from rag_opt.parts.defaults import IndexDefaults
@@ -40,7 +41,7 @@ class Sparse:
 
     libraries: ClassVar[tuple[str, ...]] = ("scipy",)
 
-    def find_card(self, embedders: CardLibrary[EmbedderCard]) -> EmbedderCard:
+    def find_card(self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]) -> EmbedderCard:
         """Return the card of its model. Raises BadInput for none, ImpossiblePipeline for one of dense vectors."""
         card = embedders.read(self.name)
         if card.vectors != "sparse":
@@ -51,7 +52,7 @@ class Sparse:
 
     def bind(self, resources: RerankerResources) -> BoundSparse:
         """Return the index that encodes by its model."""
-        return BoundSparse(self.find_card(resources.embedders), resources)
+        return BoundSparse(self.find_card(resources.rerankers, resources.embedders), resources)
 
 
 class BoundSparse(IndexDefaults):
@@ -77,6 +78,10 @@ class BoundSparse(IndexDefaults):
         rows = [self._model.vectors(list(block), "document") for block in blocks]
         whole = vstack(rows, format="csc") if rows else self._model.vectors([], "document").tocsc()
         save_npz(folder / _FILE, whole)
+
+    def recall(self, folder: Path) -> float | None:
+        """Return None: every chunk is compared."""
+        return None
 
     def open(self, folder: Path) -> OpenSparse:
         """Return the index that was written into the folder."""

@@ -41,7 +41,7 @@ def model_names(space: Space) -> list[str]:
 
 
 def find_model_indexes(space: Space) -> Iterator[tuple[str, ModelIndex]]:
-    """Yield an index for each model that a retriever of the space can search words by, with the path of the setting."""
+    """Yield an index for each model that a retriever of the space can name for one, with the path of the setting."""
     for kind, parameters in space.tree["retriever"].items():
         part: type[Any] = lookup("retriever", kind)
         example = {name: example_values(domain)[0] for name, domain in parameters.items()}
@@ -94,7 +94,7 @@ class CostForecaster:
             for name, card in cards.items()
         }
         by_llm = {f"{_ANSWER}{kind}" for kind in kinds("generator") if lookup("generator", kind).uses_llm}
-        weighing = [index.find_card(builder.cards) for _, index in find_model_indexes(space)]
+        weighing = [index.find_card(builder.rerankers, builder.cards) for _, index in find_model_indexes(space)]
         millions = {card.id: card.computing_millions for card in (*cards.values(), *weighing)}
         self._unit_costs = UnitCosts(millions, by_llm=by_llm)
 
