@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from rag_opt.cli.cards_table import cards_markdown
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core import strict
 from rag_opt.core.errors import BadInput
@@ -23,15 +24,21 @@ _PURPOSES: tuple[Purpose, ...] = ("query", "document")
 
 
 def card_command(
-    model: Annotated[str, typer.Argument(help="Name of a card, id on the hub (org/model), or folder.")],
+    model: Annotated[str | None, typer.Argument(help="Name of a card, id on the hub (org/model), or folder.")] = None,
     golden_vectors: Annotated[
         bool, typer.Option("--golden", help="Run the model, and add the vectors that it must give.")
     ] = False,
     config_dir: Annotated[Path | None, typer.Option(help="A folder of your own with embedder/*.yaml.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the card there, as conf/embedder/<name>.yaml.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table of all cards instead.")] = False,
 ) -> None:
     """Print the card of an embedding model, as it is or as its own files say, to be kept and read."""
     folders = [conf_folder(), *([config_dir] if config_dir else [])]
+    if markdown:
+        print(cards_markdown(folders), end="")
+        return
+    if model is None:
+        raise BadInput("which model? Name a card, an id on the hub (org/model) or a folder; --markdown lists all cards")
     card = embedder_card_library(folders).read(model)
     if card.path is not None and not card.path.startswith("package:"):
         card = dataclasses.replace(card, path=str(Path(card.path).resolve()))  # it is read from anywhere

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
+from rag_opt.cli.cards_table import cards_markdown
+from rag_opt.cli.composing import conf_folder
 from rag_opt.cli.parts_table import list_parts, to_markdown
 from rag_opt.cli.setting_tables import describe_type
 from rag_opt.cli.settings_reference import list_sections, settings_markdown
@@ -21,6 +23,12 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "parts.md"
 def test_the_docs_hold_the_table_as_it_is() -> None:
     assert DOCS.read_text(encoding="utf-8") == to_markdown(list_parts(["objectives"])) + "\n" + settings_markdown(), (
         "python -m rag_opt.parts --markdown > docs/parts.md"
+    )
+
+
+def test_the_docs_hold_the_cards_as_they_are() -> None:
+    assert DOCS.with_name("cards.md").read_text(encoding="utf-8") == cards_markdown([conf_folder()]), (
+        "python -m rag_opt.card --markdown > docs/cards.md"
     )
 
 
