@@ -144,56 +144,56 @@ def _at_default_settings(name: str, prepared: Any, study: Any) -> list[Row]:
 
 
 def _at_equal_context(name: str, prepared: Any, study: Any) -> list[Row]:
-    """Vectors alone, packed to the same tokens of context (documents: the first 10): each model's best chunking.
+    """Vectors alone, packed to the same tokens of context (documents: the first 10): at one chunking, and at the best.
 
-    The chunking is chosen on the search questions, of those that the search embedded with the model; then all are
+    The best is chosen on the search questions, of the chunkings that the search embedded with the model; all are
     compared on the held-out ones, by pairs with MiniLM.
     """
+    import numpy as np
+
     from rag_opt.core.registry import lookup
-    from rag_opt.evaluation.intervals import mean_interval, paired_gain
     from rag_opt.pipeline.spec import PipelineSpec
     from rag_opt.study.evaluation import ObjectiveSet, evaluate
 
-    search = prepared.search
     documents = name == "scifact"
-    metric = lookup("objective", "ndcg" if documents else "evidence_recall")()
-    objectives = ObjectiveSet(metric, (), (), ())
-    packer = {"ranked": {"context_tokens": 1_000_000 if documents else _CONTEXT_TOKENS}}
-    units = prepared.split.held_out_units
+    objectives = ObjectiveSet(lookup("objective", "ndcg" if documents else "evidence_recall")(), (), (), ())
+    fixed = {
+        "retriever": {"dense": {"top_k": 50, "depth": 100}},
+        "reranker": {"none": {}},
+        "packer": {"ranked": {"context_tokens": 1_000_000 if documents else _CONTEXT_TOKENS}},
+        "generator": {"extractive": {}},
+    }
     built: dict[str, dict[str, Any]] = defaultdict(dict)
     for trial in study.trials:
-        if trial.value is not None and "lexical" not in trial.spec["retriever"]:
-            built[_model(trial.spec)][repr(trial.spec["chunker"])] = trial.spec
-    columns, chosen = dict[str, Any](), dict[str, str]()
-    for label, specs in built.items():
-        if label == "none":
-            continue
-        retrieve = {"retriever": {"dense": {"top_k": 50, "depth": 100}}, "reranker": {"none": {}}, "packer": packer}
-        made = {
-            cut: PipelineSpec.from_dict({**spec, **retrieve, "generator": {"extractive": {}}})
-            for cut, spec in specs.items()
-        }
-        means = {
-            cut: float(np.nanmean(evaluate(search.builder, spec, search.questions, objectives).optimised))
-            for cut, spec in made.items()
-        }
-        cut = max(means, key=lambda one: means[one])
-        columns[label] = evaluate(search.builder, made[cut], prepared.held_out, objectives).optimised
-        chosen[label] = f"{cut} of {len(made)}"
+        if trial.value is not None and "lexical" not in trial.spec["retriever"] and _model(trial.spec) != "none":
+            spec = PipelineSpec.from_dict({**trial.spec, **fixed})
+            built[_model(trial.spec)][str(spec.chunker)] = spec
+
+    def scored(spec: Any, questions: Sequence[Any]) -> Any:
+        return evaluate(prepared.search.builder, spec, questions, objectives).optimised
+
+    best = {
+        label: max(cuts, key=lambda cut, cuts=cuts: float(np.nanmean(scored(cuts[cut], prepared.search.questions))))
+        for label, cuts in built.items()
+    }
+    shared = [cut for cut in built["MiniLM"] if all(cut in cuts for cuts in built.values())]
     rows = []
-    budget = "the first 10 documents" if documents else f"{_CONTEXT_TOKENS:,} tokens of context"
-    for label, column in columns.items():
-        mean = mean_interval(column, units)
-        gain = paired_gain(column, columns["MiniLM"], units)
-        against = "" if label == "MiniLM" else f"; over MiniLM {_points(gain)}"
-        said = f"{mean.mean * 100:.1f} [{_end(mean.low)}, {_end(mean.high)}]{against}; {chosen[label]}"
-        rows.append((f"{name}: {metric.kind} of vectors alone, {budget}: {label}", said, ""))
+    what = f"{name}: {objectives.optimised.kind} of vectors alone, {'10 documents' if documents else '1,000 tokens'}"
+    for chosen, where in ((dict.fromkeys(built, shared[0]) if shared else {}, "one chunking"), (best, "its best")):
+        columns = {label: scored(built[label][cut], prepared.held_out) for label, cut in chosen.items()}
+        for label, column in columns.items():
+            said = _compared(column, columns["MiniLM"], prepared.split.held_out_units, alone=label == "MiniLM")
+            rows.append((f"{what}, {where}: {label}", f"{said}; {chosen[label]} of {len(built[label])}", ""))
     return rows
+
+
+def _compared(ours: Any, theirs: Any, units: Sequence[str], *, alone: bool) -> str:
+    from rag_opt.evaluation.intervals import mean_interval, paired_gain
+
+    mean, gain = mean_interval(ours, units), paired_gain(ours, theirs, units)
+    said = f"{mean.mean * 100:.1f} [{mean.low * 100:.1f}, {mean.high * 100:.1f}]"
+    return said if alone else f"{said}; over MiniLM {_points(gain)}"
 
 
 def _points(interval: Any) -> str:
     return f"{interval.mean * 100:+.1f} [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"
-
-
-def _end(value: float) -> str:
-    return f"{value * 100:.1f}"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.stats import norm
 from rag_opt.pipeline.spec import SpecDict, spec_digest
 from rag_opt.study.cost.model import CostForecast, CostModel, Prior, UnitCosts
 from rag_opt.study.samplers.cost_aware import CostAware, CostAwareSampler
+from rag_opt.study.samplers.first_design import FirstDesign
 from rag_opt.study.samplers.proposals import to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
 from rag_opt.study.space.space import Space
@@ -234,6 +235,34 @@ def test_every_family_enters_in_the_first_half_the_cheap_ones_first_at_the_best_
         best = max(before, key=value_of)
         assert value_of(entry) == value_of(best) and entry["chunker"] == best["chunker"]
         assert entry["embedder"]["model"]["dimensions"] == best["embedder"]["model"]["dimensions"], "at like settings"
+
+
+def test_at_the_end_the_best_pipeline_is_tried_with_cheaper_models() -> None:
+    priors = {"cheap": Prior("cheap", 20, 40.0), "dear": Prior("dear", 110, 44.0), "dearer": Prior("x", 300, 43.0)}
+    space = of_models(priors)
+
+    def made(name: str, size: int) -> SpecDict:
+        spec = space.draw(np.random.default_rng(0))
+        return {**spec, "chunker": {"recursive": {"size": size, "overlap": 0.0}}} | {
+            "embedder": {"model": {"name": name, "dimensions": None}}
+        }
+
+    def proposed(tried: list[SpecDict], scores: list[float], spent: float) -> SpecDict | None:
+        def keep_new(specs: Sequence[SpecDict]) -> list[SpecDict]:
+            return [spec for spec in specs if spec not in tried]
+
+        forecast = CostForecast(spent=spent, priors=priors)
+        design = FirstDesign(space, forecast, np.random.default_rng(1), 6, keep_new)
+        return design.check_cheaper(tried, np.array(scores))
+
+    tried = [made("cheap", 64), made("dear", 128), made("dearer", 64)]
+    best_is_dear = [0.5, 0.9, 0.4]
+    assert proposed(tried, best_is_dear, 0.5) is None, "not before the end"
+    assert proposed(tried, best_is_dear, 0.9) == made("cheap", 128), "and never with a dearer one"
+    assert proposed([*tried, made("cheap", 128)], [*best_is_dear, 0.6], 0.9) is None, "once"
+    assert proposed(tried, [0.9, 0.5, 0.4], 0.9) is None, "the best is the cheapest"
+    assert proposed(tried, [0.5, 0.7, 0.9], 0.9) == made("dear", 64), "that did best of the cheaper ones"
+    assert proposed([], [], 0.9) is None
 
 
 def test_an_unknown_quality_is_not_the_worst() -> None:

@@ -43,7 +43,8 @@ class CostAware:
     Seconds are work times a table of unit costs, not a clock's: the same seed tries the same on a busy machine.
 
     Begins with `design` varied query-time settings on one index; every other family of embedding models enters in the
-    first half of the budget, the cheap ones first, at the best settings so far. TPE proposes where its model cannot be
+    first half of the budget, the cheap ones first, at the best settings so far, and at the end the best pipeline is
+    tried with cheaper models. TPE proposes where its model cannot be
     fitted, where there is but one index, and for several objectives.
     """
 
@@ -150,6 +151,9 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
         from_design = design.choose(specs, ranked, asked)
         if from_design is not None:
             return from_design
+        cheaper = design.check_cheaper(specs, ranked)
+        if cheaper is not None:
+            return cheaper
         self._left_alone |= design.waiting(specs, asked)
         if len(specs) < _MIN_TRIALS_TO_FIT:
             raise CannotModel

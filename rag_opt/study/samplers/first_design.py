@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _DRAWS = 64
 _LEVELS = 3  # settings of a slot that must be tried before the model is trusted with it
 _LARGE_MILLIONS = 500.0  # parameters from which a model is not the first
 _FAMILIES_BY = 0.5  # share of the budget until which every family was tried
+_CLOSING_FROM = 0.85  # share of the budget from which the best pipeline is compared with cheaper models
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,35 @@ class FirstDesign:
         untried = self._untried(families, asked)
         due = self._is_due(len(families) - len(untried), len(families), len(specs))
         return set() if due else {name for names in untried for name in names}
+
+    def check_cheaper(self, specs: Sequence[SpecDict], scores: FloatArray) -> SpecDict | None:
+        """Return, near the end of the budget, the best pipeline with a cheaper model; None where each was tried so.
+
+        The best settings may have been found with a dear model alone: then nobody knows what that model adds to them.
+        Of several cheaper families the one that did best has the first turn.
+        """
+        if self.cost_forecast.spent < _CLOSING_FROM or not specs:
+            return None
+        order = [row for row in np.argsort(-scores, kind="stable") if model_name(specs[row])]
+        if not order:
+            return None
+        best, seen = specs[order[0]], {_index_without_model(spec) + model_name(spec) for spec in specs}
+        families = self._families(specs)
+        tried = [next(names for names in families if model_name(specs[row]) in names) for row in order]
+        for names in {id(names): names for names in tried}.values():  # those that did best first
+            if model_name(best) in names or any(_index_without_model(best) + name in seen for name in names):
+                continue
+            draws = [self.space.draw(self.random) for _ in range(_DRAWS)]
+            for entry in self._first_of_family(names, draws, [best], np.zeros(1)):
+                if self._size(entry) < self._size(best):
+                    return entry
+        return None
+
+    def _size(self, spec: SpecDict) -> float:
+        """Return the millions of parameters of a pipeline's model; infinite where they are not known."""
+        prior = self.cost_forecast.priors.get(model_name(spec))
+        millions = None if prior is None else prior.parameters_millions
+        return math.inf if millions is None else millions
 
     def _untried(self, families: Sequence[set[str]], asked: Collection[str]) -> list[set[str]]:
         return [names for names in families[1:] if names.isdisjoint(asked)]
@@ -145,6 +176,11 @@ def model_name(spec: SpecDict) -> str:
     """Return the name of a pipeline's embedding model; empty where it has none."""
     ((_, settings),) = spec["embedder"].items()
     return str(settings.get("name", ""))
+
+
+def _index_without_model(spec: SpecDict) -> str:
+    """Return what names the index of a pipeline beside its model."""
+    return repr([spec[slot] for slot in INDEX_SLOTS if slot != "embedder"])
 
 
 def _rank(prior: Prior | None, usual: float) -> tuple[bool, float, bool]:
