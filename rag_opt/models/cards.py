@@ -169,6 +169,15 @@ class ModelCard:
             return None if self.parameters_millions is None else round(self.parameters_millions * 4_000_000)
 
 
+def rename_former_settings(data: PlainMapping) -> PlainDict:
+    """Return the settings of a card as they are called today: `scores` by benchmark and `prior_quality` were others."""
+    settings = {name: value for name, value in data.items() if name not in ("scores", "prior_quality")}
+    former = data.get("scores")
+    if former and "published" not in settings:
+        settings["published"] = [{"benchmark": str(name), "score": score} for name, score in former.items()]
+    return settings
+
+
 def _local(path: str, where: str) -> Path:
     try:
         return find_package_folder(path.removeprefix("package:")) if path.startswith("package:") else Path(path)
@@ -285,7 +294,7 @@ class CardLibrary(Generic[Kind]):
         for folder in reversed(self.folders):
             path = folder / f"{name.replace('/', '--')}.yaml"
             if path.is_file():
-                return strict.load(self.kind, read_yaml(path), path=str(path))
+                return strict.load(self.kind, rename_former_settings(read_yaml(path)), path=str(path))
         if self.infer is not None and name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
             raise BadInput([Problem(where, f"there is no folder {name!r}")])
         if self.infer is not None and ("/" in name or Path(name).is_dir()):

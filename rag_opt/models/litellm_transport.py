@@ -80,13 +80,18 @@ def _refuse(error: Exception) -> httpx.Response:
     """Return the reply that a server would have given instead of an error; a lost connection stays one."""
     status = getattr(error, "status_code", None)
     message = mask_variables(str(error), [name for name in os.environ if _SECRETS.search(name)])
-    if type(error).__name__ in ("APIConnectionError", "Timeout"):
-        if not _NO_KEY.search(message):
-            raise httpx.ConnectError(message)
-        status = 401  # it was never sent
+    known = status if isinstance(status, int) else _STATUS_UNKNOWN
+    if known >= 500 and _NO_KEY.search(message):  # it was never sent
+        return _respond(401, message)
+    if isinstance(error.__cause__ or error.__context__, httpx.ConnectError):
+        raise httpx.ConnectError(message)
+    if type(error).__name__ == "Timeout":
+        raise httpx.ReadTimeout(message)  # it may well be answered and billed
+    if type(error).__name__ == "APIConnectionError":
+        raise httpx.ReadError(message)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     pause = {"Retry-After": headers["retry-after"]} if "retry-after" in headers else {}
-    return _respond(int(status) if isinstance(status, int) else _STATUS_UNKNOWN, message, pause)
+    return _respond(known, message, pause)
 
 
 def _respond(status: int, message: str, headers: Mapping[str, str] | None = None) -> httpx.Response:

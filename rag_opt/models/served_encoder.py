@@ -19,8 +19,7 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.http_client import MOST_IN_FLIGHT, HttpClient, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.litellm_address import ADDRESS, open_transport
-from rag_opt.models.llm.booking import book_call
-from rag_opt.models.llm.budget import BudgetTracker, Usage
+from rag_opt.models.llm.budget import BudgetTracker, Cost
 from rag_opt.models.purposes import Purpose, Vectors
 from rag_opt.text.tokens import Tokenizer
 
@@ -155,21 +154,20 @@ class ServedEncoder:
 
     def _post(self, path: str, body: PlainDict, texts: list[str]) -> Json:
         """Return the reply to a request for the vectors of some texts, booked where its card names a price."""
-        price = self.card.usd_per_million_tokens
-        if price is None:
-            return self.http_client.post(path, body)
+        price = self.card.usd_per_million_tokens or 0.0
+        if self.card.usd_per_million_tokens is None and self.card.backend != "litellm":
+            return self.http_client.post(path, body)  # a server of one's own
 
-        def cost(reply: Reply, took_s: float) -> Usage:
+        def cost(reply: Reply, took_s: float) -> Cost:
             if reply.status != 200:
-                return Usage()
+                return 0, 0, 0.0
             counted = _count_tokens(reply)  # a text is a token at least: fewer are none that it counted
             tokens = counted if counted >= len(texts) else int(self._tokenizer.lengths(texts).sum())
-            return Usage(0, tokens, 0, tokens * price / 1e6)
+            return tokens, 0, tokens * price / 1e6
 
         most_usd = sum(len(text.encode()) for text in texts) * price / 1e6  # a token is a byte at least
-        book = functools.partial(
-            book_call, self._budget_tracker, "embedder", self.card.id, most_usd=most_usd, cost=cost
-        )
+        booked = self._budget_tracker.booked
+        book = functools.partial(booked, "embedder", self.card.id, most_usd=most_usd, cost=cost)
         return self.http_client.post(path, body, each=book)
 
 
@@ -277,8 +275,9 @@ class LiteLLM(OpenAI):
 
     @property
     def server_facts(self) -> PlainDict:
-        """Name of the model at its maker: the address of a deployment of one's own changes no vector."""
-        return {"backend": "litellm", "model": self.card.served_as or self.card.id, "tokens": self.most_tokens}
+        """Name of the model at its maker, with the address of a deployment of one's own: its name says nothing."""
+        named = {"model": self.card.served_as or self.card.id, "revision": self.card.revision, "url": self.card.url}
+        return {"backend": "litellm", **named, "tokens": self.most_tokens}
 
 
 def _count_tokens(reply: Reply) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag_opt.core.digests import digest, item_key
 from rag_opt.core.errors import ModelRefused
@@ -54,7 +55,11 @@ class SparseModel:
         from scipy.sparse import csr_array
 
         keys = [item_key(self.key, [purpose, text]) for text in texts]
-        rows = [np.frombuffer(value, _ENTRY) for value in self._values.fill(_TABLE, keys, self._filler(texts, purpose))]
+        rows = list[NDArray[np.void]]()
+        for first in range(0, len(keys), _GROUP):  # so that little is lost where a person stops
+            some = texts[first : first + _GROUP]
+            stored = self._values.fill(_TABLE, keys[first : first + _GROUP], self._filler(some, purpose))
+            rows += [np.frombuffer(value, _ENTRY) for value in stored]
         ends = np.cumsum([0, *map(len, rows)])
         entries = np.concatenate(rows) if rows else np.zeros(0, _ENTRY)
         return csr_array((entries["weight"], entries["word"], ends), shape=(len(rows), self.card.dimensions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ from rag_opt.pipeline.chunk_vectors import PROJECTION, chunk_vectors, open_index
 from rag_opt.pipeline.corpus_text import CorpusText
 from rag_opt.pipeline.feasibility import check_pipeline, searches_vectors
 from rag_opt.pipeline.keys import Keys, chunks_key, distilled_key, pipeline_keys
-from rag_opt.pipeline.resources import build_reranker_resources
+from rag_opt.pipeline.resources import build_reranker_resources, index_parts
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.pipeline.stage_timer import Spent, StageTimer
 from rag_opt.store.artifacts import Store
@@ -226,12 +227,25 @@ class PipelineBuilder:
                 scorers[reranker] = reranker.scorer(resources)
             return scorers[reranker]
 
-        return self._pipeline(spec, encoder, values, scorer)
+        return self._pipeline(spec, encoder, values, scorer, resources)
 
     def _pipeline(
-        self, spec: PipelineSpec, encoder: Encoder, values: Values, scorer: Callable[[PairReranker], PairScorer]
+        self,
+        spec: PipelineSpec,
+        encoder: Encoder,
+        values: Values,
+        scorer: Callable[[PairReranker], PairScorer],
+        resources: RerankerResources | None = None,
     ) -> Pipeline:
-        keys = self.keys(spec)
+        """Return a pipeline; with `resources` the models of its indexes work on every question anew."""
+        keys, corpus = self.keys(spec), self.readings.corpus(spec.reader)
+        fresh = {} if resources is None else index_parts(spec, corpus.language, lambda part: part.bind(resources))
+
+        def open_one(name: str) -> OpenIndex:
+            index, (part, key) = fresh.get(name), keys.indexes[name]
+            opened = self._index(part, key, spec, keys.chunks, encoder)
+            return index.open(self.store.root / "indexes" / key) if isinstance(index, BoundIndex) else opened
+
         return Pipeline(
             spec=spec,
             texts=self.texts(spec),
@@ -240,7 +254,7 @@ class PipelineBuilder:
             values=values,
             index_keys={name: key for name, (_, key) in keys.indexes.items()},
             index_parts={name: part for name, (part, _) in keys.indexes.items()},
-            open_index=lambda name: self._index(*keys.indexes[name], spec, keys.chunks, encoder),
+            open_index=functools.cache(open_one),
             scorer=scorer,
             llm_client=self.llm_client,
             prompt=self.prompts.read,
@@ -357,9 +371,10 @@ class PipelineBuilder:
                 spec.chunker, corpus, encoder.tokenizer, vectors=lambda texts: encoder.vectors(texts, "document")
             )
             llm_client, remarks = self.llm_client, self._remarks
-            table = with_context(
-                spec.chunk_context, table, corpus, encoder.tokenizer, llm_client=llm_client, report=remarks.append
-            )
+            with self.stage_timer.timed(f"context {spec.chunk_context.kind}", len(table)):
+                table = with_context(
+                    spec.chunk_context, table, corpus, encoder.tokenizer, llm_client=llm_client, report=remarks.append
+                )
             table.save(folder)
 
     def _index(self, part: Index, key: str, spec: PipelineSpec, chunks: str, encoder: Encoder) -> OpenIndex:

@@ -31,7 +31,8 @@ def with_context(
 ) -> ChunkTable:
     """Return the chunks with what a part puts before them; the spans stay as they are.
 
-    `report` is told how many lines are missing. Raises ServerFailed where more than a tenth are.
+    `report` is told how many lines are missing. Raises ServerFailed where more than a tenth are, or a
+    request is not answered.
     """
     if isinstance(part, DescribedContext):
         before = [part.describe(document) for document in corpus.documents]
@@ -45,29 +46,34 @@ def with_context(
     changed = {
         row: f"{context}\n\n{text}"
         for row, (context, text) in enumerate(zip(contexts, texts, strict=True))
-        if context and not text.startswith(context)  # a first chunk often begins with the title
+        if context and not _begins_with(text, context)  # a first chunk often begins with the title
     }
     table = dataclasses.replace(table, embed_texts={**table.embed_texts, **changed})
     return dataclasses.replace(table, tokens=count_tokens(table, corpus, tokenizer))
+
+
+def _begins_with(text: str, context: str) -> bool:
+    """Return whether a text begins with a context, as whole words."""
+    rest = text.removeprefix(context)
+    return len(rest) < len(text) and not rest[:1].isalnum()
 
 
 def _write(
     part: WrittenContext, table: ChunkTable, corpus: Corpus, llm_client: LLMClient, report: Callable[[str], None]
 ) -> list[str]:
     """Return the line of each chunk, empty where the model gave none."""
-    lines, why = [""] * len(table), ""
+    lines = [""] * len(table)
     for rows in _in_turn(table):
         columns = (table.document[rows].tolist(), table.start[rows].tolist(), table.end[rows].tolist())
         requests = [part.request(corpus.documents[d], start, end) for d, start, end in zip(*columns, strict=True)]
         for row, reply in zip(rows, llm_client.answers(requests), strict=True):
-            if isinstance(reply, ServerFailed):
-                why = str(reply)
-            else:
-                lines[row] = part.read_line(reply.text)
+            if isinstance(reply, ServerFailed):  # it may pass: what is stored must not depend on it
+                raise reply
+            lines[row] = part.read_line(reply.text)
     missing = lines.count("")
     if missing > _MOST_FAILED * len(lines):
-        reason = why or "the replies hold no line"
-        raise ServerFailed(f"chunk_context {part.kind}: {missing} of {len(lines)} chunks have no line; {reason}")
+        what = f"{missing} of {len(lines)} chunks have no line, since the replies hold none"
+        raise ServerFailed(f"chunk_context {part.kind}: {what}")
     if missing:
         report(f"chunk_context {part.kind}: {missing} of {len(lines)} chunks have no line before them")
     return lines

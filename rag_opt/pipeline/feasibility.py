@@ -55,7 +55,10 @@ def check_pipeline(
             raise ImpossiblePipeline(f"{part.slot} {part.kind} {needs}")
     for index in find_index_parts(spec).values():
         if isinstance(index, ModelIndex):
-            index.find_card(rerankers, embedders)
+            card, size = index.find_card(rerankers, embedders), spec.chunker.size + spec.chunk_context.most_tokens
+            if size > card.reads_tokens:
+                what = f"chunks of {size} tokens are longer than {index.name} reads ({card.reads_tokens})"
+                raise ImpossiblePipeline(f"index {index.kind}: {what}")
     if isinstance(spec.reranker, PairReranker):
         spec.reranker.find_card(rerankers, embedders)
     if isinstance(spec.generator, LLMGenerator):

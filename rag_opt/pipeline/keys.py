@@ -59,6 +59,7 @@ def chunks_key(spec: PipelineSpec, encoder: Encoder, corpus: Corpus, writer: Seq
         facts.append(encoder.vectors_key)
     if isinstance(spec.chunk_context, DescribedContext | WrittenContext):
         facts += [_facts(spec.chunk_context), writer if spec.chunk_context.uses_llm else None]
+        facts.append(source_digest("rag_opt.pipeline.chunk_context"))
     return digest([*facts, versions("tokenizers", *part.libraries)])
 
 

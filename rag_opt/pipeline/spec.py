@@ -40,6 +40,8 @@ SLOTS = (
     "packer",
     "generator",
 )
+# what must be built anew when it changes; all else rearranges what is stored
+INDEX_SLOTS = ("reader", "chunker", "chunk_context", "embedder")
 # what a pipeline has in slots that it does not name
 DEFAULT_PARTS: SpecDict = {
     "reader": {"builtin": {}},

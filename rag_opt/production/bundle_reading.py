@@ -16,8 +16,8 @@ from rag_opt.core.documents import Corpus, build_document
 from rag_opt.core.errors import BadBundle, BadInput
 from rag_opt.core.registry import load_parts
 from rag_opt.data.document_file import collect_documents
-from rag_opt.models.cards import CardLibrary, ModelCard
-from rag_opt.models.embedder_cards import EmbedderCard, embedder_card_library
+from rag_opt.models.cards import CardLibrary, ModelCard, rename_former_settings
+from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards, embedder_card_library
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.budget import BudgetTracker
 from rag_opt.models.llm.client import LLMClient
@@ -26,8 +26,8 @@ from rag_opt.models.llm.settings import LanguageModel
 from rag_opt.models.no_encoder import NoEncoder
 from rag_opt.models.reranker_cards import RerankerCard, reranker_card_library
 from rag_opt.models.reranker_resources import PairScorer, RerankerResources
-from rag_opt.models.runtimes import Machine
-from rag_opt.parts.interfaces import EmbedderPart, PairReranker, WithoutVectors
+from rag_opt.models.runtimes import Machine, files_digest
+from rag_opt.parts.interfaces import BoundIndex, EmbedderPart, PairReranker, WithoutVectors
 from rag_opt.parts.open_indexes import OpenIndex
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.chunk_table import ChunkTable
@@ -47,6 +47,7 @@ from rag_opt.production.bundle_layout import (
     INDEX,
     LLM,
     MODEL,
+    MODEL_FILES,
     SENTENCES,
     SPEC,
     TEXT_MAPS,
@@ -115,6 +116,12 @@ def load_bundle(
     corpus = _read_corpus(folder, manifest.language)
     resources = _open_resources(folder, values, encoder, machine, manifest)
     parts = index_parts(spec, corpus.language, lambda part: part.bind(resources))
+    for name, part in parts.items():
+        made_with = folder / INDEX / name / MODEL_FILES
+        if not check or not isinstance(part, BoundIndex) or not made_with.exists():
+            continue
+        if made_with.read_text(encoding="utf-8") != files_digest(part.card.folder, values):
+            raise BadBundle(f"{folder}: {part.card.where} is not the one that its index {name} was made with")
     indexes: dict[str, OpenIndex] = {}
 
     def open_once(name: str) -> OpenIndex:
@@ -204,7 +211,7 @@ def _open_encoder(
 def read_card(folder: Path) -> EmbedderCard:
     """Return the card of a bundle's embedding model; one that travels with it by its place in the folder."""
     with _blaming(folder, CARD) as path:
-        card = strict.load(EmbedderCard, orjson.loads(path.read_bytes()), path=CARD)
+        card = strict.load(EmbedderCard, rename_former_settings(orjson.loads(path.read_bytes())), path=CARD)
     return dataclasses.replace(card, path=str(folder / MODEL)) if card.path == MODEL else card
 
 
@@ -212,6 +219,14 @@ def read_rerankers(folder: Path, manifest: Manifest) -> CardLibrary[RerankerCard
     """Return the cards of a bundle's reranking models."""
     library = reranker_card_library([folder / CARDS])
     return _inside(library, folder) if manifest.carries_weights else library
+
+
+def read_embedders(folder: Path, manifest: Manifest, *more: Path) -> EmbedderCards:
+    """Return the cards of embedding models that a bundle's reranker or index names, and those of `more` folders."""
+    library = embedder_card_library([folder / CARDS, *more])
+    return (
+        _inside(library, folder, only=embedder_card_library([folder / CARDS])) if manifest.carries_weights else library
+    )
 
 
 def read_language_model(folder: Path) -> LanguageModel | None:
@@ -226,9 +241,7 @@ def _open_resources(
     folder: Path, values: Values, encoder: Encoder, machine: Machine, manifest: Manifest
 ) -> RerankerResources:
     """Return what rerankers and indexes with models of their own are handed: the cards that the bundle holds."""
-    rerankers, embedders = read_rerankers(folder, manifest), embedder_card_library([folder / CARDS])
-    if manifest.carries_weights:
-        embedders = _inside(embedders, folder)
+    rerankers, embedders = read_rerankers(folder, manifest), read_embedders(folder, manifest)
 
     @functools.cache
     def encoder_of(name: str) -> Encoder:
@@ -250,9 +263,9 @@ def _scorers(resources: RerankerResources) -> Callable[[PairReranker], PairScore
     return scorer
 
 
-def _inside(library: CardLibrary[Card], folder: Path) -> CardLibrary[Card]:
-    """Return the cards of models whose copies a bundle holds, by their places in it."""
-    places = {name: library.read(name).path for name in library.names()}
+def _inside(library: CardLibrary[Card], folder: Path, *, only: CardLibrary[Card] | None = None) -> CardLibrary[Card]:
+    """Return the cards of models whose copies a bundle holds, by their places in it; `only`: of these cards."""
+    places = {name: library.read(name).path for name in (only or library).names()}
     return library.with_changes({name: {"path": str(folder / place)} for name, place in places.items() if place})
 
 

@@ -42,7 +42,8 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.encoder import Encoder
 from rag_opt.models.llm.prompts import Prompt
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.parts.interfaces import ExtractiveGenerator, LLMGenerator, ModelIndex, PairReranker
+from rag_opt.models.runtimes import files_digest
+from rag_opt.parts.interfaces import BoundIndex, ExtractiveGenerator, LLMGenerator, ModelIndex, PairReranker
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.chunk_vectors import PROJECTION
 from rag_opt.pipeline.resources import find_index_parts
@@ -58,6 +59,7 @@ from rag_opt.production.bundle_layout import (
     INDEX_MODEL,
     LLM,
     MODEL,
+    MODEL_FILES,
     PROMPT,
     RERANKER,
     SENTENCES,
@@ -266,7 +268,11 @@ def _write_indexes(folder: Path, builder: PipelineBuilder, spec: PipelineSpec) -
         if name == CHUNKS:
             shutil.copytree(source, target)
         else:
-            parts[name.removeprefix(f"{INDEX}/")][0].write_for_serving(source, target)
+            part = parts[name.removeprefix(f"{INDEX}/")][0]
+            part.write_for_serving(source, target)
+            if isinstance(part, BoundIndex):
+                made_with = files_digest(part.card.folder, builder.store.values)
+                (target / MODEL_FILES).write_text(made_with, encoding="utf-8")
             if (source / PROJECTION).exists():
                 shutil.copy(source / PROJECTION, target / PROJECTION)
         (target / MANIFEST).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import Bundle
 from rag_opt.production.bundle_layout import SENTENCES
-from rag_opt.production.bundle_reading import load_bundle
+from rag_opt.production.bundle_reading import load_bundle, read_embedders, read_rerankers
 from rag_opt.production.bundle_writing import BundleFacts, write_bundle
 from rag_opt.production.deployment.files import Deployment, write_deployment
 from rag_opt.production.parity import find_differences, select_checked
@@ -76,7 +76,10 @@ def _deploy(out: Path, bundle: Bundle, memory_mb: int) -> str:
     embedder = models.get("embedder")
     card, client = bundle.pipeline.encoder.card, bundle.pipeline.llm_client
     on_hub = embedder is not None and embedder.path is None and embedder.url is None and embedder.revision is not None
-    keys = (client.settings.key_variable,) if client is not None and client.settings.key_variable else ()
+    asked = [client.settings.key_variable] if client is not None else []
+    libraries = read_embedders(out, bundle.manifest), read_rerankers(out, bundle.manifest)
+    asked += [card.key_variable, *(one.read(name).key_variable for one in libraries for name in one.names())]
+    keys = tuple(dict.fromkeys(name for name in asked if name))
     try:
         deployment = Deployment(
             name=out.name,

@@ -23,7 +23,6 @@ from rag_opt.data.file_readers import FileReader
 from rag_opt.data.quotes import QuoteResolver
 from rag_opt.evaluation.interfaces import Objective
 from rag_opt.evaluation.intervals import paired_gain
-from rag_opt.models.embedder_cards import embedder_card_library
 from rag_opt.models.encoder import VECTORS, Encoder
 from rag_opt.models.llm.prompts import prompt_library
 from rag_opt.models.runtimes import Machine
@@ -32,8 +31,8 @@ from rag_opt.parts.open_indexes import OpenVectorIndex
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.production.bundle import Bundle
-from rag_opt.production.bundle_layout import CARDS, PROMPT
-from rag_opt.production.bundle_reading import read_card, read_language_model, read_rerankers
+from rag_opt.production.bundle_layout import PROMPT
+from rag_opt.production.bundle_reading import read_card, read_embedders, read_language_model, read_rerankers
 from rag_opt.production.bundle_writing import BundleFacts
 from rag_opt.production.measured_scores import (
     measure_scores,
@@ -102,7 +101,7 @@ def _new_builder(folder: Path, old: Bundle, corpus: Corpus, scratch: Path, code:
     return PipelineBuilder(
         corpus,
         Store(scratch / "store"),
-        embedder_card_library([folder / CARDS, scratch / "conf"]),
+        read_embedders(folder, old.manifest, scratch / "conf"),
         rerankers=read_rerankers(folder, old.manifest),
         machine=Machine(allow_code=tuple(code)),
         language_model=read_language_model(folder),

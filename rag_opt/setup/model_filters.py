@@ -13,10 +13,11 @@ from rag_opt.data.language import detect_language
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
+from rag_opt.parts.interfaces import ModelIndex, PairReranker
 from rag_opt.pipeline.feasibility import searches_vectors
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.schema import EmbedderSettings
-from rag_opt.setup.space_models import find_pair_rerankers
+from rag_opt.study.cost.forecaster import find_model_indexes, find_pair_rerankers
 from rag_opt.study.references import search_by
 from rag_opt.study.space.domains import Choice, Domain, Scalar
 from rag_opt.study.space.space import Space, Tree
@@ -163,12 +164,13 @@ def _notes_of(name: str, cards: EmbedderCards) -> list[str]:
 
 
 def find_forbidden_rerankers(space: Space, rerankers: CardLibrary[RerankerCard], cards: EmbedderCards) -> list[Problem]:
-    """Return the rerankers of the space whose licence forbids commercial use, where that is not allowed."""
+    """Return the models of rerankers and indexes whose licence forbids commercial use, where that is not allowed."""
     problems = []
-    for where, part in find_pair_rerankers(space):
+    models: list[tuple[str, PairReranker | ModelIndex]] = [*find_pair_rerankers(space), *find_model_indexes(space)]
+    for where, part in models:
         with contextlib.suppress(BadInput, ImpossiblePipeline):  # reported with everything else
             card = part.find_card(rerankers, cards)
-            if isinstance(card, RerankerCard) and not card.commercial_use:
+            if not card.commercial_use and (isinstance(card, RerankerCard) or card.vectors == "sparse"):
                 limit = "embedder.allow_non_commercial is false"
                 what = f"{part.name}: its licence {card.licence} forbids commercial use; {limit}"
                 problems.append(Problem(where, what))

@@ -161,7 +161,7 @@ def _mixed_tokenizers(space: Space, references: Iterable[PipelineSpec]) -> list[
 
 def _missing_llm(space: Space) -> list[Problem]:
     """Return the kinds of the space that ask a language model, where none is configured."""
-    slots = ("query", "reranker", "generator")
+    slots = ("chunk_context", "query", "reranker", "generator")
     asking = [(slot, kind) for slot in slots for kind in space.tree[slot] if lookup(slot, kind).uses_llm]
     what = "needs a language model; llm=openai_compatible llm.base_url=… llm.model=… names one"
     return [Problem(f"space.{slot}.{kind}", what) for slot, kind in asking]
@@ -245,6 +245,9 @@ def _missing_comparison_models(models: SpaceModels, builder: PipelineBuilder) ->
 def find_llm_problems(generator: LanguageModel, judge: Judge, budget: Budget) -> list[Problem]:
     """Return what language models lack to be asked, secrets that would be written down, a cap that counts nothing."""
     problems = [*find_misconfigurations(generator, "llm"), *find_misconfigurations(judge, "judge")]
+    for where, model in (("llm", generator), ("judge", judge)):
+        if model.kind == "litellm" and not has_litellm():
+            problems.append(Problem(where, f"is asked by LiteLLM, which is not installed: {LITELLM_EXTRA}"))
     asked = [model for model in (generator, resolve_judge(judge, generator)) if model.configured]
     if budget.usd is not None and asked and not any(model.priced for model in asked):
         what = "is a cap on dollars, but no price is known: llm.usd_per_million_input_tokens=…, …_output_tokens=…"

@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from rag_opt.core.errors import BadInput, ImpossiblePipeline
-from rag_opt.core.registry import lookup
 from rag_opt.evaluation.interfaces import ComparesAnswers
 from rag_opt.models.cards import CardLibrary, ModelCard
 from rag_opt.models.embedder_cards import EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.parts.interfaces import ModelIndex, PairReranker
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.study.cost.forecaster import find_model_indexes, model_names
+from rag_opt.study.cost.forecaster import find_model_indexes, find_pair_rerankers, model_names
 from rag_opt.study.evaluation import ObjectiveSet
-from rag_opt.study.space.domains import Choice, example_values
 from rag_opt.study.space.space import Space
 
 
@@ -65,15 +62,3 @@ class SpaceModels:
         for _, index in self.indexes:
             with contextlib.suppress(BadInput, ImpossiblePipeline):
                 yield index.find_card(rerankers, embedders)
-
-
-def find_pair_rerankers(space: Space) -> Iterator[tuple[str, PairReranker]]:
-    """Yield a part for each model that a reranker of the space can name, with the path of the setting."""
-    for kind, parameters in space.tree["reranker"].items():
-        part: type[Any] = lookup("reranker", kind)
-        example = part(**{name: example_values(domain)[0] for name, domain in parameters.items()})
-        if not isinstance(example, PairReranker):
-            continue
-        domain = parameters.get("name", Choice((example.name,)))
-        for name in domain.values if isinstance(domain, Choice) else ():
-            yield f"space.reranker.{kind}.name", part(name=name)

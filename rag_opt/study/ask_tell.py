@@ -9,7 +9,7 @@ from rag_opt.core.digests import digest
 from rag_opt.core.errors import BadInput, BudgetSpent, ModelUnusable, TooManyFailures
 from rag_opt.core.faults import find_fault
 from rag_opt.evaluation.interfaces import PricesContext
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict, spec_digest
+from rag_opt.pipeline.spec import INDEX_SLOTS, PipelineSpec, SpecDict, spec_digest
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.interfaces import Watcher
 from rag_opt.study.latency import LATENCY_METRICS
@@ -192,7 +192,7 @@ class _Loop:
         for position, trial in enumerate(trials):
             if trial.value is None or trial.spec not in search.space:
                 continue
-            index = digest([trial.spec.get(slot) for slot in ("reader", "chunker", "embedder")])
+            index = digest([trial.spec.get(slot) for slot in INDEX_SLOTS])
             if index in self._sweeps:
                 continue
             best = search.best(trials[: position + 1]) or trial

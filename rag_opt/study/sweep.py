@@ -22,7 +22,7 @@ from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import lookup
 from rag_opt.metrics.candidates import CandidatePool, EvidenceFound, Gains
 from rag_opt.metrics.evidence import build_document_gold, build_span_gold
-from rag_opt.parts.interfaces import Retriever, SweepableRetriever
+from rag_opt.parts.interfaces import ModelIndex, Retriever, SweepableRetriever
 from rag_opt.pipeline.ask import Pipeline
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.normal_form import without_unread_vectors
@@ -168,7 +168,9 @@ def _group_by_lists(
     hybrids = [_lists_of(one.part) for one in candidates if len(one.part.index_queries()) > 1]
     fused = frozenset[str]().union(*(hybrids or [_lists_of(spec.retriever)]))
     groups: dict[frozenset[str], list[_Candidate]] = {}
-    fitting = (candidate for candidate in candidates if _lists_of(candidate.part) <= fused)
+    own = _lists_of(spec.retriever)  # what an index has a model of its own for is not encoded for a sweep alone
+    free = fused - _lists_with_models(candidates) | own
+    fitting = (candidate for candidate in candidates if _lists_of(candidate.part) <= free)
     for candidate in itertools.islice(fitting, _MOST_SETTINGS):
         groups.setdefault(_lists_of(candidate.part), []).append(candidate)
     for group in groups.values():
@@ -178,6 +180,14 @@ def _group_by_lists(
         except ImpossiblePipeline:  # the rest of the pipeline does not go with these lists
             continue
         yield _Group(pipeline, questions, pipeline.lists(questions), group)
+
+
+def _lists_with_models(candidates: Sequence[_Candidate]) -> frozenset[str]:
+    """Return the lists, in words, of indexes with a model of their own."""
+    queries = {f"{n}: {q!r}": q for one in candidates for n, q in one.part.index_queries().items()}
+    return frozenset(
+        words for words, q in queries.items() if isinstance(lookup("index", q.index)(**q.build), ModelIndex)
+    )
 
 
 def _lists_of(retriever: Retriever) -> frozenset[str]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from rag_opt.core.errors import BudgetSpent, ServerDown, ServerFailed
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.encoder import Encoder
+from rag_opt.models.litellm_transport import _refuse
 from rag_opt.models.llm.budget import Budget, BudgetTracker
 from rag_opt.models.llm.client import LLMClient
 from rag_opt.models.llm.settings import LanguageModel, Request
@@ -22,7 +24,7 @@ from rag_opt.store.values import MemoryValues
 from tests.model_resources import resources_of
 from tests.servers import Makers, serving, vectors_of_makers
 
-pytest.importorskip("litellm")
+litellm = pytest.importorskip("litellm")
 KEY = "s3cret-key-of-a-maker"
 
 
@@ -125,10 +127,31 @@ def test_a_hosted_reranker_orders_and_is_booked(makers: Makers) -> None:
         scorer = HostedReranker(name=name).scorer(resources)
         assert scorer.scores([("q", "aa"), ("q", "b"), ("other", "ccc")]).tolist() == [2.0, 1.0, 3.0]
         assert makers.seen[-1][1]["model"] == model
-    assert tracker.by_who["reranker"].usd == pytest.approx(2 * 9 * 0.05) and tracker.by_who["reranker"].calls == 2
+    assert tracker.by_who["reranker"].usd == pytest.approx(2 * 9 * 0.05) and tracker.by_who["reranker"].calls == 4, (
+        "a question each; without a price they are calls all the same"
+    )
     makers.faults.append((200, {"results": [], "id": "r", "meta": {}}, {}))
     with pytest.raises(ServerFailed, match="gave no score for each of 1 texts"):
         HostedReranker(name="cohere").scorer(resources).scores([("q", "a")])
+
+
+def test_what_is_not_answered_in_time_may_be_billed_and_a_lost_connection_is_not(
+    cards: EmbedderCards, makers: Makers
+) -> None:
+    priced = {"usd_per_million_tokens": 100_000.0, "most_texts": 1}
+    tracker = BudgetTracker()
+    encoder = Encoder(
+        dataclasses.replace(there(cards.read("voyage_4"), makers), **priced),  # type: ignore[arg-type]
+        values=MemoryValues(),
+        budget_tracker=tracker,
+    )
+    makers.faults.append((200, "no JSON at all", {}))
+    assert encoder.vectors(["bees"], "document").shape == (1, 4)
+    assert tracker.total.calls == 2 and tracker.total.usd > 1.1, "the reply that nobody could read counts at its most"
+    with pytest.raises(httpx.ReadTimeout):
+        _refuse(litellm.Timeout("late", model="m", llm_provider="p"))
+    refused = _refuse(litellm.InternalServerError("Missing credentials: pass an `api_key`", "p", "m"))
+    assert refused.status_code == 401
 
 
 def test_a_language_model_is_asked_in_its_makers_form_counted_and_stored(makers: Makers) -> None:

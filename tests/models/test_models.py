@@ -127,6 +127,8 @@ def test_every_card_is_tested_and_the_eight_are_there(cards: EmbedderCards) -> N
     assert not found["Salesforce/SFR-Embedding-2_R"].commercial_use
     by_tei = {name for name in SAID if cards.read(name).backend == "tei"}
     assert {name for name in cards.names() if cards.read(name).custom_code} == OWN_CODE | by_tei
+    jina = {name for name in OWN_CODE if name.startswith("jina")}
+    assert all(cards.read(name).backend == "openai" for name in jina), "nothing here speaks to their adapters"
     assert {name for name in cards.names() if cards.read(name).backend == "litellm"} == HOSTED
     assert (conf_folder() / "space" / "seed_models.yaml").exists()
 

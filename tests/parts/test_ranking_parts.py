@@ -150,3 +150,16 @@ def test_extractive_answers_in_reading_order_and_refuses_below_its_threshold() -
         ("east", False),
         ("", True),
     ]
+
+
+def test_where_a_question_has_one_list_alone_that_list_counts_whatever_its_weight() -> None:
+    found = RankedLists(np.array([[9, 3, 7]], np.int32), np.array([[3.0, 2.0, 1.0]], np.float32))
+    nothing = RankedLists(np.full((1, 3), -1, np.int32), np.zeros((1, 3), np.float32))
+    for weight, lists in (
+        (1.0, {"dense": nothing, "lexical": found}),
+        (0.0, {"dense": found, "lexical": nothing}),
+        (0.5, {"dense": found, "lexical": nothing}),
+    ):
+        for scaling in ("min_max", "z_score"):
+            fused = kinds("retriever")["weighted"](weight=weight, scaling=scaling, depth=3, top_k=3).fuse(lists)
+            assert fused.chunks.tolist() == [[9, 3, 7]], (weight, scaling)

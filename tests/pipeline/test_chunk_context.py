@@ -48,8 +48,8 @@ def situate(message: str) -> str:
 
 class Writer(ChatModel):
     def __init__(self) -> None:
-        super().__init__(situate)
-        self.fails = lambda text: False
+        super().__init__(lambda text: "Here it is:" if self.mute(text.partition("<piece>")[2]) else situate(text))
+        self.fails = self.mute = lambda text: False
 
     def answer(self, path: str, body: Any) -> Any:
         if self.fails(body["messages"][-1]["content"]):
@@ -119,14 +119,35 @@ def test_a_line_is_written_for_each_chunk_once_documents_first_and_their_first_c
 
 def test_a_few_missing_lines_are_said_and_many_are_no_pipeline(tmp_path: Path, writer: Writer) -> None:
     spec = with_context({"llm": {}}, chunker={"sentence": {"size": 12}})
-    writer.fails = lambda text: "1902" in text and writer.seen[0][1]["messages"][-1]["content"] == text
+    writer.mute = lambda piece: "founded in 1902" in piece
     builder = new_builder(tmp_path / "few", writer.url)
     count = len(builder.pipeline(spec).chunks)
     assert builder.take_remarks() == [f"chunk_context llm: 1 of {count} chunks have no line before them"]
-    writer.fails = lambda text: "In year" in text
-    with pytest.raises(ServerFailed, match=rf"chunk_context llm: \d+ of {count} chunks have no line"):
+    writer.mute = lambda piece: "In year" in piece
+    with pytest.raises(
+        ServerFailed, match=rf"chunk_context llm: \d+ of {count} chunks have no line, since the replies"
+    ):
         new_builder(tmp_path / "many", writer.url).pipeline(spec)
-    assert not new_builder(tmp_path / "many", writer.url).store.has("chunks", builder.keys(spec).chunks)
+    writer.mute, writer.fails = lambda piece: False, lambda text: "founded in 1902" in text.partition("<piece>")[2]
+    with pytest.raises(ServerFailed, match="refuses the request: 400: no"):
+        new_builder(tmp_path / "failed", writer.url).pipeline(spec)
+    assert not new_builder(tmp_path / "failed", writer.url).store.has("chunks", builder.keys(spec).chunks), (
+        "a failure that may pass decides nothing that is stored"
+    )
+
+
+def test_a_title_is_left_out_only_where_the_chunk_begins_with_it_as_words(tmp_path: Path) -> None:
+    documents = (Document("a", "Beekeeping is old.", title="Bee"), Document("b", "Bee: a short text.", title="Bee"))
+    builder = PipelineBuilder(Corpus(documents, "en"), Store(tmp_path), embedder_card_library([conf_folder()]))
+    texts = builder.pipeline(with_context({"title": {}})).chunks.texts(builder.corpus)
+    assert texts == ["Bee\n\nBeekeeping is old.", "Bee: a short text."]
+
+
+def test_what_closes_the_material_is_taken_out_of_it() -> None:
+    document = Document("d", "one </document> two <piece> three", title="T")
+    request = WrittenChunkContext().request(document, 0, len(document.text))
+    assert request.messages[0]["content"].count("</document>") == 1
+    assert request.messages[1]["content"].count("<piece>") == 1
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

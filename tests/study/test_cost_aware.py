@@ -216,6 +216,38 @@ def value_of(spec: SpecDict) -> float:
     return float(retriever.get("weight", 0.4) + generator["sentences"] / 10)
 
 
+def test_a_trial_that_was_pruned_is_no_failure_of_its_model() -> None:
+    space = of_models(PRIORS)
+    study = told_of(space, [space.draw(np.random.default_rng(seed)) for seed in range(12)])
+    for seed in range(30, 33):
+        spec = {**space.draw(np.random.default_rng(seed)), "embedder": {"model": {"name": "large", "dimensions": None}}}
+        chosen = space.parameters(spec) or {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.PRUNED,
+                params={path: value for path, (value, _) in chosen.items()},
+                distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
+            )
+        )
+    sampler = CostAwareSampler(space, CostForecast(spent=0.6, priors=PRIORS), seed=0, tried_digests=())
+    sampler.infer_relative_search_space(study, study.ask()._cached_frozen_trial)
+    assert sampler._left_alone == set()
+
+
+def told_of(space: Space, specs: list[SpecDict]) -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    for spec in specs:
+        chosen = space.parameters(spec) or {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=value_of(spec),
+                params={path: value for path, (value, _) in chosen.items()},
+                distributions={path: to_distribution(domain) for path, (_, domain) in chosen.items()},
+            )
+        )
+    return study
+
+
 PRIORS = {
     "small": Prior("small", 20, 40.0),
     "unknown": Prior("unknown", 5, None),

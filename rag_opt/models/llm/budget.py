@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pydantic.dataclasses
 from annotated_doc import Doc
@@ -19,6 +19,12 @@ from rag_opt.core.forking import ThreadLock
 from rag_opt.core.strict import STRICT
 from rag_opt.models.event_loop import PerLoop
 from rag_opt.models.llm.spending_file import SpendingFile
+
+if TYPE_CHECKING:
+    from rag_opt.models.http_replies import Reply
+
+
+Cost = tuple[int, int, float]  # tokens read, tokens written, dollars
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -163,6 +169,34 @@ class BudgetTracker:
             del in_flight.most_usd[number]
             self.tick()
             in_flight.ended.set()
+
+    @contextlib.asynccontextmanager
+    async def booked(
+        self, who: str, model: str, *, most_usd: float, cost: Callable[[Reply, float], Cost]
+    ) -> AsyncIterator[Callable[[Reply], None]]:
+        """Surround one try of a request that is paid for, and yield the function that is shown its reply.
+
+        `cost` gives what a reply costs after so many seconds. A try that was not sent costs nothing; one that was not
+        answered the most it can, since it may well be answered and billed, only not to us. Raises BudgetSpent instead
+        of letting it be sent.
+        """
+        import httpx
+
+        async with self.call(who, model, most_usd=most_usd) as end:
+            started = time.perf_counter()
+
+            def observe(reply: Reply) -> None:
+                input_tokens, output_tokens, usd = cost(reply, time.perf_counter() - started)
+                end(str(reply.status), Usage(0, input_tokens, output_tokens, usd))
+
+            try:
+                yield observe
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                end("not sent", Usage())
+                raise
+            except BaseException:
+                end("unanswered", Usage(usd=most_usd))
+                raise
 
     async def _wait_for_admission(self, in_flight: _InFlight, most_usd: float) -> None:
         while True:

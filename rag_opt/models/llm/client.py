@@ -19,8 +19,7 @@ from rag_opt.models.event_loop import PerLoop, wait_for
 from rag_opt.models.http_client import HttpClient, Observe, TooMuch
 from rag_opt.models.http_replies import Json, Reply, find_error
 from rag_opt.models.litellm_address import ADDRESS, open_transport
-from rag_opt.models.llm.booking import book_call
-from rag_opt.models.llm.budget import BudgetTracker, Usage
+from rag_opt.models.llm.budget import BudgetTracker, Cost
 from rag_opt.models.llm.messages import read_message, strip_thinking, written_characters
 from rag_opt.models.llm.refused_fields import RefusedFields
 from rag_opt.models.llm.settings import Completion, Judge, LanguageModel, Request
@@ -305,14 +304,14 @@ class LLMClient:
         settings, sent_bytes = self.settings, len(orjson.dumps(body["messages"]))  # never fewer than tokens
         most_usd = settings.usd(sent_bytes, settings.max_tokens or 16_384, settings.timeout_s)
 
-        def cost(reply: Reply, took_s: float) -> Usage:
+        def cost(reply: Reply, took_s: float) -> Cost:
             times_s.append(took_s)
             said = reply.json if reply.status == 200 and reply.is_json else None
             tokens = _count_tokens(said, body) if reply.status == 200 else (0, 0)
-            return Usage(0, *tokens, settings.usd(*tokens, took_s, cached_tokens=count_cached_tokens(said)))
+            return (*tokens, settings.usd(*tokens, took_s, cached_tokens=count_cached_tokens(said)))
 
-        tracker, model = self.budget_tracker, str(settings.model)
-        async with book_call(tracker, self.who, model, most_usd=most_usd, cost=cost) as observe:
+        booked = self.budget_tracker.booked(self.who, str(settings.model), most_usd=most_usd, cost=cost)
+        async with booked as observe:
             yield observe
 
 

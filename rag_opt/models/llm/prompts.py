@@ -19,7 +19,7 @@ from rag_opt.models.llm.settings import Messages
 _PLACEHOLDERS = {"{question}", "{passages}", "{refusal}"}
 # a mark in any spelling that a model might take for one, closed or not; and characters that nobody sees, which carry
 # hidden text (the tags of Unicode)
-_MARKS = re.compile(r"[<＜‹〈]\s*/?\s*passage\b[^>＞›〉\n]{0,200}[>＞›〉]?", re.IGNORECASE)
+_MARKS = re.compile(r"[<＜‹〈]\s*/?\s*(?:passage|document|piece)\b[^>＞›〉\n]{0,200}[>＞›〉]?", re.IGNORECASE)
 _INVISIBLE = re.compile("[\U000e0000-\U000e007f]")
 # after a space, a sign of punctuation or another one: x[1] is code
 CITATION = re.compile(r"(?:(?<=[\s.,;:!?\])\"'])|^)\[(\d+(?:\s*[,;]\s*\d+)*)\]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from rag_opt.core.digests import digest
-from rag_opt.core.errors import ModelRefused
+from rag_opt.core.errors import ImpossiblePipeline
 from rag_opt.core.ranked_lists import RankedLists
 from rag_opt.core.registry import register
 from rag_opt.core.source_digest import source_digest
@@ -27,6 +28,7 @@ from rag_opt.models.reranker_resources import RerankerResources
 from rag_opt.models.token_models import TokenModel, Tokens, find_token_card, open_token_model
 from rag_opt.parts.defaults import IndexDefaults
 
+_EXTRA = "the extra `lancedb` of rag_opt's wheel or checkout has it: pip install '.[lancedb]'"
 _NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 _TABLE, _FACTS = "tokens", "facts.json"
 _TEXTS_AT_ONCE = 256
@@ -51,6 +53,8 @@ class TokenIndex:
         self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]
     ) -> RerankerCard | EmbedderCard:
         """Return the card of its model. Raises BadInput and ImpossiblePipeline where it is of no use here."""
+        if importlib.util.find_spec("lancedb") is None:
+            raise ImpossiblePipeline(f"index late_interaction: lancedb is not installed; {_EXTRA}")
         return find_token_card(self.name, rerankers, embedders)
 
     def bind(self, resources: RerankerResources) -> BoundTokenIndex:
@@ -75,7 +79,7 @@ class BoundTokenIndex(IndexDefaults):
         return self
 
     def build_from_texts(self, folder: Path, blocks: Iterable[Sequence[str]], count: int) -> None:
-        """Write the table of the tokens of `count` texts. Raises ModelRefused where LanceDB is not installed."""
+        """Write the table of the tokens of `count` texts."""
         facts: dict[str, Any] = {"texts": count, "recall": None}
         table, tokens, probes = None, 0, list[Tokens]()
         for rows, vectors in self._encode(blocks):
@@ -145,11 +149,8 @@ class OpenTokenIndex:
 
 
 def _connect(folder: Path) -> Any:
-    try:
-        import lancedb
-    except ImportError:
-        extra = "the extra `lancedb` of rag_opt's wheel or checkout has it: pip install '.[lancedb]'"
-        raise ModelRefused(f"index late_interaction: lancedb is not installed; {extra}") from None
+    import lancedb
+
     return lancedb.connect(str(folder))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar
 
 from annotated_doc import Doc
@@ -12,14 +11,14 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
 from rag_opt.models.llm.settings import Request
+from rag_opt.text.reply_lines import read_questions
 
 _ASK = (
     "Some questions need facts from several places. If this one does, write the single questions whose answers it "
     "needs, at most {count}, one a line, each understandable without the others. If it needs one fact alone, write it "
     "again as it is. Nothing else.\n\nQuestion: {question}"
 )
-_NUMBERING = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):])?\s*(?:(?:sub-?)?questions?\s*\d*\s*:\s*)?", re.IGNORECASE)
-_LEAST_CHARACTERS, _MOST_TIMES_LONGER, _MORE_CHARACTERS = 3, 2, 100
+_MOST_TIMES_LONGER = 2
 
 
 @register("query", "decompose")
@@ -41,11 +40,8 @@ class SingleQuestions:
 
     def read_rewordings(self, question: str, reply: str) -> list[str]:
         """Return the question and its parts, each once; alone where the reply repeats it or holds nothing of use."""
-        longest = _MOST_TIMES_LONGER * len(question) + _MORE_CHARACTERS
-        lines = (_NUMBERING.sub("", line).strip() for line in reply.splitlines())
-        parts = [line for line in dict.fromkeys(lines) if _LEAST_CHARACTERS <= len(line) <= longest]
-        others = [part for part in parts if part.casefold() != question.casefold()]
-        return [question, *others[: self.parts]]
+        parts = read_questions(reply, times_longer=_MOST_TIMES_LONGER, than=question)
+        return [question, *parts[: self.parts]]
 
     def is_answered_by(self, question: str, reply: str) -> bool:
         """Return whether a reply says something: parts, or the question again, as one that needs no parts."""

@@ -22,8 +22,6 @@ from rag_opt.models.embedder_cards import EmbedderCard
 from rag_opt.models.http_client import HttpClient, TooMuch
 from rag_opt.models.http_replies import Json, Reply
 from rag_opt.models.litellm_address import ADDRESS, open_transport
-from rag_opt.models.llm.booking import book_call
-from rag_opt.models.llm.budget import Usage
 from rag_opt.models.reranker_cards import RerankerCard
 from rag_opt.models.reranker_resources import RerankerResources
 
@@ -36,7 +34,7 @@ _CHARACTERS_PER_TOKEN = 4  # where a service does not count
 class HostedReranker:
     """Order the first hits by a service for reranking; `served_as` of its card names maker and model for LiteLLM."""
 
-    name: Annotated[str, Doc("Name of the model's card.")]
+    name: Annotated[str, Doc("Name of the model's card.")] = "voyage_rerank_2_5_lite"
     depth: Annotated[int, Ge(1), Le(1000), Doc("How many of the first hits are scored.")] = 20
 
     uses_llm: ClassVar[bool] = False
@@ -54,12 +52,12 @@ class HostedReranker:
 
 
 class HostedScorer:
-    """A scorer of pairs behind a service, booked where its card names a price."""
+    """A scorer of pairs behind a service; its calls are booked, at no price where its card names none."""
 
     def __init__(self, card: RerankerCard, resources: RerankerResources) -> None:
         self.card, self._budget_tracker = card, resources.budget_tracker
         self._model = card.served_as or card.id
-        self.key = digest(["hosted reranker", self._model])
+        self.key = digest(["hosted reranker", self._model, card.revision, card.url])
         transport = functools.partial(open_transport, card.url)
         self.http_client = HttpClient(ADDRESS, key_variable=card.key_variable, transport=transport)
 
@@ -85,25 +83,20 @@ class HostedScorer:
 
     def _rerank(self, question: str, texts: list[str]) -> list[float]:
         body = {"model": self._model, "query": question, "documents": texts, "top_n": len(texts)}
-        price = self.card.usd_per_million_tokens
+        price = self.card.usd_per_million_tokens or 0.0
         tokens = sum(len(question) + len(text) for text in texts) // _CHARACTERS_PER_TOKEN
 
-        def cost(reply: Reply, took_s: float) -> Usage:
-            if reply.status != 200 or price is None:
-                return Usage()
+        def cost(reply: Reply, took_s: float) -> tuple[int, int, float]:
+            if reply.status != 200:
+                return 0, 0, 0.0
             counted = _count_tokens(reply.json) or tokens
-            return Usage(0, counted, 0, counted * price / 1e6)
+            return counted, 0, counted * price / 1e6
 
-        book = functools.partial(
-            book_call,
-            self._budget_tracker,
-            "reranker",
-            self.card.id,
-            most_usd=tokens * _CHARACTERS_PER_TOKEN * (price or 0.0) / 1e6,
-            cost=cost,
-        )
+        most_usd = tokens * _CHARACTERS_PER_TOKEN * price / 1e6
+        booked = self._budget_tracker.booked
+        book = functools.partial(booked, "reranker", self.card.id, most_usd=most_usd, cost=cost)
         try:
-            reply = self.http_client.post("/rerank", body, each=None if price is None else book)
+            reply = self.http_client.post("/rerank", body, each=book)
         except TooMuch as error:
             raise ServerFailed(f"{self._model} refuses to rerank {len(texts)} texts: {error}") from None
         try:

@@ -21,7 +21,9 @@ from rag_opt.parts.index_queries import IndexQuery, RetrievalLimits
 class LearnedSparse(RetrievalLimits):
     """Find the best chunks by a sparse model (SPLADE and its kin): by words, as BM25, that a model weighs and adds."""
 
-    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")]
+    name: Annotated[str, Doc("Name of the model's card, its id on the hub, or a folder.")] = (
+        "opensearch_sparse_doc_v3_distill"
+    )
 
     def index_queries(self) -> dict[str, IndexQuery]:
         """Return the query of its one list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -13,10 +14,11 @@ from rag_opt.core.errors import BadInput, ImpossiblePipeline
 from rag_opt.core.questions import Question
 from rag_opt.core.registry import kinds, lookup
 from rag_opt.models.cards import common_benchmark
-from rag_opt.parts.interfaces import ModelIndex
+from rag_opt.parts.interfaces import ModelIndex, PairReranker
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import Plan, Planner, Stage, expected_context_tokens
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict, part_from
+from rag_opt.pipeline.reranking import rerank_stage
+from rag_opt.pipeline.spec import INDEX_SLOTS, PipelineSpec, SpecDict, part_from
 from rag_opt.study.cost.model import TRIAL, CostForecast, CostModel, Costs, Prior, StageCosts, UnitCosts
 from rag_opt.study.space.domains import Choice, Scalar, example_values
 from rag_opt.study.space.space import Space
@@ -44,14 +46,25 @@ def find_model_indexes(space: Space) -> Iterator[tuple[str, ModelIndex]]:
     """Yield an index for each model that a retriever of the space can name for one, with the path of the setting."""
     for kind, parameters in space.tree["retriever"].items():
         part: type[Any] = lookup("retriever", kind)
-        example = {name: example_values(domain)[0] for name, domain in parameters.items()}
         for setting in ("name", "words"):
             domain = parameters.get(setting)
             for value in domain.values if isinstance(domain, Choice) else ():
-                queries = part(**{**example, setting: value}).index_queries().values()
+                queries = part(**{setting: value}).index_queries().values()
                 for index in (lookup("index", query.index)(**query.build) for query in queries):
                     if isinstance(index, ModelIndex):
                         yield f"space.retriever.{kind}.{setting}", index
+
+
+def find_pair_rerankers(space: Space) -> Iterator[tuple[str, PairReranker]]:
+    """Yield a part for each model that a reranker of the space can name, with the path of the setting."""
+    for kind, parameters in space.tree["reranker"].items():
+        part: type[Any] = lookup("reranker", kind)
+        example = part(**{name: example_values(domain)[0] for name, domain in parameters.items()})
+        if not isinstance(example, PairReranker):
+            continue
+        domain = parameters.get("name", Choice((example.name,)))
+        for name in domain.values if isinstance(domain, Choice) else ():
+            yield f"space.reranker.{kind}.name", part(name=name)
 
 
 def time_model(builder: PipelineBuilder, spec: PipelineSpec, name: str) -> StageCosts:
@@ -96,6 +109,10 @@ class CostForecaster:
         by_llm = {f"{_ANSWER}{kind}" for kind in kinds("generator") if lookup("generator", kind).uses_llm}
         weighing = [index.find_card(builder.rerankers, builder.cards) for _, index in find_model_indexes(space)]
         millions = {card.id: card.computing_millions for card in (*cards.values(), *weighing)}
+        for _, part in find_pair_rerankers(space):
+            with contextlib.suppress(BadInput, ImpossiblePipeline):  # reported before a search
+                card = part.find_card(builder.rerankers, builder.cards)
+                millions[rerank_stage(part).removeprefix("rerank ")] = card.computing_millions
         self._unit_costs = UnitCosts(millions, by_llm=by_llm)
 
     def cost_forecast(self, trials: Sequence[Trial], *, spent: float, paid: Literal["study", "store"]) -> CostForecast:
@@ -168,8 +185,7 @@ class _MissingWork:
             return
         key = repr(
             [
-                spec["chunker"],
-                spec["embedder"],
+                *(spec.get(slot) for slot in INDEX_SLOTS),
                 spec.get("query"),
                 self._lists[retriever],
                 spec["reranker"],

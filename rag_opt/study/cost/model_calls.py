@@ -74,7 +74,9 @@ def _forecast_contexts(search: Search, drawn: Sequence[PipelineSpec]) -> tuple[f
         return 0.0, 0.0
     corpus = search.builder.corpus
     chunks = [search.builder.corpus_tokens(search.builder.encoder(one.embedder)) / one.chunker.size for one in written]
-    ways = len({repr((spec.chunker, spec.chunk_context)) for spec in written})
+    tokenizers = [search.builder.encoder(spec.embedder).tokenizer.identity for spec in written]
+    cuts = [(spec.reader, spec.chunker, spec.chunk_context) for spec in written]
+    ways = len({repr(pair) for pair in zip(cuts, tokenizers, strict=True)})
     tried = min(search.trials * len(written) / len(drawn), ways)
     shown = [
         min(corpus.characters / max(len(corpus.documents), 1), getattr(spec.chunk_context, "document_characters", 0))

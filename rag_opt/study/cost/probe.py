@@ -22,9 +22,9 @@ from rag_opt.core.questions import Question
 from rag_opt.core.registry import lookup
 from rag_opt.evaluation.interfaces import ComparesAnswers, Objective
 from rag_opt.models.purposes import Purpose
-from rag_opt.parts.interfaces import WithoutVectors
+from rag_opt.parts.interfaces import PairReranker, WithoutVectors
 from rag_opt.pipeline.builder import PipelineBuilder
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.spec import INDEX_SLOTS, PipelineSpec, SpecDict
 from rag_opt.store.artifacts import Store
 from rag_opt.study.cost.forecaster import model_names
 from rag_opt.study.cost.model import StageCosts
@@ -105,7 +105,7 @@ def probe(search: Search, allowance: Allowance) -> ProbeResult:
         search = dataclasses.replace(
             search,
             objective_set=_without_judge(search.objective_set),
-            baseline=_without_llm(search.baseline.to_dict()),
+            baseline=_without_paid(search.baseline.to_dict(), original),
         )
         baseline = search.baseline
         _measure(builder, baseline, few[:2], search, finalist=True)  # imports and loading are not part of a stage
@@ -136,13 +136,23 @@ def _temporary_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _without_llm(spec: SpecDict) -> PipelineSpec:
-    """Return the pipeline with every part replaced that asks a language model."""
+def _without_paid(spec: SpecDict, builder: PipelineBuilder) -> PipelineSpec:
+    """Return the pipeline with every part replaced that asks a language model, or a service that is paid."""
     full = PipelineSpec.from_dict(spec)
     replaced = {slot: part for slot, part in _WITHOUT_LLM.items() if getattr(full, slot).uses_llm}
+    if isinstance(full.reranker, PairReranker) and full.reranker.find_card(builder.rerankers, builder.cards).served:
+        replaced["reranker"] = _WITHOUT_LLM["reranker"]
+    if full.embedding_model is not None and _is_paid(builder, full.embedding_model):
+        replaced["embedder"] = {"model": {}}  # the one that is always here
     if "generator" in replaced and isinstance(full.embedder, WithoutVectors):  # no sentence can be compared
         replaced["generator"] = {"none": {}}
     return PipelineSpec.from_dict({**full.to_dict(), **replaced})
+
+
+def _is_paid(builder: PipelineBuilder, name: str) -> bool:
+    """Return whether a model is a service that is paid by the call: nothing is paid for an estimate."""
+    card = builder.cards.read(name)
+    return card.backend == "litellm" or card.usd_per_million_tokens is not None
 
 
 def _without_judge(objective_set: ObjectiveSet) -> ObjectiveSet:
@@ -209,7 +219,7 @@ def _time_models(search: Search, builder: PipelineBuilder, allowance: Allowance)
     least_s = 0.0
     for name in model_names(search.space):
         encoder, costs = builder.encoder(name), dict[str, tuple[float, float]]()
-        if name == own or encoder.card.usd_per_million_tokens is not None:  # nothing is paid for an estimate
+        if name == own or _is_paid(builder, name):
             continue
         purposes: tuple[tuple[Purpose, list[str]], ...] = (
             ("document", texts),
@@ -241,7 +251,7 @@ def _draw_covering(search: Search, builder: PipelineBuilder) -> Iterator[Pipelin
             return
         try:
             # what asks a language model is replaced: it is never run here, so never covered
-            spec = _without_llm(search.space.draw(random))
+            spec = _without_paid(search.space.draw(random), builder)
             covered = missing & _kinds(spec.to_dict())
             if covered:
                 spec = _with_model(spec, search.baseline.embedding_model, builder)
@@ -278,11 +288,11 @@ def _kinds(spec: SpecDict) -> set[str]:
 def _draw_on_index_of(spec: PipelineSpec, search: Search, builder: PipelineBuilder) -> Iterator[PipelineSpec]:
     """Yield some other pipelines of the space on the index of this one."""
     random, full = np.random.default_rng(1), spec.to_dict()
-    index = {slot: full[slot] for slot in ("chunker", "embedder")}
+    index = {slot: full[slot] for slot in INDEX_SLOTS}
     count = 0
     for _ in range(_MOST_DRAWN):
         try:
-            other = _without_llm({**search.space.draw(random), **index})
+            other = _without_paid({**search.space.draw(random), **index}, builder)
             builder.check(other)
         except RagOptError:
             continue

@@ -17,7 +17,7 @@ from rag_opt.core.questions import Question
 from rag_opt.models.encoder import Encoder
 from rag_opt.parts.interfaces import ExtractiveGenerator
 from rag_opt.pipeline.plan import Plan, Planner, Stage
-from rag_opt.pipeline.spec import PipelineSpec, SpecDict
+from rag_opt.pipeline.spec import INDEX_SLOTS, PipelineSpec, SpecDict
 from rag_opt.study.cost.forecaster import CostForecaster, model_names
 from rag_opt.study.cost.model import CostForecast, CostModel
 from rag_opt.study.cost.probe import ProbeResult, share_of_new_answers
@@ -230,7 +230,7 @@ class _SimulatedSweeps:
     def propose(self, trials: Sequence[Trial], simulator: _Simulator) -> list[SpecDict]:
         """Return what a sweep after the last trial proposes; nothing where its index was swept before."""
         space, last = self._search.space, trials[-1].spec
-        index = repr([last[slot] for slot in ("chunker", "embedder")])
+        index = repr([last.get(slot) for slot in INDEX_SLOTS])
         dense = "dense" in PipelineSpec.from_dict(last).retriever.index_queries()
         if not self._search.sweep or index in self._swept or not dense or last not in space:
             return []

@@ -17,10 +17,10 @@ from pydantic.dataclasses import dataclass
 from rag_opt.core.arrays import FloatArray
 from rag_opt.core.registry import register
 from rag_opt.core.strict import STRICT
-from rag_opt.pipeline.spec import SpecDict
+from rag_opt.pipeline.spec import INDEX_SLOTS, SpecDict
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.samplers.feasibility import GuardModel
-from rag_opt.study.samplers.first_design import INDEX_SLOTS, FirstDesign, model_name
+from rag_opt.study.samplers.first_design import FirstDesign, model_name
 from rag_opt.study.samplers.interfaces import Proposal
 from rag_opt.study.samplers.proposals import is_new, suggest_pipeline, to_distribution
 from rag_opt.study.samplers.surrogate import Features, Surrogate, log_expected_improvement
@@ -76,7 +76,7 @@ class CostAware:
             space, cost_forecast, seed=seed, tried_digests=tried_digests, eta=self.eta, design=self.design
         )
         try:
-            one_index = space.slot_size("chunker") == space.slot_size("embedder") == 1
+            one_index = all(space.slot_size(slot) == 1 for slot in INDEX_SLOTS)
             if one_index or len(study.directions) > 1:
                 raise CannotModel  # nothing to save, or no single best to improve on
             proposal = suggest_pipeline(space, study, sampler)
@@ -134,20 +134,20 @@ class CostAwareSampler(optuna.samplers.BaseSampler):
     def _choose(self, study: optuna.Study) -> SpecDict | None:
         sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
         specs, scores, excesses = list[SpecDict](), list[float](), list[dict[str, float]]()
-        unscored = Counter[str]()
+        failed = Counter[str]()
         for trial in study.get_trials(deepcopy=False):
             spec, score = self._space.spec_from_parameters(trial.params), _score(trial)
-            if spec is not None and score is None and trial.state.is_finished():
-                unscored[model_name(spec)] += 1
+            if spec is not None and score is None and trial.state == TrialState.FAIL:
+                failed[model_name(spec)] += 1
             if spec is not None and score is not None:
                 specs.append(spec)
                 scores.append(sign * score)
                 excesses.append(trial.constraints)
         answering = {model_name(spec) for spec in specs}
-        self._left_alone = {name for name, count in unscored.items() if name not in answering and count >= _MOST_BROKEN}
+        self._left_alone = {name for name, count in failed.items() if name not in answering and count >= _MOST_BROKEN}
         ranked = _rank_last(np.array(scores), excesses)
         design = FirstDesign(self._space, self._cost_forecast, self._random, self._design, self._filter_new)
-        asked = answering | unscored.keys()
+        asked = answering | failed.keys()
         from_design = design.choose(specs, ranked, asked)
         if from_design is not None:
             return from_design

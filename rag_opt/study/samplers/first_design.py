@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag_opt.core.arrays import FloatArray
-from rag_opt.pipeline.spec import SpecDict
+from rag_opt.pipeline.spec import INDEX_SLOTS, SpecDict
 from rag_opt.study.cost.forecaster import model_names
 from rag_opt.study.cost.model import CostForecast, Prior
 from rag_opt.study.samplers.surrogate import Features
 from rag_opt.study.space.space import Space
 
-# what must be built anew when it changes; all else rearranges what is stored
-INDEX_SLOTS = ("reader", "chunker", "chunk_context", "embedder")
 _DRAWS = 64
 _LEVELS = 3  # settings of a slot that must be tried before the model is trusted with it
 _LARGE_MILLIONS = 500.0  # parameters from which a model is not the first

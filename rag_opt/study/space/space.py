@@ -149,7 +149,7 @@ class Space:
         """
         chosen: dict[str, tuple[Scalar, Domain]] = {}
         for slot, kinds in self.tree.items():
-            ((kind, settings),) = spec[slot].items()
+            ((kind, settings),) = (spec.get(slot) or DEFAULT_PARTS[slot]).items()
             if slot == _EMBEDDER and kind == "none" and not self.reads_vectors(spec):
                 continue
             if kind not in kinds:
