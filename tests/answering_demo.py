@@ -8,6 +8,7 @@ stored, counted, bounded by what the model says without any context and with the
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def line_of(question: Question) -> dict[str, object]:
     return {"id": question.id, "question": question.text, "answer": answers, "evidence": spans}
 
 
+def calls_of(outputs: Path) -> int:
+    """Requests to the model that the study has booked so far, all its runs together."""
+    file = outputs / "answering" / "spending.sqlite"
+    if not file.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        ((count,),) = connection.execute("SELECT COUNT(*) FROM call")
+    return int(count)
+
+
 def main() -> None:
     """Search, and print what was asked and some answers."""
     import rag_opt
@@ -77,7 +88,7 @@ def main() -> None:
     if not SMOLLM_FILE.is_file():
         raise SystemExit("there is no SmolLM2 here: make models")
     outputs = sys.argv[1] if len(sys.argv) > 1 else "outputs"
-    started = time.perf_counter()
+    started, before = time.perf_counter(), calls_of(Path(outputs))
     dataset = PythonReference().read()
     answerable = [question for question in dataset.questions if question.answerable and question.right_answers]
     some = [answerable[number * len(answerable) // QUESTIONS] for number in range(QUESTIONS)]
@@ -85,9 +96,9 @@ def main() -> None:
     with smollm() as address:
         overrides = [*SEARCH, f"outputs={outputs}", f"llm.base_url={address}"]
         study = rag_opt.run_search(overrides, documents=dataset.corpus.documents, questions=lines, config_dirs=[CONF])
-    best = study.best
+    best, asked = study.best, calls_of(Path(outputs)) - before
     assert best is not None
-    print(f"\n{time.perf_counter() - started:.0f} s. {HONEST}\n")
+    print(f"\n{time.perf_counter() - started:.0f} s, {asked} calls in this run. {HONEST}\n")
     for row in study.rows(best.number)[:5]:
         print(f"question  {row['question']}\nanswer    {row['answer']}\n")
 

@@ -18,6 +18,18 @@ from typing import Any
 from tests.answering_demo import smollm
 
 COUNT = 12
+_FACTS = (
+    "The reading room closes at four on Fridays.",
+    "Books are returned on the ground floor.",
+    "The archive has a lift.",
+    "Cameras are allowed without a flash.",
+)
+_FALSE = (
+    "The reading room closes at nine on Fridays.",
+    "Books are returned on the roof.",
+    "The archive has a swimming pool.",
+    "Dogs must wear hats.",
+)
 Row = tuple[str, str, str]
 
 
@@ -37,7 +49,8 @@ def measure() -> list[Row]:
             kind="openai_compatible", base_url=address, model="smollm2-135m-instruct", max_tokens=120, concurrency=2
         )
         client = LLMClient(settings, MemoryValues())
-        return [*_queries(client, questions), *_rankings(client, questions, passages), *_test_set(address)]
+        rows = [*_queries(client, questions), *_rankings(client, questions, passages), *_judging(client)]
+        return [*rows, *_test_set(address)]
 
 
 def _queries(client: Any, questions: Sequence[str]) -> list[Row]:
@@ -72,6 +85,31 @@ def _rankings(client: Any, questions: Sequence[str], passages: Sequence[str]) ->
     _show(zip(questions, replies, orders, strict=True))
     said = f"{whole} of {len(orders)} hold every passage once; {moved} change the order"
     return [("weak model: rankings of five passages", said, "all hold every passage once")]
+
+
+def _judging(client: Any) -> list[Row]:
+    """Verdicts on statements that stand in a passage, and on as many that do not."""
+    from pydantic import BaseModel
+
+    from rag_opt.models.event_loop import wait_for
+    from rag_opt.models.llm.structured import Unusable, ask_structured
+
+    class Verdict(BaseModel):
+        verdict: int
+        reason: str
+
+    async def judge(statement: str) -> int | None:
+        ask = f"Passage: {' '.join(_FACTS)}\n\nDoes the passage say this: {statement} As JSON: verdict 1 or 0, reason."
+        try:
+            found = await ask_structured(client, [{"role": "user", "content": ask}], Verdict)
+        except Unusable:
+            return None
+        return found.verdict
+
+    verdicts = [wait_for(judge(one)) for one in (*_FACTS, *_FALSE)]
+    right = sum(verdict == (place < len(_FACTS)) for place, verdict in enumerate(verdicts))
+    said = f"{len([v for v in verdicts if v is not None])} of {len(verdicts)} in the form, {right} right: {verdicts}"
+    return [("weak model: as a judge, half of the statements true", said, "chance is half")]
 
 
 def _test_set(address: str) -> list[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rag_opt.cli.composing import conf_folder
@@ -20,6 +21,8 @@ from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import plan
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.store.artifacts import Store
+from rag_opt.study.cost.forecaster import CostForecaster
+from rag_opt.study.space.space import Space
 from tests.servers import ChatModel, serving
 
 moved = "".join(f"In year {year} it moved to the coast again. " for year in range(1903, 1914))
@@ -170,3 +173,19 @@ def test_of_a_long_document_the_part_around_the_chunk_is_shown() -> None:
     for start, text in zip(range(0, 30_000, 500), shown, strict=True):
         assert document.text[start : start + 90] in text and len(text) < 4500
     assert len(set(shown)) < len(shown) / 3, "chunks beside one another have the same beginning"
+
+
+def test_a_forecast_tells_contexts_apart(tmp_path: Path, writer: Writer) -> None:
+    builder = new_builder(tmp_path, writer.url)
+    tree = {"chunk_context": {"none": {}, "title": {}, "llm": {}}, "chunker": {"sentence": {"size": [24, 250]}}}
+    space = Space.from_dict(tree, rest=BASE, only={})
+    forecaster = CostForecaster(builder, space, [Question("q", "x")], with_context({"none": {}}))
+    forecast = forecaster.cost_forecast([], spent=0.0, paid="study")
+    specs = [with_context({kind: {}}).to_dict() for kind in ("none", "title", "llm")]
+    none, title, llm = forecast.seconds(specs).tolist()
+    assert none < llm and title < llm and forecast.seconds(specs[::-1]).tolist() == [llm, title, none]
+    vectors = {"embedder": {"model": {"name": "minilm"}}, "retriever": {"dense": {"top_k": 3, "depth": 10}}}
+    long = [
+        with_context({kind: {}}, chunker={"recursive": {"size": 250}}, **vectors).to_dict() for kind in ("llm", "none")
+    ]
+    assert [bool(np.isfinite(one)) for one in forecast.seconds(long)] == [False, True]

@@ -13,11 +13,13 @@ import yaml
 from rag_opt.cli.composing import conf_folder
 from rag_opt.core.documents import Corpus, Document
 from rag_opt.core.errors import BadInput
+from rag_opt.models.cards import common_benchmark
 from rag_opt.models.embedder_cards import EmbedderCards
+from rag_opt.models.reranker_cards import reranker_card_library
 from rag_opt.pipeline.spec import PipelineSpec
-from rag_opt.setup.model_filters import filter_models, fit_references
+from rag_opt.setup.model_filters import filter_models, find_forbidden_rerankers, fit_references
 from rag_opt.setup.schema import EmbedderSettings
-from rag_opt.study.cost.forecaster import model_names
+from rag_opt.study.cost.forecaster import find_model_indexes, model_names
 from rag_opt.study.cost.model import CostForecast
 from rag_opt.study.references import reference_pipelines
 from rag_opt.study.samplers.cost_aware import CostAware
@@ -39,6 +41,43 @@ def test_all_eight_seed_models_take_part_without_limits(cards: EmbedderCards) ->
     names, notes = filter_names(cards)
     assert len(names) == 8
     assert any("sfr_embedding_2_r: its licence CC-BY-NC-4.0 forbids commercial use" in note for note in notes)
+
+
+SMALL_MODELS = Space.from_dict(
+    yaml.safe_load((conf_folder() / "space" / "small_models.yaml").read_text()), rest=PIPELINE, only={}
+)
+
+
+def test_small_models_are_small_free_and_run_here_and_know_the_language(cards: EmbedderCards) -> None:
+    found = [cards.read(name) for name in model_names(SMALL_MODELS)]
+    assert len(found) == 20
+    for card in found:
+        assert (card.parameters_millions or 999) <= 600 and card.commercial_use and not card.custom_code, card.id
+        assert card.backend == "sentence_transformers" and card.vectors == "dense", card.id
+    space, notes = filter_models(SMALL_MODELS, cards, EmbedderSettings(), "de")
+    german = model_names(space)
+    assert len(german) == 9 and len([note for note in notes if "the documents are in de" in note]) == 11
+    assert {"multilingual_e5_small", "bge_m3", "qwen3_embedding_0_6b"} <= set(german)
+
+
+def test_models_are_compared_by_the_benchmark_that_most_of_them_have(cards: EmbedderCards) -> None:
+    names = ["minilm", "bge_small_en_v1_5", "arctic_embed_l_v2", "granite_english_r2", "harrier_0_6b"]
+    found = [cards.read(name) for name in names]
+    benchmark = common_benchmark(found, "en")
+    assert benchmark == "MTEB(eng, v2) retrieval"
+    assert [card.published_score(benchmark) for card in found] == [42.92, 51.49, 58.56, 56.43, None]
+    german = [cards.read(name) for name in ("qwen3_embedding_0_6b", "embeddinggemma_300m", "bge_base_en_v1_5")]
+    assert common_benchmark(german, "de") == "MTEB(Multilingual, v2) retrieval", "of a language that fits"
+    assert common_benchmark([cards.read("harrier_0_6b")], "en") == ""
+
+
+def test_an_index_of_a_forbidden_model_is_found_whatever_else_is_first(cards: EmbedderCards) -> None:
+    tree = {"retriever": {"sparse": {"name": "splade_v3", "top_k": [20, 5], "depth": [10, 50]}}}
+    space = Space.from_dict(tree, rest=PIPELINE, only={})
+    ((where, index),) = find_model_indexes(space)
+    assert (where, index.name) == ("space.retriever.sparse.name", "splade_v3")
+    (problem,) = find_forbidden_rerankers(space, reranker_card_library([conf_folder()]), cards)
+    assert "CC-BY-NC-SA-4.0 forbids commercial use" in problem.what
 
 
 @pytest.mark.parametrize(
