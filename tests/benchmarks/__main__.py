@@ -61,6 +61,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "estimate": estimating.measure,
     "families": families.measure,
     "three_models": three_models.measure,
+    "parity": three_models.measure_parity,
     "weak_model": weak_model.measure,
     "large": large.measure,
     "serving": serving.measure,
