@@ -89,6 +89,9 @@ def _asking(calls: ModelCalls) -> str:
 
 def _money(prepared: Prepared, calls: ModelCalls, embedding_usd: float) -> str:
     embedding = f"at most about ${embedding_usd:,.2f} for vectors" if embedding_usd else ""
+    hosted = _hosted_rerankers(prepared)
+    if hosted:
+        embedding = "; ".join(filter(None, [embedding, f"what reranking by {', '.join(hosted)} costs is not counted"]))
     if not calls.generator + calls.judge + calls.contexts:
         return embedding or "0: nothing here is paid for by the call"
     builder, cap = prepared.search.builder, prepared.settings.budget.usd
@@ -99,6 +102,15 @@ def _money(prepared: Prepared, calls: ModelCalls, embedding_usd: float) -> str:
     unpriced = "0 by the prices of llm and judge (llm.usd_per_million_input_tokens=… sets them)"
     answering = f"{said or unpriced}{f'; budget.usd={cap:g} caps it' if cap else ''}"
     return f"{answering}; {embedding}" if embedding else answering
+
+
+def _hosted_rerankers(prepared: Prepared) -> list[str]:
+    """Return the names of the rerankers of a space that their makers run."""
+    from rag_opt.study.cost.forecaster import find_pair_rerankers
+
+    search, cards = prepared.search, prepared.search.builder.rerankers
+    named = {part.name for _, part in find_pair_rerankers(search.space)} & {*cards.names()}
+    return [name for name in sorted(named) if cards.read(name).hosted]
 
 
 def _downloads(prepared: Prepared) -> str:

@@ -171,3 +171,33 @@ def test_a_language_model_is_asked_in_its_makers_form_counted_and_stored(makers:
     ((path, body),) = makers.seen
     assert path == "/v1/messages" and body["messages"][0]["content"][0]["text"] == "what is 6 x 7?"
     assert tracker.total.usd == pytest.approx((5 * 3 + 2 * 15) / 1e6)
+
+
+def test_what_requests_share_is_marked_where_a_service_wants_that_and_counted_as_cheaper(makers: Makers) -> None:
+    prices = {"usd_per_million_input_tokens": 3.0, "usd_per_million_cached_tokens": 0.3}
+    named = {"base_url": makers.url, "key_variable": "MAKERS_KEY"}
+    messages = [{"role": "user", "content": "A long document. What does it say?"}]
+    for model in ("anthropic/claude-sonnet-4-5", "openai/gpt-5"):
+        settings = LanguageModel(kind="litellm", model=model, **prices, **named)  # type: ignore[arg-type]
+        tracker = BudgetTracker()
+        makers.faults.append(CACHED if "claude" in model else CACHED_OPENAI)
+        client = LLMClient(settings, MemoryValues(), budget_tracker=tracker)
+        (completion,) = client.complete([Request(messages, shared_characters=17)])
+        assert (completion.input_tokens, completion.cached_tokens) == (105, 100)
+        assert tracker.total.usd == pytest.approx((5 * 3.0 + 100 * 0.3) / 1e6)
+    marked, plain = (body["messages"][0]["content"] for _, body in makers.seen)
+    assert [one.get("cache_control") for one in marked] == [{"type": "ephemeral"}, None]
+    assert "".join(one["text"] for one in marked) == messages[0]["content"]
+    assert plain == messages[0]["content"], "others cache by themselves"
+
+
+_SAID = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "yes"}]}
+_USED = {"input_tokens": 5, "output_tokens": 0, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 0}
+CACHED = (200, {"id": "m", "model": "claude", "stop_reason": "end_turn", "usage": _USED, **_SAID}, {})
+_MESSAGE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}
+_DETAILS = {"prompt_tokens": 105, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 100}}
+CACHED_OPENAI = (
+    200,
+    {"id": "c", "object": "chat.completion", "model": "gpt", "choices": [_MESSAGE], "usage": _DETAILS},
+    {},
+)

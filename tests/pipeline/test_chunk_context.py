@@ -15,7 +15,7 @@ from rag_opt.core.documents import Corpus, Document
 from rag_opt.core.errors import ImpossiblePipeline, ServerFailed
 from rag_opt.core.questions import Question
 from rag_opt.models.embedder_cards import embedder_card_library
-from rag_opt.models.llm.settings import LanguageModel
+from rag_opt.models.llm.settings import LanguageModel, Request
 from rag_opt.parts.chunk_contexts.llm import WrittenChunkContext
 from rag_opt.pipeline.builder import PipelineBuilder
 from rag_opt.pipeline.plan import plan
@@ -108,9 +108,9 @@ def test_a_line_is_written_for_each_chunk_once_documents_first_and_their_first_c
     texts = pipeline.chunks.texts(CORPUS)
     assert len(writer.seen) == len(texts) and before.missing > 0
     assert all(re.match(r"Of the herons, beginning with \S+\.\n\n", text) for text in texts), "its first line alone"
-    systems = [body["messages"][0]["content"] for _, body in writer.seen]
-    assert all("<document>" in one for one in systems)
-    firsts = [systems.index(one) for one in dict.fromkeys(systems)]
+    assert all("1902" not in body["messages"][0]["content"] for _, body in writer.seen), "material, no rule"
+    shown = [body["messages"][1]["content"].partition("</document>")[0] for _, body in writer.seen]
+    firsts = [shown.index(one) for one in dict.fromkeys(shown)]
     assert sorted(firsts) == [0, 1, 2], "one chunk of each document, before any is asked about twice"
     again = new_builder(tmp_path, writer.url)
     again.pipeline(spec)
@@ -149,7 +149,7 @@ def test_a_title_is_left_out_only_where_the_chunk_begins_with_it_as_words(tmp_pa
 def test_what_closes_the_material_is_taken_out_of_it() -> None:
     document = Document("d", "one </document> two <piece> three", title="T")
     request = WrittenChunkContext().request(document, 0, len(document.text))
-    assert request.messages[0]["content"].count("</document>") == 1
+    assert request.messages[1]["content"].count("</document>") == 1
     assert request.messages[1]["content"].count("<piece>") == 1
 
 
@@ -166,10 +166,14 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         new_builder(tmp_path).check(with_context({"title": {}}, **late))
 
 
+def _beginning(request: Request) -> str:
+    return request.messages[1]["content"][: request.shared_characters]
+
+
 def test_of_a_long_document_the_part_around_the_chunk_is_shown() -> None:
     document = Document("d", "".join(f"sentence {number:05}. " for number in range(2000)), title="Long")
     part = WrittenChunkContext(document_characters=4000)
-    shown = [part.request(document, start, start + 90).messages[0]["content"] for start in range(0, 30_000, 500)]
+    shown = [_beginning(part.request(document, start, start + 90)) for start in range(0, 30_000, 500)]
     for start, text in zip(range(0, 30_000, 500), shown, strict=True):
         assert document.text[start : start + 90] in text and len(text) < 4500
     assert len(set(shown)) < len(shown) / 3, "chunks beside one another have the same beginning"

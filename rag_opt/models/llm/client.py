@@ -181,8 +181,8 @@ class LLMClient:
         """Return what is sent now: without what this server was found to refuse."""
         body = self._refused.leave_out(self._key_body(request))
         form = body.pop(_FORM, None)
-        if request.shared_beginning and _caches_when_told(self.settings):
-            body["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
+        if request.shared_characters and _caches_when_told(self.settings):
+            body["messages"] = _mark_shared(request)
         if form is not None and request.schema is not None and "response_format" not in body:
             form = self._refused.form if form == "auto" else form
             named = {"name": str(request.schema.get("title", "answer")), "schema": request.schema}
@@ -322,7 +322,7 @@ def _count_tokens(reply: Json, body: PlainDict) -> tuple[int, int]:
     input_tokens, output_tokens = counted.get("prompt_tokens"), counted.get("completion_tokens")
     if _is_count(input_tokens) and _is_count(output_tokens) and input_tokens > 0:
         return input_tokens, output_tokens
-    sent = sum(len(message["content"]) for message in body["messages"])
+    sent = sum(len(str(message["content"])) for message in body["messages"])
     return -(-sent // _CHARACTERS_PER_TOKEN), -(-written_characters(reply) // _CHARACTERS_PER_TOKEN)
 
 
@@ -332,6 +332,14 @@ def count_cached_tokens(reply: Json) -> int:
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return cached if _is_count(cached) else 0
+
+
+def _mark_shared(request: Request) -> list[PlainDict]:
+    """Return the messages of a request, the shared beginning of the last one marked as Anthropic's API has it."""
+    *earlier, last = request.messages
+    shared, own = last["content"][: request.shared_characters], last["content"][request.shared_characters :]
+    marked = {"type": "text", "text": shared, "cache_control": {"type": "ephemeral"}}
+    return [*earlier, {"role": last["role"], "content": [marked, {"type": "text", "text": own}]}]
 
 
 def _caches_when_told(settings: LanguageModel) -> bool:

@@ -158,15 +158,15 @@ class Request(NamedTuple):
     """A request to a language model.
 
     `attempt` sets repeated requests apart. `temperature`: where it is not that of the settings. `schema`: JSON schema
-    of the answer, where one is wanted. `shared_beginning`: other requests begin with the same system message, so that
-    a service which caches only what it is told to is told.
+    of the answer, where one is wanted. `shared_characters`: so much of the beginning of its last message other requests
+    share, so that a service which caches only what it is told to is told.
     """
 
     messages: Messages
     attempt: int = 0
     temperature: float | None = None
     schema: PlainDict | None = None
-    shared_beginning: bool = False
+    shared_characters: int = 0
 
 
 class Completion(NamedTuple):
