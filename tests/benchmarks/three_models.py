@@ -51,12 +51,14 @@ def measure_parity() -> list[Row]:
     import dataclasses
 
     from rag_opt.cli.composing import conf_folder
+    from rag_opt.core.registry import load_parts
     from rag_opt.models.embedder_cards import embedder_card_library
     from rag_opt.models.encoder import Encoder
     from rag_opt.models.runtimes import Machine
     from rag_opt.store.values import MemoryValues
     from tests.benchmarks.families import dataset
 
+    load_parts()
     words = " ".join(document.text for document in dataset("chunking_evaluation").corpus.documents[:2]).split()
     texts = [" ".join(words[first : first + 150]) for first in range(0, 150 * 112, 150)]
     rows: list[Row] = []
