@@ -87,7 +87,7 @@ def _leaving_with_2() -> Iterator[None]:
         yield
     except RagOptError:
         raise
-    except Exception:  # whatever it is
+    except Exception:  # of whatever class: the fault may be a library's
         traceback.print_exc()
         sys.exit(2)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,27 @@ class RankedLists:
             chunks[row, : len(ids)] = ids[:depth]
             scores[row, : len(values)] = values[:depth]
         return RankedLists(chunks, scores)
+
+    @staticmethod
+    def of_scores(
+        rows: Iterable[NDArray[np.floating[Any]]], depth: int, *, allowed: NDArray[np.int32] | None = None
+    ) -> RankedLists:
+        """Return the `depth` best chunks of each question from its scores of all chunks; of equal ones the first.
+
+        A chunk whose score is not above 0, or that is not among `allowed`, is in no list.
+        """
+        best: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
+        for scores in rows:
+            able = scores > 0
+            if allowed is not None:
+                able = np.zeros(len(scores), bool)
+                able[allowed] = scores[allowed] > 0
+            kept = np.flatnonzero(able)
+            if depth < len(kept):  # all that equal the last one stay: which of them are first is for their rows to say
+                kept = kept[scores[kept] >= -np.partition(-scores[kept], depth - 1)[depth - 1]]
+            order = np.lexsort((kept, -scores[kept]))
+            best.append((kept[order].astype(np.int32), scores[kept][order].astype(np.float32)))
+        return RankedLists.stack(best, depth)
 
 
 @dataclass(frozen=True)

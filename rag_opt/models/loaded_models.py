@@ -104,10 +104,8 @@ def _most_bytes(device: str) -> int:
 
 def _load_embedder(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
     options = loading_options(files)
-    import transformers
     from sentence_transformers import SentenceTransformer
 
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # untyped in some versions
     if files.pooling and not (files.folder / "modules.json").exists():
         model = SentenceTransformer(modules=_bare_modules(files, options), device=runtime.device)
     else:
@@ -132,9 +130,12 @@ def _load_embedder(files: ModelFiles, runtime: Runtime) -> SentenceTransformer:
 def loading_options(files: ModelFiles) -> PlainDict:
     """Return the arguments that a model is loaded with: its weights in the card's dtype, and code that is allowed.
 
-    Raises ModelRefused for a model that is not safe to load.
+    From then on transformers draws no progress bar. Raises ModelRefused for a model that is not safe to load.
     """
     code = refuse_unsafe(files.folder, files.code)
+    import transformers
+
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # untyped in some versions
     return {**code, "model_kwargs": {**code.get("model_kwargs", {}), "dtype": files.dtype}}
 
 

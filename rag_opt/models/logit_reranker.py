@@ -72,7 +72,6 @@ class LogitModel:
         kwargs = loading_options(self._files)
         import transformers
 
-        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
         folder, trusted = str(self._files.folder), bool(kwargs.get("trust_remote_code"))
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
         model = transformers.AutoModelForCausalLM.from_pretrained(

@@ -98,10 +98,8 @@ class SparseModel:
 
     def _load(self) -> Any:
         options = loading_options(self._files)
-        import transformers
         from sentence_transformers import SparseEncoder
 
-        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
         model = SparseEncoder(str(self._files.folder), device=self._runtime.device, **options)
         model.eval()
         if model.max_seq_length is None or model.max_seq_length > self.card.reads_tokens:

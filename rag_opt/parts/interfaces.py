@@ -318,8 +318,8 @@ Index = TextIndex | VectorIndex
 
 
 @runtime_checkable
-class ModelIndex(Part, Protocol):
-    """An index of texts that a model of its own encodes."""
+class ModelPart(Part, Protocol):
+    """A part with a model of its own."""
 
     @property
     def name(self) -> str:
@@ -331,6 +331,11 @@ class ModelIndex(Part, Protocol):
     ) -> RerankerCard | EmbedderCard:
         """Return the card of its model. Raises BadInput for none, ImpossiblePipeline for one that is of no use here."""
         ...
+
+
+@runtime_checkable
+class ModelIndex(ModelPart, Protocol):
+    """An index of texts that a model of its own encodes."""
 
     def bind(self, resources: RerankerResources) -> BoundIndex:
         """Return the index that encodes by its model; none is loaded yet."""
@@ -433,25 +438,14 @@ class VectorReranker(Part, Protocol):
 
 
 @runtime_checkable
-class PairReranker(Part, Protocol):
+class PairReranker(ModelPart, Protocol):
     """A reranker whose model scores pairs of question and text."""
 
     uses_llm: ClassVar[bool]
 
     @property
-    def name(self) -> str:
-        """Name of the model's card, its id on the hub, or a folder."""
-        ...
-
-    @property
     def depth(self) -> int:
         """How many of the first hits it scores."""
-        ...
-
-    def find_card(
-        self, rerankers: CardLibrary[RerankerCard], embedders: CardLibrary[EmbedderCard]
-    ) -> RerankerCard | EmbedderCard:
-        """Return the card of its model. Raises BadInput for none, ImpossiblePipeline for one that is of no use here."""
         ...
 
     def scorer(self, resources: RerankerResources) -> PairScorer:

@@ -13,7 +13,7 @@ from rag_opt.data.language import detect_language
 from rag_opt.models.cards import CardLibrary
 from rag_opt.models.embedder_cards import EmbedderCard, EmbedderCards
 from rag_opt.models.reranker_cards import RerankerCard
-from rag_opt.parts.interfaces import ModelIndex, PairReranker
+from rag_opt.parts.interfaces import ModelPart
 from rag_opt.pipeline.feasibility import searches_vectors
 from rag_opt.pipeline.spec import PipelineSpec
 from rag_opt.setup.schema import EmbedderSettings
@@ -166,7 +166,7 @@ def _notes_of(name: str, cards: EmbedderCards) -> list[str]:
 def find_forbidden_rerankers(space: Space, rerankers: CardLibrary[RerankerCard], cards: EmbedderCards) -> list[Problem]:
     """Return the models of rerankers and indexes whose licence forbids commercial use, where that is not allowed."""
     problems = []
-    models: list[tuple[str, PairReranker | ModelIndex]] = [*find_pair_rerankers(space), *find_model_indexes(space)]
+    models: list[tuple[str, ModelPart]] = [*find_pair_rerankers(space), *find_model_indexes(space)]
     for where, part in models:
         with contextlib.suppress(BadInput, ImpossiblePipeline):  # reported with everything else
             card = part.find_card(rerankers, cards)

@@ -45,8 +45,7 @@ def find_problems(
 
     `references`: the pipelines that are tried first, by their origin; `enqueued`: those of a person's own.
     """
-    problems = [*_embedder_problems(models, builder), *_reranker_problems(models, builder)]
-    problems += _index_problems(models, builder)
+    problems = [*_embedder_problems(models, builder), *_own_model_problems(models, builder)]
     if not problems:
         problems += [*_runtime_problems(models, builder), *_reference_problems(references, builder)]
     if builder.llm_client is None:
@@ -109,9 +108,9 @@ def document_runtimes(names: Sequence[str], builder: PipelineBuilder) -> dict[st
     return {one.card.id: one.runtime.record for one in encoders if not one.card.served}
 
 
-def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
-    """Yield what keeps a reranker of the space from running with a model that it can name."""
-    for where, part in models.rerankers:
+def _own_model_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
+    """Yield what keeps the rerankers and indexes of the space from running with a model that they can name."""
+    for where, part in (*models.rerankers, *models.indexes):
         try:
             card = part.find_card(builder.rerankers, builder.cards)
             if isinstance(card, RerankerCard) and card.hosted and not has_litellm():
@@ -119,20 +118,7 @@ def _reranker_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterato
             if not card.served:
                 yield from _code_not_allowed(card, where, builder)
                 if not card.custom_code:
-                    card.folder  # noqa: B018  # it is fetched now, or refused
-        except (BadInput, ImpossiblePipeline) as error:
-            problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
-            yield from (Problem(where, problem.what) for problem in problems)
-
-
-def _index_problems(models: SpaceModels, builder: PipelineBuilder) -> Iterator[Problem]:
-    """Yield what keeps the models of the space's indexes from running."""
-    for where, index in models.indexes:
-        try:
-            card = index.find_card(builder.rerankers, builder.cards)
-            yield from _code_not_allowed(card, where, builder)
-            if not card.custom_code:
-                card.folder  # noqa: B018  # it is fetched now, or refused
+                    card.folder  # noqa: B018  # reading it fetches the weights now, or refuses
         except (BadInput, ImpossiblePipeline) as error:
             problems = error.problems if isinstance(error, BadInput) else (Problem("", str(error)),)
             yield from (Problem(where, problem.what) for problem in problems)

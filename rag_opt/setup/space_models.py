@@ -56,9 +56,6 @@ class SpaceModels:
         for name in dict.fromkeys([*self.document_embedders, *self.compared]):
             with contextlib.suppress(BadInput):
                 yield embedders.read(name)
-        for _, part in self.rerankers:
+        for _, part in (*self.rerankers, *self.indexes):
             with contextlib.suppress(BadInput, ImpossiblePipeline):
                 yield part.find_card(rerankers, embedders)
-        for _, index in self.indexes:
-            with contextlib.suppress(BadInput, ImpossiblePipeline):
-                yield index.find_card(rerankers, embedders)

@@ -82,20 +82,8 @@ class OpenBM25:
         settings: Mapping[str, int] = _NO_SETTINGS,
     ) -> RankedLists:
         """Return the best chunks of each query; a chunk that shares no word with it is not one. No `settings`."""
-        rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-        able = None
-        if allowed is not None:
-            able = np.zeros(self._size, bool)
-            able[allowed] = True
-        for words in self._split(list(queries)):
-            scores = self._above_nothing(words)
-            if able is not None:
-                scores = np.where(able, scores, 0.0)
-            kept = np.argpartition(-scores, depth - 1)[:depth] if depth < self._size else np.arange(self._size)
-            kept = kept[scores[kept] > 0]
-            order = np.lexsort((kept, -scores[kept]))
-            rows.append((kept[order].astype(np.int32), scores[kept][order].astype(np.float32)))
-        return RankedLists.stack(rows, depth)
+        scores = (self._above_nothing(words) for words in self._split(list(queries)))
+        return RankedLists.of_scores(scores, depth, allowed=allowed)
 
     def _above_nothing(self, words: list[str]) -> NDArray[np.floating[Any]]:
         """Return [chunks]: scores, 0 for a chunk without any of the words.

@@ -106,18 +106,8 @@ class OpenSparse:
         settings: Mapping[str, int] = _NO_SETTINGS,
     ) -> RankedLists:
         """Return the best chunks of each query; one that shares no weighed word with it is not one. No `settings`."""
-        able = None
-        if allowed is not None:
-            able = np.zeros(self._by_word.shape[1], bool)
-            able[allowed] = True
         scores = (self._model.vectors(list(queries), "query") @ self._by_word).toarray().astype(np.float32)
-        rows = []
-        for row in scores if able is None else np.where(able, scores, 0.0):
-            kept = np.argpartition(-row, depth - 1)[:depth] if depth < len(row) else np.arange(len(row))
-            kept = kept[row[kept] > 0]
-            order = np.lexsort((kept, -row[kept]))
-            rows.append((kept[order].astype(np.int32), row[kept][order].astype(np.float32)))
-        return RankedLists.stack(rows, depth)
+        return RankedLists.of_scores(scores, depth, allowed=allowed)
 
     def close(self) -> None:
         """Nothing is held open."""

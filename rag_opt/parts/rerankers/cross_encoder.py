@@ -98,10 +98,8 @@ class CrossEncoderScorer:
 
     def _load(self) -> Any:
         kwargs = loading_options(self._files)
-        import transformers
         from sentence_transformers import CrossEncoder as Model
 
-        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
         model = Model(str(self.folder), device=self._runtime.device, max_length=self.card.reads_tokens, **kwargs)
         model.eval()
         labels, relevant = model.num_labels, self.card.relevant_label
